@@ -1,0 +1,151 @@
+"""Boxes, letterboxes and similarity transforms: pure functions on arrays, right for zero faces.
+
+Boxes are x1, y1, x2, y2 in pixels; x2 and y2 lie outside. A pixel's coordinate is its upper left corner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edgeface.types import F32, Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letterbox:
+    """How a picture was fitted into a network's input: shrunk by ``scale``, at the upper left, padded right and below.
+
+    ``scale`` is input pixels per picture pixel in x and y (they differ by rounding only); ``size_wh`` the network's input, ``content_wh`` the part
+    of it that shows the picture.
+    """
+
+    scale: tuple[float, float]
+    size_wh: tuple[int, int]
+    content_wh: tuple[int, int]
+
+
+def letterbox(image_wh: tuple[int, int], size_wh: tuple[int, int]) -> Letterbox:
+    """Fit a picture into an input: it is shrunk, never enlarged, and keeps its aspect."""
+    width, height = image_wh
+    factor = min(1.0, size_wh[0] / width, size_wh[1] / height)
+    content = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return Letterbox(scale=(content[0] / width, content[1] / height), size_wh=size_wh, content_wh=content)
+
+
+def shrink(image: Image, content_wh: tuple[int, int]) -> Image:
+    """Resize for a detector or a crop: area averaging, after a cheap stride where the picture is much larger.
+
+    Averaging over every pixel of a 1080p picture costs more than the networks behind it; from a factor of four on,
+    every second pixel (and so on) tells the same.
+    """
+    height, width = image.shape[:2]
+    if (width, height) == content_wh:
+        return image
+    step = max(1, min(width // content_wh[0], height // content_wh[1]) // 2)
+    if step > 1:
+        image = image[::step, ::step]
+    shrinks = image.shape[1] >= content_wh[0] and image.shape[0] >= content_wh[1]
+    resized: Image = cv2.resize(
+        image, content_wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
+    return resized
+
+
+def area(boxes: F32) -> F32:
+    """Areas in square pixels, shape (N,); a box turned inside out has none."""
+    areas: F32 = np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1)
+    return areas
+
+
+def iou(boxes: F32, others: F32) -> F32:
+    """Intersection over union of every box with every other box.
+
+    Parameters
+    ----------
+    boxes, others : float32 arrays, shape (N, 4) and (M, 4)
+        In the same pixels; N or M may be 0.
+
+    Returns
+    -------
+    float32 array, shape (N, M), 0 to 1; 0 where a box has no area.
+    """
+    top_left = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    bottom_right = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    shared: F32 = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
+    joined: F32 = area(boxes)[:, None] + area(others)[None, :] - shared
+    return np.divide(shared, joined, out=np.zeros_like(shared), where=joined > 0)
+
+
+def nms(boxes: F32, scores: F32, *, max_iou: float) -> npt.NDArray[np.int64]:
+    """Greedy non-maximum suppression: rows to keep, best score first.
+
+    A box is kept unless its IoU with a kept one is above ``max_iou``.
+    """
+    order = np.argsort(-scores, kind="stable")
+    if len(order) <= 1:
+        return order
+    kept: list[int] = []
+    boxes = boxes[order]
+    alive = np.ones(len(order), dtype=bool)
+    for row in range(len(order)):
+        if alive[row]:
+            kept.append(row)
+            alive[row + 1 :] &= iou(boxes[row : row + 1], boxes[row + 1 :])[0] <= max_iou
+    return order[kept]
+
+
+def clip_boxes(boxes: F32, image_wh: tuple[int, int]) -> F32:
+    """Boxes cut to the picture."""
+    limits = np.array([image_wh[0], image_wh[1]] * 2, dtype=np.float32)
+    clipped: F32 = np.clip(boxes, 0, limits)
+    return clipped
+
+
+def share_of_box(boxes: F32, shares: tuple[float, float, float, float]) -> F32:
+    """Move each edge of each box outwards by a share (left, top, right, bottom) of its width or height; negative inwards."""
+    size = boxes[:, 2:] - boxes[:, :2]
+    left_top = boxes[:, :2] - size * np.array(shares[:2], dtype=np.float32)
+    right_bottom = boxes[:, 2:] + size * np.array(shares[2:], dtype=np.float32)
+    moved: F32 = np.concatenate([left_top, right_bottom], axis=1).astype(np.float32)
+    return moved
+
+
+def similarity(points: F32, template: F32) -> npt.NDArray[np.float64]:
+    """Least-squares similarity (rotation, one scale, shift; no mirror) from ``points`` to ``template``.
+
+    Parameters
+    ----------
+    points, template : float32 arrays, shape (P, 2)
+
+    Returns
+    -------
+    float64 array, shape (2, 3): apply as ``M @ [x, y, 1]``.
+
+    Notes
+    -----
+    Umeyama 1991, restricted to the plane, where the rotation has a closed form.
+    """
+    source_mean, target_mean = points.mean(axis=0), template.mean(axis=0)
+    source = (points - source_mean).astype(np.float64)
+    target = (template - target_mean).astype(np.float64)
+    power = float((source**2).sum())
+    if power == 0:
+        power = 1.0
+    a = float((source * target).sum()) / power
+    b = float((source[:, 0] * target[:, 1] - source[:, 1] * target[:, 0]).sum()) / power
+    rotation = np.array([[a, -b], [b, a]])
+    shift = target_mean - rotation @ source_mean
+    return np.concatenate([rotation, shift[:, None]], axis=1)
+
+
+def crop_rectangle(image: npt.NDArray[Any], box: tuple[int, int, int, int]) -> tuple[npt.NDArray[Any], tuple[int, int, int, int]]:
+    """Return the part of a rectangle that lies inside the picture (a view), and how many pixels are missing: left, top, right, bottom."""
+    x1, y1, x2, y2 = box
+    height, width = image.shape[:2]
+    left, top, right, bottom = max(0, -x1), max(0, -y1), max(0, x2 - width), max(0, y2 - height)
+    part = image[max(0, y1) : min(height, y2), max(0, x1) : min(width, x2)]
+    return part, (left, top, right, bottom)

@@ -1,0 +1,240 @@
+"""The values that travel between rooms: frozen, keyword-only, checked for shape when made.
+
+Times called ``time_s`` are *source time*: a file's time stamps, or the monotonic capture time of a live source, in
+seconds. They are for arithmetic and never run backwards within a source. Wall time (`Frame.captured_at`) is for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+F32 = npt.NDArray[np.float32]
+Image = npt.NDArray[np.uint8]
+"""uint8, (H, W, 3), BGR."""
+
+Task = Literal["age", "gender", "expression"]
+TASKS: tuple[Task, ...] = ("age", "gender", "expression")
+Event = Literal["start", "update", "end"]
+Reason = Literal["lost", "source_ended", "stopped"]
+
+
+def expect_shape(name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless ``array`` has exactly ``shape``."""
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Frame:
+    """One picture from one camera.
+
+    Attributes
+    ----------
+    image : uint8 array, shape (H, W, 3), BGR
+    camera : id of the camera as configured
+    index : running number within the source, from 0; frames that a live source dropped leave gaps
+    time_s : source time in seconds
+    captured_at : wall time, aware, UTC; for files the handed-in start time plus the time stamp
+    """
+
+    image: Image
+    camera: str
+    index: int
+    time_s: float
+    captured_at: datetime
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
+            raise ValueError(f"image is {self.image.dtype} {self.image.shape}, expected uint8 (H, W, 3)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Detections:
+    """Faces found in one frame, best first.
+
+    Attributes
+    ----------
+    boxes : float32 array, shape (N, 4)
+        x1, y1, x2, y2 in frame pixels, inside the frame; x2 and y2 lie outside the face.
+    scores : float32 array, shape (N,)
+        Detector confidence, 0 to 1; not a calibrated probability.
+    landmarks : float32 array, shape (N, 5, 2), or None
+        Left eye, right eye, nose, left and right mouth corner, as seen in the image, in frame pixels.
+    """
+
+    boxes: F32
+    scores: F32
+    landmarks: F32 | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.boxes)
+        expect_shape("boxes", self.boxes, (n, 4))
+        expect_shape("scores", self.scores, (n,))
+        if self.landmarks is not None:
+            expect_shape("landmarks", self.landmarks, (n, 5, 2))
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Quality:
+    """How well a face can be seen; all but ``size_px`` and ``yaw`` are 0 to 1.
+
+    Attributes
+    ----------
+    size_px : height of the box in frame pixels
+    blur : 0 sharp, 1 no detail left
+    yaw : -1 (turned fully to the image's left) to 1 (to the right), 0 frontal; 0 where no landmarks are known
+    light : 0 too dark or burnt out, 1 well exposed
+    cut_off : share of the box that lies beyond the frame's edge as far as can be told, 0 for a whole face
+    score : all of the above and the detector's score in one weight
+    """
+
+    size_px: float
+    blur: float
+    yaw: float
+    light: float
+    cut_off: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Track:
+    """One person as the tracker sees them at one instant.
+
+    Attributes
+    ----------
+    id : number of the track, unique within the camera and the run
+    box : float32 array, shape (4,), frame pixels: measured where ``detection`` is set, predicted otherwise
+    score : detector score of the last real detection
+    detection : row of `Detections` that this track took in this frame, or None (not seen, or detection skipped)
+    started_s, seen_s : source time of the first and of the latest real detection
+    confirmed : whether it has been seen long and often enough to be a person's visit
+    """
+
+    id: int
+    box: F32
+    score: float
+    detection: int | None
+    started_s: float
+    seen_s: float
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Answer:
+    """What one network said of one look at one face.
+
+    Attributes
+    ----------
+    task : which question it answers
+    probabilities : float32 array, shape (K,), sums to 1: over the labels, or over the ages of the head's support
+    quality : 0 to 1, the weight that this look deserves (`Quality.score`)
+    time_s : source time of the frame that was looked at
+    """
+
+    task: Task
+    probabilities: F32
+    quality: float
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgeEstimate:
+    """Apparent age in years, with the 10th and 90th percentile of the network's own distribution."""
+
+    years: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelEstimate:
+    """The likeliest label, its probability, and all probabilities by label in the network's order."""
+
+    label: str
+    probability: float
+    probabilities: Mapping[str, float]
+
+
+Estimate = AgeEstimate | LabelEstimate
+
+
+class Head(Protocol):
+    """How a network's output is read: from raw arrays to probabilities, from probabilities to an estimate."""
+
+    @property
+    def task(self) -> Task:
+        """The question that this head answers."""
+
+    def probabilities(self, outputs: Mapping[str, F32]) -> F32:
+        """Shape (N, K), each row sums to 1, from the named outputs of a batch of N."""
+
+    def estimate(self, probabilities: F32) -> Estimate:
+        """Read one row, shape (K,)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitAge:
+    """Fused age of a visit; ``spread`` is the standard deviation between looks in years, None for one look."""
+
+    years: float
+    low: float
+    high: float
+    spread: float | None
+    samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitGender:
+    """Fused gender as the training data labels it, with its probability."""
+
+    label: str
+    probability: float
+    samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitExpression:
+    """Expression over the visit: what dominates now, and each label's share of the visit so far (sums to 1)."""
+
+    dominant: str
+    shares: Mapping[str, float]
+    samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Visit:
+    """What is known of one person's presence before one camera; None means unknown.
+
+    ``started_s``, ``seen_s`` and ``ended_s`` are source times: the first detection, the latest real one, and the end.
+    """
+
+    id: str
+    camera: str
+    track: int
+    started_s: float
+    seen_s: float
+    ended_s: float | None
+    box: F32
+    score: float
+    age: VisitAge | None
+    gender: VisitGender | None
+    expression: VisitExpression | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VisitChange:
+    """Something about a visit that is worth telling; ``reason`` is set for an end only."""
+
+    event: Event
+    visit: Visit
+    time_s: float
+    reason: Reason | None = None
