@@ -1,0 +1,67 @@
+"""What is said of people: typed messages, their builders and their JSON Schemas.
+
+`messages` holds the structs, the one source of truth of the MQTT API; `bodies` turns visits into them;
+`summary` counts a minute. Everything here is a function of its arguments: no clock, no network.
+"""
+
+from edgeface.events.bodies import (
+    Body,
+    FacesPace,
+    faces_body,
+    health_body,
+    iso,
+    notice_body,
+    visit_body,
+)
+from edgeface.events.messages import (
+    KINDS,
+    SCHEMA_VERSION,
+    Age,
+    CameraHealth,
+    Expression,
+    Face,
+    FacesMessage,
+    Gender,
+    HealthMessage,
+    Kind,
+    Message,
+    MqttHealth,
+    NoticeMessage,
+    NoticeNetwork,
+    SummaryMessage,
+    VisitMessage,
+    decode,
+    kind_of_topic,
+    schemas,
+)
+from edgeface.events.summary import SummaryWindow
+
+__all__ = [
+    "KINDS",
+    "SCHEMA_VERSION",
+    "Age",
+    "Body",
+    "CameraHealth",
+    "Expression",
+    "Face",
+    "FacesMessage",
+    "FacesPace",
+    "Gender",
+    "HealthMessage",
+    "Kind",
+    "Message",
+    "MqttHealth",
+    "NoticeMessage",
+    "NoticeNetwork",
+    "SummaryMessage",
+    "SummaryWindow",
+    "VisitMessage",
+    "decode",
+    "faces_body",
+    "health_body",
+    "iso",
+    "kind_of_topic",
+    "notice_body",
+    "schemas",
+    "visit_body",
+]

@@ -1,0 +1,240 @@
+"""From visits to messages: pure builders of what is sent, without the part of the envelope that counts.
+
+A `Body` knows how its message travels (topic, quality of service, retained) and carries it complete but for
+node, boot and sequence number, which the outbox stamps when it accepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import msgspec
+
+from edgeface.events.messages import (
+    Age,
+    CameraHealth,
+    Expression,
+    Face,
+    FacesMessage,
+    Gender,
+    HealthMessage,
+    Kind,
+    Message,
+    MqttHealth,
+    NoticeMessage,
+    NoticeNetwork,
+    VisitMessage,
+)
+from edgeface.types import Event, Visit, VisitAge, VisitChange, VisitExpression, VisitGender
+
+QOS: Mapping[Kind, int] = {"visits": 1, "faces": 0, "summary": 1, "health": 0, "notice": 1}
+RETAINED: frozenset[Kind] = frozenset({"summary", "health", "notice"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """One message before it is stamped.
+
+    Attributes
+    ----------
+    kind : which of the message types
+    camera : id of the camera, or None for a message about the node
+    message : complete but for ``node``, ``boot`` (empty) and ``seq`` (0)
+    """
+
+    kind: Kind
+    camera: str | None
+    message: Message
+
+    @property
+    def suffix(self) -> str:
+        """Topic below ``<prefix>/<node>/``."""
+        return self.kind if self.camera is None else f"{self.camera}/{self.kind}"
+
+    @property
+    def qos(self) -> int:
+        """MQTT quality of service: 0 or 1."""
+        return QOS[self.kind]
+
+    @property
+    def retain(self) -> bool:
+        """Whether the broker keeps the newest for those who come later."""
+        return self.kind in RETAINED
+
+    @property
+    def event(self) -> Event | None:
+        """Of a visit: start, update or end; None for the other kinds."""
+        return self.message.event if isinstance(self.message, VisitMessage) else None
+
+    def stamped(self, *, node: str, boot: str, seq: int) -> Message:
+        """Return the message with its envelope complete."""
+        return msgspec.structs.replace(self.message, node=node, boot=boot, seq=seq)
+
+
+def visit_body(change: VisitChange, *, at: datetime, started_at: Callable[[float], datetime]) -> Body:
+    """Build the message of one change of a visit.
+
+    Parameters
+    ----------
+    at : wall time of the change, aware
+    started_at : wall time of a source time in seconds
+    """
+    visit = change.visit
+    until_s = change.time_s if visit.ended_s is None else visit.ended_s
+    message = VisitMessage(
+        at=iso(at),
+        node="",
+        boot="",
+        seq=0,
+        camera=visit.camera,
+        visit=visit.id,
+        event=change.event,
+        started=iso(started_at(visit.started_s)),
+        ended=None if visit.ended_s is None else iso(started_at(visit.ended_s)),
+        seconds=round(max(0.0, until_s - visit.started_s), 3),
+        reason=change.reason,
+        age=_age(visit.age),
+        gender=_gender(visit.gender),
+        expression=_expression(visit.expression),
+    )
+    return Body(kind="visits", camera=visit.camera, message=message)
+
+
+def faces_body(camera: str, width: int, height: int, visits: Sequence[Visit], *, at: datetime) -> Body:
+    """Build the message of who is in view now; ``width`` and ``height`` are the frame's, in pixels."""
+    message = FacesMessage(
+        at=iso(at),
+        node="",
+        boot="",
+        seq=0,
+        camera=camera,
+        width=width,
+        height=height,
+        faces=tuple(_face(visit) for visit in visits),
+    )
+    return Body(kind="faces", camera=camera, message=message)
+
+
+def health_body(
+    *,
+    at: datetime,
+    uptime_s: float,
+    cameras: Mapping[str, CameraHealth],
+    stages_ms: Mapping[str, float],
+    mqtt: MqttHealth,
+    memory_mb: float | None,
+) -> Body:
+    """Build the message of how the program fares."""
+    message = HealthMessage(
+        at=iso(at),
+        node="",
+        boot="",
+        seq=0,
+        uptime=round(uptime_s, 1),
+        cameras=dict(cameras),
+        stages={stage: round(ms, 3) for stage, ms in stages_ms.items()},
+        mqtt=mqtt,
+        memory_mb=None if memory_mb is None else round(memory_mb, 1),
+    )
+    return Body(kind="health", camera=None, message=message)
+
+
+def notice_body(*, networks: Sequence[NoticeNetwork], at: datetime) -> Body:
+    """Build the message of what is measured here, in plain words that name the tasks that really run."""
+    message = NoticeMessage(
+        at=iso(at), node="", boot="", seq=0, text=_notice(networks), networks=tuple(networks)
+    )
+    return Body(kind="notice", camera=None, message=message)
+
+
+class FacesPace:
+    """Decides which frames are told on ``faces``: at most ``rate`` a second, and one when all have left."""
+
+    def __init__(self, rate: float) -> None:
+        self._gap_s = 1 / rate if rate > 0 else float("inf")
+        self._next_s: float | None = None
+        self._shown = 0
+
+    def due(self, time_s: float, count: int) -> bool:
+        """Whether to tell of the frame at ``time_s`` with ``count`` visits in view; True counts as told."""
+        if self._gap_s == float("inf") or (count == 0 and self._shown == 0):
+            return False
+        if self._next_s is not None and time_s < self._next_s:
+            return False
+        # A steady beat where frames come faster than it; after a silence the beat starts anew.
+        late = self._next_s is None or time_s - self._next_s > self._gap_s
+        self._next_s = (time_s if late or self._next_s is None else self._next_s) + self._gap_s
+        self._shown = count
+        return True
+
+
+def iso(moment: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds and ``Z``; ValueError for a time without a zone."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment} has no time zone")
+    return f"{moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+
+
+def _age(age: VisitAge | None) -> Age | None:
+    if age is None:
+        return None
+    return Age(
+        years=round(age.years, 1),
+        low=round(age.low, 1),
+        high=round(age.high, 1),
+        spread=None if age.spread is None else round(age.spread, 2),
+        samples=age.samples,
+    )
+
+
+def _gender(gender: VisitGender | None) -> Gender | None:
+    if gender is None:
+        return None
+    return Gender(label=gender.label, probability=_share(gender.probability), samples=gender.samples)
+
+
+def _expression(expression: VisitExpression | None) -> Expression | None:
+    if expression is None:
+        return None
+    shares = {label: _share(share) for label, share in expression.shares.items()}
+    return Expression(dominant=expression.dominant, shares=shares, samples=expression.samples)
+
+
+def _face(visit: Visit) -> Face:
+    x1, y1, x2, y2 = (round(float(edge), 1) for edge in visit.box)
+    return Face(
+        visit=visit.id,
+        box=(x1, y1, x2, y2),
+        score=_share(visit.score),
+        age=_age(visit.age),
+        gender=_gender(visit.gender),
+        expression=_expression(visit.expression),
+    )
+
+
+def _share(value: float) -> float:
+    # Sums of float32 may stand a hair outside; a share never does.
+    return round(min(1.0, max(0.0, float(value))), 4)
+
+
+_TASK_WORDS = {
+    "age": "apparent age",
+    "gender": "gender as its training data labels it",
+    "expression": "facial expression",
+}
+
+
+def _notice(networks: Sequence[NoticeNetwork]) -> str:
+    said = list(dict.fromkeys(_TASK_WORDS[n.task] for n in networks if n.task != "detect"))
+    estimates = f" and estimates {_listed(said)}" if said else ""
+    return (
+        f"A camera with edgeface counts the people before it{estimates}. "
+        "It recognises nobody, and pictures never leave the device; only these estimates do. "
+        "An estimate can be wrong for any single person."
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,225 @@
+"""The MQTT API's one source of truth: a struct per kind of message, and the JSON Schemas made from them.
+
+Fields are only ever added, never renamed or given another meaning (``docs/mqtt.md``); a reader must ignore
+fields that it does not know. ``null`` means unknown. Labels are names, never numbers. Times are ISO 8601, in
+UTC, with milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from edgeface.types import Event, Reason, Task
+
+SCHEMA_VERSION: Literal[1] = 1
+
+Kind = Literal["visits", "faces", "summary", "health", "notice"]
+
+Timestamp = Annotated[
+    str,
+    Meta(
+        pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$",
+        description="ISO 8601, UTC, milliseconds",
+        examples=["2026-03-14T12:04:07.250Z"],
+    ),
+]
+Share = Annotated[float, Meta(ge=0, le=1)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0)]
+Duration = Annotated[float, Meta(ge=0, description="seconds")]
+Shares = Annotated[dict[str, Share], Meta(description="share by label, 0 to 1, together 1")]
+
+
+class Age(Struct, frozen=True, kw_only=True):
+    """Apparent age; ``spread`` is null after a single look."""
+
+    years: Annotated[float, Meta(description="apparent age in years")]
+    low: Annotated[float, Meta(description="10th percentile of the network's distribution, years")]
+    high: Annotated[float, Meta(description="90th percentile of the network's distribution, years")]
+    spread: Annotated[float | None, Meta(description="standard deviation between looks, years")]
+    samples: Annotated[Count, Meta(description="looks that count")]
+
+
+class Gender(Struct, frozen=True, kw_only=True):
+    """Gender as the training data labels it, not what a person is."""
+
+    label: Annotated[str, Meta(description="label name of the network's training data")]
+    probability: Share
+    samples: Annotated[Count, Meta(description="looks that count")]
+
+
+class Expression(Struct, frozen=True, kw_only=True):
+    """What the face shows, not what a person feels."""
+
+    dominant: Annotated[str, Meta(description="label that dominates now")]
+    shares: Annotated[Shares, Meta(description="share of the visit so far by label, together 1")]
+    samples: Annotated[Count, Meta(description="looks that count")]
+
+
+class Envelope(Struct, frozen=True, kw_only=True):
+    """What every message carries first."""
+
+    v: Annotated[Literal[1], Meta(description="schema version")] = SCHEMA_VERSION
+    at: Annotated[
+        Timestamp, Meta(description="when it happened; for files the start time plus the time stamp")
+    ]
+    node: Annotated[str, Meta(description="id of the device")]
+    boot: Annotated[str, Meta(description="id of this run of the program")]
+    seq: Annotated[Count, Meta(description="per node and boot, over all topics; a gap is a message dropped")]
+
+
+class VisitMessage(Envelope, frozen=True, kw_only=True):
+    """Somebody came, something about them became known, somebody went."""
+
+    camera: str
+    visit: Annotated[str, Meta(description="id of the visit; not of the person")]
+    event: Event
+    started: Annotated[Timestamp, Meta(description="first detection")]
+    ended: Annotated[Timestamp | None, Meta(description="last real detection; null while the visit lasts")]
+    seconds: Annotated[Duration, Meta(description="length of the visit so far, or in the end")]
+    reason: Annotated[Reason | None, Meta(description="why it ended; null while it lasts")]
+    age: Age | None
+    gender: Gender | None
+    expression: Expression | None
+
+
+class Face(Struct, frozen=True, kw_only=True):
+    """One person in view."""
+
+    visit: str
+    box: Annotated[
+        tuple[float, float, float, float], Meta(description="x1, y1, x2, y2 in pixels of the frame")
+    ]
+    score: Annotated[Share, Meta(description="detector's score of the last real detection")]
+    age: Age | None
+    gender: Gender | None
+    expression: Expression | None
+
+
+class FacesMessage(Envelope, frozen=True, kw_only=True):
+    """Who is in view now; an empty list once when the last one has left."""
+
+    camera: str
+    width: Annotated[int, Meta(ge=1, description="of the frame, pixels")]
+    height: Annotated[int, Meta(ge=1, description="of the frame, pixels")]
+    faces: tuple[Face, ...]
+
+
+class SummaryMessage(Envelope, frozen=True, kw_only=True):
+    """A minute of one camera, counted."""
+
+    camera: str
+    from_: Annotated[Timestamp, Meta(description="begin of the window")] = msgspec.field(name="from")
+    to: Annotated[Timestamp, Meta(description="end of the window")]
+    in_: Annotated[Count, Meta(description="visits that started in the window")] = msgspec.field(name="in")
+    out: Annotated[Count, Meta(description="visits that ended in the window")]
+    in_view: Annotated[Count, Meta(description="visits that last at the window's end")]
+    ages: Annotated[
+        dict[str, Count],
+        Meta(description="visits seen in the window by age band in years, and `unknown`"),
+    ]
+    expressions: Annotated[
+        Shares | None,
+        Meta(description="share of the time in which an expression was known; null: never"),
+    ]
+
+
+class CameraHealth(Struct, frozen=True, kw_only=True):
+    """One camera's state."""
+
+    state: Annotated[
+        Literal["starting", "running", "away", "ended"],
+        Meta(description="away: cannot be opened or has stopped, and is tried again"),
+    ]
+    fps: Annotated[
+        NotNegative | None, Meta(description="frames a second that were analysed; null: not yet known")
+    ]
+    dropped: Annotated[Count, Meta(description="frames of a live camera that a newer one replaced")]
+
+
+class MqttHealth(Struct, frozen=True, kw_only=True):
+    """The connection to the broker and what waits for it."""
+
+    state: Literal["connected", "connecting", "refused", "offline"]
+    protocol: Annotated[Literal["5", "3.1.1"], Meta(description="version of MQTT that is spoken")]
+    queued: Annotated[Count, Meta(description="messages that wait or are not yet acknowledged")]
+    parked: Annotated[Count, Meta(description="messages that the broker refused")]
+    dropped: Annotated[
+        dict[Kind, Count], Meta(description="messages dropped or replaced by newer ones, by kind")
+    ]
+
+
+class HealthMessage(Envelope, frozen=True, kw_only=True):
+    """How the program fares; each minute, at the start and at a clean stop."""
+
+    uptime: Annotated[Duration, Meta(description="seconds since the start")]
+    cameras: dict[str, CameraHealth]
+    stages: Annotated[dict[str, float], Meta(description="milliseconds per frame by stage, median")]
+    mqtt: MqttHealth
+    memory_mb: Annotated[float | None, Meta(description="resident memory in megabytes")]
+
+
+class NoticeNetwork(Struct, frozen=True, kw_only=True):
+    """One network that looks at people here."""
+
+    task: Task | Literal["detect"]
+    name: str
+    licence: str
+    limits: Annotated[str, Meta(description="what it is not for")]
+
+
+class NoticeMessage(Envelope, frozen=True, kw_only=True):
+    """What is measured here and why, for the people before the camera."""
+
+    text: Annotated[str, Meta(description="plain words")]
+    networks: tuple[NoticeNetwork, ...]
+
+
+Message = VisitMessage | FacesMessage | SummaryMessage | HealthMessage | NoticeMessage
+
+KINDS: Mapping[Kind, type[Message]] = {
+    "visits": VisitMessage,
+    "faces": FacesMessage,
+    "summary": SummaryMessage,
+    "health": HealthMessage,
+    "notice": NoticeMessage,
+}
+
+
+def kind_of_topic(topic: str) -> Kind | None:
+    """``edgeface/node/main/visits`` is of kind ``visits``; None for a topic that is none of ours."""
+    last = topic.rsplit("/", 1)[-1]
+    return next((kind for kind in KINDS if kind == last), None)
+
+
+def decode(kind: Kind, payload: bytes) -> Message:
+    """Read one payload; unknown fields are ignored, as any reader must.
+
+    Raises
+    ------
+    msgspec.DecodeError : not JSON, a field is missing or out of range
+    """
+    return msgspec.json.decode(payload, type=KINDS[kind])
+
+
+def schemas() -> dict[Kind, dict[str, Any]]:
+    """JSON Schema (draft 2020-12) of every kind, made from the structs; in ``docs/schemas/<kind>.json``."""
+    return {kind: _schema(kind, struct) for kind, struct in KINDS.items()}
+
+
+def _schema(kind: Kind, struct: type[Message]) -> dict[str, Any]:
+    (schema,), parts = msgspec.json.schema_components([struct], ref_template="#/$defs/{name}")
+    definitions = dict(parts)
+    body = definitions.pop(schema["$ref"].rsplit("/", 1)[-1])
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"edgeface:{kind}:v{SCHEMA_VERSION}",
+        **body,
+        # It has a default in the code and is sent all the same.
+        "required": ["v", *body["required"]],
+    }
+    return {**head, "$defs": definitions} if definitions else head

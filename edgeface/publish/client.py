@@ -1,0 +1,106 @@
+"""A paho client as the configuration wants it: identity, credentials, TLS, last will."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from edgeface.config import Mqtt
+from edgeface.errors import ConfigError
+
+Protocol = Literal["5", "3.1.1"]
+_PAHO_PROTOCOL = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Will:
+    """What the broker publishes, retained, when the connection ends without a farewell."""
+
+    topic: str
+    payload: str
+
+
+def make_client(
+    settings: Mqtt, *, client_id: str, protocol: Protocol, password: str | None, will: Will | None
+) -> paho.Client:
+    """Make a client for one connection; nothing is opened yet.
+
+    A client speaks one version of MQTT for its whole life, and keeps what it has not delivered. One
+    connection, one client: what waits is the outbox's business alone.
+
+    Raises
+    ------
+    ConfigError : a certificate or key that is missing or unreadable
+    """
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=client_id,
+        protocol=_PAHO_PROTOCOL[protocol],
+        reconnect_on_failure=False,
+    )
+    if settings.username is not None:
+        client.username_pw_set(settings.username, password)
+    context = tls_context(settings)
+    if context is not None:
+        client.tls_set_context(context)
+    if will is not None:
+        client.will_set(will.topic, will.payload, qos=1, retain=True)
+    return client
+
+
+def tls_context(settings: Mqtt) -> ssl.SSLContext | None:
+    """TLS as configured: the broker's certificate and name are always checked; None for a plain connection.
+
+    Raises
+    ------
+    ConfigError : a file that is missing or unreadable, a key without its certificate
+    """
+    if settings.key_file is not None and settings.cert_file is None:
+        raise ConfigError(
+            "mqtt.key_file is set without mqtt.cert_file", fix="name the certificate of that key"
+        )
+    if not (settings.tls or settings.ca_file or settings.cert_file):
+        return None
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.ca_file is not None:
+        _readable("ca_file", settings.ca_file)
+        try:
+            context.load_verify_locations(cafile=settings.ca_file)
+        except ssl.SSLError:
+            raise ConfigError(
+                f"mqtt.ca_file: {settings.ca_file} holds no certificate",
+                fix="give the authority's certificate as PEM",
+            ) from None
+    if settings.cert_file is not None:
+        _load_own(context, settings.cert_file, settings.key_file)
+    return context
+
+
+def _load_own(context: ssl.SSLContext, cert_file: str, key_file: str | None) -> None:
+    _readable("cert_file", cert_file)
+    if key_file is not None:
+        _readable("key_file", key_file)
+    try:
+        # Without the function, a key with a pass phrase would make OpenSSL ask on the terminal.
+        context.load_cert_chain(cert_file, key_file, password=lambda: b"")
+    except (ssl.SSLError, ValueError):
+        raise ConfigError(
+            f"mqtt.cert_file: {cert_file} and its key do not make a pair that can be read",
+            fix="give certificate and key as PEM, the key without a pass phrase",
+        ) from None
+
+
+def _readable(key: str, path: str) -> None:
+    try:
+        with Path(path).open("rb"):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"mqtt.{key}: {path} cannot be read: {error.strerror}", fix="check path and permissions"
+        ) from None

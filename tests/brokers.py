@@ -1,0 +1,308 @@
+"""Real brokers for tests: Mosquitto as a child process, the embedded amqtt, an auditing subscriber, a TCP proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+HOST = "127.0.0.1"
+DEADLINE_S = 20.0
+
+
+def find_mosquitto() -> str | None:
+    return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind((HOST, 0))
+        return int(sock.getsockname()[1])
+
+
+def eventually(true: Callable[[], bool], what: str = "it", timeout_s: float = DEADLINE_S) -> None:
+    """Poll until true; fail with words when it does not come."""
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline, f"waited {timeout_s:g} s for {what}"
+        time.sleep(0.005)
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as sock:
+        sock.settimeout(1)
+        return sock.connect_ex((HOST, port)) == 0
+
+
+class Mosquitto:
+    """The real thing on a loopback port, with everything that it may lose turned off."""
+
+    speaks = ("5", "3.1.1")
+
+    def __init__(
+        self, folder: Path, *, lines: Sequence[str] = (), anonymous: bool = True, acl: str | None = None
+    ) -> None:
+        program = find_mosquitto()
+        assert program is not None
+        self.port = free_port()
+        self.host = HOST
+        self._program = program
+        self._folder = folder
+        self._log = folder / "mosquitto.log"
+        self._config = folder / "mosquitto.conf"
+        self._process: subprocess.Popen[bytes] | None = None
+        text = [
+            "per_listener_settings false",
+            "user root",
+            f"listener {self.port} {HOST}",
+            f"allow_anonymous {str(anonymous).lower()}",
+            "max_queued_messages 0",
+            "persistence true",
+            f"persistence_location {folder}/",
+            f"log_dest file {self._log}",
+            "log_type all",
+            *lines,
+        ]
+        if acl is not None:
+            text.append(f"acl_file {folder / 'acl'}")
+            self.allow(acl)
+        self._config.write_text("\n".join(text) + "\n")
+
+    def allow(self, acl: str) -> None:
+        """Write the access list; a running broker reads it again."""
+        path = self._folder / "acl"
+        path.write_text(acl)
+        path.chmod(0o600)
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
+
+    def start(self) -> Mosquitto:
+        self._process = subprocess.Popen([self._program, "-c", str(self._config)])
+        process = self._process
+        eventually(lambda: listening(self.port) or process.poll() is not None, "Mosquitto")
+        assert process.poll() is None, self.log()
+        return self
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _end(self, number: int) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(number)
+            self._process.wait(10)
+            self._process = None
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def connections_of(self, client_id: str) -> int:
+        return sum(f" as {client_id} " in line for line in self.log().splitlines())
+
+
+class Amqtt:
+    """The embedded broker in a thread: MQTT 3.1.1 only."""
+
+    speaks = ("3.1.1",)
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.host = HOST
+        self._ready = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._end: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._run, name="amqtt", daemon=True)
+
+    def start(self) -> Amqtt:
+        self._thread.start()
+        assert self._ready.wait(DEADLINE_S), "amqtt did not start"
+        return self
+
+    def stop(self) -> None:
+        if self._thread.is_alive() and self._end is not None:
+            self._loop.call_soon_threadsafe(self._end.set)
+            self._thread.join(10)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        from amqtt.broker import Broker  # noqa: PLC0415  heavy, and missing where Mosquitto serves
+
+        self._end = asyncio.Event()
+        broker = Broker(
+            {
+                "listeners": {"default": {"type": "tcp", "bind": f"{HOST}:{self.port}"}},
+                "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+            }
+        )
+        await broker.start()
+        self._ready.set()
+        await self._end.wait()
+        await broker.shutdown()
+
+
+AnyBroker = Mosquitto | Amqtt
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One message as a subscriber received it."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+
+    @property
+    def json(self) -> dict[str, Any]:
+        value = json.loads(self.payload)
+        assert isinstance(value, dict)
+        return value
+
+
+class Auditor:
+    """Writes down every message; its session survives a broken connection, so that nothing slips by."""
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        topic: str = "#",
+        version: str = "5",
+        set_up: Callable[[paho.Client], None] = lambda _client: None,
+    ) -> None:
+        self.heard: list[Heard] = []
+        self._subscribed = threading.Event()
+        five = version == "5"
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"auditor-{id(self)}",
+            protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
+            clean_session=None if five else False,
+        )
+        properties = Properties(PacketTypes.CONNECT) if five else None
+        if properties is not None:
+            properties.SessionExpiryInterval = 3600
+        self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_message = lambda _c, _u, m: self.heard.append(
+            Heard(m.topic, bytes(m.payload), m.qos, m.retain)
+        )
+        self._client.reconnect_delay_set(1, 1)
+        set_up(self._client)
+        options = {"clean_start": False, "properties": properties} if five else {}
+        self._client.connect(HOST, port, **options)
+        self._client.loop_start()
+        assert self._subscribed.wait(DEADLINE_S), "the auditor could not subscribe"
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def of(self, kind: str) -> list[Heard]:
+        """Messages whose topic ends with ``kind``, in the order of arrival."""
+        return [heard for heard in list(self.heard) if heard.topic.rsplit("/", 1)[-1] == kind]
+
+    def words(self) -> list[str]:
+        """What `availability` said."""
+        return [heard.payload.decode() for heard in self.of("availability")]
+
+    def seqs(self) -> list[int]:
+        """Sequence numbers as they arrived, without those of retained messages from before."""
+        return [
+            heard.json["seq"]
+            for heard in list(self.heard)
+            if heard.payload.startswith(b"{") and not heard.retain
+        ]
+
+    def wait_for(self, true: Callable[[Auditor], bool], what: str = "messages") -> None:
+        eventually(lambda: true(self), f"{what}; heard {[h.topic for h in self.heard]}")
+
+
+class Proxy:
+    """Stands between a client and a broker; can refuse, swallow, or cut."""
+
+    def __init__(self, target_port: int) -> None:
+        self.port = free_port()
+        self.accepted = 0
+        self.closing = 0
+        """How many of the next connections are closed as soon as the client has spoken."""
+        self.cut_at: Callable[[bytes], bool] = lambda _data: False
+        """Asked with what the client sends; True cuts the connection before it is passed on."""
+        self._target = target_port
+        self._pairs: list[socket.socket] = []
+        self._server = socket.create_server((HOST, self.port))
+        self._open = True
+        threading.Thread(target=self._accept, name="proxy", daemon=True).start()
+
+    def close(self) -> None:
+        self._open = False
+        self._server.close()
+        self.cut()
+
+    def cut(self) -> None:
+        """Break all connections at once."""
+        for sock in self._pairs:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+        self._pairs.clear()
+
+    def _accept(self) -> None:
+        while self._open:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            if self.closing > 0:
+                self.closing -= 1
+                client.recv(4096)
+                client.close()
+                continue
+            try:
+                broker = socket.create_connection((HOST, self._target), 5)
+            except OSError:
+                client.close()
+                continue
+            broker.settimeout(None)
+            self._pairs += [client, broker]
+            threading.Thread(target=self._pump, args=(client, broker, True), daemon=True).start()
+            threading.Thread(target=self._pump, args=(broker, client, False), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, from_client: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                if from_client and self.cut_at(data):
+                    break
+                sink.sendall(data)
+        for sock in (source, sink):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
