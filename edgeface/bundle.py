@@ -174,7 +174,7 @@ class NetworkFile(Closed):
 SESSION_OPTIONS = {"session.disable_quant_qdq": ("0", "1"), "session.x64quantprecision": ("0", "1")}
 
 
-class Measured(Closed):
+class Measured(Closed, kw_only=True):
     """One figure: which metric, on what data, which part of the people, how many, with which file and input size."""
 
     metric: str
