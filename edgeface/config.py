@@ -31,6 +31,9 @@ ENV_PREFIX = "EDGEFACE__"
 Id = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Pixels = Annotated[int, Meta(ge=16, le=16_384)]
+FourCc = Annotated[str, Meta(pattern=r"^[ -~]{4}$")]
+Rate = Annotated[float, Meta(gt=0, le=1000)]
 RuntimeName = Literal["onnx", "litert"]
 
 
@@ -91,12 +94,11 @@ class Camera(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         int | str,
         Meta(description="camera number, /dev/..., file, folder, rtsp://..., picamera, or csi (Jetson)"),
     ] = 0
-    width: Annotated[int | None, Meta(ge=16, le=16_384, description="pixels asked of the camera")] = None
-    height: Annotated[int | None, Meta(ge=16, le=16_384, description="pixels asked of the camera")] = None
-    fps: Annotated[float | None, Meta(gt=0, le=1000, description="frames a second asked of the camera")] = None
+    width: Annotated[Pixels | None, Meta(description="pixels asked of the camera")] = None
+    height: Annotated[Pixels | None, Meta(description="pixels asked of the camera")] = None
+    fps: Annotated[Rate | None, Meta(description="frames a second asked of the camera")] = None
     fourcc: Annotated[
-        str | None,
-        Meta(pattern=r"^[ -~]{4}$", description="pixel format asked of a USB camera; empty: MJPG above 640x480"),
+        FourCc | None, Meta(description="pixel format asked of a USB camera; empty: MJPG above 640x480")
     ] = None
     rotate: Annotated[Literal[0, 90, 180, 270], Meta(description="degrees clockwise, before anything else")] = 0
     mirror: Annotated[bool, Meta(description="swap left and right, after rotating")] = False
