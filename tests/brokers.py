@@ -1,4 +1,4 @@
-"""Real brokers for tests: Mosquitto as a child process, the embedded amqtt, an auditing subscriber, a TCP proxy."""
+"""Real brokers for tests: Mosquitto as a child, the embedded amqtt, an auditing subscriber, a TCP proxy."""
 
 from __future__ import annotations
 

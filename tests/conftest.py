@@ -17,7 +17,7 @@ def pytest_report_header() -> str:
 
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
-    """Start real Mosquittos: ``mosquitto(lines=[...], anonymous=True, acl=None)``. Skips where there is none."""
+    """Start real Mosquittos: ``mosquitto(lines=[...], anonymous=True, acl=None)``; skips without one."""
     if find_mosquitto() is None:
         pytest.skip("needs MQTT 5: Mosquitto is not installed (apt install mosquitto)")
     running: list[Mosquitto] = []

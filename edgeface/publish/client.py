@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from edgeface.config import Mqtt
 from edgeface.errors import ConfigError
 
 Protocol = Literal["5", "3.1.1"]
+VERDICT_S = 0.5
+"""Longest wait for the verdict on our certificate; only a broker without session tickets costs it."""
 _PAHO_PROTOCOL = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
 
@@ -53,6 +56,25 @@ def make_client(
     return client
 
 
+def make_probe(settings: Mqtt) -> paho.Client:
+    """Make a client that only asks whether the broker speaks MQTT 5: without name, credentials or last will.
+
+    A broker that does not know MQTT 5 reads the first of these at the wrong place and waits for bytes that
+    never come; without them it finds the version and says so.
+
+    Raises
+    ------
+    ConfigError : as `make_client`
+    """
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False
+    )
+    context = tls_context(settings)
+    if context is not None:
+        client.tls_set_context(context)
+    return client
+
+
 def tls_context(settings: Mqtt) -> ssl.SSLContext | None:
     """TLS as configured: the broker's certificate and name are always checked; None for a plain connection.
 
@@ -67,6 +89,7 @@ def tls_context(settings: Mqtt) -> ssl.SSLContext | None:
     if not (settings.tls or settings.ca_file or settings.cert_file):
         return None
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
+    context.sslsocket_class = _PatientSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if settings.ca_file is not None:
         _readable("ca_file", settings.ca_file)
@@ -80,6 +103,30 @@ def tls_context(settings: Mqtt) -> ssl.SSLContext | None:
     if settings.cert_file is not None:
         _load_own(context, settings.cert_file, settings.key_file)
     return context
+
+
+class _PatientSocket(ssl.SSLSocket):
+    """Waits after the handshake until the broker has judged our certificate.
+
+    With TLS 1.3 the client's part of the handshake ends before that, and a refusal comes as an alert
+    afterwards, followed by a close. Whoever writes in between may lose the alert, and cannot tell it from a
+    broken connection. A broker that is content sends session tickets, so the wait is short.
+    """
+
+    def do_handshake(self, block: bool = False) -> None:
+        super().do_handshake(block)
+        if self.version() != "TLSv1.3":
+            return
+        timeout_s = self.gettimeout()
+        select.select([self], [], [], VERDICT_S)
+        self.settimeout(0)
+        try:
+            # No broker speaks before the client: this reads tickets, or raises what the alert says.
+            self.recv(1)
+        except ssl.SSLWantReadError:
+            pass
+        finally:
+            self.settimeout(timeout_s)
 
 
 def _load_own(context: ssl.SSLContext, cert_file: str, key_file: str | None) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgeface.config import Mqtt
-from edgeface.publish.client import Protocol, Will, make_client
+from edgeface.publish.client import Protocol, Will, make_client, make_probe
 from edgeface.publish.link import Cause, Link, LinkFailure, Wake
 
 logger = logging.getLogger(__name__)
@@ -20,6 +20,8 @@ State = Literal["connected", "connecting", "refused", "offline"]
 
 CLOSES_BEFORE_FALLBACK = 2
 """Closes without an answer, in a row, after which a broker is taken for one that does not know MQTT 5."""
+SHORT_ONES = 4
+"""Connections in a row that are lost before they have settled, after which a reason is guessed in the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,7 @@ class Retry:
     first_s, most_s : the wait is drawn between ``first_s`` and a bound that doubles up to ``most_s``
     refused_s : the wait after refused credentials or certificates, give or take a tenth
     answer_s : the longest wait for a connection, and then for the broker's answer
+    doubt_s : the wait for a first answer before the broker is asked for its version
     settled_s : a connection that held this long starts the waits anew when it is lost
     """
 
@@ -38,7 +41,8 @@ class Retry:
     most_s: float = 60.0
     refused_s: float = 300.0
     answer_s: float = 5.0
-    settled_s: float = 10.0
+    doubt_s: float = 0.8
+    settled_s: float = 60.0
 
     def pause_s(self, cause: Cause, failures: int, rng: random.Random) -> float:
         """Seconds until the next try after the ``failures``-th failure in a row, which had this cause."""
@@ -91,6 +95,9 @@ class Keeper:
         self._failures = 0
         self._attempts = 0
         self._closes = 0
+        self._short = 0
+        self._doubtful = False
+        self._answered = False
         self.wake = Wake()
         self.protocol: Protocol = "5"
         self.connections = 0
@@ -148,6 +155,8 @@ class Keeper:
 
     def _attempt(self) -> LinkFailure | None:
         try:
+            if self._doubtful:
+                self._ask_for_version()
             self._connect_and_serve()
         except LinkFailure as failure:
             return failure
@@ -172,24 +181,45 @@ class Keeper:
             will=self._will,
         )
         link = Link(client, self.wake, on_message=self._on_message)
-        link.open(
-            self._settings.host,
-            self._settings.port,
-            keep_alive_s=self._settings.keep_alive,
-            timeout_s=self._retry.answer_s,
-        )
+        patient = self._answered or self.protocol != "5"
+        self._open(link, self._retry.answer_s if patient else self._retry.doubt_s)
         since_s = self._clock()
         self._connected()
         try:
             self._serve(link)
         finally:
             if self._clock() - since_s >= self._retry.settled_s:
-                self._failures = 0
+                self._failures = self._short = 0
+            else:
+                self._short += 1
             link.close()
+
+    def _open(self, link: Link, answer_s: float) -> None:
+        link.open(
+            self._settings.host,
+            self._settings.port,
+            keep_alive_s=self._settings.keep_alive,
+            connect_s=self._retry.answer_s,
+            answer_s=answer_s,
+        )
+
+    def _ask_for_version(self) -> None:
+        link = Link(make_probe(self._settings), self.wake)
+        try:
+            self._open(link, self._retry.answer_s)
+        except LinkFailure as failure:
+            # Even a refusal is an answer in MQTT 5.
+            if failure.cause != "refused":
+                raise
+        finally:
+            link.close()
+        self._doubtful = False
+        self._answered = True
 
     def _connected(self) -> None:
         self.connections += 1
         self._closes = 0
+        self._answered = True
         now_s = self._clock()
         if self._outage_s is None:
             logger.info("connected to broker %s with MQTT %s", self.broker, self.protocol)
@@ -214,11 +244,22 @@ class Keeper:
         if old and self.protocol == "5":
             self.protocol = "3.1.1"
             self._closes = 0
+            self._doubtful = False
             logger.info("broker %s does not speak MQTT 5, going on with 3.1.1", self.broker)
+            return 0.0
+        if cause == "silent" and self.protocol == "5" and not self._answered and not self._doubtful:
+            self._doubtful = True
             return 0.0
         if cause == "old_broker":
             cause = "refused"
         self._say(cause, str(failure))
+        if cause == "lost" and self._short == SHORT_ONES:
+            logger.warning(
+                "broker %s has ended %d connections in a row at once; is client id %s used twice?",
+                self.broker,
+                SHORT_ONES,
+                self._client_id,
+            )
         self._set_state("refused" if cause == "refused" else "connecting")
         return self._retry.pause_s(cause, self._failures, self._rng)
 

@@ -18,7 +18,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-Cause = Literal["away", "closed_early", "old_broker", "refused", "lost"]
+Cause = Literal["away", "silent", "closed_early", "old_broker", "refused", "lost"]
 
 IN_FLIGHT = 20
 """Most messages that are sent and not yet acknowledged."""
@@ -94,26 +94,30 @@ class Link:
                 message.topic, bytes(message.payload)
             )
 
-    def open(self, host: str, port: int, *, keep_alive_s: int, timeout_s: float) -> None:
-        """Connect and wait until the broker has accepted us.
+    def open(self, host: str, port: int, *, keep_alive_s: int, connect_s: float, answer_s: float) -> None:
+        """Connect within ``connect_s`` and wait at most ``answer_s`` until the broker has accepted us.
 
         Raises
         ------
-        LinkFailure : ``away``, ``refused``, ``old_broker`` or ``closed_early``
+        LinkFailure : ``away``, ``silent`` (no answer), ``closed_early``, ``old_broker`` or ``refused``
         """
-        self._client.connect_timeout = timeout_s
+        self._client.connect_timeout = connect_s
         try:
             self._client.connect(host, port, keepalive=keep_alive_s)
         except (OSError, UnicodeError) as error:
             raise _connect_failure(error) from error
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + answer_s
         while self._answer is None:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 self.drop()
-                raise LinkFailure("away", f"it does not answer within {timeout_s:g} s")
+                raise LinkFailure("silent", f"it does not answer within {answer_s:g} s")
             self.turn(left_s)
-        self._read_answer(*self._answer)
+        refusal = _refusal(self._answer[0])
+        if refusal is not None:
+            self.drop()
+            raise refusal
+        self._read_limits(self._answer[1])
 
     def turn(self, timeout_s: float) -> None:
         """Wait for the network or a wake-up at most ``timeout_s``, and do what is to be done.
@@ -193,7 +197,9 @@ class Link:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        self._ending = (reason, flags.is_disconnect_packet_from_server)
+        # After the broker's own word paho may report the close once more, with less to say.
+        if self._ending is None:
+            self._ending = (reason, flags.is_disconnect_packet_from_server)
 
     def _on_publish(
         self,
@@ -210,13 +216,7 @@ class Link:
         if "[SSL: " in text and "ALERT" in text:
             self._tls_alert = text.partition("] ")[2].partition(" (_ssl")[0] or text
 
-    def _read_answer(self, reason: ReasonCode, properties: Properties | None) -> None:
-        if reason.value >= 128:
-            self.drop()
-            cause: Cause = "away"
-            if reason.value in REFUSALS:
-                cause = "old_broker" if reason.value == OLD_BROKER else "refused"
-            raise LinkFailure(cause, f"it refuses us: {str(reason).lower()}")
+    def _read_limits(self, properties: Properties | None) -> None:
         self.in_flight = min(IN_FLIGHT, getattr(properties, "ReceiveMaximum", IN_FLIGHT))
         self.largest = getattr(properties, "MaximumPacketSize", None)
         self._most_qos = getattr(properties, "MaximumQoS", 1)
@@ -227,6 +227,9 @@ class Link:
             return LinkFailure("refused", f"it refuses our certificate: {self._tls_alert}")
         if self._answer is None:
             return LinkFailure("closed_early", "it closes the connection without an answer")
+        refusal = _refusal(self._answer[0])
+        if refusal is not None:
+            return refusal
         if self._ending is None:
             return LinkFailure("lost", "the connection is closed")
         reason, from_server = self._ending
@@ -237,12 +240,23 @@ class Link:
         )
 
 
+def _refusal(reason: ReasonCode) -> LinkFailure | None:
+    if reason.value < 128:
+        return None
+    cause: Cause = "away"
+    if reason.value in REFUSALS:
+        cause = "old_broker" if reason.value == OLD_BROKER else "refused"
+    return LinkFailure(cause, f"it refuses us: {str(reason).lower()}")
+
+
 def _connect_failure(error: Exception) -> LinkFailure:
     if isinstance(error, ssl.SSLCertVerificationError):
         return LinkFailure("refused", f"its certificate does not hold: {error.verify_message.rstrip('.')}")
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        reason = (error.reason or str(error)).replace("_", " ").lower()
+        ours = "alert" in reason and any(word in reason for word in ("cert", "unknown ca", "access"))
         return LinkFailure(
-            "refused", f"no TLS with it: {(error.reason or str(error)).replace('_', ' ').lower()}"
+            "refused", f"{'it refuses our certificate' if ours else 'no TLS with it'}: {reason}"
         )
     if isinstance(error, TimeoutError):
         return LinkFailure("away", "no connection in time")

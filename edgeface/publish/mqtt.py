@@ -66,6 +66,8 @@ class Publisher:
         self._retry = retry or Retry()
         self._clock = clock
         self._sent: dict[int, tuple[str, Entry | None]] = {}
+        self._proved: set[str] = set()
+        self._next: Entry | None = None
         self._refused_until_s: dict[str, float] = {}
         self._first_s: dict[str, float] = {}
         self._strikes: dict[str, int] = {}
@@ -136,6 +138,7 @@ class Publisher:
         return left == 0
 
     def _serve(self, link: Link) -> None:
+        self._proved.clear()
         self._first_s.clear()
         try:
             self._announce(link, ONLINE)
@@ -150,6 +153,7 @@ class Publisher:
             raise
         finally:
             self._sent.clear()
+            self._next = None
             self._outbox.give_back()
 
     def _turn_s(self) -> float:
@@ -180,10 +184,11 @@ class Publisher:
 
     def _pump(self, link: Link) -> None:
         while len(self._sent) < link.in_flight and not link.congested:
-            entry = self._outbox.take()
-            if entry is None:
+            self._next = self._next or self._outbox.take()
+            if self._next is None or not self._may_send(self._next):
                 return
-            topic = f"{self._base}/{entry.suffix}"
+            entry, self._next = self._next, None
+            topic = self._topic(entry)
             if self._resting(topic):
                 self._outbox.park(entry)
             elif link.largest is not None and len(entry.payload) + len(topic.encode()) + 16 > link.largest:
@@ -193,6 +198,19 @@ class Publisher:
                 self._outbox.park(entry)
             else:
                 self._send(link, topic, entry)
+
+    def _topic(self, entry: Entry) -> str:
+        return f"{self._base}/{entry.suffix}"
+
+    def _may_send(self, entry: Entry) -> bool:
+        """Whether it need not wait: the first message of a topic travels alone.
+
+        A broker that closes the connection at a refusal resets it where more of ours is under way, and the
+        refusal is lost with it: the same messages would be sent and refused for ever.
+        """
+        if any(topic not in self._proved for topic, _ in self._sent.values()):
+            return False
+        return not self._sent or entry.qos == 0 or self._topic(entry) in self._proved
 
     def _send(self, link: Link, topic: str, entry: Entry) -> None:
         number = link.publish(topic, entry.payload, qos=entry.qos, retain=entry.retain)
@@ -209,6 +227,7 @@ class Publisher:
             if reason >= 0x80:
                 self._refused(topic, entry, reason)
                 continue
+            self._proved.add(topic)
             if self._refused_until_s.pop(topic, None) is not None and entry is not None:
                 self._outbox.release(entry.suffix)
             if entry is not None:

@@ -1,0 +1,121 @@
+"""``edgeface watch``: subscribe to the broker and print what happens, one line per event."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import queue
+import sys
+from typing import TYPE_CHECKING
+
+from edgeface.config import environment, find_config, load_config, mqtt_password, parse_override
+from edgeface.errors import BrokerError, UsageError
+from edgeface.publish.subscriber import Subscriber
+from edgeface.publish.words import sentence
+
+if TYPE_CHECKING:
+    from edgeface.config import Mqtt
+
+FIRST_CONNECT_S = 10.0
+BACKLOG = 10_000
+"""Messages that wait for a slow terminal; the newest are dropped beyond, and told of."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser of ``edgeface``."""
+    parser = subparsers.add_parser(
+        "watch",
+        help="print the events on the broker as they arrive",
+        description="Subscribe to the configured broker and print one line per event. Ends with Ctrl-C.",
+    )
+    parser.add_argument("--config", metavar="FILE", help="configuration file (TOML)")
+    parser.add_argument("--host", metavar="HOST", help="broker, instead of the configured one")
+    parser.add_argument("--port", type=int, metavar="PORT", help="port of the broker")
+    parser.add_argument("--prefix", metavar="TOPIC", help="first part of the topics")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any configuration key"
+    )
+    parser.add_argument("--json", action="store_true", help="print topic and payload as JSON Lines")
+    parser.add_argument("--all", action="store_true", help="print `faces` too, several lines a second")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print until interrupted.
+
+    Raises
+    ------
+    BrokerError : no connection within ten seconds, or a broker that refuses us
+    """
+    settings, password = _settings(args)
+    logging.basicConfig(format="edgeface: %(message)s", level=logging.INFO, stream=sys.stderr)
+    messages: queue.Queue[tuple[str, bytes]] = queue.Queue(BACKLOG)
+    missed = _Missed()
+
+    def heard(topic: str, payload: bytes) -> None:
+        try:
+            messages.put_nowait((topic, payload))
+        except queue.Full:
+            missed.count += 1
+
+    subscriber = Subscriber(settings, password=password, heard=heard)
+    subscriber.start()
+    try:
+        if not subscriber.wait_connected(FIRST_CONNECT_S):
+            raise BrokerError(
+                f"broker {subscriber.broker}: {subscriber.last_error or 'no answer within ten seconds'}",
+                fix="check mqtt.host, mqtt.port and credentials, and that the broker runs",
+            )
+        while True:
+            _show(messages, args, missed)
+    finally:
+        subscriber.stop()
+
+
+class _Missed:
+    """Messages that a slow terminal has cost."""
+
+    count = 0
+
+
+def _show(messages: queue.Queue[tuple[str, bytes]], args: argparse.Namespace, missed: _Missed) -> None:
+    try:
+        # A wait without end would not be interrupted by Ctrl-C on every platform.
+        topic, payload = messages.get(timeout=1.0)
+    except queue.Empty:
+        return
+    line = _json_line(topic, payload) if args.json else _line(topic, payload, everything=args.all)
+    if line is not None:
+        print(line, flush=True)
+    if missed.count and messages.empty():
+        print(f"edgeface: {missed.count} messages came faster than they could be printed", file=sys.stderr)
+        missed.count = 0
+
+
+def _line(topic: str, payload: bytes, *, everything: bool) -> str | None:
+    if topic.endswith("/faces") and not everything:
+        return None
+    return sentence(topic, payload)
+
+
+def _json_line(topic: str, payload: bytes) -> str:
+    text = payload.decode(errors="replace")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    return json.dumps({"topic": topic, "payload": value}, ensure_ascii=False)
+
+
+def _settings(args: argparse.Namespace) -> tuple[Mqtt, str | None]:
+    overrides = dict(parse_override(text) for text in args.set)
+    for key in ("host", "port", "prefix"):
+        value = getattr(args, key)
+        if value is not None:
+            overrides[f"mqtt.{key}"] = value
+    if args.port is not None and not 1 <= args.port <= 65_535:
+        raise UsageError(f"--port {args.port} is no port", fix="give a number from 1 to 65535")
+    environ = environment()
+    config = load_config(find_config(args.config, environ), environ=environ, overrides=overrides)
+    return config.mqtt, mqtt_password(config.mqtt, environ)

@@ -1,0 +1,141 @@
+"""Messages as sentences that a person understands: one line per event.
+
+::
+
+    12:04:07 main: somebody arrived (visit 3f2a)
+    12:04:13 main: visit 3f2a left after 6 s: about 31 years (24-39), woman as the data labels it (97 %)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, tzinfo
+
+import msgspec
+
+from edgeface.events import (
+    Age,
+    Expression,
+    FacesMessage,
+    Gender,
+    HealthMessage,
+    Message,
+    NoticeMessage,
+    SummaryMessage,
+    VisitMessage,
+    decode,
+    kind_of_topic,
+)
+
+GENDER_WORDS: Mapping[str, str] = {"female": "woman", "male": "man"}
+AVAILABILITY = "availability"
+
+
+def sentence(topic: str, payload: bytes, *, zone: tzinfo | None = None) -> str | None:
+    """Say one message in one line.
+
+    Parameters
+    ----------
+    topic, payload : as they were received
+    zone : of the times that are told; None for this machine's
+
+    Returns
+    -------
+    The line, or None for a topic that carries no message of ours. A payload that does not hold is called so.
+    """
+    if topic.rsplit("/", 1)[-1] == AVAILABILITY:
+        node = topic.rsplit("/", 2)[-2] if topic.count("/") else topic
+        return f"{node} is {payload.decode(errors='replace')}"
+    kind = kind_of_topic(topic)
+    if kind is None:
+        return None
+    try:
+        message = decode(kind, payload)
+    except msgspec.DecodeError as error:
+        return f"{topic}: a message that this version does not understand ({error})"
+    return f"{_clock(message.at, zone)} {_told(message)}"
+
+
+def describe(age: Age | None, gender: Gender | None, expression: Expression | None) -> str:
+    """Say what is known of somebody: ``about 31 years (24-39), ...``; empty when nothing is."""
+    parts = []
+    if age is not None:
+        parts.append(f"about {age.years:.0f} years ({age.low:.0f}-{age.high:.0f})")
+    if gender is not None:
+        word = GENDER_WORDS.get(gender.label, gender.label)
+        parts.append(f"{word} as the data labels it ({gender.probability * 100:.0f} %)")
+    if expression is not None:
+        most = max(expression.shares, key=expression.shares.__getitem__, default=expression.dominant)
+        parts.append(f"mostly {most}" if expression.shares.get(most, 0) < 0.95 else most)
+    return ", ".join(parts)
+
+
+def _told(message: Message) -> str:
+    if isinstance(message, VisitMessage):
+        return f"{message.camera}: {_visit(message)}"
+    if isinstance(message, FacesMessage):
+        return f"{message.camera}: {_faces(message)}"
+    if isinstance(message, SummaryMessage):
+        return f"{message.camera}: {_summary(message)}"
+    if isinstance(message, HealthMessage):
+        return f"{message.node}: {_health(message)}"
+    return f"{message.node}: {_notice(message)}"
+
+
+def _visit(message: VisitMessage) -> str:
+    known = describe(message.age, message.gender, message.expression)
+    if message.event == "start":
+        return f"somebody arrived (visit {message.visit}){': ' if known else ''}{known}"
+    if message.event == "update":
+        return f"visit {message.visit} after {_length(message.seconds)}: {known or 'nothing known yet'}"
+    why = {"lost": "left", "source_ended": "was there at the end", "stopped": "was there at the stop"}
+    gone = why[message.reason or "lost"]
+    return f"visit {message.visit} {gone} after {_length(message.seconds)}: {known or 'nothing became known'}"
+
+
+def _faces(message: FacesMessage) -> str:
+    if not message.faces:
+        return "nobody in view"
+    return f"in view now: {_count(len(message.faces), 'person', 'people')}"
+
+
+def _summary(message: SummaryMessage) -> str:
+    moved = f"{message.in_} came, {message.out} left, {message.in_view} in view"
+    ages = [f"{count} of {band}" for band, count in message.ages.items() if count and band != "unknown"]
+    mood = max(message.expressions, key=message.expressions.__getitem__) if message.expressions else None
+    parts = [moved, *([f"ages: {', '.join(ages)}"] if ages else []), *([f"mostly {mood}"] if mood else [])]
+    return f"summary: {'; '.join(parts)}"
+
+
+def _health(message: HealthMessage) -> str:
+    cameras = ", ".join(
+        f"{name} {camera.state}" + (f" at {camera.fps:.0f} frames a second" if camera.fps is not None else "")
+        for name, camera in message.cameras.items()
+    )
+    mqtt = message.mqtt
+    lost = sum(mqtt.dropped.values())
+    trouble = f", {_count(lost, 'message', 'messages')} dropped" if lost else ""
+    refused = f", {mqtt.parked} refused by the broker" if mqtt.parked else ""
+    up = f"up {_length(message.uptime)}; {cameras or 'no camera'}"
+    return f"health: {up}; MQTT {mqtt.protocol}{trouble}{refused}"
+
+
+def _notice(message: NoticeMessage) -> str:
+    return f"notice: {message.text}"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _length(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _clock(at: str, zone: tzinfo | None) -> str:
+    # Python 3.10 does not read the `Z`.
+    return datetime.fromisoformat(at.replace("Z", "+00:00")).astimezone(zone).strftime("%H:%M:%S")

@@ -1,0 +1,248 @@
+"""The outbox: stamps, order, what is dropped first, and books that balance."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from people import NOON, at, told, visit
+
+from edgeface.events import Body, SummaryWindow, faces_body, notice_body
+from edgeface.publish.outbox import PARKED_KEPT, Entry, Outbox
+
+FACES = faces_body("main", 640, 360, [visit()], at=NOON)
+SUMMARY = SummaryWindow("main", start_s=0).body(0, at=NOON, started_at=at)
+NOTICE = notice_body(networks=[], at=NOON)
+
+
+def make(capacity: int = 50) -> Outbox:
+    return Outbox(node="hall", boot="b007", capacity=capacity)
+
+
+def drain(outbox: Outbox) -> list[Entry]:
+    entries = []
+    while (entry := outbox.take()) is not None:
+        entries.append(entry)
+        outbox.done(entry)
+    return entries
+
+
+def fields(entry: Entry) -> dict[str, Any]:
+    value = json.loads(entry.payload)
+    assert isinstance(value, dict)
+    return value
+
+
+def test_a_message_is_stamped_when_it_is_accepted() -> None:
+    outbox = make()
+    assert [outbox.accept(told("start")), outbox.accept(FACES), outbox.accept(told("end"))] == [0, 1, 2]
+    first, second, _ = drain(outbox)
+    assert list(fields(first))[:5] == ["v", "at", "node", "boot", "seq"]
+    assert (fields(first)["node"], fields(first)["boot"], fields(first)["seq"]) == ("hall", "b007", 0)
+    assert (first.suffix, first.qos, first.retain) == ("main/visits", 1, False)
+    assert (second.suffix, second.qos, second.retain) == ("main/faces", 0, False)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "left"),
+    [
+        pytest.param([], [], id="nothing"),
+        pytest.param(["start"] * 3, ["start"] * 3, id="just full"),
+        pytest.param(
+            ["update", "start", "end", "start"], ["start", "end", "start"], id="an update goes first"
+        ),
+        pytest.param(
+            ["start", "start", "end", "update"], ["start", "start", "end"], id="even the one that comes"
+        ),
+        pytest.param(["start", "end", "end", "end"], ["end", "end", "end"], id="then a start"),
+        pytest.param(
+            ["end", "end", "end", "start"], ["end", "end", "end"], id="a start is no match for ends"
+        ),
+        pytest.param(["end", "end", "end", "end"], ["end", "end", "end"], id="an end last"),
+    ],
+)
+def test_what_is_dropped_first(accepted: list[Any], left: list[str]) -> None:
+    outbox = make(capacity=3)
+    for event in accepted:
+        outbox.accept(told(event))
+    dropped = len(accepted) - len(left)
+    assert outbox.counters().dropped == {
+        "visits": dropped,
+        "faces": 0,
+        "summary": 0,
+        "health": 0,
+        "notice": 0,
+    }
+    assert [fields(entry)["event"] for entry in drain(outbox)] == left
+
+
+def test_the_oldest_of_a_kind_goes_first() -> None:
+    outbox = make(capacity=2)
+    for _ in range(4):
+        outbox.accept(told("end"))
+    assert [entry.seq for entry in drain(outbox)] == [2, 3]
+
+
+def test_only_the_newest_of_faces_and_retained_kinds_waits() -> None:
+    outbox = make()
+    for body in (SUMMARY, FACES, NOTICE, FACES, told("start"), SUMMARY, FACES):
+        outbox.accept(body)
+    assert outbox.counters().dropped == {"visits": 0, "faces": 2, "summary": 1, "health": 0, "notice": 0}
+    assert [(entry.seq, entry.kind) for entry in drain(outbox)] == [
+        (2, "notice"),
+        (4, "visits"),
+        (5, "summary"),
+        (6, "faces"),
+    ]
+
+
+def test_cameras_do_not_replace_each_other() -> None:
+    outbox = make()
+    outbox.accept(FACES)
+    outbox.accept(faces_body("door", 640, 360, [], at=NOON))
+    assert [entry.suffix for entry in drain(outbox)] == ["main/faces", "door/faces"]
+
+
+def test_what_is_in_flight_is_neither_replaced_nor_dropped() -> None:
+    outbox = make(capacity=1)
+    outbox.accept(SUMMARY)
+    outbox.accept(told("update"))
+    flying = [outbox.take(), outbox.take()]
+    outbox.accept(SUMMARY)
+    outbox.accept(told("end"))
+    assert sum(outbox.counters().dropped.values()) == 0
+    outbox.give_back()
+    assert [entry.seq for entry in drain(outbox)] == [0, 1, 2, 3]
+    assert [entry.seq for entry in flying if entry] == [0, 1]
+
+
+def test_parked_messages_stay_until_their_topic_is_allowed() -> None:
+    outbox = make()
+    for body in (told("start"), told("start", camera="door"), SUMMARY):
+        outbox.accept(body)
+        entry = outbox.take()
+        assert entry is not None
+        outbox.park(entry)
+    assert (outbox.counters().parked, outbox.idle) == (3, True)
+    outbox.release("main/visits")
+    outbox.release("main/summary")
+    released = outbox.take()
+    assert released is not None
+    assert released.seq == 0
+    assert outbox.take() is None
+    outbox.park(released)
+    outbox.release("main/visits")
+    assert outbox.take() is None, "refused twice is refused"
+    assert outbox.counters().parked == 3
+
+
+def test_parked_messages_are_bounded_and_still_counted() -> None:
+    outbox = make(capacity=1000)
+    for _ in range(PARKED_KEPT + 5):
+        outbox.accept(told("start"))
+        entry = outbox.take()
+        assert entry is not None
+        outbox.park(entry)
+    outbox.release("main/visits")
+    assert len(drain(outbox)) == PARKED_KEPT
+    assert outbox.counters().parked == 5
+
+
+def test_who_accepts_wakes_the_publisher() -> None:
+    outbox, woken = make(), Counter[str]()
+    outbox.on_accept(lambda: woken.update(["once"]))
+    outbox.accept(told("start"))
+    outbox.on_accept(None)
+    outbox.accept(told("end"))
+    assert woken["once"] == 1
+
+
+def test_a_capacity_of_nothing_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="capacity is 0"):
+        make(capacity=0)
+
+
+BODIES: list[Body] = [told("start"), told("update"), told("end"), FACES, SUMMARY, NOTICE]
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("accept"), st.integers(0, len(BODIES) - 1)),
+        st.tuples(st.sampled_from(["take", "done", "park", "give_back", "release"]), st.just(0)),
+    ),
+    max_size=80,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(steps=STEPS, capacity=st.integers(1, 6))
+def test_the_books_always_balance(steps: list[tuple[str, int]], capacity: int) -> None:
+    outbox = make(capacity)
+    flying: list[Entry] = []
+    sent: list[int] = []
+    for step, number in steps:
+        if step == "accept":
+            outbox.accept(BODIES[number])
+        elif step == "take" and len(flying) < 20 and (entry := outbox.take()) is not None:
+            flying.append(entry)
+        elif step == "done" and flying:
+            entry = flying.pop(0)
+            sent.append(entry.seq)
+            outbox.done(entry)
+        elif step == "park" and flying:
+            outbox.park(flying.pop())
+        elif step == "give_back":
+            outbox.give_back()
+            flying.clear()
+        elif step == "release":
+            outbox.release("main/visits")
+        counters = outbox.counters()
+        assert counters.accepted == (
+            counters.delivered + counters.queued + counters.parked + sum(counters.dropped.values())
+        )
+    assert len(set(sent)) == len(sent), "nothing is delivered twice"
+    # In the end everything that is left comes out, oldest first, and no visit beyond the capacity waited.
+    outbox.give_back()
+    rest = [entry.seq for entry in drain(outbox)]
+    assert rest == sorted(rest)
+    assert not set(rest) & set(sent)
+    assert outbox.idle
+
+
+@settings(max_examples=100, deadline=None)
+@given(events=st.lists(st.sampled_from(["start", "update", "end"]), max_size=40), capacity=st.integers(1, 10))
+def test_an_end_outlives_a_start_and_a_start_an_update(events: list[Any], capacity: int) -> None:
+    outbox = make(capacity)
+    for event in events:
+        outbox.accept(told(event))
+    left = Counter(fields(entry)["event"] for entry in drain(outbox))
+    given_events = Counter(events)
+    room = capacity
+    for event in ("end", "start", "update"):
+        expected = min(room, given_events[event])
+        # An update that came while there was room may have gone for a start that went for an end later.
+        assert left[event] <= expected
+        room -= left[event]
+    assert left["end"] == min(capacity, given_events["end"])
+    assert sum(left.values()) <= capacity
+
+
+def test_many_threads_hand_in_at_once() -> None:
+    outbox = make(capacity=10_000)
+
+    def hand_in() -> None:
+        for _ in range(200):
+            outbox.accept(told("start"))
+
+    threads = [threading.Thread(target=hand_in) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    taken = []
+    while any(thread.is_alive() for thread in threads) or not outbox.idle:
+        if (entry := outbox.take()) is not None:
+            taken.append(entry.seq)
+            outbox.done(entry)
+    assert taken == list(range(1000))

@@ -1,0 +1,609 @@
+"""The publisher against real brokers: nothing lost, nothing looped, everything said once."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from brokers import Amqtt, AnyBroker, Auditor, Mosquitto, Proxy, eventually, free_port
+from people import NOON, told, visit
+
+from edgeface.config import Mqtt
+from edgeface.errors import ConfigError
+from edgeface.events import faces_body, notice_body
+from edgeface.publish.keeper import Retry
+from edgeface.publish.mqtt import Publisher
+from edgeface.publish.outbox import Outbox
+
+FAST = Retry(first_s=0.02, most_s=0.1, refused_s=60.0, answer_s=5.0, settled_s=60.0)
+Make = Callable[..., tuple[Publisher, Outbox]]
+RIGHTS = "user reader\ntopic read #\nuser hall\n"
+
+
+@pytest.fixture
+def publish() -> Iterator[Make]:
+    """Make a publisher and its outbox; they are stopped in the end."""
+    running: list[Publisher] = []
+
+    def make(
+        port: int,
+        *,
+        retry: Retry = FAST,
+        password: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        **settings: Any,
+    ) -> tuple[Publisher, Outbox]:
+        outbox = Outbox(node="hall", boot="b007", capacity=100)
+        publisher = Publisher(
+            Mqtt(host="localhost", port=port, **settings),
+            node="hall",
+            outbox=outbox,
+            password=password,
+            retry=retry,
+            rng=random.Random(1),
+            clock=clock,
+        )
+        running.append(publisher)
+        publisher.start()
+        return publisher, outbox
+
+    yield make
+    for publisher in running:
+        publisher.stop(timeout_s=0.2)
+
+
+def test_messages_arrive_in_order_between_online_and_offline(
+    broker: AnyBroker, audit: Callable[..., Auditor], publish: Make
+) -> None:
+    auditor = audit(broker)
+    publisher, outbox = publish(broker.port)
+    assert publisher.wait_connected(10)
+    outbox.accept(notice_body(networks=[], at=NOON))
+    outbox.accept(told("start"))
+    outbox.accept(faces_body("main", 640, 360, [visit()], at=NOON))
+    outbox.accept(told("end"))
+    assert publisher.stop()
+    auditor.wait_for(lambda a: a.words() == ["online", "offline"])
+    assert [(h.topic, h.qos) for h in auditor.heard] == [
+        ("edgeface/hall/availability", 1),
+        ("edgeface/hall/notice", 1),
+        ("edgeface/hall/main/visits", 1),
+        ("edgeface/hall/main/faces", 0),
+        ("edgeface/hall/main/visits", 1),
+        ("edgeface/hall/availability", 1),
+    ]
+    assert auditor.seqs() == [0, 1, 2, 3]
+    assert {h.json["boot"] for h in auditor.of("visits")} == {"b007"}
+    assert publisher.state == "offline"
+
+
+def test_who_comes_late_finds_what_is_retained(
+    broker: AnyBroker, audit: Callable[..., Auditor], publish: Make
+) -> None:
+    _, outbox = publish(broker.port)
+    outbox.accept(notice_body(networks=[], at=NOON))
+    outbox.accept(told("start"))
+    eventually(lambda: outbox.idle)
+    late = audit(broker)
+    late.wait_for(lambda a: a.words() == ["online"] and len(a.of("notice")) == 1)
+    assert all(heard.retain for heard in late.heard)
+    assert late.of("visits") == []
+
+
+def test_prefix_and_client_id(
+    mosquitto: Callable[..., Mosquitto], audit: Callable[..., Auditor], publish: Make
+) -> None:
+    broker = mosquitto()
+    auditor = audit(broker)
+    publish(broker.port, prefix="house/ground floor/", client_id="door 7")
+    auditor.wait_for(lambda a: bool(a.heard))
+    assert auditor.heard[0].topic == "house/ground floor/hall/availability"
+    eventually(lambda: " as door 7 " in broker.log())
+
+
+CHILD = """
+import sys
+from people import told
+from edgeface.config import Mqtt
+from edgeface.publish.mqtt import Publisher
+from edgeface.publish.outbox import Outbox
+outbox = Outbox(node="hall", boot="b", capacity=100)
+outbox.accept(told("start"))
+mqtt = Mqtt(host="127.0.0.1", port=int(sys.argv[1]))
+publisher = Publisher(mqtt, node="hall", outbox=outbox, password=None)
+publisher.start()
+sys.stdin.read()
+"""
+
+
+def test_the_last_will_speaks_after_kill_9(broker: AnyBroker, audit: Callable[..., Auditor]) -> None:
+    auditor = audit(broker)
+    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(broker.port)],
+        stdin=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    ) as child:
+        auditor.wait_for(lambda a: a.words() == ["online"] and len(a.of("visits")) == 1)
+        child.send_signal(signal.SIGKILL)
+    auditor.wait_for(lambda a: a.words() == ["online", "offline"])
+
+
+def test_a_broker_that_restarts_loses_nothing(
+    mosquitto: Callable[..., Mosquitto],
+    audit: Callable[..., Auditor],
+    publish: Make,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "edgeface")
+    broker = mosquitto()
+    auditor = audit(broker)
+    publisher, outbox = publish(broker.port)
+    for number in range(10):
+        outbox.accept(told("start", f"before-{number}"))
+    auditor.wait_for(lambda a: len(a.of("visits")) == 10)
+    broker.stop()
+    eventually(lambda: publisher.state == "connecting")
+    for number in range(60):
+        outbox.accept(told("start", f"during-{number}"))
+    assert publisher.health().queued == 60
+    broker.start()
+    auditor.wait_for(lambda a: len(set(a.seqs())) == 70)
+    assert sorted(set(auditor.seqs())) == list(range(70))
+    assert publisher.reconnects == 1
+    assert publisher.health().dropped["visits"] == 0
+    lines = [record.getMessage() for record in caplog.records]
+    assert sum(" lost: " in line for line in lines) == 1
+    assert sum(" is back after " in line for line in lines) == 1
+    assert len(lines) == 3, lines
+
+
+def test_what_was_not_acknowledged_comes_again(
+    broker: AnyBroker, audit: Callable[..., Auditor], publish: Make, proxy: Callable[[int], Proxy]
+) -> None:
+    auditor = audit(broker)
+    between = proxy(broker.port)
+    publisher, outbox = publish(between.port)
+    assert publisher.wait_connected(10)
+    cuts = iter([True, False, False, True])
+    between.cut_at = lambda data: b"/visits" in data and next(cuts, False)
+    for number in range(20):
+        outbox.accept(told("start", str(number)))
+    auditor.wait_for(lambda a: len(set(a.seqs())) == 20)
+    eventually(lambda: outbox.idle)
+    assert publisher.reconnects >= 1
+    assert outbox.counters().delivered == 20
+
+
+def test_the_queue_is_bounded_and_the_gaps_are_counted(
+    broker: AnyBroker, audit: Callable[..., Auditor], publish: Make
+) -> None:
+    auditor = audit(broker)
+    publisher, outbox = publish(free_port())
+    for number in range(60):
+        outbox.accept(told("start", str(number)))
+        outbox.accept(told("update", str(number)))
+        outbox.accept(told("end", str(number)))
+    dropped = publisher.health().dropped
+    assert dropped["visits"] == 80
+    assert publisher.health().queued == 100
+    publisher.stop(timeout_s=0.1)
+    # The same outbox, a broker that is there: all ends, and the youngest starts.
+    again = Publisher(Mqtt(host="localhost", port=broker.port), node="hall", outbox=outbox, password=None)
+    again.start()
+    auditor.wait_for(lambda a: len(a.of("visits")) == 100)
+    assert again.stop()
+    events = [heard.json["event"] for heard in auditor.of("visits")]
+    assert (events.count("end"), events.count("start"), events.count("update")) == (60, 40, 0)
+    assert 180 - len(set(auditor.seqs())) == dropped["visits"]
+    assert auditor.seqs() == sorted(auditor.seqs())
+
+
+def test_a_clean_stop_waits_at_most_its_time(mosquitto: Callable[..., Mosquitto], publish: Make) -> None:
+    broker = mosquitto()
+    publisher, outbox = publish(broker.port)
+    assert publisher.wait_connected(10)
+    broker.signal(signal.SIGSTOP)
+    outbox.accept(told("end"))
+    assert publisher.stop(timeout_s=0.3) is False
+    assert outbox.counters().queued == 1
+
+
+def test_a_stop_without_any_broker_is_quick(publish: Make) -> None:
+    publisher, outbox = publish(free_port(), retry=Retry())
+    outbox.accept(told("end"))
+    assert publisher.wait_connected(0.3) is False
+    assert publisher.last_error == "connection refused"
+    assert publisher.stop(timeout_s=5.0) is False
+
+
+def test_a_stop_during_an_outage_still_delivers(
+    mosquitto: Callable[..., Mosquitto], audit: Callable[..., Auditor], publish: Make
+) -> None:
+    broker = mosquitto()
+    auditor = audit(broker)
+    publisher, outbox = publish(broker.port, retry=Retry(first_s=30.0))
+    assert publisher.wait_connected(10)
+    broker.stop()
+    eventually(lambda: publisher.state == "connecting")
+    outbox.accept(told("end"))
+    broker.start()
+    assert publisher.stop(timeout_s=5.0) is True
+    auditor.wait_for(lambda a: len(a.of("visits")) == 1)
+
+
+class Authority:
+    """A certificate authority with a broker, a node, and a stranger."""
+
+    def __init__(self, folder: Path) -> None:
+        self.authority = trustme.CA()
+        self.authority.cert_pem.write_to_path(folder / "ca.pem")
+        server = self.authority.issue_cert("localhost")
+        server.private_key_pem.write_to_path(folder / "server.key")
+        with (folder / "server.pem").open("wb") as file:
+            file.write(b"".join(part.bytes() for part in server.cert_chain_pems))
+        for name, authority in (("node", self.authority), ("stranger", trustme.CA())):
+            cert = authority.issue_cert("hall")
+            cert.private_key_and_cert_chain_pem.write_to_path(folder / f"{name}.pem")
+        self.folder = folder
+        self.lines = [
+            f"cafile {folder / 'ca.pem'}",
+            f"certfile {folder / 'server.pem'}",
+            f"keyfile {folder / 'server.key'}",
+            "require_certificate true",
+        ]
+
+    def path(self, name: str) -> str:
+        return str(self.folder / f"{name}.pem")
+
+    def set_up(self, client: Any) -> None:
+        context = ssl.create_default_context(cafile=self.path("ca"))
+        context.check_hostname = False
+        context.load_cert_chain(self.path("node"))
+        client.tls_set_context(context)
+
+
+def test_tls_with_a_client_certificate(
+    mosquitto: Callable[..., Mosquitto], audit: Callable[..., Auditor], publish: Make, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    broker = mosquitto(lines=authority.lines)
+    auditor = audit(broker, set_up=authority.set_up)
+    publisher, outbox = publish(broker.port, ca_file=authority.path("ca"), cert_file=authority.path("node"))
+    for number in range(50):
+        outbox.accept(told("start", str(number)))
+    assert publisher.stop() is True
+    auditor.wait_for(lambda a: len(a.of("visits")) == 50)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        pytest.param({"ca_file": "ca"}, "it refuses our certificate", id="we have none"),
+        pytest.param(
+            {"ca_file": "ca", "cert_file": "stranger"},
+            "it refuses our certificate",
+            id="ours is a stranger's",
+        ),
+        pytest.param(
+            {"tls": True, "cert_file": "node"}, "its certificate does not hold", id="theirs is unknown"
+        ),
+    ],
+)
+def test_a_refused_certificate_is_said_once_and_tried_again_later(  # noqa: PLR0917
+    mosquitto: Callable[..., Mosquitto],
+    publish: Make,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    settings: dict[str, Any],
+    error: str,
+) -> None:
+    authority = Authority(tmp_path)
+    broker = mosquitto(lines=authority.lines)
+    named = {key: authority.path(name) if isinstance(name, str) else name for key, name in settings.items()}
+    publisher, _ = publish(broker.port, **named)
+    assert publisher.wait_connected(10) is False
+    assert publisher.state == "refused"
+    assert publisher.last_error is not None
+    assert publisher.last_error.startswith(error)
+    assert publisher.protocol == "5"
+    assert len(caplog.records) == 1
+
+
+def test_tls_towards_a_plain_port_is_no_certificate_riddle(
+    mosquitto: Callable[..., Mosquitto], publish: Make
+) -> None:
+    publisher, _ = publish(mosquitto().port, tls=True)
+    eventually(lambda: publisher.last_error is not None)
+    assert publisher.state in {"refused", "connecting"}
+
+
+@pytest.fixture
+def guarded(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> Mosquitto:
+    """A broker that knows `hall` with password `secret`, and who may read all."""
+    passwords = tmp_path / "passwords"
+    for option, user in (("-c", "hall"), ("", "reader")):
+        command = ["mosquitto_passwd", "-b", *([option] if option else []), str(passwords), user, "secret"]
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+        except FileNotFoundError:
+            pytest.skip("mosquitto_passwd is not installed")
+    return mosquitto(
+        anonymous=False,
+        lines=[f"password_file {passwords}"],
+        acl=f"{RIGHTS}topic write edgeface/hall/#\n",
+    )
+
+
+def as_reader(client: Any) -> None:
+    client.username_pw_set("reader", "secret")
+
+
+def test_user_and_password(guarded: Mosquitto, audit: Callable[..., Auditor], publish: Make) -> None:
+    auditor = audit(guarded, set_up=as_reader)
+    publisher, outbox = publish(guarded.port, username="hall", password="secret")
+    outbox.accept(told("start"))
+    auditor.wait_for(lambda a: len(a.of("visits")) == 1)
+    assert publisher.state == "connected"
+
+
+@pytest.mark.parametrize(
+    ("user", "password"),
+    [("hall", "wrong"), ("nobody", "secret"), (None, None)],
+    ids=["password", "user", "no user"],
+)
+def test_refused_credentials_are_one_line_and_five_minutes(
+    guarded: Mosquitto,
+    publish: Make,
+    caplog: pytest.LogCaptureFixture,
+    user: str | None,
+    password: str | None,
+) -> None:
+    publisher, outbox = publish(guarded.port, username=user, password=password)
+    assert publisher.wait_connected(10) is False
+    assert publisher.state == "refused"
+    assert publisher.last_error == "it refuses us: not authorized"
+    outbox.accept(told("start"))
+    assert len(caplog.records) == 1
+    assert "secret" not in caplog.text
+    assert "wrong" not in caplog.text
+    assert Retry().pause_s("refused", 1, random.Random(3)) == pytest.approx(300, rel=0.1)
+    assert publisher.stop(timeout_s=5) is False
+
+
+def test_a_refused_topic_is_parked_and_never_looped(
+    guarded: Mosquitto, audit: Callable[..., Auditor], publish: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    guarded.allow(f"{RIGHTS}topic write edgeface/hall/availability\ntopic write edgeface/hall/yes/#\n")
+    auditor = audit(guarded, set_up=as_reader)
+    publisher, outbox = publish(guarded.port, username="hall", password="secret")
+    assert publisher.wait_connected(10)
+    for number in range(30):
+        outbox.accept(told("start", str(number), camera="no" if number % 3 else "yes"))
+    auditor.wait_for(lambda a: len(a.of("visits")) == 10)
+    eventually(lambda: outbox.idle)
+    counters = outbox.counters()
+    assert (counters.delivered, counters.parked, sum(counters.dropped.values())) == (10, 20, 0)
+    assert publisher.health().parked == 20
+    assert publisher.reconnects <= 2
+    refusals = [r.getMessage() for r in caplog.records if "refuses topic" in r.getMessage()]
+    assert refusals == [
+        "the broker refuses topic edgeface/hall/no/visits: reason 135; "
+        "its messages are set aside, tried again in 60 s"
+    ]
+
+
+def test_a_topic_that_is_allowed_later_gets_what_was_parked(
+    guarded: Mosquitto, audit: Callable[..., Auditor], publish: Make
+) -> None:
+    guarded.allow(f"{RIGHTS}topic write edgeface/hall/availability\n")
+    auditor = audit(guarded, set_up=as_reader)
+    later_s = 0.0
+    publisher, outbox = publish(
+        guarded.port, username="hall", password="secret", clock=lambda: time.monotonic() + later_s
+    )
+    for number in range(5):
+        outbox.accept(told("start", str(number)))
+    eventually(lambda: outbox.counters().parked == 5)
+    guarded.allow(f"{RIGHTS}topic write edgeface/hall/#\n")
+    eventually(lambda: "Reloading config" in guarded.log())
+    outbox.accept(told("update"))
+    eventually(lambda: outbox.counters().parked == 6)
+    later_s = FAST.refused_s + 1
+    outbox.accept(told("end"))
+    auditor.wait_for(lambda a: sorted(a.seqs()) == list(range(7)))
+    eventually(lambda: publisher.health().parked == 0)
+
+
+class Closer:
+    """Cuts a connection when it sees a topic: a broker that refuses QoS 0 without a word."""
+
+    def __init__(self, topic: bytes) -> None:
+        self.topic = topic
+        self.cuts = 0
+
+    def __call__(self, data: bytes) -> bool:
+        refused = self.topic in data
+        self.cuts += refused
+        return refused
+
+
+def test_a_topic_without_acknowledgement_is_not_looped_either(
+    broker: AnyBroker, publish: Make, proxy: Callable[[int], Proxy], caplog: pytest.LogCaptureFixture
+) -> None:
+    between = proxy(broker.port)
+    closer = Closer(b"/faces")
+    between.cut_at = closer
+    publisher, outbox = publish(between.port)
+    assert publisher.wait_connected(10)
+    while outbox.counters().parked < 5:
+        outbox.accept(faces_body("main", 640, 360, [visit()], at=NOON))
+        eventually(lambda: outbox.idle and publisher.state == "connected")
+    assert closer.cuts == 3
+    outbox.accept(told("end"))
+    eventually(lambda: outbox.idle)
+    assert "closes the connection after each message" in caplog.text
+
+
+def test_a_broker_of_before_mqtt_5_is_spoken_to_in_3_1_1(
+    amqtt: Amqtt, audit: Callable[..., Auditor], publish: Make
+) -> None:
+    auditor = audit(amqtt)
+    publisher, outbox = publish(amqtt.port)
+    outbox.accept(told("start"))
+    auditor.wait_for(lambda a: len(a.of("visits")) == 1)
+    assert publisher.protocol == "3.1.1"
+    assert publisher.health().protocol == "3.1.1"
+    assert publisher.stop()
+    auditor.wait_for(lambda a: a.words() == ["online", "offline"])
+
+
+@pytest.mark.parametrize(("closes", "protocol"), [(1, "5"), (2, "3.1.1"), (5, "3.1.1")])
+def test_two_closes_before_the_answer_mean_3_1_1(
+    mosquitto: Callable[..., Mosquitto],
+    publish: Make,
+    proxy: Callable[[int], Proxy],
+    closes: int,
+    protocol: str,
+) -> None:
+    between = proxy(mosquitto().port)
+    between.closing = closes
+    publisher, _ = publish(between.port)
+    assert publisher.wait_connected(10)
+    assert publisher.protocol == protocol
+    assert between.accepted == closes + 1
+    between.cut()
+    eventually(lambda: publisher.reconnects == 1)
+    assert publisher.protocol == protocol, "for the rest of the process"
+
+
+def test_two_nodes_with_one_client_id_slow_down_and_say_why(
+    mosquitto: Callable[..., Mosquitto], publish: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = mosquitto()
+    retry = Retry(first_s=0.02, most_s=1.0)
+    first, _ = publish(broker.port, retry=retry)
+    assert first.wait_connected(10)
+    publish(broker.port, retry=retry)
+    eventually(lambda: "is client id edgeface-hall used twice?" in caplog.text)
+
+
+class Scripted:
+    """A broker of a few bytes: answers a packet by its kind, then closes if it has said ``end``."""
+
+    CONNACK = bytes([0x20, 3, 0, 0, 0])
+
+    def __init__(self, replies: dict[int, bytes], *, end: bytes | None = None) -> None:
+        self.port = free_port()
+        self.accepted = 0
+        self._replies = replies
+        self._end = end
+        self._server = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                self.accepted += 1
+                with client:
+                    self._talk(client)
+
+    def _talk(self, client: socket.socket) -> None:
+        while data := client.recv(65_536):
+            # Each test's client sends one packet at a time here, so the first byte tells the kind.
+            reply = self._replies.get(data[0] & 0xF0, b"")
+            client.sendall(reply)
+            if self._end is not None and reply.endswith(self._end):
+                return
+
+    def close(self) -> None:
+        self._server.close()
+
+
+def test_a_broker_that_names_a_rival_is_left_alone(publish: Make) -> None:
+    taken_over = bytes([0xE0, 2, 0x8E, 0])
+    rival = Scripted({0x10: Scripted.CONNACK, 0x30: taken_over}, end=taken_over)
+    publisher, _ = publish(rival.port)
+    eventually(lambda: publisher.state == "refused")
+    assert publisher.last_error == "another client has come with our client id"
+    assert rival.accepted == 1
+    rival.close()
+
+
+def test_a_busy_broker_is_tried_again_soon(publish: Make) -> None:
+    busy = bytes([0x20, 3, 0, 0x89, 0])
+    server = Scripted({0x10: busy}, end=busy)
+    publisher, _ = publish(server.port)
+    eventually(lambda: server.accepted >= 4)
+    assert publisher.state == "connecting"
+    assert publisher.last_error == "it refuses us: server busy"
+    assert publisher.protocol == "5"
+    server.close()
+
+
+def test_what_is_larger_than_the_broker_takes_is_parked_unsent(publish: Make) -> None:
+    puback = bytes([0x40, 2, 0, 1])
+    small = bytes([0x20, 8, 0, 0, 5, 0x27, 0, 0, 0, 200])
+    server = Scripted({0x10: small, 0x30: puback})
+    publisher, outbox = publish(server.port)
+    assert publisher.wait_connected(10)
+    outbox.accept(told("start"))
+    eventually(lambda: outbox.counters().parked == 1)
+    assert publisher.state == "connected"
+    server.close()
+
+
+def test_a_broker_that_is_stuck_is_not_taken_for_an_old_one(
+    mosquitto: Callable[..., Mosquitto], publish: Make
+) -> None:
+    broker = mosquitto()
+    broker.signal(signal.SIGSTOP)
+    publisher, _ = publish(broker.port, retry=Retry(first_s=0.02, most_s=0.1, answer_s=0.3, doubt_s=0.1))
+    eventually(lambda: publisher.last_error == "it does not answer within 0.3 s")
+    broker.signal(signal.SIGCONT)
+    assert publisher.wait_connected(10)
+    assert publisher.protocol == "5"
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        pytest.param({"ca_file": "/no/ca.pem"}, "mqtt.ca_file: /no/ca.pem cannot be read", id="no authority"),
+        pytest.param(
+            {"ca_file": __file__}, f"mqtt.ca_file: {__file__} holds no certificate", id="not a certificate"
+        ),
+        pytest.param(
+            {"cert_file": __file__}, f"mqtt.cert_file: {__file__} and its key do not", id="not a pair"
+        ),
+        pytest.param({"key_file": __file__}, "mqtt.key_file is set without mqtt.cert_file", id="key alone"),
+    ],
+)
+def test_files_that_are_wrong_are_told_before_anything_starts(settings: dict[str, Any], text: str) -> None:
+    outbox = Outbox(node="hall", boot="b", capacity=10)
+    with pytest.raises(ConfigError, match=text) as caught:
+        Publisher(Mqtt(**settings), node="hall", outbox=outbox, password=None)
+    assert caught.value.exit_code == 2
+
+
+def test_the_waits_grow_with_jitter_from_one_second_to_sixty() -> None:
+    rng = random.Random(5)
+    for failures, bound in [(1, 2), (2, 4), (5, 32), (6, 60), (1000, 60)]:
+        drawn = [Retry().pause_s("away", failures, rng) for _ in range(200)]
+        assert min(drawn) >= 1
+        assert max(drawn) <= bound
+        assert max(drawn) - min(drawn) > bound / 3
