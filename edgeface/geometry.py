@@ -36,22 +36,28 @@ def letterbox(image_wh: tuple[int, int], size_wh: tuple[int, int]) -> Letterbox:
     return Letterbox(scale=(content[0] / width, content[1] / height), size_wh=size_wh, content_wh=content)
 
 
-def shrink(image: Image, content_wh: tuple[int, int]) -> Image:
+def shrink(image: Image, content_wh: tuple[int, int], *, out: Image | None = None) -> Image:
     """Resize for a detector or a crop: area averaging, after a cheap stride where the picture is much larger.
 
     Averaging over every pixel of a 1080p picture costs more than the networks behind it; from a factor of four on,
-    every second pixel (and so on) tells the same.
+    every second pixel (and so on) tells the same. ``out`` of shape (content height, content width, 3) is written in
+    place.
     """
     height, width = image.shape[:2]
-    if (width, height) == content_wh:
-        return image
     step = max(1, min(width // content_wh[0], height // content_wh[1]) // 2)
     if step > 1:
         image = image[::step, ::step]
+    if image.shape[:2] == content_wh[::-1]:
+        if out is None:
+            return image
+        np.copyto(out, image)
+        return out
     shrinks = image.shape[1] >= content_wh[0] and image.shape[0] >= content_wh[1]
-    resized: Image = cv2.resize(
-        image, content_wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
+    kind = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized: Image = cv2.resize(image, content_wh, dst=out, interpolation=kind)
+    if out is not None and resized is not out:
+        np.copyto(out, resized)
+        return out
     return resized
 
 
@@ -140,12 +146,3 @@ def similarity(points: F32, template: F32) -> npt.NDArray[np.float64]:
     rotation = np.array([[a, -b], [b, a]])
     shift = target_mean - rotation @ source_mean
     return np.concatenate([rotation, shift[:, None]], axis=1)
-
-
-def crop_rectangle(image: npt.NDArray[Any], box: tuple[int, int, int, int]) -> tuple[npt.NDArray[Any], tuple[int, int, int, int]]:
-    """Return the part of a rectangle that lies inside the picture (a view), and how many pixels are missing: left, top, right, bottom."""
-    x1, y1, x2, y2 = box
-    height, width = image.shape[:2]
-    left, top, right, bottom = max(0, -x1), max(0, -y1), max(0, x2 - width), max(0, y2 - height)
-    part = image[max(0, y1) : min(height, y2), max(0, x1) : min(width, x2)]
-    return part, (left, top, right, bottom)

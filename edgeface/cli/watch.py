@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
+import os
 import queue
 import sys
-from typing import TYPE_CHECKING
 
-from edgeface.config import environment, find_config, load_config, mqtt_password, parse_override
+from edgeface.cli.common import add_config_options, add_log_option, read_config, set_up_logging
+from edgeface.config import Mqtt, mqtt_password
 from edgeface.errors import BrokerError, UsageError
 from edgeface.publish.subscriber import Subscriber
 from edgeface.publish.words import sentence
-
-if TYPE_CHECKING:
-    from edgeface.config import Mqtt
 
 FIRST_CONNECT_S = 10.0
 BACKLOG = 10_000
@@ -29,7 +26,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="print the events on the broker as they arrive",
         description="Subscribe to the configured broker and print one line per event. Ends with Ctrl-C.",
     )
-    parser.add_argument("--config", metavar="FILE", help="configuration file (TOML)")
+    add_config_options(parser)
+    add_log_option(parser)
     parser.add_argument("--host", metavar="HOST", help="broker, instead of the configured one")
     parser.add_argument("--port", type=int, metavar="PORT", help="port of the broker")
     parser.add_argument("--prefix", metavar="TOPIC", help="first part of the topics")
@@ -49,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     BrokerError : no connection within ten seconds, or a broker that refuses us
     """
     settings, password = _settings(args)
-    logging.basicConfig(format="edgeface: %(message)s", level=logging.INFO, stream=sys.stderr)
+    set_up_logging(args)
     messages: queue.Queue[tuple[str, bytes]] = queue.Queue(BACKLOG)
     missed = _Missed()
 
@@ -109,13 +107,8 @@ def _json_line(topic: str, payload: bytes) -> str:
 
 
 def _settings(args: argparse.Namespace) -> tuple[Mqtt, str | None]:
-    overrides = dict(parse_override(text) for text in args.set)
-    for key in ("host", "port", "prefix"):
-        value = getattr(args, key)
-        if value is not None:
-            overrides[f"mqtt.{key}"] = value
     if args.port is not None and not 1 <= args.port <= 65_535:
         raise UsageError(f"--port {args.port} is no port", fix="give a number from 1 to 65535")
-    environ = environment()
-    config = load_config(find_config(args.config, environ), environ=environ, overrides=overrides)
-    return config.mqtt, mqtt_password(config.mqtt, environ)
+    keys = {"mqtt.host": args.host, "mqtt.port": args.port, "mqtt.prefix": args.prefix}
+    config = read_config(args, {key: value for key, value in keys.items() if value is not None})
+    return config.mqtt, mqtt_password(config.mqtt, os.environ)

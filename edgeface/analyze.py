@@ -1,0 +1,323 @@
+"""Files in, numbers out: the daemon's own rooms without broker and clock.
+
+A still picture gives every network's answer on every face, without tracks. A video runs the daemon's pipeline; each
+face carries its track and what is known of that visit so far, and a closing object tells the visits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from edgeface.bundle import Network
+from edgeface.config import Camera, Config
+from edgeface.crop import cut, reference_boxes
+from edgeface.pipeline import Pipeline, Request
+from edgeface.quality import assess
+from edgeface.sources import open_source
+from edgeface.types import (
+    AgeEstimate,
+    Answer,
+    Detections,
+    Estimate,
+    Frame,
+    Image,
+    LabelEstimate,
+    Quality,
+    Task,
+    Visit,
+    VisitChange,
+)
+from edgeface.worker import LOW_SCORE, Networks
+
+EPOCH = datetime.fromtimestamp(0, timezone.utc)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Face:
+    """One face of one picture or frame.
+
+    Attributes
+    ----------
+    box : x1, y1, x2, y2 in pixels of the picture
+    landmarks : five x, y, or None
+    estimates : by task: what the networks say of this look (stills) or of the visit so far (video)
+    known : by task: whether the daemon would say it
+    track : number of the person within the video, None for stills
+    crops : by network: the pixels that it saw, in its colour order; empty unless asked for
+    """
+
+    box: tuple[float, ...]
+    score: float
+    landmarks: tuple[tuple[float, ...], ...] | None
+    quality: Quality
+    estimates: Mapping[Task, Estimate]
+    known: Mapping[Task, bool]
+    track: int | None
+    crops: Mapping[str, Image]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Analysis:
+    """All faces of one picture or frame, best first."""
+
+    path: str
+    frame: int
+    width: int
+    height: int
+    faces: Sequence[Face]
+
+
+def analyze_image(
+    image: Image, networks: Networks, config: Config, *, path: str, min_score: float, crops: bool = False
+) -> Analysis:
+    """Run every network on every face of one still picture.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3), BGR, as a person sees it
+    min_score : least detector score of a face
+    crops : keep the pixels that each network saw
+    """
+    found = networks.detect(image, min_score=min_score)
+    qualities = [
+        assess(image, found.boxes[row], _points(found, row), float(found.scores[row])) for row in range(len(found))
+    ]
+    requests = [
+        request
+        for row, quality in enumerate(qualities)
+        for request in _requests(image, found, row, quality, networks)
+    ]
+    answers: list[dict[Task, Answer]] = [{} for _ in qualities]
+    seen: list[dict[str, Image]] = [{} for _ in qualities]
+    for request, answer in zip(requests, networks.answer(requests), strict=True):
+        answers[request.track][answer.task] = answer
+        if crops:
+            seen[request.track][request.network] = request.pixels
+    faces = [
+        _still_face(found, row, qualities[row], answers[row], seen[row], networks, config)
+        for row in range(len(found))
+    ]
+    return Analysis(path=path, frame=0, width=image.shape[1], height=image.shape[0], faces=faces)
+
+
+def analyze_video(
+    path: Path, networks: Networks, config: Config, *, min_score: float | None = None
+) -> Iterator[tuple[Frame, Analysis, Sequence[VisitChange]]]:
+    """Run the daemon's pipeline over a video: each frame, its faces, and what changed; the last one ends all visits.
+
+    Source time starts at 0: the times of visits are seconds into the video.
+
+    Raises
+    ------
+    SourceError : the video cannot be opened; or, after its last frame, that it ended too early
+    """
+    numbers = count(1)
+    pipeline = Pipeline(
+        "main",
+        config,
+        detector=networks.detector.network,
+        networks=networks.heads,
+        new_id=lambda: f"{next(numbers)}",
+    )
+    source = open_source("main", Camera(source=str(path)), limits=config.limits, started_at=EPOCH)
+    least = config.detector.score * LOW_SCORE if min_score is None else min_score
+    last: Frame | None = None
+    try:
+        for frame in source.frames():
+            detections = networks.detect(frame.image, min_score=least)
+            sighting, requests = pipeline.observe(frame, detections)
+            answers = networks.answer(requests)
+            pipeline.absorb(
+                frame, [(request.track, answer) for request, answer in zip(requests, answers, strict=True)]
+            )
+            visits = {visit.track: visit for visit in pipeline.current()}
+            faces = [
+                _video_face(detections, track.detection, sighting.qualities[track.id], track.id, visits.get(track.id))
+                for track in sighting.tracks
+                if track.detection is not None
+            ]
+            height, width = frame.image.shape[:2]
+            last = frame
+            yield (
+                frame,
+                Analysis(path=str(path), frame=frame.index, width=width, height=height, faces=faces),
+                pipeline.changes,
+            )
+    finally:
+        source.close()
+        if last is not None:
+            pipeline.close("source_ended")
+    if last is not None:
+        empty = Analysis(path=str(path), frame=last.index, width=0, height=0, faces=[])
+        yield last, empty, pipeline.changes
+
+
+def as_json(analysis: Analysis) -> dict[str, object]:
+    """One line of `analyze --json`."""
+    return {
+        "path": analysis.path,
+        "frame": analysis.frame,
+        "width": analysis.width,
+        "height": analysis.height,
+        "faces": [_face_json(face) for face in analysis.faces],
+    }
+
+
+def visit_json(visit: Visit) -> dict[str, object]:
+    """One visit of a video's closing object; times in seconds into the video."""
+    ended_s = visit.seen_s if visit.ended_s is None else visit.ended_s
+    age, gender, expression = visit.age, visit.gender, visit.expression
+    return {
+        "track": visit.track,
+        "started": round(visit.started_s, 3),
+        "ended": round(ended_s, 3),
+        "seconds": round(ended_s - visit.started_s, 3),
+        "age": age
+        and {
+            "years": round(age.years, 1),
+            "low": round(age.low, 1),
+            "high": round(age.high, 1),
+            "spread": None if age.spread is None else round(age.spread, 2),
+            "samples": age.samples,
+        },
+        "gender": gender
+        and {"label": gender.label, "probability": round(gender.probability, 4), "samples": gender.samples},
+        "expression": expression
+        and {
+            "dominant": expression.dominant,
+            "shares": {label: round(share, 4) for label, share in expression.shares.items()},
+            "samples": expression.samples,
+        },
+    }
+
+
+def describe(face: Face) -> list[str]:
+    """A face in words, one line each for age, gender and expression; what is not known has a question mark."""
+    lines: list[str] = []
+    for task, estimate in face.estimates.items():
+        doubt = "" if face.known[task] else " ?"
+        if isinstance(estimate, AgeEstimate):
+            lines.append(f"{estimate.years:.0f} years ({estimate.low:.0f}-{estimate.high:.0f}){doubt}")
+        else:
+            lines.append(f"{estimate.label} {estimate.probability:.0%}{doubt}")
+    return lines
+
+
+def _requests(
+    image: Image, found: Detections, row: int, quality: Quality, networks: Networks
+) -> Iterator[Request]:
+    box = reference_boxes(found.boxes[row : row + 1], networks.detector.network.box_to_reference)[0]
+    for network, _ in networks.heads:
+        pixels = cut(image, box, _points(found, row), network.input)
+        yield Request(network=network.name, track=row, pixels=pixels, quality=quality.score, time_s=0.0)
+
+
+def _still_face(
+    found: Detections,
+    row: int,
+    quality: Quality,
+    answers: Mapping[Task, Answer],
+    crops: Mapping[str, Image],
+    networks: Networks,
+    config: Config,
+) -> Face:
+    heads = {head.task: head for _, head in networks.heads}
+    estimates = {task: heads[task].estimate(answer.probabilities) for task, answer in answers.items()}
+    clear = quality.score >= config.visits.min_quality
+    return Face(
+        box=_floats(found.boxes[row]),
+        score=float(found.scores[row]),
+        landmarks=_point_tuples(found, row),
+        quality=quality,
+        estimates=estimates,
+        known={task: clear and _certain(task, estimate, config) for task, estimate in estimates.items()},
+        track=None,
+        crops=crops,
+    )
+
+
+def _video_face(found: Detections, row: int, quality: Quality, track: int, visit: Visit | None) -> Face:
+    estimates: dict[Task, Estimate] = {}
+    if visit is not None and visit.age is not None:
+        estimates["age"] = AgeEstimate(years=visit.age.years, low=visit.age.low, high=visit.age.high)
+    if visit is not None and visit.gender is not None:
+        gender = visit.gender
+        estimates["gender"] = LabelEstimate(label=gender.label, probability=gender.probability, probabilities={})
+    if visit is not None and visit.expression is not None:
+        shares = visit.expression.shares
+        estimates["expression"] = LabelEstimate(
+            label=visit.expression.dominant,
+            probability=shares.get(visit.expression.dominant, 0.0),
+            probabilities=shares,
+        )
+    return Face(
+        box=_floats(found.boxes[row]),
+        score=float(found.scores[row]),
+        landmarks=_point_tuples(found, row),
+        quality=quality,
+        estimates=estimates,
+        known={task: task in estimates for task in ("age", "gender", "expression")},
+        track=track,
+        crops={},
+    )
+
+
+def _certain(task: Task, estimate: Estimate, config: Config) -> bool:
+    """Would the daemon say it, given looks like this one? It asks for `visits.min_samples` of them."""
+    if isinstance(estimate, AgeEstimate):
+        return True
+    least = config.visits.gender_certainty if task == "gender" else config.visits.expression_certainty
+    return estimate.probability >= least
+
+
+def _face_json(face: Face) -> dict[str, object]:
+    quality = face.quality
+    line: dict[str, object] = {
+        "box": [round(value, 1) for value in face.box],
+        "score": round(face.score, 4),
+        "landmarks": face.landmarks and [[round(x, 1), round(y, 1)] for x, y in face.landmarks],
+        "age": None,
+        "gender": None,
+        "expression": None,
+        "known": dict(face.known),
+        "quality": {
+            "size_px": round(quality.size_px, 1),
+            "blur": round(quality.blur, 3),
+            "yaw": round(quality.yaw, 3),
+            "light": round(quality.light, 3),
+            "cut_off": round(quality.cut_off, 3),
+            "score": round(quality.score, 3),
+        },
+    }
+    for task, estimate in face.estimates.items():
+        line[task] = _estimate_json(task, estimate)
+    if face.track is not None:
+        line["track"] = face.track
+    return line
+
+
+def _estimate_json(task: Task, estimate: Estimate) -> dict[str, object]:
+    if isinstance(estimate, AgeEstimate):
+        return {key: round(getattr(estimate, key), 1) for key in ("years", "low", "high")}
+    if task == "gender":
+        return {"label": estimate.label, "probability": round(estimate.probability, 4)}
+    probabilities = {label: round(p, 4) for label, p in estimate.probabilities.items()}
+    return {"label": estimate.label, "probabilities": probabilities}
+
+
+def _points(found: Detections, row: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None:
+    return None if found.landmarks is None else found.landmarks[row]
+
+
+def _point_tuples(found: Detections, row: int) -> tuple[tuple[float, ...], ...] | None:
+    return None if found.landmarks is None else tuple(_floats(point) for point in found.landmarks[row])
+
+
+def _floats(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)

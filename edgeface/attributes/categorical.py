@@ -1,0 +1,37 @@
+"""One probability per label: gender as the training data labels it, expression."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from edgeface.bundle import CategoricalHead
+from edgeface.types import F32, LabelEstimate, Task
+
+
+class Categorical:
+    """Probabilities over ``labels``, in the network's order."""
+
+    def __init__(self, task: Task, head: CategoricalHead) -> None:
+        self.task: Task = task
+        self.labels = head.labels
+        self._head = head
+
+    def probabilities(self, outputs: Mapping[str, F32]) -> F32:
+        """Rows (N, K) that sum to 1; quantized outputs are brought back to a sum of 1."""
+        raw = outputs[self._head.output]
+        if self._head.activation == "softmax":
+            raw = np.exp(raw - raw.max(axis=1, keepdims=True))
+        raw = np.clip(raw, 0, None)
+        rows: F32 = raw / np.maximum(raw.sum(axis=1, keepdims=True), np.float32(1e-12))
+        return rows
+
+    def estimate(self, probabilities: F32) -> LabelEstimate:
+        """The likeliest label and all probabilities by label."""
+        best = int(np.argmax(probabilities))
+        return LabelEstimate(
+            label=self.labels[best],
+            probability=float(probabilities[best]),
+            probabilities={label: float(p) for label, p in zip(self.labels, probabilities, strict=True)},
+        )

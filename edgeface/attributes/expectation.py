@@ -1,0 +1,35 @@
+"""Age as the expectation of a distribution over years. Rothe, Timofte, Van Gool 2018 (DEX), section 3.3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from edgeface.bundle import ExpectationHead
+from edgeface.types import F32, AgeEstimate, Task
+
+
+class Expectation:
+    """Probabilities over ``support`` years per class."""
+
+    def __init__(self, task: Task, head: ExpectationHead) -> None:
+        self.task: Task = task
+        self._output = head.output
+        self._support: F32 = np.array(head.support, dtype=np.float32)
+        self._shares = np.array(head.percentiles) / 100
+
+    def probabilities(self, outputs: Mapping[str, F32]) -> F32:
+        """Rows (N, K) that sum to 1; quantized outputs are brought back to a sum of 1."""
+        raw = np.clip(outputs[self._output], 0, None)
+        rows: F32 = raw / np.maximum(raw.sum(axis=1, keepdims=True), np.float32(1e-12))
+        return rows
+
+    def estimate(self, probabilities: F32) -> AgeEstimate:
+        """Mean of the distribution, and the two percentiles between which it lies, in years.
+
+        Percentiles interpolate the cumulative distribution, each class's mass centred on its age.
+        """
+        cumulative = np.cumsum(probabilities, dtype=np.float64) - probabilities / 2
+        low, high = np.interp(self._shares, cumulative, self._support)
+        return AgeEstimate(years=float(probabilities @ self._support), low=float(low), high=float(high))

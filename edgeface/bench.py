@@ -1,0 +1,269 @@
+"""How fast it is here, and where the time goes: the daemon's own rooms, without a broker.
+
+Two runs. The *speed* run has the default threads and gives frames a second and milliseconds per stage. The *share* run
+has one decoder thread and one thread per network, where thread clocks are complete, and gives the share of the
+process's CPU time that is neither decoding nor inference:
+
+    (process CPU - reader thread's - calling thread's inside ``Runner.run``) / process CPU, first to last frame.
+"""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+
+from edgeface.bundle import Bundle, NetworkFile
+from edgeface.config import Camera, Config
+from edgeface.errors import EdgefaceError
+from edgeface.inbox import Ended, Feed, Inbox
+from edgeface.runtime import Runner
+from edgeface.selftest import stored_input
+from edgeface.sources import open_source
+from edgeface.types import F32, Frame, Image
+from edgeface.worker import Networks, Worker
+
+EPOCH = datetime.fromtimestamp(0, timezone.utc)
+SYNTHETIC_FRAMES = 300
+SYNTHETIC_FPS = 25.0
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """Milliseconds per frame of one stage."""
+
+    median_ms: float
+    p95_ms: float
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What `edgeface bench --json` prints; owners of boards can send it."""
+
+    source: str
+    frames: int
+    width: int
+    height: int
+    detector: str
+    size: str
+    runtime: str
+    threads: int
+    fps: float
+    stages: dict[str, Stage]
+    memory_mb: float | None
+    outside_share: float
+    outside_by: dict[str, float]
+    machine: dict[str, str]
+
+
+class TimedRunner:
+    """A runner that adds up the calling thread's CPU time and the wall time of its calls."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.file: NetworkFile = runner.file
+        self.batches = runner.batches
+        self.sizes = runner.sizes
+        self.cpu_s = 0.0
+        self.wall_ms: list[float] = []
+
+    def run(self, batch: F32) -> Mapping[str, F32]:
+        """Run and measure."""
+        wall_s, cpu_s = time.perf_counter(), time.thread_time()
+        outputs = self._runner.run(batch)
+        self.cpu_s += time.thread_time() - cpu_s
+        self.wall_ms.append((time.perf_counter() - wall_s) * 1000)
+        return outputs
+
+
+@dataclass
+class _Run:
+    """What one run measured."""
+
+    frames: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    reader_s: float = 0.0
+    runners_s: float = 0.0
+    image_wh: tuple[int, int] = (0, 0)
+    stages_ms: dict[str, Sequence[float]] = field(default_factory=dict)
+    size: str = ""
+
+
+def measure(bundle: Bundle, config: Config, source: Path | None) -> Report:
+    """Run twice and report.
+
+    Parameters
+    ----------
+    source : a file, or None for a synthetic moving picture made of the bundle's stored inputs
+
+    Raises
+    ------
+    SourceError : the file cannot be read
+    EdgefaceError : it gives fewer than two frames
+    """
+    runners: dict[str, TimedRunner] = {}
+    speed = _run(bundle, config, source, runners, decoder_threads=None)
+    stages = dict(speed.stages_ms) | {f"network {name}": runner.wall_ms for name, runner in runners.items()}
+    memory_mb = _resident_mb()
+    single = msgspec.structs.replace(config, runtime=msgspec.structs.replace(config.runtime, threads=1))
+    share_runners: dict[str, TimedRunner] = {}
+    share = _run(bundle, single, source, share_runners, decoder_threads=1)
+    detector = bundle.network(config.detector.network or bundle.manifest.defaults["detect"])
+    outside_s = share.cpu_s - share.reader_s - share.runners_s
+    return Report(
+        source=str(source) if source else "synthetic",
+        frames=speed.frames,
+        width=speed.image_wh[0],
+        height=speed.image_wh[1],
+        detector=detector.name,
+        size=speed.size,
+        runtime=next(iter(runners.values())).file.runtime,
+        threads=config.runtime.threads,
+        fps=round((speed.frames - 1) / speed.wall_s, 1),
+        stages={name: _stage(samples) for name, samples in stages.items() if len(samples)},
+        memory_mb=memory_mb,
+        outside_share=round(outside_s / share.cpu_s, 4),
+        outside_by={
+            "decode": round(share.reader_s / share.cpu_s, 4),
+            "inference": round(share.runners_s / share.cpu_s, 4),
+        },
+        machine={"processor": _processor(), "architecture": platform.machine(), "python": platform.python_version()},
+    )
+
+
+def _run(
+    bundle: Bundle, config: Config, source: Path | None, runners: dict[str, TimedRunner], *, decoder_threads: int | None
+) -> _Run:
+    def wrap(name: str, runner: Runner) -> Runner:
+        runners[name] = TimedRunner(runner)
+        return runners[name]
+
+    networks = Networks(bundle, config, wrap=wrap)
+    networks.verify(bundle)
+    numbers = iter(range(1 << 62))
+    worker = Worker(networks, config, ["main"], new_id=lambda: str(next(numbers)), clock=time.perf_counter)
+    inbox = Inbox()
+    reader = _Reader(bundle, config, source, inbox.feed("main"), decoder_threads)
+    result = _Run()
+    decode_ms: list[float] = []
+    reader.start()
+    start_s = start_cpu_s = start_reader_s = 0.0
+    while True:
+        for item in inbox.take(timeout_s=1.0):
+            if isinstance(item, Ended):
+                result.wall_s = last_s - start_s if result.frames else 0.0
+                result.cpu_s = time.process_time() - start_cpu_s
+                result.reader_s = reader.cpu_s - start_reader_s
+                result.runners_s = sum(runner.cpu_s for runner in runners.values())
+                result.stages_ms = {**worker.stages.samples_ms(), "decode": reader.wall_ms or decode_ms}
+                if item.error is not None:
+                    raise item.error
+                if result.frames < 2:
+                    raise EdgefaceError("fewer than two frames to measure", fix="give a video")
+                return result
+            worker.turn([item])
+            last_s = time.perf_counter()
+            if result.frames == 0:
+                # The first frame pays for warming up; everything is counted from its end.
+                start_s, start_cpu_s, start_reader_s = last_s, time.process_time(), reader.cpu_s
+                result.image_wh = (item.image.shape[1], item.image.shape[0])
+                result.size = "x".join(str(side) for side in networks.detector.size_for(result.image_wh))
+                for runner in runners.values():
+                    runner.cpu_s = 0.0
+                    runner.wall_ms.clear()
+            result.frames += 1
+
+
+class _Reader(threading.Thread):
+    """Reads the source as fast as it goes; its own CPU time is decoding."""
+
+    def __init__(
+        self, bundle: Bundle, config: Config, source: Path | None, feed: Feed, decoder_threads: int | None
+    ) -> None:
+        super().__init__(name="bench-reader", daemon=True)
+        self._frames = (
+            _synthetic(bundle, config) if source is None else _file(source, config, decoder_threads)
+        )
+        self._feed = feed
+        self.cpu_s = 0.0
+        self.wall_ms: list[float] = []
+
+    def run(self) -> None:
+        """Read to the end; a failure travels through the feed."""
+        try:
+            while True:
+                start_s = time.perf_counter()
+                frame = next(self._frames, None)
+                self.wall_ms.append((time.perf_counter() - start_s) * 1000)
+                if frame is None:
+                    break
+                self.cpu_s = time.thread_time()
+                self._feed.put(frame)
+        except EdgefaceError as error:
+            self._feed.end(error)
+            return
+        self.cpu_s = time.thread_time()
+        self._feed.end(None)
+
+
+def _file(source: Path, config: Config, decoder_threads: int | None) -> Iterator[Frame]:
+    opened = open_source(
+        "main",
+        Camera(source=str(source)),
+        limits=config.limits,
+        started_at=EPOCH,
+        decoder_threads=decoder_threads,
+    )
+    try:
+        yield from opened.frames()
+    finally:
+        opened.close()
+
+
+def _synthetic(bundle: Bundle, config: Config) -> Iterator[Frame]:
+    """The detector's stored picture, moving to and fro over 640x360: no file, no person but the bundle's own."""
+    network = bundle.network(config.detector.network or bundle.manifest.defaults["detect"])
+    still: Image = stored_input(bundle, network)[0]
+    still = cv2.resize(still, (640, 360), interpolation=cv2.INTER_LINEAR)
+    for index in range(SYNTHETIC_FRAMES):
+        shift = round(40 * np.sin(index / SYNTHETIC_FPS))
+        yield Frame(
+            image=np.roll(still, shift, axis=1),
+            camera="main",
+            index=index,
+            time_s=index / SYNTHETIC_FPS,
+            captured_at=EPOCH,
+        )
+
+
+def _stage(samples: Sequence[float]) -> Stage:
+    values = np.array(samples)
+    return Stage(
+        median_ms=round(float(np.median(values)), 3), p95_ms=round(float(np.percentile(values, 95)), 3)
+    )
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor()
+    names = defaultdict(str, (line.split(":", 1) for line in text.splitlines() if ":" in line))
+    return next((value.strip() for key, value in names.items() if key.strip() in ("model name", "Model")), "")
+
+
+def _resident_mb() -> float | None:
+    try:
+        text = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return None
+    line = next((line for line in text.splitlines() if line.startswith("VmHWM")), None)
+    return round(int(line.split()[1]) * 1024 / 1e6, 1) if line else None

@@ -1,0 +1,270 @@
+"""``edgeface analyze``: pictures and videos in; JSON, text and drawn pictures out."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeface.cli.common import add_bundle_option, add_config_options, read_bundle, read_config
+from edgeface.errors import SourceError, UsageError
+
+if TYPE_CHECKING:
+    from edgeface.analyze import Analysis
+    from edgeface.config import Config
+    from edgeface.types import Image
+    from edgeface.worker import Networks
+
+OUT = "edgeface-out"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "analyze",
+        help="analyse pictures, folders and videos",
+        description="Analyses files. Beside a JSON and a text file for each, a picture (or video) with the faces drawn "
+        f"goes to ./{OUT}; --json prints JSON Lines instead and writes nothing unless --out is given.",
+    )
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="picture, folder of pictures, or video")
+    parser.add_argument("--json", action="store_true", help="JSON Lines on standard output, one per picture or frame")
+    parser.add_argument("--out", metavar="DIR", help=f"where results go (default ./{OUT}, with --json nowhere)")
+    parser.add_argument("--score", type=_score, metavar="S", help="least detector score of a face, 0 to 1")
+    parser.add_argument("--size", metavar="WxH", help="input of the detector: WxH, original or auto")
+    parser.add_argument("--crops", action="store_true", help="save what each network saw, as PNG (pictures only)")
+    add_config_options(parser)
+    add_bundle_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Analyse every path; exit 1 when some files were bad, after the rest is done."""
+
+    config = read_config(args, {"detector.size": args.size} if args.size else None)
+    bundle = read_bundle(args, config)
+    jobs = list(_jobs(args.paths))
+    out = Path(args.out or OUT) if args.out or not args.json else None
+    if args.crops and out is None:
+        out = Path(OUT)
+    job = _Job(args=args, config=config, out=out)
+    bad = 0
+    networks: dict[bool, Networks] = {}
+    for path, still in _with_progress(jobs, hidden=args.json and sys.stdout.isatty()):
+        from edgeface.worker import Networks as Loaded  # noqa: PLC0415
+
+        if still not in networks:
+            networks[still] = Loaded(bundle, config, still=still)
+        try:
+            if still:
+                job.image(path, networks[still])
+            else:
+                job.video(path, networks[still])
+        except SourceError as error:
+            bad += 1
+            print(f"edgeface: {error}", file=sys.stderr)
+    if len(jobs) > 1 or bad:
+        print(f"edgeface: {len(jobs) - bad} of {len(jobs)} files analysed, {bad} bad", file=sys.stderr)
+    if out is not None and bad < len(jobs):
+        print(f"edgeface: results are in {out}", file=sys.stderr)
+    return 1 if bad else 0
+
+
+class _Job:
+    """Where the results of a run go."""
+
+    def __init__(self, *, args: argparse.Namespace, config: Config, out: Path | None) -> None:
+        self._json = args.json
+        self._crops = args.crops
+        self._score = args.score
+        self._config = config
+        self._out = out
+        self._names: set[str] = set()
+
+    def image(self, path: Path, networks: Networks) -> None:
+        """One still picture."""
+        from edgeface.analyze import analyze_image, as_json  # noqa: PLC0415
+        from edgeface.sources import read_image  # noqa: PLC0415
+
+        image = read_image(path, megapixels=self._config.limits.megapixels)
+        least = self._config.detector.score if self._score is None else self._score
+        analysis = analyze_image(
+            image, networks, self._config, path=str(path), min_score=least, crops=self._crops
+        )
+        line = json.dumps(as_json(analysis), ensure_ascii=False)
+        if self._json:
+            print(line, flush=True)
+        if self._out is not None:
+            stem = self._name(path)
+            self._write(f"{stem}.json", line + "\n")
+            self._write(f"{stem}.txt", _text(analysis))
+            self._write_picture(f"{stem}.faces.jpg", _drawn(image, analysis))
+            for number, face in enumerate(analysis.faces):
+                for network, pixels in face.crops.items():
+                    self._write_picture(f"{stem}.face{number + 1}.{network}.png", _viewable(pixels, network, networks))
+
+    def video(self, path: Path, networks: Networks) -> None:
+        """One video: what was analysed is kept, also when it ends too early or Ctrl-C comes."""
+        from edgeface.analyze import analyze_video, as_json, visit_json  # noqa: PLC0415
+
+        lines: list[str] = []
+        visits: list[dict[str, object]] = []
+        writer = _VideoWriter(self._out / f"{self._name(path)}.faces.mp4" if self._out else None)
+        try:
+            for frame, analysis, changes in analyze_video(path, networks, self._config, min_score=self._score):
+                visits += [visit_json(change.visit) for change in changes if change.event == "end"]
+                if not analysis.width:
+                    continue
+                line = json.dumps(as_json(analysis), ensure_ascii=False)
+                if self._json:
+                    print(line, flush=True)
+                if self._out is not None:
+                    lines.append(line)
+                    writer.write(_drawn(frame.image, analysis), frame.time_s)
+        finally:
+            closing = json.dumps({"path": str(path), "visits": visits}, ensure_ascii=False)
+            if self._json:
+                print(closing, flush=True)
+            if self._out is not None:
+                stem = writer.close()
+                self._write(f"{stem}.json", "\n".join([*lines, closing]) + "\n")
+                self._write(f"{stem}.txt", _visits_text(path, visits))
+
+    def _name(self, path: Path) -> str:
+        """File name of the source, made unique within this run."""
+        name, number = path.name, 1
+        while name in self._names:
+            number += 1
+            name = f"{path.stem}-{number}{path.suffix}"
+        self._names.add(name)
+        return name
+
+    def _write(self, name: str, text: str) -> None:
+        from edgeface.files import write_atomic  # noqa: PLC0415
+
+        assert self._out is not None
+        write_atomic(self._out / name, text.encode("utf-8", "surrogateescape"))
+
+    def _write_picture(self, name: str, image: Image) -> None:
+        import cv2  # noqa: PLC0415
+
+        from edgeface.files import write_atomic  # noqa: PLC0415
+
+        assert self._out is not None
+        done, data = cv2.imencode(Path(name).suffix, image)
+        assert done
+        write_atomic(self._out / name, data.tobytes())
+
+
+class _VideoWriter:
+    """Frames with faces drawn, in MPEG-4; made when the first frame's size is known."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._writer: Any = None
+        self._held: tuple[Image, float] | None = None
+
+    def write(self, image: Image, time_s: float) -> None:
+        """Add one frame; the rate is that of the first two."""
+        import cv2  # noqa: PLC0415
+
+        assert self._path is not None
+        if self._writer is None:
+            if self._held is None:
+                self._held = (image, time_s)
+                return
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            fps = 1 / max(0.001, time_s - self._held[1])
+            size = (image.shape[1], image.shape[0])
+            code = cv2.VideoWriter.fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(str(self._part), code, min(120.0, fps), size)
+            self._writer.write(self._held[0])
+        self._writer.write(image)
+
+    def close(self) -> str:
+        """Finish; the stem for the files beside."""
+        assert self._path is not None
+        if self._writer is not None:
+            self._writer.release()
+            self._part.replace(self._path)
+        return self._path.name.removesuffix(".faces.mp4")
+
+    @property
+    def _part(self) -> Path:
+        assert self._path is not None
+        return self._path.with_name(f".edgeface-{self._path.name}")
+
+
+def _jobs(names: Sequence[str]) -> Iterator[tuple[Path, bool]]:
+    """Every file to analyse, and whether it is a still picture."""
+    from edgeface.sources import is_image, pictures_in  # noqa: PLC0415
+
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            found = pictures_in(path)
+            if not found:
+                raise UsageError(f"{path} holds no pictures", fix="give a folder with pictures, or a file")
+            yield from ((picture, True) for picture in found)
+        elif path.exists():
+            yield path, is_image(path)
+        else:
+            raise UsageError(f"{path} does not exist", fix="check the path")
+
+
+def _with_progress(jobs: Sequence[tuple[Path, bool]], *, hidden: bool) -> Iterator[tuple[Path, bool]]:
+    from tqdm import tqdm  # noqa: PLC0415
+
+    yield from tqdm(jobs, unit="file", disable=True if hidden or len(jobs) == 1 else None, leave=False)
+
+
+def _drawn(image: Image, analysis: Analysis) -> Image:
+    from edgeface.analyze import describe  # noqa: PLC0415
+    from edgeface.draw import draw_face  # noqa: PLC0415
+
+    import numpy as np  # noqa: PLC0415
+
+    drawn: Image = image.copy()
+    for number, face in enumerate(analysis.faces):
+        landmarks = None if face.landmarks is None else np.array(face.landmarks, dtype=np.float32)
+        colour = number if face.track is None else face.track
+        draw_face(drawn, np.array(face.box, dtype=np.float32), landmarks, describe(face), number=colour)
+    return drawn
+
+
+def _viewable(pixels: Image, network: str, networks: Networks) -> Image:
+    """Pixels of a network in OpenCV's order, for a PNG."""
+    color = networks.attributes[network][0].input.color
+    return pixels[..., ::-1] if color == "rgb" else pixels
+
+
+def _text(analysis: Analysis) -> str:
+    from edgeface.analyze import describe  # noqa: PLC0415
+
+    lines = [f"{analysis.path}: {len(analysis.faces)} face{'' if len(analysis.faces) == 1 else 's'}"]
+    for number, face in enumerate(analysis.faces, start=1):
+        box = " ".join(f"{value:.0f}" for value in face.box)
+        lines.append(f"face {number}: box {box}, score {face.score:.2f}, {', '.join(describe(face))}")
+    return "\n".join(lines) + "\n"
+
+
+def _visits_text(path: Path, visits: Sequence[dict[str, Any]]) -> str:
+    lines = [f"{path}: {len(visits)} visit{'' if len(visits) == 1 else 's'}"]
+    for visit in visits:
+        said = [
+            f"about {visit['age']['years']:.0f} years" if visit["age"] else "age unknown",
+            visit["gender"]["label"] if visit["gender"] else "gender unknown",
+            f"mostly {visit['expression']['dominant']}" if visit["expression"] else "expression unknown",
+        ]
+        lines.append(f"person {visit['track']}: {visit['started']:.1f} s to {visit['ended']:.1f} s, {', '.join(said)}")
+    return "\n".join(lines) + "\n"
+
+
+def _score(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) <= 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")

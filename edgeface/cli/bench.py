@@ -1,0 +1,73 @@
+"""``edgeface bench``: how fast it is on this machine."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeface.cli.common import add_bundle_option, add_config_options, print_table, read_bundle, read_config
+from edgeface.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgeface.bench import Report
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "bench",
+        help="measure frames a second and where the time goes",
+        description="Runs the daemon's own pipeline over a file, or over a moving picture made of the bundle's stored "
+        "inputs, and prints milliseconds per stage, frames a second, memory, and the share outside decoding and "
+        "inference.",
+    )
+    parser.add_argument("path", nargs="?", metavar="PATH", help="video, picture or folder; default: synthetic")
+    parser.add_argument("--size", metavar="WxH", help="input of the detector")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads per network")
+    parser.add_argument("--json", action="store_true", help="JSON on standard output")
+    add_config_options(parser)
+    add_bundle_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print."""
+    import msgspec  # noqa: PLC0415
+
+    from edgeface.bench import measure  # noqa: PLC0415
+
+    extra: dict[str, Any] = {}
+    if args.size:
+        extra["detector.size"] = args.size
+    if args.threads is not None:
+        extra["runtime.threads"] = args.threads
+    config = read_config(args, extra)
+    path = Path(args.path) if args.path else None
+    if path is not None and not path.exists():
+        raise UsageError(f"{path} does not exist", fix="check the path")
+    report = measure(read_bundle(args, config), config, path)
+    if args.json:
+        print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+    else:
+        _print(report)
+    return 0
+
+
+def _print(report: Report) -> None:
+    print(
+        f"{report.source}: {report.frames} frames of {report.width}x{report.height}, {report.detector} at "
+        f"{report.size}, {report.runtime}, {report.machine['processor']}"
+    )
+    print_table(
+        [
+            ("stage", "median ms", "p95 ms"),
+            *((name, f"{s.median_ms:.2f}", f"{s.p95_ms:.2f}") for name, s in report.stages.items()),
+        ]
+    )
+    memory = "unknown" if report.memory_mb is None else f"{report.memory_mb:.0f} MB"
+    print(f"{report.fps:.1f} frames a second, {memory} resident at most")
+    print(
+        f"{report.outside_share:.0%} of the CPU time is neither decoding ({report.outside_by['decode']:.0%}) nor "
+        f"inference ({report.outside_by['inference']:.0%}), measured with one thread each"
+    )

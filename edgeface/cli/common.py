@@ -1,0 +1,79 @@
+"""What several commands share: options for configuration and bundle, and how they are read."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from edgeface.bundle import Bundle, find_bundle, open_bundle
+from edgeface.config import Config, find_config, load_config, parse_override
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose complaint is one line with the fix, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit with 2."""
+        self.exit(2, f"edgeface: {message}; see `{self.prog} --help`\n")
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """``--config`` and ``--set``."""
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="configuration; else EDGEFACE_CONFIG, ./edgeface.toml, /etc/edgeface/edgeface.toml, built-in",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="override one key, for example --set mqtt.host=broker.lan (may be repeated)",
+    )
+
+
+def add_bundle_option(parser: argparse.ArgumentParser) -> None:
+    """``--bundle``."""
+    parser.add_argument("--bundle", metavar="NAME|DIR", help="bundle of networks; else EDGEFACE_BUNDLE, or: default")
+
+
+def add_log_option(parser: argparse.ArgumentParser) -> None:
+    """``--verbose``."""
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
+
+
+def set_up_logging(args: argparse.Namespace) -> None:
+    """Log to standard error; under systemd the journal adds the time itself."""
+    journal = "JOURNAL_STREAM" in os.environ
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if args.verbose else logging.INFO,
+        format="%(levelname)s %(message)s" if journal else "%(asctime)s %(levelname)s %(message)s",
+        datefmt="%H:%M:%S",
+    )
+
+
+def read_config(args: argparse.Namespace, extra: Mapping[str, Any] | None = None) -> Config:
+    """Read the configuration of a command: file, environment, ``--set``, then ``extra`` (the command's own options)."""
+    overrides = dict(parse_override(text) for text in args.overrides)
+    overrides.update(extra or {})
+    path = find_config(args.config, os.environ)
+    return load_config(path, environ=os.environ, overrides=overrides)
+
+
+def read_bundle(args: argparse.Namespace, config: Config) -> Bundle:
+    """Open the bundle of a command."""
+    return open_bundle(find_bundle(args.bundle, config, os.environ))
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as their widest cell; the last one is not padded."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

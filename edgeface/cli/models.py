@@ -1,0 +1,80 @@
+"""``edgeface models``: what the bundle holds, and whether it is whole and computes rightly here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from edgeface.cli.common import add_bundle_option, add_config_options, print_table, read_bundle, read_config
+from edgeface.errors import BundleError, EdgefaceError, RuntimeMissingError
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("models", help="list or verify the networks of a bundle")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, text, command in (
+        ("list", "networks, files, licences", list_networks),
+        ("verify", "hash every file and run every network's self-test", verify),
+    ):
+        action = actions.add_parser(name, help=text, description=text)
+        add_config_options(action)
+        add_bundle_option(action)
+        action.add_argument("--json", action="store_true", help="JSON on standard output")
+        action.set_defaults(run=command)
+
+
+def list_networks(args: argparse.Namespace) -> int:
+    """Print the networks of the bundle."""
+    config = read_config(args)
+    manifest = read_bundle(args, config).manifest
+    rows = [
+        {
+            "network": network.name,
+            "task": network.task,
+            "default": manifest.defaults.get(network.task) == network.name,
+            "files": [f"{file.runtime}/{file.precision}" for files in network.files.values() for file in files],
+            "licence": network.licence,
+        }
+        for network in manifest.networks
+    ]
+    if args.json:
+        print(json.dumps({"bundle": manifest.name, "version": manifest.version, "networks": rows}, indent=2))
+        return 0
+    print(f"bundle {manifest.name} {manifest.version}")
+    table = [("network", "task", "default", "files", "licence")]
+    for row in rows:
+        mark = "yes" if row["default"] else ""
+        table.append((str(row["network"]), str(row["task"]), mark, " ".join(row["files"]), str(row["licence"])))  # type: ignore[arg-type]
+    print_table(table)
+    return 0
+
+
+def verify(args: argparse.Namespace) -> int:
+    """Check every file; exit 2 when one cannot be trusted."""
+    from edgeface.runtime import load_network  # noqa: PLC0415
+    from edgeface.selftest import check  # noqa: PLC0415
+
+    config = read_config(args)
+    bundle = read_bundle(args, config)
+    rows: list[dict[str, str]] = []
+    for network in bundle.manifest.networks:
+        for file in (file for files in network.files.values() for file in files):
+            row = {"network": network.name, "file": file.path}
+            try:
+                bundle.read(file.path, size=file.bytes, sha256=file.sha256)
+                runner = load_network(bundle, network, file.runtime, precision=file.precision)
+                row |= {"result": "ok", "detail": f"off by {check(bundle, network, runner):.1e}"}
+            except RuntimeMissingError:
+                row |= {"result": "ok", "detail": f"hash only, {file.runtime} is not installed"}
+            except BundleError as error:
+                row |= {"result": "bad", "detail": str(error)}
+            rows.append(row)
+    bad = [row for row in rows if row["result"] == "bad"]
+    if args.json:
+        print(json.dumps({"bundle": str(bundle.folder), "files": rows, "bad": len(bad)}, indent=2))
+    else:
+        print_table([("file", "result", ""), *((row["file"], row["result"], row["detail"]) for row in rows)])
+        print(f"{len(rows) - len(bad)} of {len(rows)} files of {bundle.folder} are right")
+    return EdgefaceError.exit_code + 1 if bad else 0

@@ -1,0 +1,77 @@
+"""``edgeface run``: the daemon."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from edgeface.cli.common import (
+    add_bundle_option,
+    add_config_options,
+    add_log_option,
+    read_bundle,
+    read_config,
+    set_up_logging,
+)
+
+if TYPE_CHECKING:
+    from edgeface.config import Config
+
+logger = logging.getLogger(__name__)
+
+SubParsers = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
+
+
+def add_parser(subparsers: SubParsers[Any]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "run",
+        help="watch cameras or files and publish events over MQTT",
+        description="Watches the configured cameras and publishes events. Ends by itself when all sources are files; "
+        "with a camera it runs until it is stopped, and tries again for ever when camera or broker go away.",
+    )
+    parser.add_argument(
+        "--source",
+        metavar="SOURCE",
+        help="one source instead of all configured cameras: number, /dev/..., file, folder, rtsp://..., picamera, csi",
+    )
+    parser.add_argument("--pace", choices=("realtime", "max"), help="files: like a camera, or as fast as it goes (max)")
+    parser.add_argument(
+        "--once", action="store_true", help="end with the source, and with 1 when it or the broker is not there"
+    )
+    add_config_options(parser)
+    add_bundle_option(parser)
+    add_log_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the daemon until its sources end or a signal comes."""
+    from edgeface.daemon import RELOAD, Daemon  # noqa: PLC0415 - `--help` should not load OpenCV
+    from edgeface.sources import is_live  # noqa: PLC0415
+
+    set_up_logging(args)
+    config = _configured(args)
+    finite = args.once or not any(is_live(camera) for camera in config.cameras.values())
+    code = Daemon(config, read_bundle(args, config), finite=finite, environ=os.environ).run()
+    if code == RELOAD:
+        logger.info("starting again with the configuration as it is now")
+        os.execv(sys.executable, [sys.executable, "-m", "edgeface", *sys.argv[1:]])  # noqa: S606
+    return code
+
+
+def _configured(args: argparse.Namespace) -> Config:
+    import msgspec  # noqa: PLC0415
+
+    config = read_config(args)
+    if args.source is not None:
+        source = int(args.source) if args.source.isdigit() else args.source
+        main = config.cameras.get("main") or next(iter(config.cameras.values()))
+        config = msgspec.structs.replace(config, cameras={"main": msgspec.structs.replace(main, source=source)})
+    if args.pace is not None:
+        cameras = {name: msgspec.structs.replace(c, pace=args.pace) for name, c in config.cameras.items()}
+        config = msgspec.structs.replace(config, cameras=cameras)
+    return config

@@ -1,0 +1,128 @@
+"""Faces cut out of the full-resolution frame, exactly as a network saw them in training.
+
+The rule is data in the manifest. Three kinds: aligned by five landmarks, a square of the box's height, the box widened
+by shares. Rules by box were measured on a reference detector's boxes; a detector whose boxes differ carries
+``box_to_reference`` in its manifest entry.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edgeface.bundle import BoxCrop, Four, Input, LandmarkCrop, SquareCrop
+from edgeface.errors import BundleError
+from edgeface.geometry import share_of_box, shrink, similarity
+from edgeface.types import F32, Image
+
+BORDERS = {"replicate": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
+FARTHEST = 4.0
+"""A crop reaches at most this many box sides beyond the picture: more is a detector's mistake, not a face."""
+
+
+def reference_boxes(boxes: F32, shares: Four | None) -> F32:
+    """Boxes as the reference detector would draw them.
+
+    ``shares`` are left, top, right, bottom: each edge moves by that share of the box's width or height, to the right
+    and down: ``x1 + left * width`` and so on. None leaves the boxes as they are.
+    """
+    if shares is None:
+        return boxes
+    left, top, right, bottom = shares
+    return share_of_box(boxes, (-left, -top, right, bottom))
+
+
+def cut(image: Image, box: F32, landmarks: F32 | None, spec: Input) -> Image:
+    """One face as a network's input pixels.
+
+    Parameters
+    ----------
+    image : the whole frame, uint8 (H, W, 3), BGR
+    box : float32 (4,), the face in the reference detector's terms (`reference_boxes`)
+    landmarks : float32 (5, 2), needed by a rule that aligns
+    spec : input of the network, with its crop rule
+
+    Returns
+    -------
+    uint8 array, shape (height, width, C), in the network's colour order.
+    """
+    if spec.crop is None or spec.height is None or spec.width is None:
+        raise BundleError("a network without a crop rule cannot see faces", fix="install the bundle again")
+    size_wh = (spec.width, spec.height)
+    if isinstance(spec.crop, LandmarkCrop):
+        if landmarks is None:
+            raise BundleError("this network needs landmarks, the detector gives none", fix="choose another detector")
+        chip = _aligned(image, landmarks, spec.crop, size_wh)
+    else:
+        chip = _rectangle(image, _rule_box(box, spec.crop), size_wh, BORDERS[spec.crop.fill])
+    return _colour(chip, spec.color)
+
+
+def _rule_box(box: F32, rule: SquareCrop | BoxCrop) -> npt.NDArray[np.float64]:
+    x1, y1, x2, y2 = (float(value) for value in box)
+    if isinstance(rule, SquareCrop):
+        half = (y2 - y1) * rule.scale / 2
+        x, y = (x1 + x2) / 2, (y1 + y2) / 2
+        return np.array([x - half, y - half, x + half, y + half])
+    width, height = x2 - x1, y2 - y1
+    return np.array(
+        [x1 - rule.left * width, y1 - rule.top * height, x2 + rule.right * width, y2 + rule.bottom * height]
+    )
+
+
+def _rectangle(image: Image, box: npt.NDArray[np.float64], size_wh: tuple[int, int], border: int) -> Image:
+    """Cut and stretch a rectangle; what lies beyond the picture is filled after shrinking, where it is cheap."""
+    height, width = image.shape[:2]
+    x1, y1 = int(round(box[0])), int(round(box[1]))
+    x2, y2 = max(x1 + 1, int(round(box[2]))), max(y1 + 1, int(round(box[3])))
+    reach_x, reach_y = int(FARTHEST * (x2 - x1)), int(FARTHEST * (y2 - y1))
+    if x1 >= width + reach_x or y1 >= height + reach_y or x2 <= -reach_x or y2 <= -reach_y:
+        return np.zeros((size_wh[1], size_wh[0], 3), dtype=np.uint8)
+    # At least one row and column of the picture must be inside, for the border to be made of.
+    part = image[min(max(y1, 0), height - 1) : min(max(y2, 1), height), min(max(x1, 0), width - 1) : min(max(x2, 1), width)]
+    missing = (max(0, -y1), max(0, y2 - height), max(0, -x1), max(0, x2 - width))
+    if not any(missing):
+        return shrink(part, size_wh)
+    step = max(1, min((x2 - x1) // size_wh[0], (y2 - y1) // size_wh[1]) // 2)
+    part = part[::step, ::step]
+    whole = cv2.copyMakeBorder(part, *(m // step for m in missing), border)
+    return shrink(whole, size_wh)
+
+
+def _aligned(image: Image, landmarks: F32, rule: LandmarkCrop, size_wh: tuple[int, int]) -> Image:
+    """Similarity transform of the landmarks onto the padded template."""
+    padded = (np.array(rule.template, dtype=np.float64) + rule.padding) / (1 + 2 * rule.padding)
+    target = (padded * np.array(size_wh)).astype(np.float32)
+    matrix = similarity(landmarks, target)
+    # warpAffine samples single pixels: where the face is much larger than the input, a strided view comes first.
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    step = max(1, int(0.5 / scale)) if scale > 0 else 1
+    corners = _source_rectangle(matrix, size_wh, (image.shape[1], image.shape[0]))
+    x1, y1, x2, y2 = corners
+    part = image[y1:y2:step, x1:x2:step]
+    # Pixel (i, j) of the view lies at (x1 + step i + 0.5, y1 + step j + 0.5); warpAffine counts from pixel centres.
+    inner = matrix[:, :2] * step
+    shift = matrix[:, :2] @ np.array([x1 + 0.5, y1 + 0.5]) + matrix[:, 2] - 0.5
+    local = np.concatenate([inner, shift[:, None]], axis=1)
+    chip: Image = cv2.warpAffine(part, local, size_wh, flags=cv2.INTER_LINEAR, borderMode=BORDERS[rule.fill])
+    return chip
+
+
+def _source_rectangle(
+    matrix: npt.NDArray[np.float64], size_wh: tuple[int, int], image_wh: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Return the part of the picture that a chip is made of, never empty."""
+    back = cv2.invertAffineTransform(matrix)
+    corners = np.array([[0, 0, 1], [size_wh[0], 0, 1], [0, size_wh[1], 1], [size_wh[0], size_wh[1], 1]]) @ back.T
+    low = np.floor(corners.min(axis=0)).astype(int) - 2
+    high = np.ceil(corners.max(axis=0)).astype(int) + 2
+    x1, y1 = (int(np.clip(low[i], 0, image_wh[i] - 1)) for i in (0, 1))
+    x2, y2 = (int(np.clip(high[i], (x1, y1)[i] + 1, image_wh[i])) for i in (0, 1))
+    return x1, y1, x2, y2
+
+
+def _colour(chip: Image, color: str) -> Image:
+    if color == "grey":
+        return cv2.cvtColor(chip, cv2.COLOR_BGR2GRAY)[..., None]  # type: ignore[no-any-return]
+    return chip if color == "bgr" else np.ascontiguousarray(chip[..., ::-1])

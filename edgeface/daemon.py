@@ -1,0 +1,341 @@
+"""The program that runs for years: cameras, worker, clocks, signals, health. The only place that knows the time of day."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import random
+import re
+import secrets
+import signal
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from types import FrameType
+
+from edgeface.bundle import Bundle
+from edgeface.config import Camera, Config, mqtt_password
+from edgeface.errors import BrokerError, EdgefaceError, SourceError
+from edgeface.events import Body, CameraHealth, NoticeNetwork, health_body, notice_body
+from edgeface.inbox import Ended, Feed, Inbox
+from edgeface.notify import Notifier
+from edgeface.publish.mqtt import Publisher
+from edgeface.publish.outbox import Outbox
+from edgeface.sources import is_live, open_source
+from edgeface.types import Frame, Reason
+from edgeface.worker import Networks, Worker
+
+logger = logging.getLogger(__name__)
+
+TURN_S = 0.25
+"""Longest wait for a frame: how soon a signal is noticed, and how often an idle daemon feeds the watchdog."""
+UP_WITHIN_S = 10.0
+"""A run that has an end waits this long for broker and source."""
+HEALTH_S = 60.0
+FLUSH_S = 5.0
+RETRY_FIRST_S, RETRY_MOST_S = 1.0, 30.0
+RELOAD = -1
+"""Result of `Daemon.run` after SIGHUP: start again with the configuration as it is now."""
+
+
+class Daemon:
+    """One run of the program, from READY to the last message.
+
+    Parameters
+    ----------
+    finite : whether the run has an end of its own: files only, or ``--once``
+    environ : for the broker's password and the service manager
+    """
+
+    def __init__(self, config: Config, bundle: Bundle, *, finite: bool, environ: Mapping[str, str]) -> None:
+        self._config = config
+        self._finite = finite
+        self._started_s = time.monotonic()
+        self._started_at = datetime.now(timezone.utc)
+        self._notifier = Notifier(environ)
+        self._networks = Networks(bundle, config)
+        self._networks.verify(bundle)
+        self._outbox = Outbox(node=node_id(config), boot=secrets.token_hex(4), capacity=config.mqtt.queue)
+        self._publisher = Publisher(
+            config.mqtt,
+            node=node_id(config),
+            outbox=self._outbox,
+            password=mqtt_password(config.mqtt, environ),
+        )
+        self._worker = Worker(
+            self._networks,
+            config,
+            list(config.cameras),
+            new_id=lambda: secrets.token_hex(4),
+            clock=time.perf_counter,
+        )
+        self._inbox = Inbox()
+        self._stop = threading.Event()
+        self._signal: int | None = None
+        self._readers = [
+            Reader(camera, settings, config, self._inbox.feed(camera), self._stop, self._started_at, once=finite)
+            for camera, settings in config.cameras.items()
+        ]
+        self._health_due_s = 0.0
+        self._health_frames: dict[str, int] = {}
+        self._health_s = self._started_s
+
+    def run(self) -> int:
+        """Run until the sources end or a signal comes; exit code, or `RELOAD`.
+
+        Raises
+        ------
+        BrokerError, SourceError : in a finite run, when broker or source is not up in time or fails
+        """
+        self._catch_signals()
+        self._publisher.start()
+        try:
+            if self._finite and not self._publisher.wait_connected(UP_WITHIN_S):
+                raise self._broker_error()
+            self._notifier.ready()
+            self._outbox.accept(self._notice())
+            self._tell_health()
+            for reader in self._readers:
+                reader.start()
+            failure = self._loop()
+        except BaseException:
+            self._shut(flush_s=0.0)
+            raise
+        if not self._shut(flush_s=FLUSH_S) and self._finite:
+            raise self._broker_error()
+        if failure is not None:
+            raise failure
+        if self._signal == signal.SIGHUP:
+            return RELOAD
+        return 130 if self._signal == signal.SIGINT else 0
+
+    def _loop(self) -> EdgefaceError | None:
+        """Turn until all sources have ended; the first failure of a finite source, if any."""
+        running = {reader.camera for reader in self._readers}
+        failure: EdgefaceError | None = None
+        while running and not self._stop.is_set():
+            taken = self._inbox.take(timeout_s=TURN_S)
+            frames = [item for item in taken if isinstance(item, Frame)]
+            if frames:
+                for body in self._worker.turn(frames):
+                    self._outbox.accept(body)
+            for item in taken:
+                if isinstance(item, Ended):
+                    running.discard(item.camera)
+                    failure = failure or item.error
+                    self._close_camera(item.camera, "source_ended")
+            if time.monotonic() >= self._health_due_s:
+                self._tell_health()
+            self._notifier.watchdog()
+        for camera in sorted(running):
+            self._close_camera(camera, "stopped")
+        return failure
+
+    def _close_camera(self, camera: str, reason: Reason) -> None:
+        for body in self._worker.close(camera, reason):
+            self._outbox.accept(body)
+
+    def _shut(self, *, flush_s: float) -> bool:
+        """Stop readers, tell health once more, deliver what waits; True when all was delivered."""
+        self._notifier.stopping()
+        self._stop.set()
+        self._inbox.close()
+        for reader in self._readers:
+            reader.close()
+        self._tell_health()
+        delivered = self._publisher.stop(timeout_s=flush_s)
+        for reader in self._readers:
+            reader.join(1.0)
+        return delivered
+
+    def _tell_health(self) -> None:
+        now_s = time.monotonic()
+        self._health_due_s = now_s + HEALTH_S
+        elapsed_s = now_s - self._health_s
+        cameras = {
+            reader.camera: CameraHealth(
+                state=reader.state,
+                fps=_rate(self._worker.frames[reader.camera], self._health_frames.get(reader.camera), elapsed_s),
+                dropped=reader.feed.dropped,
+            )
+            for reader in self._readers
+        }
+        self._health_frames, self._health_s = dict(self._worker.frames), now_s
+        body = health_body(
+            at=datetime.now(timezone.utc),
+            uptime_s=now_s - self._started_s,
+            cameras=cameras,
+            stages_ms=self._worker.stages.medians_ms(),
+            mqtt=self._publisher.health(),
+            memory_mb=resident_mb(),
+        )
+        self._outbox.accept(body)
+
+    def _notice(self) -> Body:
+        networks = [self._networks.detector.network, *(network for network, _ in self._networks.heads)]
+        return notice_body(
+            networks=[
+                NoticeNetwork(task=n.task, name=n.name, licence=n.licence, limits=n.limits) for n in networks
+            ],
+            at=self._started_at,
+        )
+
+    def _broker_error(self) -> BrokerError:
+        why = self._publisher.last_error or "no answer"
+        left = self._outbox.counters().queued
+        undelivered = f", {left} messages were not delivered" if left else ""
+        return BrokerError(
+            f"broker {self._publisher.broker}: {why}{undelivered}", fix="check [mqtt] and that the broker runs"
+        )
+
+    def _catch_signals(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if self._signal is not None:
+            # Asked twice: whoever asks does not want to wait for the broker.
+            os._exit(128 + number)
+        self._signal = number
+        self._stop.set()
+
+
+class Reader(threading.Thread):
+    """Reads one camera for ever, or one file to its end.
+
+    A live camera that cannot be opened or falls silent is said once, tried again with growing, jittered pauses, and
+    said once more when it is back.
+    """
+
+    def __init__(
+        self,
+        camera: str,
+        settings: Camera,
+        config: Config,
+        feed: Feed,
+        stop: threading.Event,
+        started_at: datetime,
+        *,
+        once: bool,
+    ) -> None:
+        super().__init__(name=f"camera-{camera}", daemon=True)
+        self.camera = camera
+        self.feed = feed
+        self.state = "starting"
+        self._settings = settings
+        self._config = config
+        self._halt = stop
+        self._started_at = started_at
+        self._once = once or not is_live(settings)
+        self._source: object | None = None
+        self._lost_s: float | None = None
+        self._attempts = 0
+
+    def run(self) -> None:
+        """Read until the end or the stop; every failure travels through the feed."""
+        try:
+            while not self._halt.is_set():
+                if self._read_once():
+                    break
+            self.state = "ended"
+            self.feed.end(None)
+        except EdgefaceError as error:
+            self.state = "ended"
+            self.feed.end(error)
+        except Exception as error:  # a bug in a reader must stop the program, not a thread
+            logger.exception("camera %s: reader died", self.camera)
+            self.state = "ended"
+            self.feed.end(SourceError(f"camera {self.camera}: {error!r}", fix="please report this"))
+
+    def close(self) -> None:
+        """Make a blocked read return."""
+        source = self._source
+        if source is not None:
+            source.close()  # type: ignore[attr-defined]
+
+    def _read_once(self) -> bool:
+        """Open and read to the end; True when there is nothing more to read."""
+        try:
+            source = open_source(
+                self.camera, self._settings, limits=self._config.limits, started_at=self._started_at
+            )
+            self._source = source
+            try:
+                for frame in source.frames():
+                    self._got_frame(source.description)
+                    if source.live:
+                        self.feed.put_newest(frame)
+                    elif not self.feed.put(frame):
+                        return True
+                    if self._halt.is_set():
+                        return True
+            finally:
+                source.close()
+            if self._once:
+                return True
+            raise SourceError(f"{source.description} ended", fix="it is opened again")
+        except SourceError as error:
+            if self._halt.is_set():
+                return True
+            if self._once:
+                raise
+            self._lost(error)
+        return False
+
+    def _got_frame(self, description: str) -> None:
+        if self._lost_s is not None:
+            logger.info(
+                "camera %s back after %.0f s, %d attempts", self.camera, time.monotonic() - self._lost_s, self._attempts
+            )
+        elif self.state == "starting":
+            logger.info("camera %s: %s", self.camera, description)
+        self._lost_s, self._attempts, self.state = None, 0, "running"
+
+    def _lost(self, error: SourceError) -> None:
+        self._attempts += 1
+        self.state = "away"
+        if self._lost_s is None:
+            self._lost_s = time.monotonic()
+            logger.warning("camera %s lost: %s", self.camera, error)
+        pause_s = min(RETRY_MOST_S, RETRY_FIRST_S * 2 ** min(self._attempts - 1, 10))
+        self._halt.wait(pause_s * random.uniform(0.5, 1.0))
+
+
+def node_id(config: Config) -> str:
+    """Return the configured id, else host name and four hex digits of a hash of the machine id.
+
+    Every board is called ``raspberrypi`` by its maker's image, and equal client ids throw each other out for ever.
+    """
+    if config.node.id is not None:
+        return config.node.id
+    host = re.sub(r"[^a-zA-Z0-9_-]+", "-", socket.gethostname().split(".")[0]).strip("-") or "node"
+    machine = next((text for path in _MACHINE_IDS if (text := _read(path))), host)
+    return f"{host[:48]}-{hashlib.sha256(machine.encode()).hexdigest()[:4]}"
+
+
+_MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+
+
+def resident_mb() -> float | None:
+    """Resident memory of this process in megabytes (10^6 bytes), None where the kernel does not say."""
+    fields = _read(Path("/proc/self/statm")).split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6 if len(fields) > 1 else None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _rate(count: int, before: int | None, elapsed_s: float) -> float | None:
+    if before is None or elapsed_s <= 0:
+        return None
+    return round((count - before) / elapsed_s, 2)

@@ -1,0 +1,100 @@
+"""Detectors: a picture in, `Detections` in the picture's own pixels out.
+
+A family is one file with a pure ``decode`` from raw outputs to faces in the pixels of the network's input, and one
+line in `DECODERS`. Letterboxing, tensors and the way back are the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from edgeface.bundle import Network, RetinaFaceHead, YunetHead
+from edgeface.detect import retinaface, yunet
+from edgeface.detect.size import choose_size
+from edgeface.errors import BundleError
+from edgeface.geometry import Letterbox, clip_boxes, letterbox, nms, shrink
+from edgeface.runtime import Runner, to_tensor
+from edgeface.types import F32, Detections, Image
+
+Raw = tuple[F32, F32, F32]
+"""Boxes (N, 4), scores (N,), landmarks (N, 5, 2) in the pixels of the network's input, any order, overlapping."""
+
+DECODERS: Mapping[type, Callable[..., Raw]] = {
+    YunetHead: yunet.decode,
+    RetinaFaceHead: retinaface.decode,
+}
+CANDIDATES = 5000
+"""Most boxes that go into suppression, best first: the WIDER FACE protocol's customary limit."""
+
+
+class Detector:
+    """One detector network with its input size policy.
+
+    Parameters
+    ----------
+    network : manifest entry
+    runner : loaded file
+    size : ``auto``, ``original`` or ``WIDTHxHEIGHT``
+    still : whether ``auto`` means the size for still pictures (long side 640) or for video
+    """
+
+    def __init__(self, network: Network, runner: Runner, *, size: str = "auto", still: bool = False) -> None:
+        if type(network.head) not in DECODERS:
+            raise BundleError(f"network {network.name} is not a detector", fix="choose yunet or retinaface")
+        self.network = network
+        self.runner = runner
+        self._size = size
+        self._still = still
+        self._decode = DECODERS[type(network.head)]
+        self._head: Any = network.head
+        self._canvas: Image = np.zeros((1, 0, 0, 3), dtype=np.uint8)
+        self._content = (0, 0)
+
+    def size_for(self, image_wh: tuple[int, int]) -> tuple[int, int]:
+        """Width and height of the network's input for a picture of this size."""
+        return choose_size(
+            self._size,
+            image_wh,
+            still=self._still,
+            prepared=self.runner.sizes,
+            multiple_of=self.network.input.multiple_of or 32,
+        )
+
+    def encode(self, image: Image) -> tuple[F32, Letterbox]:
+        """Fit the picture into the network's input: the tensor, and how to find the way back."""
+        fit = letterbox((image.shape[1], image.shape[0]), self.size_for((image.shape[1], image.shape[0])))
+        width, height = fit.size_wh
+        if self._canvas.shape[1:3] != (height, width) or self._content != fit.content_wh:
+            self._canvas = np.zeros((1, height, width, 3), dtype=np.uint8)
+            self._content = fit.content_wh
+        content = self._canvas[0, : fit.content_wh[1], : fit.content_wh[0]]
+        shrink(image, fit.content_wh, out=content)
+        pixels = self._canvas if self.network.input.color == "bgr" else self._canvas[..., ::-1]
+        return to_tensor(pixels, self.network.input, self.runner.file.layout), fit
+
+    def decode(
+        self, outputs: Mapping[str, F32], fit: Letterbox, image_wh: tuple[int, int], *, min_score: float
+    ) -> Detections:
+        """Raw outputs to faces in the picture, best first, overlapping ones suppressed."""
+        boxes, scores, landmarks = self._decode(outputs, fit.size_wh, self._head, min_score)
+        if len(scores) > CANDIDATES:
+            best = np.argsort(-scores, kind="stable")[:CANDIDATES]
+            boxes, scores, landmarks = boxes[best], scores[best], landmarks[best]
+        keep = nms(boxes, scores, max_iou=self._head.nms_iou)
+        scale = np.array(fit.scale, dtype=np.float32)
+        found = clip_boxes(boxes[keep] / np.tile(scale, 2), image_wh)
+        inside = (found[:, 2] > found[:, 0]) & (found[:, 3] > found[:, 1])
+        return Detections(
+            boxes=found[inside],
+            scores=scores[keep][inside],
+            landmarks=(landmarks[keep] / scale)[inside],
+        )
+
+    def detect(self, image: Image, *, min_score: float) -> Detections:
+        """Find the faces of one picture whose score is at least ``min_score``."""
+        tensor, fit = self.encode(image)
+        outputs = self.runner.run(tensor)
+        return self.decode(outputs, fit, (image.shape[1], image.shape[0]), min_score=min_score)

@@ -1,0 +1,177 @@
+"""One camera's way from detections to messages: two pure steps around the networks.
+
+``observe`` turns a frame and its detections into requests for looks; ``absorb`` turns the answers into messages. The
+worker stands between them and owns the networks. No clock is read here: replaying a file gives the same messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from edgeface.bundle import Network
+from edgeface.config import DEFAULT_SCHEDULE, Config
+from edgeface.crop import cut, reference_boxes
+from edgeface.events import Body, FacesPace, SummaryWindow, faces_body, visit_body
+from edgeface.quality import assess
+from edgeface.schedule import Scheduler
+from edgeface.track import Tracker
+from edgeface.types import Answer, Detections, Frame, Head, Image, Quality, Reason, Task, Track, Visit, VisitChange
+from edgeface.visits import VisitBook
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Request:
+    """One look that is due: these pixels through that network, for that track."""
+
+    network: str
+    track: int
+    pixels: Image
+    quality: float
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sighting:
+    """One frame after tracking: what was found, whose it is, and how well it can be seen.
+
+    ``qualities`` is by track id, for the tracks that have a detection in this frame.
+    """
+
+    frame: Frame
+    detections: Detections | None
+    tracks: Sequence[Track]
+    qualities: Mapping[int, Quality]
+
+
+class Pipeline:
+    """Tracks, schedule and visits of one camera.
+
+    Parameters
+    ----------
+    camera : its id
+    config : the whole configuration
+    detector : manifest entry of the detector, for its ``box_to_reference``
+    networks : attribute networks in use, with their heads
+    new_id : gives ids for visits; random per boot, seeded in a replay
+
+    Attributes
+    ----------
+    changes : what the latest frame, or the close, changed about visits
+    """
+
+    def __init__(
+        self,
+        camera: str,
+        config: Config,
+        *,
+        detector: Network,
+        networks: Sequence[tuple[Network, Head]],
+        new_id: Callable[[], str],
+    ) -> None:
+        self.camera = camera
+        self._settings = config.visits
+        self._box_to_reference = detector.box_to_reference
+        self._networks = {network.name: network for network, _ in networks}
+        self._tracker = Tracker(
+            lost_after_s=config.visits.lost_after,
+            confirm_s=config.visits.confirm,
+            high_score=config.detector.score,
+        )
+        self._scheduler = Scheduler(
+            {
+                network.name: config.schedule.get(network.name, DEFAULT_SCHEDULE[head.task])
+                for network, head in networks
+            }
+        )
+        heads: dict[Task, Head] = {head.task: head for _, head in networks}
+        self._book = VisitBook(camera, config.visits, heads, new_id)
+        self._pace = FacesPace(config.visits.faces_rate)
+        self._summary: SummaryWindow | None = None
+        self._known: set[int] = set()
+        self.changes: list[VisitChange] = []
+        self._last: Frame | None = None
+
+    def observe(self, frame: Frame, detections: Detections | None) -> tuple[Sighting, list[Request]]:
+        """Follow everybody into this frame; say which looks are due.
+
+        ``detections`` is None for a frame that was not searched: tracks move on by prediction.
+        """
+        self._last = frame
+        tracks = self._tracker.update(frame.time_s, detections)
+        seen = [] if detections is None else [track for track in tracks if track.detection is not None]
+        qualities = {track.id: _quality(frame.image, detections, track) for track in seen if detections}
+        gone = self._known - {track.id for track in tracks}
+        if gone:
+            self._scheduler.forget(gone)
+        self._known = {track.id for track in tracks}
+        self.changes = self._book.observe(frame.time_s, tracks)
+        due = self._scheduler.due(frame.time_s, {track: quality.score for track, quality in qualities.items()})
+        sighting = Sighting(frame=frame, detections=detections, tracks=tracks, qualities=qualities)
+        return sighting, [self._request(sighting, network, track) for network, track in due]
+
+    def absorb(self, frame: Frame, answers: Sequence[tuple[int, Answer]]) -> list[Body]:
+        """Take the answers of this frame's requests (track id, answer); give the messages that it leads to.
+
+        The first frame of a run also gives a summary, so that a short run shows every message.
+        """
+        for track, answer in answers:
+            self._book.absorb(track, answer)
+        bodies = [self._visit(change) for change in self.changes]
+        visits = self._book.current()
+        if self._pace.due(frame.time_s, len(visits)):
+            height, width = frame.image.shape[:2]
+            bodies.append(faces_body(self.camera, width, height, visits, at=frame.captured_at))
+        first = self._summary is None
+        if self._summary is None:
+            self._summary = SummaryWindow(self.camera, start_s=frame.time_s)
+        self._summary.observe(self.changes, visits, frame.time_s)
+        if first or self._summary.due(frame.time_s):
+            bodies.append(self._summary.body(frame.time_s, at=frame.captured_at, started_at=self._wall))
+        return bodies
+
+    def close(self, reason: Reason) -> list[Body]:
+        """End every visit and give the last summary; nothing where there was no frame."""
+        if self._last is None or self._summary is None:
+            return []
+        time_s = self._last.time_s
+        self.changes = self._book.close(time_s, reason)
+        self._summary.observe(self.changes, [], time_s)
+        bodies = [self._visit(change) for change in self.changes]
+        return [*bodies, self._summary.body(time_s, at=self._last.captured_at, started_at=self._wall)]
+
+    def current(self) -> list[Visit]:
+        """Return the visits in view."""
+        return self._book.current()
+
+    def _request(self, sighting: Sighting, network: str, track_id: int) -> Request:
+        track = next(track for track in sighting.tracks if track.id == track_id)
+        frame, detections = sighting.frame, sighting.detections
+        assert detections is not None and track.detection is not None  # due only for faces in view
+        row = track.detection
+        spec = self._networks[network].input
+        boxes = reference_boxes(detections.boxes[row : row + 1], self._box_to_reference)
+        landmarks = None if detections.landmarks is None else detections.landmarks[row]
+        return Request(
+            network=network,
+            track=track_id,
+            pixels=cut(frame.image, boxes[0], landmarks, spec),
+            quality=sighting.qualities[track_id].score,
+            time_s=frame.time_s,
+        )
+
+    def _visit(self, change: VisitChange) -> Body:
+        return visit_body(change, at=self._wall(change.time_s), started_at=self._wall)
+
+    def _wall(self, time_s: float) -> datetime:
+        """Wall time of a source time, from the latest frame that has both."""
+        assert self._last is not None  # nothing is said before the first frame
+        return self._last.captured_at + timedelta(seconds=time_s - self._last.time_s)
+
+
+def _quality(image: Image, detections: Detections, track: Track) -> Quality:
+    assert track.detection is not None
+    row = track.detection
+    landmarks = None if detections.landmarks is None else detections.landmarks[row]
+    return assess(image, detections.boxes[row], landmarks, float(detections.scores[row]))

@@ -1,0 +1,82 @@
+"""How well a face can be seen: decides the weight of an answer, and when to look again.
+
+Every term is a ramp between a value at which a look is worth nothing and one at which it is as good as it gets. The
+ramps are judgements, not measurements; ``score`` orders looks at one person, it is no probability.
+"""
+
+from __future__ import annotations
+
+from math import hypot
+
+import cv2
+import numpy as np
+
+from edgeface.types import F32, Image, Quality
+
+SIZE_PX = (16.0, 96.0)
+"""Height of a face at which a look is worth nothing, and everything. The networks see 32 to 64 pixels."""
+SHARPNESS = (15.0, 150.0)
+"""Variance of the Laplacian on a patch of about 48 pixels."""
+DARK, BRIGHT = (20.0, 60.0), (250.0, 215.0)
+PATCH_PX = 48
+
+
+def assess(image: Image, box: F32, landmarks: F32 | None, score: float) -> Quality:
+    """Quality of one face in one frame.
+
+    Parameters
+    ----------
+    image : the whole frame, uint8 (H, W, 3), BGR
+    box : float32 (4,), inside the frame
+    landmarks : float32 (5, 2) or None
+    score : the detector's, 0 to 1
+    """
+    x1, y1, x2, y2 = (float(value) for value in box)
+    size_px = y2 - y1
+    patch = _patch(image, x1, y1, x2, y2)
+    mean = float(patch.mean())
+    sharp = float(cv2.Laplacian(patch, cv2.CV_32F).var())
+    blur = 1 - _ramp(sharp, *SHARPNESS)
+    light = min(_ramp(mean, *DARK), _ramp(mean, *BRIGHT))
+    yaw = _yaw(landmarks)
+    cut_off = _cut_off(x1, y1, x2, y2, landmarks, (image.shape[1], image.shape[0]))
+    total = score * _ramp(size_px, *SIZE_PX) * (1 - 0.8 * blur) * (1 - 0.7 * abs(yaw)) * (0.3 + 0.7 * light)
+    return Quality(
+        size_px=size_px, blur=blur, yaw=yaw, light=light, cut_off=cut_off, score=total * (1 - cut_off)
+    )
+
+
+def _patch(image: Image, x1: float, y1: float, x2: float, y2: float) -> Image:
+    """Grey patch of the face by striding alone: sharpness must not be averaged away, and a stride costs nothing."""
+    step = max(1, int(min(x2 - x1, y2 - y1) // PATCH_PX))
+    part = image[int(y1) : max(int(y1) + 1, int(y2)) : step, int(x1) : max(int(x1) + 1, int(x2)) : step]
+    grey: Image = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_BGR2GRAY)
+    return grey
+
+
+def _ramp(value: float, nothing: float, everything: float) -> float:
+    return min(1.0, max(0.0, (value - nothing) / (everything - nothing)))
+
+
+def _yaw(landmarks: F32 | None) -> float:
+    """Where the nose lies between the eyes along their axis: 0 midway, -1 over or beyond the image-left eye."""
+    if landmarks is None:
+        return 0.0
+    (lx, ly), (rx, ry), (nx, ny) = ((float(x), float(y)) for x, y in landmarks[:3])
+    axis = hypot(rx - lx, ry - ly)
+    if axis == 0:
+        return 1.0
+    along = ((nx - lx) * (rx - lx) + (ny - ly) * (ry - ly)) / (axis * axis)
+    return min(1.0, max(-1.0, 2 * along - 1))
+
+
+def _cut_off(
+    x1: float, y1: float, x2: float, y2: float, landmarks: F32 | None, image_wh: tuple[int, int]
+) -> float:
+    """Share of landmarks outside the frame; where all are inside, a tenth for each edge that the box touches."""
+    width, height = image_wh
+    if landmarks is not None:
+        outside = ((landmarks < 0) | (landmarks > np.array(image_wh, dtype=np.float32))).any(axis=1)
+        if outside.any():
+            return float(outside.mean())
+    return 0.1 * sum((x1 <= 0, y1 <= 0, x2 >= width, y2 >= height))

@@ -1,0 +1,118 @@
+"""Networks that run: one small interface over ONNX Runtime and LiteRT.
+
+A `Runner` takes a float32 batch of exactly a prepared shape and gives named float32 arrays. Quantization parameters,
+signatures and session options stay inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from edgeface.bundle import Bundle, Network, NetworkFile, choose_file
+from edgeface.config import Config, RuntimeName
+from edgeface.errors import BundleError
+from edgeface.runtime.batches import split
+from edgeface.runtime.tensor import to_tensor
+from edgeface.types import F32, Image
+
+__all__ = ["Runner", "load_network", "run_faces", "split", "to_tensor"]
+
+
+class Runner(Protocol):
+    """One loaded network file.
+
+    Attributes
+    ----------
+    batches : prepared batch sizes, ascending
+    sizes : prepared input sizes (width, height), or empty when any size runs
+    file : the manifest's entry of the loaded file
+    """
+
+    file: NetworkFile
+    batches: tuple[int, ...]
+    sizes: tuple[tuple[int, int], ...]
+
+    def run(self, batch: F32) -> Mapping[str, F32]:
+        """Outputs by the head's names for a batch in the file's layout."""
+
+
+def load_network(
+    bundle: Bundle,
+    network: Network,
+    runtime: RuntimeName,
+    *,
+    precision: str | None = None,
+    threads: int = 1,
+    fixed_wh: tuple[int, int] | None = None,
+) -> Runner:
+    """Read one file of a network, check its hash, and make it ready to run.
+
+    Parameters
+    ----------
+    runtime, precision : which file; precision None takes the manifest's first
+    threads : threads inside one call
+    fixed_wh : for a detector that will see one size only; lets ONNX Runtime plan for it
+
+    Raises
+    ------
+    BundleError : no such file, wrong hash, or the runtime refuses it
+    RuntimeMissingError : the runtime is not installed
+    """
+    # The heavy import stands here: who does not choose a runtime need not have it.
+    if runtime == "onnx":
+        from edgeface.runtime.onnx import OnnxRunner as Chosen  # noqa: PLC0415
+    else:
+        from edgeface.runtime.litert import LiteRtRunner as Chosen  # type: ignore[assignment]  # noqa: PLC0415
+    file = choose_file(network, runtime, precision)
+    data = bundle.read(file.path, size=file.bytes, sha256=file.sha256)
+    try:
+        return Chosen(data, file, threads=threads, fixed_wh=fixed_wh)
+    except (RuntimeError, ValueError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BundleError(
+            f"{bundle.folder / file.path} does not load in {runtime}: {first}", fix="choose another runtime or bundle"
+        ) from error
+
+
+def choose_runner(
+    bundle: Bundle,
+    network: Network,
+    config: Config,
+    runtime: RuntimeName,
+    *,
+    threads: int,
+    fixed_wh: tuple[int, int] | None = None,
+) -> Runner:
+    """`load_network` with the overrides of the network's `[networks.<name>]` table."""
+    choice = config.networks.get(network.name)
+    chosen = choice.runtime if choice and choice.runtime else runtime
+    precision = choice.precision if choice else None
+    return load_network(bundle, network, chosen, precision=precision, threads=threads, fixed_wh=fixed_wh)
+
+
+def run_faces(runner: Runner, network: Network, pixels: Image) -> dict[str, F32]:
+    """Run any number of faces through an attribute network in its prepared batch sizes.
+
+    Parameters
+    ----------
+    pixels : uint8 array, shape (N, H, W, C), in the network's colour order and size; N may be 0 only if it has no batch
+
+    Returns
+    -------
+    outputs by name, first axis N.
+    """
+    parts: list[Mapping[str, F32]] = []
+    start = 0
+    for size, used in split(len(pixels), runner.batches):
+        batch = pixels[start : start + used]
+        start += used
+        if used < size:
+            batch = np.concatenate([batch, np.repeat(batch[-1:], size - used, axis=0)])
+        outputs = runner.run(to_tensor(batch, network.input, runner.file.layout))
+        parts.append({name: array[:used] for name, array in outputs.items()})
+    if len(parts) == 1:
+        return dict(parts[0])
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}

@@ -1,0 +1,54 @@
+"""LiteRT (or its predecessor tflite-runtime) behind the `Runner` interface."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgeface.bundle import NetworkFile
+from edgeface.errors import BundleError, RuntimeMissingError
+from edgeface.types import F32
+
+
+def _interpreter_class() -> Any:
+    try:
+        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
+    except ImportError:
+        try:
+            from tflite_runtime.interpreter import Interpreter  # noqa: PLC0415
+        except ImportError:
+            raise RuntimeMissingError(
+                "LiteRT is not installed", fix="pip install 'edgeface[litert]' or choose runtime.name = \"onnx\""
+            ) from None
+    return Interpreter
+
+
+class LiteRtRunner:
+    """One TFLite file; every prepared shape is a signature, and all share the weights."""
+
+    def __init__(
+        self,
+        data: bytes,
+        file: NetworkFile,
+        *,
+        threads: int,
+        fixed_wh: tuple[int, int] | None = None,  # noqa: ARG002 - every signature has a fixed size already
+    ) -> None:
+        self._interpreter = _interpreter_class()(model_content=data, num_threads=threads)
+        self._signatures = {(s.batch, s.height, s.width): s.key for s in file.signatures}
+        self._runners: dict[str, Any] = {}
+        self.batches = tuple(sorted({s.batch for s in file.signatures}))
+        self.sizes = tuple(sorted({(s.width, s.height) for s in file.signatures}))
+        self.file = file
+
+    def run(self, batch: F32) -> Mapping[str, F32]:
+        """Outputs by the head's names; BundleError for a shape that was not prepared."""
+        axes = batch.shape[:3] if self.file.layout == "NHWC" else (batch.shape[0], *batch.shape[2:])
+        key = self._signatures.get(axes)
+        if key is None:
+            raise BundleError(f"no signature for batch, height, width {axes}", fix="use a prepared size")
+        runner = self._runners.get(key)
+        if runner is None:
+            runner = self._runners[key] = self._interpreter.get_signature_runner(key)
+        values = runner(**{self.file.input: batch})
+        return {name: values[output] for name, output in self.file.outputs.items()}

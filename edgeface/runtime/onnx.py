@@ -1,0 +1,48 @@
+"""ONNX Runtime behind the `Runner` interface."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edgeface.bundle import NetworkFile
+from edgeface.errors import RuntimeMissingError
+from edgeface.types import F32
+
+try:
+    import onnxruntime
+except ImportError:
+    onnxruntime = None
+
+
+class OnnxRunner:
+    """One ONNX session on the CPU; any batch runs, `batches` are the sizes worth using."""
+
+    def __init__(
+        self, data: bytes, file: NetworkFile, *, threads: int, fixed_wh: tuple[int, int] | None = None
+    ) -> None:
+        if onnxruntime is None:
+            raise RuntimeMissingError("onnxruntime is not installed", fix="pip install onnxruntime")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Threads that spin while they wait take the cores from the camera and from OpenCV: 142 frames a second
+        # became 42 on two cores with several sessions in one process (benchmarks/plain_chain.py --spin).
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        for key, value in file.session.items():
+            options.add_session_config_entry(key, value)
+        if fixed_wh is not None:
+            for name, value in zip(("batch", "width", "height"), (1, *fixed_wh), strict=True):
+                options.add_free_dimension_override_by_name(name, value)
+        self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        self._input = file.input
+        self._names = list(file.outputs)
+        self._outputs = [file.outputs[name] for name in self._names]
+        self.batches = file.batches
+        self.sizes: tuple[tuple[int, int], ...] = (fixed_wh,) if fixed_wh else ()
+        self.file = file
+
+    def run(self, batch: F32) -> Mapping[str, F32]:
+        """Outputs by the head's names."""
+        values = self._session.run(self._outputs, {self._input: batch})
+        return dict(zip(self._names, values, strict=True))

@@ -1,0 +1,34 @@
+"""Pixels become the float tensor that a network was trained on."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from edgeface.bundle import Input
+from edgeface.types import F32, Image
+
+
+def to_tensor(pixels: Image, spec: Input, layout: str) -> F32:
+    """``(pixel - mean) * scale`` in the file's layout.
+
+    Parameters
+    ----------
+    pixels : uint8 array, shape (N, H, W, C), in the network's colour order
+    spec : mean per channel and scale
+    layout : "NCHW" or "NHWC"
+
+    Returns
+    -------
+    float32 array, shape (N, C, H, W) or (N, H, W, C).
+    """
+    if layout == "NCHW":
+        # One pass in C++ for conversion, mean, scale and transposition.
+        blob: F32 = cv2.dnn.blobFromImages(list(pixels), scalefactor=spec.scale, mean=spec.mean, swapRB=False)
+        return blob
+    tensor = pixels.astype(np.float32)
+    if any(spec.mean):
+        tensor -= np.array(spec.mean, dtype=np.float32)
+    if spec.scale != 1:
+        tensor *= np.float32(spec.scale)
+    return tensor

@@ -1,0 +1,91 @@
+"""Which looks are due now: a network runs only as often as its answer changes.
+
+A new person is looked at at once and a few times soon after; then every n seconds; and early when the view is clearly
+better than any that the network has had of this person. All times are source time in seconds; no clock is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from edgeface.config import Schedule
+
+BUDGET = 64
+"""Most looks asked for in one frame; the rest comes in the next ones, those who waited longest first."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What one network has had of one track."""
+
+    looks: int
+    last_s: float
+    best: float
+
+
+class Scheduler:
+    """Remembers, per network and track, when and how well it was looked at.
+
+    Parameters
+    ----------
+    schedules : by network name
+    budget : most requests per call
+    """
+
+    def __init__(self, schedules: Mapping[str, Schedule], *, budget: int = BUDGET) -> None:
+        self._schedules = dict(schedules)
+        self._budget = budget
+        self._asked: dict[int, dict[str, _Asked]] = {}
+
+    def due(self, time_s: float, qualities: Mapping[int, float]) -> list[tuple[str, int]]:
+        """Say which looks are due, and record that they are asked for.
+
+        Parameters
+        ----------
+        time_s : source time of the frame
+        qualities : by track id, `Quality.score` of the faces in view
+
+        Returns
+        -------
+        (network, track id): first looks at new faces, then by how long they are overdue; within the budget.
+        """
+        wanted: list[tuple[float, str, int]] = []
+        for track, quality in qualities.items():
+            asked = self._asked.setdefault(track, {})
+            for name, schedule in self._schedules.items():
+                overdue_s = _overdue(schedule, asked.get(name), time_s, quality)
+                if overdue_s is not None:
+                    wanted.append((-overdue_s, name, track))
+        if len(wanted) > 1:
+            wanted.sort(key=lambda look: look[0])
+        chosen = wanted[: self._budget]
+        for _, name, track in chosen:
+            before = self._asked[track].get(name)
+            quality = qualities[track]
+            if before is None:
+                self._asked[track][name] = _Asked(looks=1, last_s=time_s, best=quality)
+            else:
+                before.looks += 1
+                before.last_s = time_s
+                before.best = max(before.best, quality)
+        return [(name, track) for _, name, track in chosen]
+
+    def forget(self, track_ids: Iterable[int]) -> None:
+        """Drop what is remembered of tracks that are gone."""
+        for track in track_ids:
+            self._asked.pop(track, None)
+
+
+def _overdue(schedule: Schedule, asked: _Asked | None, time_s: float, quality: float) -> float | None:
+    """Seconds since the look became due, infinite for a face never looked at; None while it is not due."""
+    if asked is None:
+        return float("inf")
+    since_s = time_s - asked.last_s
+    every_s = schedule.first if asked.looks < schedule.looks else schedule.every
+    if since_s >= every_s:
+        return since_s - every_s
+    # A better view re-opens the question, but not more often than a new person's.
+    if quality >= schedule.better * asked.best and since_s >= schedule.first:
+        return 0.0
+    return None

@@ -1,0 +1,167 @@
+"""Answers of one track over time become what is known of a visit: values, spread, samples, or unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edgeface.config import Visits
+from edgeface.fuse import Mean, Mood, add_look, add_mood
+from edgeface.types import (
+    AgeEstimate,
+    Answer,
+    Head,
+    LabelEstimate,
+    Reason,
+    Task,
+    Track,
+    Visit,
+    VisitAge,
+    VisitChange,
+    VisitExpression,
+    VisitGender,
+)
+
+Said = tuple[int | None, str | None, str | None]
+"""Years, gender and expression as a person would say them: what makes an update worth sending."""
+
+
+@dataclass(slots=True)
+class _Person:
+    """One track: what was learned of it, and what was said."""
+
+    track: Track
+    visit: str | None = None
+    age: Mean = field(default_factory=Mean)
+    gender: Mean = field(default_factory=Mean)
+    expression: Mood = field(default_factory=Mood)
+    said: Said = (None, None, None)
+    said_s: float = 0.0
+
+
+class VisitBook:
+    """All visits of one camera.
+
+    Parameters
+    ----------
+    camera : its id
+    settings : when a person is here, gone, and known
+    heads : by task, to read fused probabilities
+    new_id : gives the id of a visit when it starts
+    """
+
+    def __init__(
+        self, camera: str, settings: Visits, heads: Mapping[Task, Head], new_id: Callable[[], str]
+    ) -> None:
+        self._camera = camera
+        self._settings = settings
+        self._heads = heads
+        self._new_id = new_id
+        self._people: dict[int, _Person] = {}
+
+    def observe(self, time_s: float, tracks: Sequence[Track]) -> list[VisitChange]:
+        """Take in the tracks of one frame: who has arrived, who has left, and of whom more is known.
+
+        A track's answers count from its first look, also from before it is confirmed and its visit starts.
+        """
+        live = {track.id for track in tracks}
+        changes = [
+            self._end(self._people.pop(track), time_s, "lost") for track in list(self._people) if track not in live
+        ]
+        for track in tracks:
+            person = self._people.setdefault(track.id, _Person(track=track))
+            person.track = track
+            if person.visit is None and track.confirmed:
+                person.visit = self._new_id()
+                changes.append(self._tell(person, "start", time_s))
+            elif person.visit is not None and time_s - person.said_s >= self._settings.update:
+                if self._saying(self._visit(person)) != person.said:
+                    changes.append(self._tell(person, "update", time_s))
+        return [change for change in changes if change is not None]
+
+    def absorb(self, track_id: int, answer: Answer) -> None:
+        """Fold one answer into its track; looks too poor to count, and tracks that are gone, change nothing."""
+        person = self._people.get(track_id)
+        if person is None or answer.quality < self._settings.min_quality:
+            return
+        if answer.task == "age":
+            estimate = self._heads["age"].estimate(answer.probabilities)
+            assert isinstance(estimate, AgeEstimate)
+            person.age = add_look(person.age, answer, value=estimate.years)
+        elif answer.task == "gender":
+            person.gender = add_look(person.gender, answer)
+        else:
+            person.expression = add_mood(person.expression, answer)
+
+    def current(self) -> list[Visit]:
+        """Return the visits in view, in the order in which they began; coasting ones included."""
+        return [self._visit(person) for person in self._people.values() if person.visit is not None]
+
+    def close(self, time_s: float, reason: Reason) -> list[VisitChange]:
+        """End every visit."""
+        ends = [self._end(person, time_s, reason) for person in self._people.values()]
+        self._people.clear()
+        return [change for change in ends if change is not None]
+
+    def _end(self, person: _Person, time_s: float, reason: Reason) -> VisitChange | None:
+        if person.visit is None:
+            return None
+        visit = self._visit(person, ended_s=person.track.seen_s)
+        return VisitChange(event="end", visit=visit, time_s=time_s, reason=reason)
+
+    def _tell(self, person: _Person, event: str, time_s: float) -> VisitChange:
+        visit = self._visit(person)
+        person.said, person.said_s = self._saying(visit), time_s
+        return VisitChange(event="start" if event == "start" else "update", visit=visit, time_s=time_s)
+
+    def _visit(self, person: _Person, *, ended_s: float | None = None) -> Visit:
+        assert person.visit is not None
+        return Visit(
+            id=person.visit,
+            camera=self._camera,
+            track=person.track.id,
+            started_s=person.track.started_s,
+            seen_s=person.track.seen_s,
+            ended_s=ended_s,
+            box=person.track.box,
+            score=person.track.score,
+            age=self._age(person.age),
+            gender=self._gender(person.gender),
+            expression=self._expression(person.expression),
+        )
+
+    def _age(self, mean: Mean) -> VisitAge | None:
+        if mean.samples < self._settings.min_samples:
+            return None
+        fused = self._heads["age"].estimate(mean.probabilities)
+        assert isinstance(fused, AgeEstimate)
+        return VisitAge(
+            years=fused.years, low=fused.low, high=fused.high, spread=mean.spread, samples=mean.samples
+        )
+
+    def _gender(self, mean: Mean) -> VisitGender | None:
+        if mean.samples < self._settings.min_samples:
+            return None
+        fused = self._heads["gender"].estimate(mean.probabilities)
+        assert isinstance(fused, LabelEstimate)
+        if fused.probability < self._settings.gender_certainty:
+            return None
+        return VisitGender(label=fused.label, probability=fused.probability, samples=mean.samples)
+
+    def _expression(self, mood: Mood) -> VisitExpression | None:
+        if mood.samples < self._settings.min_samples or mood.probability < self._settings.expression_certainty:
+            return None
+        fused = self._heads["expression"].estimate(mood.shares)
+        assert isinstance(fused, LabelEstimate)
+        labels = list(fused.probabilities)
+        return VisitExpression(
+            dominant=labels[mood.dominant], shares=fused.probabilities, samples=mood.samples
+        )
+
+    @staticmethod
+    def _saying(visit: Visit) -> Said:
+        return (
+            None if visit.age is None else round(visit.age.years),
+            None if visit.gender is None else visit.gender.label,
+            None if visit.expression is None else visit.expression.dominant,
+        )

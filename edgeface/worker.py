@@ -1,0 +1,180 @@
+"""The only owner of networks: frames of all cameras in, batches through, answers back."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from statistics import median
+
+import cv2
+import numpy as np
+
+from edgeface.attributes import make_head
+from edgeface.bundle import Bundle, Network, attribute_networks, choose_runtime
+from edgeface.config import Config
+from edgeface.detect import Detector
+from edgeface.events import Body
+from edgeface.pipeline import Pipeline, Request, Sighting
+from edgeface.runtime import Runner, choose_runner, run_faces
+from edgeface.selftest import check
+from edgeface.types import Answer, Detections, Frame, Head, Image, Reason
+
+RECENT = 500
+"""Frames over which a stage's median is taken: 500 floats for each of six stages."""
+LOW_SCORE = 0.5
+"""Detections down to this share of `detector.score` may continue a track, never begin one (Zhang et al. 2022)."""
+
+Wrap = Callable[[str, Runner], Runner]
+
+
+class Networks:
+    """Every network of a process, loaded once: one detector and the attribute networks in use.
+
+    Parameters
+    ----------
+    still : whether pictures or video come, for the detector's automatic size
+    wrap : measures runners, for benchmarks; gets a network's name and its runner
+    """
+
+    def __init__(self, bundle: Bundle, config: Config, *, still: bool = False, wrap: Wrap | None = None) -> None:
+        threads = config.runtime.threads or min(2, os.cpu_count() or 1)
+        cv2.setNumThreads(threads)
+        runtime = choose_runtime(bundle.manifest, config.runtime.name)
+
+        def load(network: Network) -> Runner:
+            runner = choose_runner(bundle, network, config, runtime, threads=threads)
+            return wrap(network.name, runner) if wrap else runner
+
+        found = bundle.network(config.detector.network or bundle.manifest.defaults["detect"])
+        self.runtime = runtime
+        self.detector = Detector(found, load(found), size=config.detector.size, still=still)
+        self.attributes: dict[str, tuple[Network, Runner, Head]] = {
+            network.name: (network, load(network), make_head(network))
+            for network in attribute_networks(bundle, config)
+        }
+
+    def verify(self, bundle: Bundle) -> dict[str, float]:
+        """Run every network's stored input: largest difference by name; BundleError for one that computes wrongly."""
+        loaded = {self.detector.network.name: (self.detector.network, self.detector.runner)}
+        loaded |= {name: (network, runner) for name, (network, runner, _) in self.attributes.items()}
+        return {name: check(bundle, network, runner) for name, (network, runner) in loaded.items()}
+
+    @property
+    def heads(self) -> list[tuple[Network, Head]]:
+        """Attribute networks and their heads, in the order age, gender, expression."""
+        return [(network, head) for network, _, head in self.attributes.values()]
+
+    def detect(self, image: Image, *, min_score: float) -> Detections:
+        """Find the faces of one picture."""
+        return self.detector.detect(image, min_score=min_score)
+
+    def answer(self, requests: Sequence[Request]) -> list[Answer]:
+        """Answer every request, in order; all faces of a network go through it together."""
+        answers: list[Answer | None] = [None] * len(requests)
+        rows: dict[str, list[int]] = defaultdict(list)
+        for row, request in enumerate(requests):
+            rows[request.network].append(row)
+        for name, wanted in rows.items():
+            network, runner, head = self.attributes[name]
+            outputs = run_faces(runner, network, np.stack([requests[row].pixels for row in wanted]))
+            for row, probabilities in zip(wanted, head.probabilities(outputs), strict=True):
+                request = requests[row]
+                answers[row] = Answer(
+                    task=head.task,
+                    probabilities=probabilities,
+                    quality=request.quality,
+                    time_s=request.time_s,
+                )
+        return [answer for answer in answers if answer is not None]
+
+
+class Stages:
+    """Milliseconds per frame and stage; the clock is handed in."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Time one stage of one turn."""
+        start_s = self._clock()
+        yield
+        self._recent[stage].append((self._clock() - start_s) * 1000)
+
+    def samples_ms(self) -> Mapping[str, Sequence[float]]:
+        """Return the recent samples by stage."""
+        return self._recent
+
+    def medians_ms(self) -> dict[str, float]:
+        """Median by stage, for `health`."""
+        return {stage: median(samples) for stage, samples in self._recent.items() if samples}
+
+
+class Worker:
+    """Turns frames of all cameras into messages.
+
+    Parameters
+    ----------
+    cameras : ids
+    new_id : gives visit ids
+    clock : monotonic seconds, for stage times only
+    """
+
+    def __init__(
+        self,
+        networks: Networks,
+        config: Config,
+        cameras: Sequence[str],
+        *,
+        new_id: Callable[[], str],
+        clock: Callable[[], float],
+    ) -> None:
+        self._networks = networks
+        self._detector = config.detector
+        self._pipelines = {
+            camera: Pipeline(
+                camera, config, detector=networks.detector.network, networks=networks.heads, new_id=new_id
+            )
+            for camera in cameras
+        }
+        self._detect_due_s: dict[str, float] = {}
+        self.stages = Stages(clock)
+        self.frames: dict[str, int] = dict.fromkeys(cameras, 0)
+
+    def turn(self, frames: Sequence[Frame]) -> list[Body]:
+        """Take at most one frame per camera all the way; give the messages in the order of the frames."""
+        seen: list[tuple[Sighting, list[Request]]] = []
+        for frame in frames:
+            with self.stages.measure("detect"):
+                detections = self._detect(frame)
+            with self.stages.measure("track"):
+                seen.append(self._pipelines[frame.camera].observe(frame, detections))
+        requests = [request for _, wanted in seen for request in wanted]
+        with self.stages.measure("attributes"):
+            answers = self._networks.answer(requests)
+        bodies: list[Body] = []
+        with self.stages.measure("visits"):
+            start = 0
+            for sighting, wanted in seen:
+                own = answers[start : start + len(wanted)]
+                start += len(wanted)
+                pairs = [(request.track, answer) for request, answer in zip(wanted, own, strict=True)]
+                camera = sighting.frame.camera
+                bodies += self._pipelines[camera].absorb(sighting.frame, pairs)
+                self.frames[camera] += 1
+        return bodies
+
+    def close(self, camera: str, reason: Reason) -> list[Body]:
+        """End one camera's visits."""
+        return self._pipelines[camera].close(reason)
+
+    def _detect(self, frame: Frame) -> Detections | None:
+        """Detect, or None while `detector.every` has not passed."""
+        if frame.time_s < self._detect_due_s.get(frame.camera, float("-inf")):
+            return None
+        if self._detector.every:
+            self._detect_due_s[frame.camera] = frame.time_s + self._detector.every
+        return self._networks.detect(frame.image, min_score=self._detector.score * LOW_SCORE)
