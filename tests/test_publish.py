@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import random
+import re
 import signal
 import socket
 import ssl
@@ -17,17 +19,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as paho
 import pytest
 import trustme
 from brokers import Amqtt, AnyBroker, Auditor, Mosquitto, Proxy, eventually, free_port
+from contract import hold
 from people import NOON, told, visit
 
 from edgeface.config import Mqtt
 from edgeface.errors import ConfigError
 from edgeface.events import faces_body, notice_body
-from edgeface.publish.keeper import Retry
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
+from edgeface.publish.retry import Retry
 
 FAST = Retry(first_s=0.02, most_s=0.1, refused_s=60.0, answer_s=5.0, settled_s=60.0)
 Make = Callable[..., tuple[Publisher, Outbox]]
@@ -86,6 +90,7 @@ def test_messages_arrive_in_order_between_online_and_offline(
         ("edgeface/hall/main/visits", 1),
         ("edgeface/hall/availability", 1),
     ]
+    assert hold(auditor.heard, node="hall") == {"notice": 1, "visits": 2, "faces": 1}
     assert auditor.seqs() == [0, 1, 2, 3]
     assert {h.json["boot"] for h in auditor.of("visits")} == {"b007"}
     assert publisher.state == "offline"
@@ -507,7 +512,9 @@ class Scripted:
 
     CONNACK = bytes([0x20, 3, 0, 0, 0])
 
-    def __init__(self, replies: dict[int, bytes], *, end: bytes | None = None) -> None:
+    def __init__(
+        self, replies: dict[int, bytes | Callable[[bytes], bytes]], *, end: bytes | None = None
+    ) -> None:
         self.port = free_port()
         self.accepted = 0
         self._replies = replies
@@ -527,12 +534,42 @@ class Scripted:
         while data := client.recv(65_536):
             # Each test's client sends one packet at a time here, so the first byte tells the kind.
             reply = self._replies.get(data[0] & 0xF0, b"")
+            reply = reply(data) if callable(reply) else reply
             client.sendall(reply)
             if self._end is not None and reply.endswith(self._end):
                 return
 
     def close(self) -> None:
         self._server.close()
+
+
+def test_a_refusal_and_the_close_that_follows_in_one_breath(publish: Make) -> None:
+    refused = bytes([0x87, 0])
+    waiting: list[bytes] = []
+
+    def acknowledge(data: bytes) -> bytes:
+        numbers = [data[at.end() :][:2] for at in re.finditer(b"/(visits|availability)", data)]
+        if b"/visits" not in data or len(waiting) == 0:
+            waiting.extend(numbers if b"/visits" in data else [])
+            return b"".join(b"\x40\x04" + number + b"\0\0" for number in numbers)
+        # The topic was allowed once; then it is not any more, while two messages are under way.
+        waiting.extend(numbers)
+        if len(waiting) < 3:
+            return b""
+        return b"\x40\x04" + waiting[1] + b"\0\0" + b"\x40\x04" + waiting[2] + refused
+
+    server = Scripted({0x10: Scripted.CONNACK, 0x30: acknowledge}, end=refused)
+    publisher, outbox = publish(server.port)
+    outbox.accept(told("start"))
+    eventually(lambda: outbox.idle)
+    outbox.accept(told("update"))
+    outbox.accept(told("end"))
+    eventually(lambda: publisher.reconnects == 1)
+    eventually(lambda: outbox.idle)
+    assert publisher.parked == 1
+    assert outbox.counters().delivered == 2
+    assert server.accepted == 2
+    server.close()
 
 
 def test_a_broker_that_names_a_rival_is_left_alone(publish: Make) -> None:
@@ -607,3 +644,57 @@ def test_the_waits_grow_with_jitter_from_one_second_to_sixty() -> None:
         assert min(drawn) >= 1
         assert max(drawn) <= bound
         assert max(drawn) - min(drawn) > bound / 3
+
+
+def test_a_broker_that_falls_silent_is_noticed(mosquitto: Callable[..., Mosquitto], publish: Make) -> None:
+    broker = mosquitto()
+    publisher, _ = publish(broker.port, keep_alive=1)
+    assert publisher.wait_connected(10)
+    broker.signal(signal.SIGSTOP)
+    eventually(lambda: publisher.state == "connecting")
+    broker.signal(signal.SIGCONT)
+    assert publisher.wait_connected(10)
+
+
+def test_a_mistake_of_ours_in_the_thread_is_told_and_survived(
+    broker: AnyBroker, publish: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Publisher, "_pump", broken)
+        publisher, outbox = publish(broker.port)
+        outbox.accept(told("start"))
+        eventually(lambda: "ZeroDivisionError" in caplog.text)
+    eventually(lambda: outbox.idle)
+    assert publisher.wait_connected(10)
+
+
+def test_a_certificate_that_goes_away_is_a_refusal_not_a_crash(
+    mosquitto: Callable[..., Mosquitto], publish: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = Authority(tmp_path)
+    broker = mosquitto(lines=authority.lines)
+    publisher, _ = publish(broker.port, ca_file=authority.path("ca"), cert_file=authority.path("node"))
+    assert publisher.wait_connected(10)
+    (tmp_path / "node.pem").unlink()
+    broker.stop()
+    eventually(lambda: publisher.state == "refused")
+    assert "node.pem cannot be read: No such file or directory" in (publisher.last_error or "")
+    assert "Traceback" not in caplog.text
+
+
+def test_an_outage_leaves_nothing_behind(mosquitto: Callable[..., Mosquitto], publish: Make) -> None:
+    broker = mosquitto(anonymous=False)
+    gc.disable()
+    try:
+        publisher, _ = publish(broker.port, retry=Retry(first_s=0.0, most_s=0.01, refused_s=0.005))
+        eventually(lambda: broker.log().count("not authorised") > 5)
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        eventually(lambda: broker.log().count("not authorised") > 60)
+        assert len(list(Path("/proc/self/fd").iterdir())) < before + 10
+        assert sum(isinstance(thing, paho.Client) for thing in gc.get_objects()) < 10
+    finally:
+        gc.enable()
+    assert publisher.state == "refused"

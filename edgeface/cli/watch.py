@@ -31,9 +31,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--host", metavar="HOST", help="broker, instead of the configured one")
     parser.add_argument("--port", type=int, metavar="PORT", help="port of the broker")
     parser.add_argument("--prefix", metavar="TOPIC", help="first part of the topics")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="any configuration key"
-    )
     parser.add_argument("--json", action="store_true", help="print topic and payload as JSON Lines")
     parser.add_argument("--all", action="store_true", help="print `faces` too, several lines a second")
     parser.set_defaults(run=run)

@@ -7,12 +7,13 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 from edgeface.config import Mqtt
+from edgeface.errors import ConfigError
 from edgeface.publish.client import Protocol, Will, make_client, make_probe
 from edgeface.publish.link import Cause, Link, LinkFailure, Wake
+from edgeface.publish.retry import Retry
 
 logger = logging.getLogger(__name__)
 
@@ -22,34 +23,6 @@ CLOSES_BEFORE_FALLBACK = 2
 """Closes without an answer, in a row, after which a broker is taken for one that does not know MQTT 5."""
 SHORT_ONES = 4
 """Connections in a row that are lost before they have settled, after which a reason is guessed in the log."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """When to try again, in seconds.
-
-    Attributes
-    ----------
-    first_s, most_s : the wait is drawn between ``first_s`` and a bound that doubles up to ``most_s``
-    refused_s : the wait after refused credentials or certificates, give or take a tenth
-    answer_s : the longest wait for a connection, and then for the broker's answer
-    doubt_s : the wait for a first answer before the broker is asked for its version
-    settled_s : a connection that held this long starts the waits anew when it is lost
-    """
-
-    first_s: float = 1.0
-    most_s: float = 60.0
-    refused_s: float = 300.0
-    answer_s: float = 5.0
-    doubt_s: float = 0.8
-    settled_s: float = 60.0
-
-    def pause_s(self, cause: Cause, failures: int, rng: random.Random) -> float:
-        """Seconds until the next try after the ``failures``-th failure in a row, which had this cause."""
-        if cause == "refused":
-            return self.refused_s * rng.uniform(0.9, 1.1)
-        bound_s = min(self.most_s, self.first_s * 2.0 ** min(failures, 30))
-        return rng.uniform(min(self.first_s, bound_s), bound_s)
 
 
 class Keeper:
@@ -160,6 +133,9 @@ class Keeper:
             self._connect_and_serve()
         except LinkFailure as failure:
             return failure
+        except ConfigError as error:
+            # A certificate that was there at the start and has gone, or is being renewed.
+            return LinkFailure("refused", str(error))
         except Exception:
             # A mistake of ours must not silence the device for good; the traceback tells of it.
             logger.exception("the connection to %s broke on an error of this program", self.broker)
@@ -182,7 +158,13 @@ class Keeper:
         )
         link = Link(client, self.wake, on_message=self._on_message)
         patient = self._answered or self.protocol != "5"
-        self._open(link, self._retry.answer_s if patient else self._retry.doubt_s)
+        try:
+            self._open(link, self._retry.answer_s if patient else self._retry.doubt_s)
+            self._use(link)
+        finally:
+            link.close()
+
+    def _use(self, link: Link) -> None:
         since_s = self._clock()
         self._connected()
         try:
@@ -192,7 +174,6 @@ class Keeper:
                 self._failures = self._short = 0
             else:
                 self._short += 1
-            link.close()
 
     def _open(self, link: Link, answer_s: float) -> None:
         link.open(
@@ -269,8 +250,16 @@ class Keeper:
             self._outage_s = self._clock()
         # Once per outage, and once more when it turns into a refusal or out of one.
         if self._said is None or (self._said == "refused") != (cause == "refused"):
-            known = "lost" if self.connections else "not reached"
-            logger.warning("broker %s %s: %s; trying again until it works", self.broker, known, text)
+            if cause == "refused":
+                logger.warning(
+                    "broker %s: %s; check user, password and certificates, trying again every %.0f s",
+                    self.broker,
+                    text,
+                    self._retry.refused_s,
+                )
+            else:
+                known = "lost" if self.connections else "not reached"
+                logger.warning("broker %s %s: %s; trying again until it works", self.broker, known, text)
             self._said = cause
 
     def _wait(self, pause_s: float) -> None:

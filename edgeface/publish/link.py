@@ -169,9 +169,13 @@ class Link:
         return acks
 
     def close(self) -> None:
-        """Say farewell: the broker forgets our last will."""
+        """Say farewell, so that the broker forgets our last will, and let go; right for a lost one too."""
         if self._client.socket() is not None:
             self._client.disconnect()
+        # The callbacks tie client and link into a ring; untied, both go at once.
+        client = self._client
+        client.on_connect = client.on_disconnect = client.on_publish = None
+        client.on_log = client.on_message = None
 
     def drop(self) -> None:
         """Close without a farewell: the broker publishes our last will."""

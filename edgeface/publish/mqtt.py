@@ -12,14 +12,15 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from edgeface.config import Mqtt
-from edgeface.events import MqttHealth
+from edgeface.events import Kind, MqttHealth
 from edgeface.publish.client import Protocol, Will
-from edgeface.publish.keeper import Keeper, Retry, State
+from edgeface.publish.keeper import Keeper, State
 from edgeface.publish.link import Link, LinkFailure
 from edgeface.publish.outbox import Entry, Outbox
+from edgeface.publish.retry import Retry
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +108,21 @@ class Publisher:
     def reconnects(self) -> int:
         """Connections after the first."""
         return max(0, self._keeper.connections - 1)
+
+    @property
+    def queued(self) -> int:
+        """Messages that wait or are not yet acknowledged."""
+        return self._outbox.counters().queued
+
+    @property
+    def parked(self) -> int:
+        """Messages that the broker refused."""
+        return self._outbox.counters().parked
+
+    @property
+    def dropped(self) -> Mapping[Kind, int]:
+        """Messages dropped or replaced by newer ones, by kind."""
+        return self._outbox.counters().dropped
 
     def health(self) -> MqttHealth:
         """Describe connection and counters for the health message."""

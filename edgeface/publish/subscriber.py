@@ -7,8 +7,9 @@ import uuid
 from collections.abc import Callable
 
 from edgeface.config import Mqtt
-from edgeface.publish.keeper import Keeper, Retry, State
+from edgeface.publish.keeper import Keeper, State
 from edgeface.publish.link import Link
+from edgeface.publish.retry import Retry
 
 
 class Subscriber:
