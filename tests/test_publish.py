@@ -573,7 +573,7 @@ def test_a_refusal_and_the_close_that_follows_in_one_breath(publish: Make) -> No
 
 
 def test_a_broker_that_names_a_rival_is_left_alone(publish: Make) -> None:
-    taken_over = bytes([0xE0, 2, 0x8E, 0])
+    taken_over = bytes([0xE0, 6, 0x8E, 4, 0x1F, 0, 1]) + b"!"
     rival = Scripted({0x10: Scripted.CONNACK, 0x30: taken_over}, end=taken_over)
     publisher, _ = publish(rival.port)
     eventually(lambda: publisher.state == "refused")
