@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeface.bundle import Network
 from edgeface.config import Camera, Config
 from edgeface.crop import cut, reference_boxes
 from edgeface.pipeline import Pipeline, Request
@@ -89,9 +88,7 @@ def analyze_image(
         assess(image, found.boxes[row], _points(found, row), float(found.scores[row])) for row in range(len(found))
     ]
     requests = [
-        request
-        for row, quality in enumerate(qualities)
-        for request in _requests(image, found, row, quality, networks)
+        request for row, quality in enumerate(qualities) for request in _requests(image, found, row, quality, networks)
     ]
     answers: list[dict[Task, Answer]] = [{} for _ in qualities]
     seen: list[dict[str, Image]] = [{} for _ in qualities]
@@ -100,8 +97,7 @@ def analyze_image(
         if crops:
             seen[request.track][request.network] = request.pixels
     faces = [
-        _still_face(found, row, qualities[row], answers[row], seen[row], networks, config)
-        for row in range(len(found))
+        _still_face(found, row, qualities[row], answers[row], seen[row], networks, config) for row in range(len(found))
     ]
     return Analysis(path=path, frame=0, width=image.shape[1], height=image.shape[0], faces=faces)
 
@@ -133,9 +129,7 @@ def analyze_video(
             detections = networks.detect(frame.image, min_score=least)
             sighting, requests = pipeline.observe(frame, detections)
             answers = networks.answer(requests)
-            pipeline.absorb(
-                frame, [(request.track, answer) for request, answer in zip(requests, answers, strict=True)]
-            )
+            pipeline.absorb(frame, [(request.track, answer) for request, answer in zip(requests, answers, strict=True)])
             visits = {visit.track: visit for visit in pipeline.current()}
             faces = [
                 _video_face(detections, track.detection, sighting.qualities[track.id], track.id, visits.get(track.id))
@@ -209,9 +203,7 @@ def describe(face: Face) -> list[str]:
     return lines
 
 
-def _requests(
-    image: Image, found: Detections, row: int, quality: Quality, networks: Networks
-) -> Iterator[Request]:
+def _requests(image: Image, found: Detections, row: int, quality: Quality, networks: Networks) -> Iterator[Request]:
     box = reference_boxes(found.boxes[row : row + 1], networks.detector.network.box_to_reference)[0]
     for network, _ in networks.heads:
         pixels = cut(image, box, _points(found, row), network.input)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import platform
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -135,12 +134,21 @@ def measure(bundle: Bundle, config: Config, source: Path | None) -> Report:
             "decode": round(share.reader_s / share.cpu_s, 4),
             "inference": round(share.runners_s / share.cpu_s, 4),
         },
-        machine={"processor": _processor(), "architecture": platform.machine(), "python": platform.python_version()},
+        machine={
+            "processor": _processor(),
+            "architecture": platform.machine(),
+            "python": platform.python_version(),
+        },
     )
 
 
 def _run(
-    bundle: Bundle, config: Config, source: Path | None, runners: dict[str, TimedRunner], *, decoder_threads: int | None
+    bundle: Bundle,
+    config: Config,
+    source: Path | None,
+    runners: dict[str, TimedRunner],
+    *,
+    decoder_threads: int | None,
 ) -> _Run:
     def wrap(name: str, runner: Runner) -> Runner:
         runners[name] = TimedRunner(runner)
@@ -153,17 +161,16 @@ def _run(
     inbox = Inbox()
     reader = _Reader(bundle, config, source, inbox.feed("main"), decoder_threads)
     result = _Run()
-    decode_ms: list[float] = []
     reader.start()
-    start_s = start_cpu_s = start_reader_s = 0.0
+    start_s = start_cpu_s = start_reader_s = last_s = 0.0
     while True:
         for item in inbox.take(timeout_s=1.0):
             if isinstance(item, Ended):
-                result.wall_s = last_s - start_s if result.frames else 0.0
+                result.wall_s = last_s - start_s
                 result.cpu_s = time.process_time() - start_cpu_s
                 result.reader_s = reader.cpu_s - start_reader_s
                 result.runners_s = sum(runner.cpu_s for runner in runners.values())
-                result.stages_ms = {**worker.stages.samples_ms(), "decode": reader.wall_ms or decode_ms}
+                result.stages_ms = {**worker.stages.samples_ms(), "decode": reader.wall_ms}
                 if item.error is not None:
                     raise item.error
                 if result.frames < 2:
@@ -189,9 +196,7 @@ class _Reader(threading.Thread):
         self, bundle: Bundle, config: Config, source: Path | None, feed: Feed, decoder_threads: int | None
     ) -> None:
         super().__init__(name="bench-reader", daemon=True)
-        self._frames = (
-            _synthetic(bundle, config) if source is None else _file(source, config, decoder_threads)
-        )
+        self._frames = _synthetic(bundle, config) if source is None else _file(source, config, decoder_threads)
         self._feed = feed
         self.cpu_s = 0.0
         self.wall_ms: list[float] = []
@@ -246,9 +251,7 @@ def _synthetic(bundle: Bundle, config: Config) -> Iterator[Frame]:
 
 def _stage(samples: Sequence[float]) -> Stage:
     values = np.array(samples)
-    return Stage(
-        median_ms=round(float(np.median(values)), 3), p95_ms=round(float(np.percentile(values, 95)), 3)
-    )
+    return Stage(median_ms=round(float(np.median(values)), 3), p95_ms=round(float(np.percentile(values, 95)), 3))
 
 
 def _processor() -> str:
@@ -256,8 +259,8 @@ def _processor() -> str:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return platform.processor()
-    names = defaultdict(str, (line.split(":", 1) for line in text.splitlines() if ":" in line))
-    return next((value.strip() for key, value in names.items() if key.strip() in ("model name", "Model")), "")
+    fields = (line.split(":", 1) for line in text.splitlines() if ":" in line)
+    return next((value.strip() for key, value in fields if key.strip() in ("model name", "Model")), "")
 
 
 def _resident_mb() -> float | None:

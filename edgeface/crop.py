@@ -74,19 +74,23 @@ def _rule_box(box: F32, rule: SquareCrop | BoxCrop) -> npt.NDArray[np.float64]:
 def _rectangle(image: Image, box: npt.NDArray[np.float64], size_wh: tuple[int, int], border: int) -> Image:
     """Cut and stretch a rectangle; what lies beyond the picture is filled after shrinking, where it is cheap."""
     height, width = image.shape[:2]
-    x1, y1 = int(round(box[0])), int(round(box[1]))
-    x2, y2 = max(x1 + 1, int(round(box[2]))), max(y1 + 1, int(round(box[3])))
+    x1, y1 = round(float(box[0])), round(float(box[1]))
+    x2, y2 = max(x1 + 1, round(float(box[2]))), max(y1 + 1, round(float(box[3])))
     reach_x, reach_y = int(FARTHEST * (x2 - x1)), int(FARTHEST * (y2 - y1))
     if x1 >= width + reach_x or y1 >= height + reach_y or x2 <= -reach_x or y2 <= -reach_y:
         return np.zeros((size_wh[1], size_wh[0], 3), dtype=np.uint8)
     # At least one row and column of the picture must be inside, for the border to be made of.
-    part = image[min(max(y1, 0), height - 1) : min(max(y2, 1), height), min(max(x1, 0), width - 1) : min(max(x2, 1), width)]
+    part = image[
+        min(max(y1, 0), height - 1) : min(max(y2, 1), height),
+        min(max(x1, 0), width - 1) : min(max(x2, 1), width),
+    ]
     missing = (max(0, -y1), max(0, y2 - height), max(0, -x1), max(0, x2 - width))
     if not any(missing):
         return shrink(part, size_wh)
     step = max(1, min((x2 - x1) // size_wh[0], (y2 - y1) // size_wh[1]) // 2)
     part = part[::step, ::step]
-    whole = cv2.copyMakeBorder(part, *(m // step for m in missing), border)
+    top, bottom, left, right = (pixels // step for pixels in missing)
+    whole = cv2.copyMakeBorder(part, top, bottom, left, right, border)
     return shrink(whole, size_wh)
 
 

@@ -1,4 +1,7 @@
-"""The program that runs for years: cameras, worker, clocks, signals, health. The only place that knows the time of day."""
+"""The program that runs for years: cameras, worker, clocks, signals, health.
+
+The only place that knows the time of day.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 from edgeface.bundle import Bundle
 from edgeface.config import Camera, Config, mqtt_password
@@ -25,7 +29,7 @@ from edgeface.inbox import Ended, Feed, Inbox
 from edgeface.notify import Notifier
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
-from edgeface.sources import is_live, open_source
+from edgeface.sources import Source, is_live, open_source
 from edgeface.types import Frame, Reason
 from edgeface.worker import Networks, Worker
 
@@ -178,9 +182,7 @@ class Daemon:
     def _notice(self) -> Body:
         networks = [self._networks.detector.network, *(network for network, _ in self._networks.heads)]
         return notice_body(
-            networks=[
-                NoticeNetwork(task=n.task, name=n.name, licence=n.licence, limits=n.limits) for n in networks
-            ],
+            networks=[NoticeNetwork(task=n.task, name=n.name, licence=n.licence, limits=n.limits) for n in networks],
             at=self._started_at,
         )
 
@@ -189,7 +191,8 @@ class Daemon:
         left = self._outbox.counters().queued
         undelivered = f", {left} messages were not delivered" if left else ""
         return BrokerError(
-            f"broker {self._publisher.broker}: {why}{undelivered}", fix="check [mqtt] and that the broker runs"
+            f"broker {self._publisher.broker}: {why}{undelivered}",
+            fix="check [mqtt] and that the broker runs",
         )
 
     def _catch_signals(self) -> None:
@@ -227,13 +230,13 @@ class Reader(threading.Thread):
         super().__init__(name=f"camera-{camera}", daemon=True)
         self.camera = camera
         self.feed = feed
-        self.state = "starting"
+        self.state: Literal["starting", "running", "away", "ended"] = "starting"
         self._settings = settings
         self._config = config
         self._halt = stop
         self._started_at = started_at
         self._once = once or not is_live(settings)
-        self._source: object | None = None
+        self._source: Source | None = None
         self._lost_s: float | None = None
         self._attempts = 0
 
@@ -257,14 +260,12 @@ class Reader(threading.Thread):
         """Make a blocked read return."""
         source = self._source
         if source is not None:
-            source.close()  # type: ignore[attr-defined]
+            source.close()
 
     def _read_once(self) -> bool:
         """Open and read to the end; True when there is nothing more to read."""
         try:
-            source = open_source(
-                self.camera, self._settings, limits=self._config.limits, started_at=self._started_at
-            )
+            source = open_source(self.camera, self._settings, limits=self._config.limits, started_at=self._started_at)
             self._source = source
             try:
                 for frame in source.frames():
@@ -291,7 +292,10 @@ class Reader(threading.Thread):
     def _got_frame(self, description: str) -> None:
         if self._lost_s is not None:
             logger.info(
-                "camera %s back after %.0f s, %d attempts", self.camera, time.monotonic() - self._lost_s, self._attempts
+                "camera %s back after %.0f s, %d attempts",
+                self.camera,
+                time.monotonic() - self._lost_s,
+                self._attempts,
             )
         elif self.state == "starting":
             logger.info("camera %s: %s", self.camera, description)

@@ -29,18 +29,22 @@ def draw_face(image: Image, box: F32, landmarks: F32 | None, lines: Sequence[str
     colour = PALETTE[number % len(PALETTE)]
     height, width = image.shape[:2]
     stroke = max(1, round(min(width, height) / 300))
-    x1, y1, x2, y2 = (int(round(float(value))) for value in box)
+    x1, y1, x2, y2 = (round(float(value)) for value in box)
     cv2.rectangle(image, (x1, y1), (x2, y2), colour, stroke, cv2.LINE_AA)
     if landmarks is not None:
         for x, y in landmarks:
-            centre = (int(round(float(x))), int(round(float(y))))
+            centre = (round(float(x)), round(float(y)))
             cv2.circle(image, centre, stroke + 1, colour, -1, cv2.LINE_AA)
     if lines:
         _label(image, (x1, y1, x2, y2), lines, colour, stroke)
 
 
 def _label(
-    image: Image, box: tuple[int, int, int, int], lines: Sequence[str], colour: tuple[int, int, int], stroke: int
+    image: Image,
+    box: tuple[int, int, int, int],
+    lines: Sequence[str],
+    colour: tuple[int, int, int],
+    stroke: int,
 ) -> None:
     height, width = image.shape[:2]
     scale = float(np.clip(min(width, height) / 900, 0.35, 2.0))

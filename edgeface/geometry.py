@@ -6,7 +6,6 @@ Boxes are x1, y1, x2, y2 in pixels; x2 and y2 lie outside. A pixel's coordinate 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -17,10 +16,10 @@ from edgeface.types import F32, Image
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letterbox:
-    """How a picture was fitted into a network's input: shrunk by ``scale``, at the upper left, padded right and below.
+    """How a picture was fitted into a network's input: shrunk, at the upper left, padded right and below.
 
-    ``scale`` is input pixels per picture pixel in x and y (they differ by rounding only); ``size_wh`` the network's input, ``content_wh`` the part
-    of it that shows the picture.
+    ``scale`` is input pixels per picture pixel in x and y (they differ by rounding only); ``size_wh`` the network's
+    input, ``content_wh`` the part of it that shows the picture.
     """
 
     scale: tuple[float, float]
@@ -112,7 +111,7 @@ def clip_boxes(boxes: F32, image_wh: tuple[int, int]) -> F32:
 
 
 def share_of_box(boxes: F32, shares: tuple[float, float, float, float]) -> F32:
-    """Move each edge of each box outwards by a share (left, top, right, bottom) of its width or height; negative inwards."""
+    """Move each edge outwards by a share (left, top, right, bottom) of the box's width or height; negative inwards."""
     size = boxes[:, 2:] - boxes[:, :2]
     left_top = boxes[:, :2] - size * np.array(shares[:2], dtype=np.float32)
     right_bottom = boxes[:, 2:] + size * np.array(shares[2:], dtype=np.float32)

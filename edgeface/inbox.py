@@ -83,8 +83,8 @@ class Inbox:
     def take(self, *, timeout_s: float) -> list[Frame | Ended]:
         """Next item of every camera that has one; empty when nothing came in time."""
         with self._ready:
-            self._ready.wait_for(lambda: any(feed._items for feed in self._feeds), timeout_s)  # noqa: SLF001
-            taken = [item for feed in self._feeds if (item := feed._take()) is not None]  # noqa: SLF001
+            self._ready.wait_for(lambda: any(feed._items for feed in self._feeds), timeout_s)
+            taken = [item for feed in self._feeds if (item := feed._take()) is not None]
             if taken:
                 self._ready.notify_all()
             return taken
@@ -93,5 +93,5 @@ class Inbox:
         """Let readers that wait for room go."""
         with self._ready:
             for feed in self._feeds:
-                feed._close()  # noqa: SLF001
+                feed._close()
             self._ready.notify_all()

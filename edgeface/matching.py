@@ -43,10 +43,8 @@ def _groups(costs: Mapping[tuple[int, int], float]) -> list[tuple[list[int], lis
     return [(sorted(rows), sorted(columns)) for rows, columns in groups]
 
 
-def _hungarian(
-    costs: Mapping[tuple[int, int], float], rows: list[int], columns: list[int]
-) -> list[tuple[int, int]]:
-    """Kuhn-Munkres with potentials, O(n^3) (Kuhn 1955; Munkres 1957); every row also has a column of its own for "none"."""
+def _hungarian(costs: Mapping[tuple[int, int], float], rows: list[int], columns: list[int]) -> list[tuple[int, int]]:
+    """Kuhn-Munkres with potentials, O(n^3) (Kuhn 1955, Munkres 1957); every row also has a column for "none"."""
     count, width = len(rows), len(columns) + len(rows)
     infinity = float("inf")
 

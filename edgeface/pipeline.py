@@ -17,7 +17,19 @@ from edgeface.events import Body, FacesPace, SummaryWindow, faces_body, visit_bo
 from edgeface.quality import assess
 from edgeface.schedule import Scheduler
 from edgeface.track import Tracker
-from edgeface.types import Answer, Detections, Frame, Head, Image, Quality, Reason, Task, Track, Visit, VisitChange
+from edgeface.types import (
+    Answer,
+    Detections,
+    Frame,
+    Head,
+    Image,
+    Quality,
+    Reason,
+    Task,
+    Track,
+    Visit,
+    VisitChange,
+)
 from edgeface.visits import VisitBook
 
 
@@ -80,10 +92,7 @@ class Pipeline:
             high_score=config.detector.score,
         )
         self._scheduler = Scheduler(
-            {
-                network.name: config.schedule.get(network.name, DEFAULT_SCHEDULE[head.task])
-                for network, head in networks
-            }
+            {network.name: config.schedule.get(network.name, DEFAULT_SCHEDULE[head.task]) for network, head in networks}
         )
         heads: dict[Task, Head] = {head.task: head for _, head in networks}
         self._book = VisitBook(camera, config.visits, heads, new_id)

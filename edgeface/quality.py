@@ -41,9 +41,7 @@ def assess(image: Image, box: F32, landmarks: F32 | None, score: float) -> Quali
     yaw = _yaw(landmarks)
     cut_off = _cut_off(x1, y1, x2, y2, landmarks, (image.shape[1], image.shape[0]))
     total = score * _ramp(size_px, *SIZE_PX) * (1 - 0.8 * blur) * (1 - 0.7 * abs(yaw)) * (0.3 + 0.7 * light)
-    return Quality(
-        size_px=size_px, blur=blur, yaw=yaw, light=light, cut_off=cut_off, score=total * (1 - cut_off)
-    )
+    return Quality(size_px=size_px, blur=blur, yaw=yaw, light=light, cut_off=cut_off, score=total * (1 - cut_off))
 
 
 def _patch(image: Image, x1: float, y1: float, x2: float, y2: float) -> Image:
@@ -70,9 +68,7 @@ def _yaw(landmarks: F32 | None) -> float:
     return min(1.0, max(-1.0, 2 * along - 1))
 
 
-def _cut_off(
-    x1: float, y1: float, x2: float, y2: float, landmarks: F32 | None, image_wh: tuple[int, int]
-) -> float:
+def _cut_off(x1: float, y1: float, x2: float, y2: float, landmarks: F32 | None, image_wh: tuple[int, int]) -> float:
     """Share of landmarks outside the frame; where all are inside, a tenth for each edge that the box touches."""
     width, height = image_wh
     if landmarks is not None:

@@ -1,10 +1,11 @@
-"""A stored input and its expected output: does this machine compute what the workshop computed?"""
+"""A stored input and its expected output: whether this machine computes what the workshop computed."""
 
 from __future__ import annotations
 
 import io
 import zipfile
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,12 +51,12 @@ def check(bundle: Bundle, network: Network, runner: Runner) -> float:
     return worst
 
 
-def _difference(got: F32, expected: npt.NDArray[np.float32]) -> float:
+def _difference(got: F32, expected: F32) -> float:
     largest = float(np.abs(expected).max()) or 1.0
     return float(np.abs(got - expected).max()) / largest
 
 
-def _stored(bundle: Bundle, network: Network) -> Mapping[str, npt.NDArray[np.generic]]:
+def _stored(bundle: Bundle, network: Network) -> Mapping[str, npt.NDArray[Any]]:
     test = network.selftest
     data = bundle.read(test.path, size=test.bytes, sha256=test.sha256)
     try:
@@ -67,5 +68,6 @@ def _stored(bundle: Bundle, network: Network) -> Mapping[str, npt.NDArray[np.gen
 
 def _broken(bundle: Bundle, network: Network) -> BundleError:
     return BundleError(
-        f"the self-test of network {network.name} in {bundle.folder} does not fit it", fix="install the bundle again"
+        f"the self-test of network {network.name} in {bundle.folder} does not fit it",
+        fix="install the bundle again",
     )

@@ -77,9 +77,7 @@ class Tracker:
     ignored : confident new faces for which there was no room
     """
 
-    def __init__(
-        self, *, lost_after_s: float, confirm_s: float, min_hits: int = 2, high_score: float = 0.6
-    ) -> None:
+    def __init__(self, *, lost_after_s: float, confirm_s: float, min_hits: int = 2, high_score: float = 0.6) -> None:
         self._lost_after_s = lost_after_s
         self._confirm_s = confirm_s
         self._min_hits = min_hits
@@ -171,7 +169,7 @@ class Tracker:
         self._next_id += 1
 
     def _make_room(self) -> bool:
-        """Drop the unconfirmed track that was not seen for the longest time; False when all are confirmed or in view."""
+        """Drop the unconfirmed track that was not seen for the longest time; False when there is none."""
         idle = [state for state in self._states if not state.confirmed and state.detection is None]
         if not idle:
             return False

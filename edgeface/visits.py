@@ -50,9 +50,7 @@ class VisitBook:
     new_id : gives the id of a visit when it starts
     """
 
-    def __init__(
-        self, camera: str, settings: Visits, heads: Mapping[Task, Head], new_id: Callable[[], str]
-    ) -> None:
+    def __init__(self, camera: str, settings: Visits, heads: Mapping[Task, Head], new_id: Callable[[], str]) -> None:
         self._camera = camera
         self._settings = settings
         self._heads = heads
@@ -74,9 +72,8 @@ class VisitBook:
             if person.visit is None and track.confirmed:
                 person.visit = self._new_id()
                 changes.append(self._tell(person, "start", time_s))
-            elif person.visit is not None and time_s - person.said_s >= self._settings.update:
-                if self._saying(self._visit(person)) != person.said:
-                    changes.append(self._tell(person, "update", time_s))
+            elif person.visit is not None and self._has_news(person, time_s):
+                changes.append(self._tell(person, "update", time_s))
         return [change for change in changes if change is not None]
 
     def absorb(self, track_id: int, answer: Answer) -> None:
@@ -109,6 +106,10 @@ class VisitBook:
         visit = self._visit(person, ended_s=person.track.seen_s)
         return VisitChange(event="end", visit=visit, time_s=time_s, reason=reason)
 
+    def _has_news(self, person: _Person, time_s: float) -> bool:
+        due = time_s - person.said_s >= self._settings.update
+        return due and self._saying(self._visit(person)) != person.said
+
     def _tell(self, person: _Person, event: str, time_s: float) -> VisitChange:
         visit = self._visit(person)
         person.said, person.said_s = self._saying(visit), time_s
@@ -135,9 +136,7 @@ class VisitBook:
             return None
         fused = self._heads["age"].estimate(mean.probabilities)
         assert isinstance(fused, AgeEstimate)
-        return VisitAge(
-            years=fused.years, low=fused.low, high=fused.high, spread=mean.spread, samples=mean.samples
-        )
+        return VisitAge(years=fused.years, low=fused.low, high=fused.high, spread=mean.spread, samples=mean.samples)
 
     def _gender(self, mean: Mean) -> VisitGender | None:
         if mean.samples < self._settings.min_samples:
@@ -154,9 +153,7 @@ class VisitBook:
         fused = self._heads["expression"].estimate(mood.shares)
         assert isinstance(fused, LabelEstimate)
         labels = list(fused.probabilities)
-        return VisitExpression(
-            dominant=labels[mood.dominant], shares=fused.probabilities, samples=mood.samples
-        )
+        return VisitExpression(dominant=labels[mood.dominant], shares=fused.probabilities, samples=mood.samples)
 
     @staticmethod
     def _saying(visit: Visit) -> Said:

@@ -51,8 +51,7 @@ class Networks:
         self.runtime = runtime
         self.detector = Detector(found, load(found), size=config.detector.size, still=still)
         self.attributes: dict[str, tuple[Network, Runner, Head]] = {
-            network.name: (network, load(network), make_head(network))
-            for network in attribute_networks(bundle, config)
+            network.name: (network, load(network), make_head(network)) for network in attribute_networks(bundle, config)
         }
 
     def verify(self, bundle: Bundle) -> dict[str, float]:
@@ -135,9 +134,7 @@ class Worker:
         self._networks = networks
         self._detector = config.detector
         self._pipelines = {
-            camera: Pipeline(
-                camera, config, detector=networks.detector.network, networks=networks.heads, new_id=new_id
-            )
+            camera: Pipeline(camera, config, detector=networks.detector.network, networks=networks.heads, new_id=new_id)
             for camera in cameras
         }
         self._detect_due_s: dict[str, float] = {}

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scenes import FACE, Person, Shot, film
 
 from edgeface.track import TRACKS, Tracker
 from edgeface.types import Detections, Track
-from scenes import FACE, Person, Shot, film
 
 NOBODY = Detections(boxes=np.zeros((0, 4), np.float32), scores=np.zeros(0, np.float32))
 
@@ -33,7 +33,7 @@ def follow(shots: Iterable[Shot], tracker: Tracker | None = None) -> dict[int, s
 
 
 def row_of(count: int, *, hidden: bool) -> list[Person]:
-    """People side by side, six faces apart, each at up to 1.5 face widths a second, hidden in turn for half a second."""
+    """People six faces apart, each at up to 1.5 face widths a second, hidden in turn for half a second."""
     return [
         Person(
             x=200 + 6 * FACE * i,
@@ -141,7 +141,8 @@ def test_tracks_are_bounded() -> None:
 
 
 boxes = st.lists(
-    st.tuples(st.integers(0, 900), st.integers(0, 500), st.integers(10, 200), st.integers(10, 200)), max_size=6
+    st.tuples(st.integers(0, 900), st.integers(0, 500), st.integers(10, 200), st.integers(10, 200)),
+    max_size=6,
 )
 
 
@@ -181,9 +182,7 @@ def test_the_order_of_detections_does_not_matter(seed: int) -> None:
         for shot in film(row_of(4, hidden=False), fps=10, seconds=3, seed=seed % 1000):
             found = shot.detections
             order = rng.permutation(len(found)) if shuffle else np.arange(len(found))
-            tracks = tracker.update(
-                shot.time_s, Detections(boxes=found.boxes[order], scores=found.scores[order])
-            )
+            tracks = tracker.update(shot.time_s, Detections(boxes=found.boxes[order], scores=found.scores[order]))
             told.append(sorted(tuple(np.round(track.box, 2).tolist()) for track in tracks))
         return told
 

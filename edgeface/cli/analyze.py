@@ -43,7 +43,6 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Analyse every path; exit 1 when some files were bad, after the rest is done."""
-
     config = read_config(args, {"detector.size": args.size} if args.size else None)
     bundle = read_bundle(args, config)
     jobs = list(_jobs(args.paths))
@@ -91,9 +90,7 @@ class _Job:
 
         image = read_image(path, megapixels=self._config.limits.megapixels)
         least = self._config.detector.score if self._score is None else self._score
-        analysis = analyze_image(
-            image, networks, self._config, path=str(path), min_score=least, crops=self._crops
-        )
+        analysis = analyze_image(image, networks, self._config, path=str(path), min_score=least, crops=self._crops)
         line = json.dumps(as_json(analysis), ensure_ascii=False)
         if self._json:
             print(line, flush=True)
@@ -222,10 +219,10 @@ def _with_progress(jobs: Sequence[tuple[Path, bool]], *, hidden: bool) -> Iterat
 
 
 def _drawn(image: Image, analysis: Analysis) -> Image:
+    import numpy as np  # noqa: PLC0415
+
     from edgeface.analyze import describe  # noqa: PLC0415
     from edgeface.draw import draw_face  # noqa: PLC0415
-
-    import numpy as np  # noqa: PLC0415
 
     drawn: Image = image.copy()
     for number, face in enumerate(analysis.faces):

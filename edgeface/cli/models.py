@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from edgeface.cli.common import add_bundle_option, add_config_options, print_table, read_bundle, read_config
-from edgeface.errors import BundleError, EdgefaceError, RuntimeMissingError
+from edgeface.errors import BundleError, RuntimeMissingError
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -29,24 +29,25 @@ def list_networks(args: argparse.Namespace) -> int:
     """Print the networks of the bundle."""
     config = read_config(args)
     manifest = read_bundle(args, config).manifest
-    rows = [
-        {
-            "network": network.name,
-            "task": network.task,
-            "default": manifest.defaults.get(network.task) == network.name,
-            "files": [f"{file.runtime}/{file.precision}" for files in network.files.values() for file in files],
-            "licence": network.licence,
-        }
-        for network in manifest.networks
-    ]
+    table = [("network", "task", "default", "files", "licence")]
+    rows: list[dict[str, object]] = []
+    for network in manifest.networks:
+        files = [f"{file.runtime}/{file.precision}" for entries in network.files.values() for file in entries]
+        default = manifest.defaults.get(network.task) == network.name
+        rows.append(
+            {
+                "network": network.name,
+                "task": network.task,
+                "default": default,
+                "files": files,
+                "licence": network.licence,
+            }
+        )
+        table.append((network.name, network.task, "yes" if default else "", " ".join(files), network.licence))
     if args.json:
         print(json.dumps({"bundle": manifest.name, "version": manifest.version, "networks": rows}, indent=2))
         return 0
     print(f"bundle {manifest.name} {manifest.version}")
-    table = [("network", "task", "default", "files", "licence")]
-    for row in rows:
-        mark = "yes" if row["default"] else ""
-        table.append((str(row["network"]), str(row["task"]), mark, " ".join(row["files"]), str(row["licence"])))  # type: ignore[arg-type]
     print_table(table)
     return 0
 
@@ -77,4 +78,4 @@ def verify(args: argparse.Namespace) -> int:
     else:
         print_table([("file", "result", ""), *((row["file"], row["result"], row["detail"]) for row in rows)])
         print(f"{len(rows) - len(bad)} of {len(rows)} files of {bundle.folder} are right")
-    return EdgefaceError.exit_code + 1 if bad else 0
+    return BundleError.exit_code if bad else 0

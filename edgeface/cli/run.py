@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SubParsers = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
+SubParsers = argparse._SubParsersAction
 
 
 def add_parser(subparsers: SubParsers[Any]) -> None:
@@ -40,7 +40,9 @@ def add_parser(subparsers: SubParsers[Any]) -> None:
     )
     parser.add_argument("--pace", choices=("realtime", "max"), help="files: like a camera, or as fast as it goes (max)")
     parser.add_argument(
-        "--once", action="store_true", help="end with the source, and with 1 when it or the broker is not there"
+        "--once",
+        action="store_true",
+        help="end with the source, and with 1 when it or the broker is not there",
     )
     add_config_options(parser)
     add_bundle_option(parser)

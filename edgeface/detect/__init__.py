@@ -85,7 +85,7 @@ class Detector:
             boxes, scores, landmarks = boxes[best], scores[best], landmarks[best]
         keep = nms(boxes, scores, max_iou=self._head.nms_iou)
         scale = np.array(fit.scale, dtype=np.float32)
-        found = clip_boxes(boxes[keep] / np.tile(scale, 2), image_wh)
+        found = clip_boxes((boxes[keep] / np.tile(scale, 2)).astype(np.float32), image_wh)
         inside = (found[:, 2] > found[:, 0]) & (found[:, 3] > found[:, 1])
         return Detections(
             boxes=found[inside],

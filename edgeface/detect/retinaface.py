@@ -1,4 +1,7 @@
-"""RetinaFace: square priors on three strides. Deng et al. 2020, "RetinaFace: Single-Shot Multi-Level Face Localisation"."""
+"""RetinaFace: square priors on three strides.
+
+Deng et al. 2020, "RetinaFace: Single-Shot Multi-Level Face Localisation in the Wild".
+"""
 
 from __future__ import annotations
 

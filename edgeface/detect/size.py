@@ -40,9 +40,7 @@ def choose_size(
         return _smallest_holding(wanted, image_wh, prepared) if prepared else wanted
     if setting == "original":
         if prepared:
-            raise ConfigError(
-                "detector.size = original needs a file of free size", fix="set runtime.name = \"onnx\""
-            )
+            raise ConfigError("detector.size = original needs a file of free size", fix='set runtime.name = "onnx"')
         return _fitted(image_wh, ORIGINAL_SIDE, multiple_of)
     width, _, height = setting.partition("x")
     size = (int(width), int(height))

@@ -73,7 +73,8 @@ def load_network(
     except (RuntimeError, ValueError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BundleError(
-            f"{bundle.folder / file.path} does not load in {runtime}: {first}", fix="choose another runtime or bundle"
+            f"{bundle.folder / file.path} does not load in {runtime}: {first}",
+            fix="choose another runtime or bundle",
         ) from error
 
 

@@ -18,7 +18,8 @@ def _interpreter_class() -> Any:
             from tflite_runtime.interpreter import Interpreter  # noqa: PLC0415
         except ImportError:
             raise RuntimeMissingError(
-                "LiteRT is not installed", fix="pip install 'edgeface[litert]' or choose runtime.name = \"onnx\""
+                "LiteRT is not installed",
+                fix="pip install 'edgeface[litert]' or choose runtime.name = \"onnx\"",
             ) from None
     return Interpreter
 

@@ -32,8 +32,8 @@ class OnnxRunner:
         for key, value in file.session.items():
             options.add_session_config_entry(key, value)
         if fixed_wh is not None:
-            for name, value in zip(("batch", "width", "height"), (1, *fixed_wh), strict=True):
-                options.add_free_dimension_override_by_name(name, value)
+            for name, size in zip(("batch", "width", "height"), (1, *fixed_wh), strict=True):
+                options.add_free_dimension_override_by_name(name, size)
         self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         self._input = file.input
         self._names = list(file.outputs)

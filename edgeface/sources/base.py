@@ -1,0 +1,67 @@
+"""What all sources have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from edgeface.types import Frame
+
+Monotonic = Callable[[], float]
+Sleep = Callable[[float], None]
+
+
+class Source(Protocol):
+    """One place that frames come from.
+
+    Attributes
+    ----------
+    live : whether time goes on without us: a camera or stream, not a file
+    description : what it is, for a log line; without credentials
+    """
+
+    live: bool
+    description: str
+
+    def frames(self) -> Iterator[Frame]:
+        """Give the frames until the end.
+
+        Raises
+        ------
+        SourceError : it cannot be opened, fell silent, or (a file) ended too early, after its last frame
+        """
+
+    def close(self) -> None:
+        """Let go of the device; may be called from another thread, more than once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Who asks for frames: the camera's id, and the wall time at which source time 0 of a file lies."""
+
+    camera: str
+    started_at: datetime
+
+
+class Pace:
+    """Holds a file back so that its frames come as a camera would give them; ``max`` holds nothing back."""
+
+    def __init__(self, pace: str, *, clock: Monotonic = time.monotonic, sleep: Sleep = time.sleep) -> None:
+        self._realtime = pace == "realtime"
+        self._clock = clock
+        self._sleep = sleep
+        self._zero_s: float | None = None
+
+    def wait(self, time_s: float) -> None:
+        """Wait until source time ``time_s`` has come; the first call sets the start."""
+        if not self._realtime:
+            return
+        now_s = self._clock()
+        if self._zero_s is None:
+            self._zero_s = now_s - time_s
+        ahead_s = self._zero_s + time_s - now_s
+        if ahead_s > 0:
+            self._sleep(ahead_s)

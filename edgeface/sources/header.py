@@ -1,0 +1,193 @@
+"""What a picture's first bytes say, without decoding: format, size, and how it must be turned.
+
+Sizes and orientations come from files of strangers: every read is bounded, and a header that does not make sense is
+simply not understood (None), which the decoder then judges.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+ORIENTATION_TAG = 0x0112
+JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+JPEG_BARE = frozenset((0x01, *range(0xD0, 0xD9)))
+HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+AVIF_BRANDS = (b"avif", b"avis")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """Format and size of a picture as stored, and its EXIF orientation (1 upright to 8, TIFF 6.0 tag 274).
+
+    ``complete`` is False where the bytes end before the picture does, as far as that can be told.
+    """
+
+    kind: str
+    width: int = 0
+    height: int = 0
+    orientation: int = 1
+    complete: bool = True
+
+
+def sniff(data: bytes) -> Header | None:
+    """Header of a picture, or None for something else. ``data`` is the whole file or at least its first 64 kB."""
+    try:
+        return _sniff(data)
+    except (struct.error, IndexError, ValueError):
+        return None
+
+
+def _sniff(data: bytes) -> Header | None:
+    start = data.find(b"\xff\xd8\xff", 0, 1024)
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return _png(data)
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        width, height = struct.unpack_from("<HH", data, 6)
+        return Header(kind="gif", width=width, height=height)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return _webp(data)
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        tags = _tiff_tags(data)
+        return Header(
+            kind="tiff", width=tags.get(256, 0), height=tags.get(257, 0), orientation=_turn(tags.get(ORIENTATION_TAG))
+        )
+    if data[4:8] == b"ftyp":
+        return _iso(data)
+    if data[:2] == b"BM" and len(data) >= 26:
+        return _bmp(data)
+    if start >= 0:
+        # Some cameras and mail programs put bytes before the picture.
+        return _jpeg(data, start)
+    return None
+
+
+def jpeg_start(data: bytes) -> int:
+    """Where a JPEG begins within its file."""
+    return max(0, data.find(b"\xff\xd8\xff", 0, 1024))
+
+
+def _png(data: bytes) -> Header:
+    width, height = struct.unpack_from(">II", data, 16)
+    orientation = 1
+    for name, body in _png_chunks(data):
+        if name == b"eXIf":
+            orientation = _turn(_tiff_tags(body).get(ORIENTATION_TAG))
+    complete = data.rfind(b"IEND") > 0
+    return Header(kind="png", width=width, height=height, orientation=orientation, complete=complete)
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    place = 8
+    while place + 8 <= len(data):
+        (length,) = struct.unpack_from(">I", data, place)
+        yield data[place + 4 : place + 8], data[place + 8 : place + 8 + length]
+        place += length + 12
+
+
+def _webp(data: bytes) -> Header:
+    (length,) = struct.unpack_from("<I", data, 4)
+    kind, width, height, orientation = data[12:16], 0, 0, 1
+    if kind == b"VP8X":
+        width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+    elif kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    elif kind == b"VP8 ":
+        width, height = (value & 0x3FFF for value in struct.unpack_from("<HH", data, 26))
+    place = 12
+    while place + 8 <= len(data):
+        (size,) = struct.unpack_from("<I", data, place + 4)
+        if data[place : place + 4] == b"EXIF":
+            body = data[place + 8 : place + 8 + size].removeprefix(b"Exif\0\0")
+            orientation = _turn(_tiff_tags(body).get(ORIENTATION_TAG))
+        place += 8 + size + size % 2
+    return Header(
+        kind="webp", width=width, height=height, orientation=orientation, complete=len(data) >= length + 8 - 1
+    )
+
+
+def _bmp(data: bytes) -> Header:
+    (size,) = struct.unpack_from("<I", data, 14)
+    if size == 12:
+        width, height = struct.unpack_from("<HH", data, 18)
+        bits, packed = struct.unpack_from("<H", data, 24)[0], 0
+    else:
+        width, height = struct.unpack_from("<ii", data, 18)
+        bits, packed = struct.unpack_from("<H", data, 28)[0], struct.unpack_from("<I", data, 30)[0]
+    (offset,) = struct.unpack_from("<I", data, 10)
+    stored = (abs(width) * bits + 31) // 32 * 4 * abs(height) if packed in (0, 3) else 0
+    return Header(kind="bmp", width=abs(width), height=abs(height), complete=len(data) >= offset + stored)
+
+
+def _iso(data: bytes) -> Header | None:
+    """AVIF and HEIC; other files of this family are videos."""
+    (size,) = struct.unpack_from(">I", data, 0)
+    brands = [data[8:12], *(data[at : at + 4] for at in range(16, min(size, 256), 4))]
+    if any(brand in AVIF_BRANDS for brand in brands):
+        kind = "avif"
+    elif brands[0] in HEIC_BRANDS:
+        kind = "heic"
+    else:
+        return None
+    head = data[: 1 << 16]
+    width = height = 0
+    at = head.find(b"ispe")
+    while at >= 0:
+        # A picture may be made of tiles, each with its size: the largest is the whole.
+        w, h = struct.unpack_from(">II", head, at + 8)
+        width, height = max(width, w), max(height, h)
+        at = head.find(b"ispe", at + 4)
+    return Header(kind=kind, width=width, height=height, orientation=_iso_turn(head))
+
+
+def _iso_turn(head: bytes) -> int:
+    """EXIF orientation that equals the rotation (counter-clockwise quarter turns) and mirror of an AVIF."""
+    at, mirror_at = head.find(b"irot"), head.find(b"imir")
+    turns = head[at + 4] & 3 if at >= 0 else 0
+    if mirror_at < 0:
+        return (1, 8, 3, 6)[turns]
+    # imir follows irot: axis 0 mirrors top to bottom, 1 left to right.
+    flipped = (4, 7, 2, 5) if head[mirror_at + 4] & 1 == 0 else (2, 5, 4, 7)
+    return flipped[turns]
+
+
+def _jpeg(data: bytes, start: int) -> Header | None:
+    place, width, height, orientation = start + 2, 0, 0, 1
+    while place + 4 <= len(data):
+        if data[place] != 0xFF:
+            place += 1
+            continue
+        marker = data[place + 1]
+        if marker == 0xFF or marker in JPEG_BARE:
+            place += 1 if marker == 0xFF else 2
+            continue
+        (length,) = struct.unpack_from(">H", data, place + 2)
+        if marker in JPEG_SIZES:
+            height, width = struct.unpack_from(">HH", data, place + 5)
+        elif marker == 0xE1 and data[place + 4 : place + 10] == b"Exif\0\0":
+            orientation = _turn(_tiff_tags(data[place + 10 : place + 2 + length]).get(ORIENTATION_TAG))
+        elif marker == 0xDA:
+            # Scan data escapes its 0xFF bytes, so an end marker behind it is a real one.
+            complete = data.find(b"\xff\xd9", place) > 0
+            return Header(kind="jpeg", width=width, height=height, orientation=orientation, complete=complete)
+        place += 2 + length
+    return Header(kind="jpeg", width=width, height=height, orientation=orientation, complete=False)
+
+
+def _tiff_tags(data: bytes) -> dict[int, int]:
+    """Whole-number tags of the first directory of a TIFF structure (also EXIF)."""
+    order = "<" if data[:2] == b"II" else ">"
+    (place,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, place)
+    tags: dict[int, int] = {}
+    for number in range(min(count, 512)):
+        tag, kind, _ = struct.unpack_from(f"{order}HHI", data, place + 2 + 12 * number)
+        if kind in (3, 4):
+            (tags[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, place + 10 + 12 * number)
+    return tags
+
+
+def _turn(value: int | None) -> int:
+    return value if value is not None and 1 <= value <= 8 else 1

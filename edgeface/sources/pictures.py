@@ -1,0 +1,71 @@
+"""Still pictures as a source: one, or a folder in natural order; source time advances by one second a picture."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from edgeface.config import Camera, Limits
+from edgeface.errors import UsageError
+from edgeface.sources.base import Origin, Pace
+from edgeface.sources.image import is_image, read_image
+from edgeface.sources.transform import transform
+from edgeface.types import Frame
+
+SECONDS_PER_PICTURE = 1.0
+SKIPPED_FOLDERS = ("edgeface-out",)
+
+
+def natural(path: Path) -> list[tuple[int, int | str]]:
+    """Sort key: ``2.jpg`` before ``10.jpg``."""
+    parts = re.split(r"(\d+)", path.name.casefold())
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Pictures of a folder (not of folders in it) in natural order; hidden files and our own results are left out."""
+    if folder.name in SKIPPED_FOLDERS:
+        return []
+    found = [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file() and is_image(path)]
+    return sorted(found, key=natural)
+
+
+class Pictures:
+    """One picture or several."""
+
+    live = False
+
+    def __init__(
+        self, paths: Sequence[Path], camera: Camera, limits: Limits, origin: Origin, *, pace: Pace | None = None
+    ) -> None:
+        if not paths:
+            raise UsageError(f"{camera.source} holds no pictures", fix="give a folder with pictures, or a file")
+        self.description = str(camera.source)
+        self._paths = paths
+        self._camera = camera
+        self._limits = limits
+        self._origin = origin
+        self._pace = pace or Pace(camera.pace)
+        self._closed = False
+
+    def frames(self) -> Iterator[Frame]:
+        """Every picture; one that cannot be read raises ImageError at its place."""
+        for index, path in enumerate(self._paths):
+            if self._closed:
+                return
+            image = read_image(path, megapixels=self._limits.megapixels)
+            time_s = index * SECONDS_PER_PICTURE
+            self._pace.wait(time_s)
+            yield Frame(
+                image=transform(image, rotate=self._camera.rotate, mirror=self._camera.mirror),
+                camera=self._origin.camera,
+                index=index,
+                time_s=time_s,
+                captured_at=self._origin.started_at + timedelta(seconds=time_s),
+            )
+
+    def close(self) -> None:
+        """Stop after the current picture."""
+        self._closed = True

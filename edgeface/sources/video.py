@@ -1,0 +1,111 @@
+"""Video files, through the FFmpeg in OpenCV's wheel; every frame, in order, as a viewer shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edgeface.config import Camera
+from edgeface.errors import SourceError
+from edgeface.sources.base import Origin, Pace
+from edgeface.sources.transform import transform
+from edgeface.types import Frame, Image
+
+EARLY_S, EARLY_SHARE = 1.0, 0.05
+"""A video may end this much before its announced length; headers are rarely exact."""
+FALLBACK_FPS = 25.0
+
+
+class VideoFile:
+    """A video file.
+
+    Parameters
+    ----------
+    decoder_threads : threads of the decoder; None leaves it to OpenCV
+    """
+
+    live = False
+
+    def __init__(
+        self,
+        path: Path,
+        camera: Camera,
+        origin: Origin,
+        *,
+        pace: Pace | None = None,
+        decoder_threads: int | None = None,
+    ) -> None:
+        self.description = str(path)
+        self._path = path
+        self._camera = camera
+        self._origin = origin
+        self._pace = pace or Pace(camera.pace)
+        self._threads = decoder_threads
+        self._closed = False
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame; a file that ends too early raises SourceError after its last one."""
+        capture = self._open()
+        try:
+            fps = capture.get(cv2.CAP_PROP_FPS)
+            step_s = 1 / fps if 0 < fps < 1000 else 1 / FALLBACK_FPS
+            announced_s = max(0.0, capture.get(cv2.CAP_PROP_FRAME_COUNT)) * step_s
+            index, time_s = 0, -step_s
+            while not self._closed:
+                done, image = capture.read()
+                if not done:
+                    break
+                stamp_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                # Time stamps may be missing, stand still or jump back; source time never does.
+                time_s = stamp_s if stamp_s > time_s else time_s + step_s
+                self._pace.wait(time_s)
+                yield self._frame(_as_bgr(image), index, time_s)
+                index += 1
+            if not self._closed:
+                self._check_end(index, time_s + step_s, announced_s)
+        finally:
+            capture.release()
+
+    def close(self) -> None:
+        """Stop after the current frame."""
+        self._closed = True
+
+    def _open(self) -> cv2.VideoCapture:
+        options = [cv2.CAP_PROP_ORIENTATION_AUTO, 1]
+        if self._threads is not None:
+            options += [cv2.CAP_PROP_N_THREADS, self._threads]
+        capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG, options)
+        if not capture.isOpened():
+            raise SourceError(
+                f"{self._path} cannot be opened as a video", fix="check that it plays elsewhere, or convert it to H.264"
+            )
+        return capture
+
+    def _frame(self, image: Image, index: int, time_s: float) -> Frame:
+        return Frame(
+            image=transform(image, rotate=self._camera.rotate, mirror=self._camera.mirror),
+            camera=self._origin.camera,
+            index=index,
+            time_s=time_s,
+            captured_at=self._origin.started_at + timedelta(seconds=time_s),
+        )
+
+    def _check_end(self, count: int, ended_s: float, announced_s: float) -> None:
+        if count == 0:
+            raise SourceError(f"{self._path} has no frame that can be decoded", fix="convert it to H.264")
+        if announced_s - ended_s > max(EARLY_S, EARLY_SHARE * announced_s):
+            raise SourceError(
+                f"{self._path} ends after {ended_s:.1f} of {announced_s:.1f} s; its {count} frames were analysed",
+                fix="copy or record it again",
+            )
+
+
+def _as_bgr(image: Image) -> Image:
+    """Three channels, also from a grey video."""
+    if image.ndim == 2 or image.shape[2] == 1:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    return image if image.dtype == np.uint8 else cv2.convertScaleAbs(image)
