@@ -75,9 +75,8 @@ class VideoFile:
         self._closed = True
 
     def _open(self) -> cv2.VideoCapture:
-        options = [cv2.CAP_PROP_ORIENTATION_AUTO, 1]
-        if self._threads is not None:
-            options += [cv2.CAP_PROP_N_THREADS, self._threads]
+        # A rotation in the file is applied by default, as viewers do.
+        options = [] if self._threads is None else [cv2.CAP_PROP_N_THREADS, self._threads]
         capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG, options)
         if not capture.isOpened():
             raise SourceError(
