@@ -6,8 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from brokers import Amqtt, AnyBroker, Auditor, Mosquitto, Proxy, find_mosquitto
+
+# The same examples every time, and no deadline: a busy machine is not a failure.
+hypothesis.settings.register_profile("edgeface", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("edgeface")
 
 
 def pytest_report_header() -> str:
