@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -110,9 +111,7 @@ def test_the_end_of_a_visit_of_whom_much_is_known() -> None:
 
 
 def test_who_is_in_view() -> None:
-    body = faces_body(
-        "main", 640, 360, [visit(age=AGE), visit(id="77", score=np.float32(1.0000001))], at=NOON
-    )
+    body = faces_body("main", 640, 360, [visit(age=AGE), visit(id="77", score=np.float32(1.0000001))], at=NOON)
     assert (body.suffix, body.qos, body.retain) == ("main/faces", 0, False)
     value = sent(body)
     assert (value["width"], value["height"]) == (640, 360)
@@ -305,3 +304,22 @@ def test_no_schema_is_left_over() -> None:
 )
 def test_the_kind_stands_in_the_topic(topic: str, kind: str | None) -> None:
     assert kind_of_topic(topic) == kind
+
+
+EXAMPLES = re.findall(
+    r"<!-- example: (\w+).*? -->\nOn `(.+?)`:\n\n```json\n(.+?)\n```",
+    (SCHEMA_FOLDER.parent / "mqtt.md").read_text(),
+    re.DOTALL,
+)
+
+
+def test_the_documentation_has_an_example_of_every_kind() -> None:
+    assert {kind for kind, _, _ in EXAMPLES} == set(KINDS)
+
+
+@pytest.mark.parametrize(("kind", "topic", "text"), EXAMPLES)
+def test_the_examples_of_the_documentation_are_true(kind: Any, topic: str, text: str) -> None:
+    value = json.loads(text)
+    jsonschema.Draft202012Validator(schemas()[kind]).validate(value)
+    assert kind_of_topic(topic) == kind
+    assert json.loads(msgspec.json.encode(decode(kind, text.encode()))) == value

@@ -66,9 +66,7 @@ def make_probe(settings: Mqtt) -> paho.Client:
     ------
     ConfigError : as `make_client`
     """
-    client = paho.Client(
-        CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False
-    )
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False)
     context = tls_context(settings)
     if context is not None:
         client.tls_set_context(context)
@@ -83,9 +81,7 @@ def tls_context(settings: Mqtt) -> ssl.SSLContext | None:
     ConfigError : a file that is missing or unreadable, a key without its certificate
     """
     if settings.key_file is not None and settings.cert_file is None:
-        raise ConfigError(
-            "mqtt.key_file is set without mqtt.cert_file", fix="name the certificate of that key"
-        )
+        raise ConfigError("mqtt.key_file is set without mqtt.cert_file", fix="name the certificate of that key")
     if not (settings.tls or settings.ca_file or settings.cert_file):
         return None
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)

@@ -90,9 +90,7 @@ class Link:
         client.on_publish = self._on_publish
         client.on_log = self._on_log
         if on_message is not None:
-            client.on_message = lambda _client, _data, message: on_message(
-                message.topic, bytes(message.payload)
-            )
+            client.on_message = lambda _client, _data, message: on_message(message.topic, bytes(message.payload))
 
     def open(self, host: str, port: int, *, keep_alive_s: int, connect_s: float, answer_s: float) -> None:
         """Connect within ``connect_s`` and wait at most ``answer_s`` until the broker has accepted us.
@@ -239,9 +237,7 @@ class Link:
         reason, from_server = self._ending
         if from_server and reason.value == TAKEN_OVER:
             return LinkFailure("refused", "another client has come with our client id")
-        return LinkFailure(
-            "lost", str(reason).lower() if from_server else f"connection lost ({str(reason).lower()})"
-        )
+        return LinkFailure("lost", str(reason).lower() if from_server else f"connection lost ({str(reason).lower()})")
 
 
 def _refusal(reason: ReasonCode) -> LinkFailure | None:
@@ -259,9 +255,7 @@ def _connect_failure(error: Exception) -> LinkFailure:
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         reason = (error.reason or str(error)).replace("_", " ").lower()
         ours = "alert" in reason and any(word in reason for word in ("cert", "unknown ca", "access"))
-        return LinkFailure(
-            "refused", f"{'it refuses our certificate' if ours else 'no TLS with it'}: {reason}"
-        )
+        return LinkFailure("refused", f"{'it refuses our certificate' if ours else 'no TLS with it'}: {reason}")
     if isinstance(error, TimeoutError):
         return LinkFailure("away", "no connection in time")
     if isinstance(error, OSError):

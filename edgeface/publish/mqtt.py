@@ -208,9 +208,7 @@ class Publisher:
             if self._resting(topic):
                 self._outbox.park(entry)
             elif link.largest is not None and len(entry.payload) + len(topic.encode()) + 16 > link.largest:
-                logger.warning(
-                    "a message on %s is larger than the broker takes, %d bytes", topic, link.largest
-                )
+                logger.warning("a message on %s is larger than the broker takes, %d bytes", topic, link.largest)
                 self._outbox.park(entry)
             else:
                 self._send(link, topic, entry)

@@ -63,7 +63,7 @@ def describe(age: Age | None, gender: Gender | None, expression: Expression | No
         parts.append(f"about {age.years:.0f} years ({age.low:.0f}-{age.high:.0f})")
     if gender is not None:
         word = GENDER_WORDS.get(gender.label, gender.label)
-        parts.append(f"{word} as the data labels it ({gender.probability * 100:.0f} %)")
+        parts.append(f"{word} as the data labels it ({_percent(gender.probability)})")
     if expression is not None:
         most = max(expression.shares, key=expression.shares.__getitem__, default=expression.dominant)
         parts.append(f"mostly {most}" if expression.shares.get(most, 0) < 0.95 else most)
@@ -88,7 +88,7 @@ def _visit(message: VisitMessage) -> str:
         return f"somebody arrived (visit {message.visit}){': ' if known else ''}{known}"
     if message.event == "update":
         return f"visit {message.visit} after {_length(message.seconds)}: {known or 'nothing known yet'}"
-    why = {"lost": "left", "source_ended": "was there at the end", "stopped": "was there at the stop"}
+    why = {"lost": "left", "source_ended": "ended with the source", "stopped": "ended with the program"}
     gone = why[message.reason or "lost"]
     return f"visit {message.visit} {gone} after {_length(message.seconds)}: {known or 'nothing became known'}"
 
@@ -126,6 +126,11 @@ def _notice(message: NoticeMessage) -> str:
 
 def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
+
+
+def _percent(share: float) -> str:
+    # No estimate is certain.
+    return f"{min(99.0, share * 100):.0f} %"
 
 
 def _length(seconds: float) -> str:
