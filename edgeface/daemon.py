@@ -153,7 +153,9 @@ class Daemon:
         self._tell_health()
         delivered = self._publisher.stop(timeout_s=flush_s)
         for reader in self._readers:
-            reader.join(1.0)
+            # Without a broker a finite run ends before its readers begin.
+            if reader.is_alive():
+                reader.join(1.0)
         return delivered
 
     def _tell_health(self) -> None:
