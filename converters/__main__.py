@@ -46,6 +46,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     manifest.add_argument("--out", type=Path, default=BUNDLE, metavar="DIR", help="the bundle's folder (%(default)s)")
     manifest.set_defaults(run=_manifest)
+    trial = commands.add_parser(
+        "try",
+        help="make the smaller forms and measure what they lose",
+        description="Makes every form that the recipe names under `try` (int8 with both calibrations), runs it beside fp32"
+        " and writes the losses to converters/results/trials.json. Needs the labelled data (EDGEFACE_DATA or --data).",
+    )
+    trial.add_argument("networks", nargs="*", metavar="NETWORK", help="which networks; nothing: all")
+    trial.add_argument("--data", type=Path, metavar="DIR", help="folder of the labelled data")
+    trial.add_argument("--limit", type=int, metavar="N", help="first N pictures only; nothing is written")
+    trial.set_defaults(run=_try)
     fetch = commands.add_parser(
         "fetch",
         help="fetch the pinned archives into .cache/packages",
@@ -71,6 +81,13 @@ def _manifest(arguments: argparse.Namespace) -> int:
     from converters.build import refresh_manifest  # noqa: PLC0415
 
     refresh_manifest(read_recipe(), arguments.out)
+    return 0
+
+
+def _try(arguments: argparse.Namespace) -> int:
+    from converters.build import try_forms  # noqa: PLC0415
+
+    try_forms(read_recipe(), arguments.networks, data=arguments.data, limit=arguments.limit)
     return 0
 
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import get_args
 
 import onnx
 from onnx import ModelProto
@@ -17,9 +18,10 @@ from converters.checkpoints.archive import read_member
 from converters.export.to_onnx import MULTIPLE_OF, export_onnx
 from converters.export.to_tflite import export_tflite
 from converters.export.weights import fp16_weights, int8_weights
+from converters.int8 import SHIPPED_RANGES, Samples, make_int8
 from converters.manifest import describe_network, file_name, selftest_name, write_manifest
 from converters.networks import FAMILIES
-from converters.recipe import NetworkRecipe, Recipe
+from converters.recipe import Calibration, NetworkRecipe, Recipe
 from converters.selftest import make_selftest
 from edgeface.bundle import Precision
 from edgeface.config import RuntimeName
@@ -27,6 +29,7 @@ from edgeface.errors import EdgefaceError, UsageError
 from edgeface.files import write_atomic
 
 ROOT = Path(__file__).parents[1]
+BUNDLE = ROOT / "models" / "default"
 PRODUCTS = ROOT / "build" / "networks"
 """Every form that was made, shipped or not; git-ignored."""
 
@@ -85,43 +88,95 @@ def load_module(network: NetworkRecipe) -> nn.Module:
 
 
 def make_file(
-    name: str, recipe: Recipe, module: nn.Module, runtime: RuntimeName, precision: Precision
+    name: str,
+    recipe: Recipe,
+    module: nn.Module,
+    runtime: RuntimeName,
+    precision: Precision,
+    *,
+    calibration: Calibration | None = None,
+    samples: Samples | None = None,
+    ranges: Path = SHIPPED_RANGES,
 ) -> Path:
-    """Make one file of a network and give its path among the products."""
-    network = recipe.networks[name]
+    """Make one file of a network and give its path among the products.
+
+    Parameters
+    ----------
+    calibration, samples, ranges : for int8: how and on what ranges are gathered, and where they are kept
+    """
     path = PRODUCTS / file_name(name, runtime, precision)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if precision == "int8":
-        from converters.export.quantize import quantize  # noqa: PLC0415
-
-        quantize(name, recipe, module, runtime, path)
-    elif runtime == "onnx":
-        _save(_onnx_form(export_module(network, module), precision), path)
-    else:
-        _make_tflite(name, recipe, module, precision, path)
+    if precision != "int8":
+        make = _make_onnx if runtime == "onnx" else _make_tflite
+        make(name, recipe, module, precision, path)
+        return path
+    network = recipe.networks[name]
+    chosen = calibration or network.calibration[runtime]
+    if calibration:
+        path = path.with_name(f"{name}.int8-{calibration}.{path.suffix[1:]}")
+    plain = PRODUCTS / file_name(name, runtime, "fp32")
+    if not plain.is_file():
+        make_file(name, recipe, module, runtime, "fp32")
+    with _Silence():
+        make_int8(
+            name,
+            network,
+            runtime,
+            chosen,
+            plain=plain,
+            signatures=network.signatures(recipe.prepared),
+            samples=samples or Samples(recipe, BUNDLE),
+            ranges=ranges,
+            path=path,
+        )
     return path
+
+
+def try_forms(recipe: Recipe, names: Sequence[str], *, data: Path | None = None, limit: int | None = None) -> None:
+    """Make every form that the recipe names under ``try``, compare it with fp32, and put the losses on record."""
+    from converters.trial import Bench, Form, record  # noqa: PLC0415
+
+    samples = Samples(recipe, BUNDLE, data)
+    bench = Bench(recipe, BUNDLE, data=data, limit=limit)
+    for name in names or recipe.networks:
+        network = recipe.networks[name]
+        module = load_module(network)
+        plain = {runtime: make_file(name, recipe, module, runtime, "fp32") for runtime in network.files}
+        forms = []
+        for runtime in network.files:
+            for precision in network.tried:
+                for calibration in get_args(Calibration) if precision == "int8" else (None,):
+                    logger.info("%s: %s %s %s", name, runtime, precision, calibration or "")
+                    path = make_file(
+                        name, recipe, module, runtime, precision,
+                        calibration=calibration, samples=samples, ranges=PRODUCTS / "ranges",
+                    )  # fmt: skip
+                    forms.append(Form(runtime=runtime, precision=precision, calibration=calibration, path=path))
+        trials = list(bench.compare(name, plain, forms))
+        if limit is None:
+            record(trials)
 
 
 def export_module(network: NetworkRecipe, module: nn.Module) -> ModelProto:
     """Return the fp32 ONNX form of a network."""
     height, width = network.input.height or MULTIPLE_OF, network.input.width or MULTIPLE_OF
     outputs = FAMILIES[network.family].outputs
-    with _silence():
+    with _Silence():
         return export_onnx(
             module, (network.channels, height, width), outputs, free_size=network.is_detector
         )
 
 
-def _onnx_form(model: ModelProto, precision: Precision) -> ModelProto:
-    if precision == "int8w":
-        return int8_weights(model)
-    return fp16_weights(model) if precision == "fp16w" else model
+def _make_onnx(name: str, recipe: Recipe, module: nn.Module, precision: Precision, path: Path) -> None:
+    model = export_module(recipe.networks[name], module)
+    forms = {"int8w": int8_weights, "fp16w": fp16_weights}
+    _save(forms[precision](model) if precision in forms else model, path)
 
 
 def _make_tflite(name: str, recipe: Recipe, module: nn.Module, precision: Precision, path: Path) -> None:
     network = recipe.networks[name]
     plain = PRODUCTS / file_name(name, "litert", "fp32")
-    with _silence():
+    with _Silence():
         export_tflite(module, network.channels, network.signatures(recipe.prepared), plain)
         if precision != "fp32":
             from converters.export.tflite_weights import shrink_weights  # noqa: PLC0415
@@ -152,18 +207,16 @@ def _remove_strays(recipe: Recipe, folder: Path) -> None:
             path.unlink()
 
 
-def _silence() -> _Silence:
-    return _Silence()
-
-
 class _Silence:
     """Keep the converters' chatter off the terminal; their errors are exceptions."""
 
     def __enter__(self) -> None:
+        logging.disable(logging.WARNING)
         self._out, self._err = redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO())
         self._out.__enter__()
         self._err.__enter__()
 
     def __exit__(self, *failure: object) -> None:
+        logging.disable(logging.NOTSET)
         self._err.__exit__(None, None, None)
         self._out.__exit__(None, None, None)

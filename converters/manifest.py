@@ -12,7 +12,6 @@ import msgspec
 from torch import Tensor, nn
 
 from converters.export.to_tflite import output_names
-from converters.export.weights import KEEP_DEQUANTIZED
 from converters.networks import FAMILIES
 from converters.recipe import NetworkRecipe, Recipe
 from edgeface.bundle import MANIFEST, SCHEMA, Four, Manifest, Measured, Network, NetworkFile, Precision, SelfTest
@@ -20,7 +19,16 @@ from edgeface.config import RuntimeName
 from edgeface.files import write_atomic
 
 RESULTS = Path(__file__).parent / "results"
+FITS = "detector_to_reference.json"
 MADE_BY = ("torch", "onnx", "onnxscript", "onnxruntime", "litert-torch", "ai-edge-quantizer")
+SESSION: Mapping[Precision, dict[str, str]] = {
+    "fp32": {},
+    "fp16w": {},
+    # The session folds DequantizeLinear at load instead of looking for integer kernels: fp32's speed.
+    "int8w": {"session.disable_quant_qdq": "1"},
+    # On x86 without VNNI unsigned times signed can overflow the 16-bit sums.
+    "int8": {"session.x64quantprecision": "1"},
+}
 SUFFIX: Mapping[RuntimeName, str] = {"onnx": "onnx", "litert": "tflite"}
 
 
@@ -37,8 +45,12 @@ def selftest_name(network: str) -> str:
 def describe_network(name: str, recipe: Recipe, module: nn.Module, folder: Path) -> Network:
     """Manifest entry of a network whose files lie in ``folder``."""
     network = recipe.networks[name]
+    fit = read_detector_fits().get(name)
     files: dict[RuntimeName, tuple[NetworkFile, ...]] = {
-        runtime: tuple(_describe_file(name, recipe, runtime, precision, folder) for precision in precisions)
+        runtime: tuple(
+            describe_file(name, recipe, runtime, precision, folder / file_name(name, runtime, precision))
+            for precision in precisions
+        )
         for runtime, precisions in network.files.items()
     }
     test = folder / selftest_name(name)
@@ -60,7 +72,8 @@ def describe_network(name: str, recipe: Recipe, module: nn.Module, folder: Path)
         limits=network.limits,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         macs=count_macs(module, (network.channels, height or 0, width or 0)),
-        box_to_reference=read_box_to_reference().get(name),
+        box_to_reference=None if fit is None else fit.box,
+        landmarks_to_reference=None if fit is None else fit.landmarks,
         measured=read_measured(name),
     )
 
@@ -86,13 +99,19 @@ def read_measured(name: str) -> tuple[Measured, ...]:
     return tuple(msgspec.json.decode(path.read_bytes(), type=list[Measured])) if path.is_file() else ()
 
 
-def read_box_to_reference() -> Mapping[str, Four]:
-    """By detector: the shares that turn its boxes into the reference detector's."""
-    path = RESULTS / "box_to_reference.json"
-    if not path.is_file():
-        return {}
-    fitted = json.loads(path.read_text("utf-8"))
-    return {name: msgspec.convert(value, Four) for name, value in fitted.items() if isinstance(value, list)}
+class DetectorFit(msgspec.Struct, frozen=True, kw_only=True):
+    """How one detector's boxes and points become the reference's; see `edgeface.bundle.Network`."""
+
+    box: Four
+    box_faces: int
+    landmarks: tuple[tuple[float, float], ...]
+    landmark_faces: int
+
+
+def read_detector_fits() -> Mapping[str, DetectorFit]:
+    """By detector, what `python -m converters evaluate boxes` fitted; the reference itself has none."""
+    path = RESULTS / FITS
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, DetectorFit]) if path.is_file() else {}
 
 
 def count_macs(module: nn.Module, shape: tuple[int, int, int]) -> int:
@@ -116,12 +135,12 @@ def count_macs(module: nn.Module, shape: tuple[int, int, int]) -> int:
     return total
 
 
-def _describe_file(
-    name: str, recipe: Recipe, runtime: RuntimeName, precision: Precision, folder: Path
+def describe_file(
+    name: str, recipe: Recipe, runtime: RuntimeName, precision: Precision, path: Path
 ) -> NetworkFile:
+    """Manifest entry of one file."""
     network = recipe.networks[name]
     outputs = FAMILIES[network.family].outputs
-    path = folder / file_name(name, runtime, precision)
     onnx = runtime == "onnx"
     return NetworkFile(
         runtime=runtime,
@@ -134,7 +153,7 @@ def _describe_file(
         outputs={output: output for output in outputs} if onnx else dict(output_names(outputs)),
         batches=(1,) if network.is_detector else recipe.prepared.batches,
         signatures=() if onnx else network.signatures(recipe.prepared),
-        session=KEEP_DEQUANTIZED if onnx and precision == "int8w" else {},
+        session=SESSION[precision] if onnx else {},
         tolerance=recipe.tolerances[precision],
     )
 

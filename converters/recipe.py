@@ -28,6 +28,8 @@ from edgeface.types import Task
 
 RECIPES = Path(__file__).parent / "recipes"
 DetectOrTask = Task | Literal["detect"]
+Calibration = Literal["average", "minmax"]
+"""How int8 ranges are gathered: a moving average over the samples, or the least and the largest value."""
 
 
 class Limit(Closed, kw_only=True):
@@ -71,6 +73,7 @@ class NetworkRecipe(Closed, kw_only=True):
     input: Input
     head: ExpectationHead | CategoricalHead | YunetHead | RetinaFaceHead
     files: dict[RuntimeName, tuple[Precision, ...]]
+    calibration: dict[RuntimeName, Calibration] = {}
     tried: tuple[Precision, ...] = msgspec.field(name="try", default=())
 
     @property

@@ -14,7 +14,7 @@ from edgeface.types import F32, Detections, Image
 from edgeface.worker import Networks
 
 SAME_FACE_IOU = 0.4
-MIN_SIDE_PX = 20.0
+MIN_SIDE_PX = 40.0
 SURE = 0.8
 
 
@@ -50,6 +50,27 @@ def fit_box_to_reference(boxes: F32, reference: F32) -> tuple[float, float, floa
     shares: npt.NDArray[np.float64] = np.median((reference - boxes) / np.tile(size, 2), axis=0)
     left, top, right, bottom = (round(float(share), 4) for share in shares)
     return left, top, right, bottom
+
+
+def fit_landmarks_to_reference(points: F32, reference: F32) -> tuple[tuple[float, float], ...]:
+    """Median over faces of how far each point lies from the reference's, in the upright face.
+
+    Parameters
+    ----------
+    points, reference : float32 arrays, shape (N, 5, 2), the same faces row by row
+
+    Returns
+    -------
+    Five x, y in distances between the reference's eyes: along the line of its eyes, and at right angles downwards.
+    """
+    axis = reference[:, 1] - reference[:, 0]
+    length = np.linalg.norm(axis, axis=1, keepdims=True)
+    along, down = axis / length, np.stack([-axis[:, 1], axis[:, 0]], axis=1) / length
+    off = points - reference
+    x = (off * along[:, None]).sum(axis=2) / length
+    y = (off * down[:, None]).sum(axis=2) / length
+    medians = np.median(np.stack([x, y], axis=2), axis=0)
+    return tuple((round(float(x), 4), round(float(y), 4)) for x, y in medians)
 
 
 def _side(box: F32) -> float:

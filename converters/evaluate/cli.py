@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from converters.evaluate import attributes, boxes, widerface
 from converters.evaluate.data import chips, data_folder, photographs, read
 from converters.evaluate.statistics import Figure
+from converters.manifest import FITS, RESULTS, DetectorFit
 from edgeface.bundle import Bundle, Measured, Network, find_bundle, open_bundle
 from edgeface.config import Config, NetworkChoice, RuntimeName
 from edgeface.config import Detector as DetectorSettings
@@ -23,8 +23,8 @@ from edgeface.config import Runtime as RuntimeSettings
 from edgeface.files import write_atomic
 from edgeface.worker import Networks
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 SIZES = ("original", "640x640", "320x320", "640x384", "320x192")
+NEAR_FACES = 1000
 WIDER = "WIDER FACE 274-image dev share"
 COMMAND = "python -m converters evaluate"
 
@@ -110,9 +110,14 @@ def evaluate_attributes(args: argparse.Namespace) -> int:
 
 
 def evaluate_boxes(args: argparse.Namespace) -> int:
-    """Fit YuNet's boxes to RetinaFace's on the dev share, then compare answers on crops from either."""
+    """Fit YuNet's boxes and points to RetinaFace's, then compare answers on crops from either.
+
+    Boxes are fitted on the dev share, where faces have their surroundings; points on faces that fill the picture, as
+    those do of which age and gender are asked: a small face's points lie too coarsely to fit anything to them.
+    """
     bundle = _bundle(args)
-    pictures = [read(p.path) for p in photographs(data_folder(args.data), limit=args.limit)]
+    folder = data_folder(args.data)
+    pictures = [read(p.path) for p in photographs(folder, limit=args.limit)]
     tasks = {"gender": "gender-mini-xception", "expression": "expression-mini-xception"}
     loaded = {
         name: Networks(
@@ -129,10 +134,14 @@ def evaluate_boxes(args: argparse.Namespace) -> int:
     found = boxes.common_faces(tqdm(pictures, desc="both detectors", unit="picture"), own, reference)
     pairs = [(o.boxes[i], r.boxes[j]) for _, o, r, rows in found for i, j in rows]
     shares = boxes.fit_box_to_reference(np.array([a for a, _ in pairs]), np.array([b for _, b in pairs]))
-    print(f"box_to_reference of yunet over {len(pairs)} faces: {shares}")
+    near = [attributes.padded(chip.image) for chip in chips(folder, "fairface", "train", limit=args.limit or NEAR_FACES)]
+    close = boxes.common_faces(tqdm(near, desc="faces that fill the picture", unit="face"), own, reference)
+    points = [(o.landmarks[i], r.landmarks[j]) for _, o, r, rows in close for i, j in rows]  # type: ignore[index]
+    offsets = boxes.fit_landmarks_to_reference(np.array([a for a, _ in points]), np.array([b for _, b in points]))
+    print(f"yunet to retinaface: box {shares} over {len(pairs)} faces, points {offsets} over {len(points)}")
     if args.limit is None:
-        text = json.dumps({"retinaface": [0, 0, 0, 0], "yunet": shares}, indent=2) + "\n"
-        write_atomic(RESULTS / "box_to_reference.json", text.encode())
+        fit = DetectorFit(box=shares, box_faces=len(pairs), landmarks=offsets, landmark_faces=len(points))
+        write_atomic(RESULTS / FITS, msgspec.json.format(msgspec.json.encode({"yunet": fit}), indent=1) + b"\n")
     agreement = boxes.agreement(pictures, found, reference, shares)
     for name, same in agreement.items():
         figure = attributes.share_figure(same)

@@ -11,15 +11,13 @@ from edgeface.types import F32
 
 LEAST_VALUES = 512
 """Smaller tensors (biases) stay as they are: their scales would eat the gain."""
-KEEP_DEQUANTIZED = {"session.disable_quant_qdq": "1"}
-"""Session option under which ONNX Runtime folds DequantizeLinear at load instead of looking for integer kernels."""
 
 
 def int8_weights(model: ModelProto) -> ModelProto:
     """Copy of a model whose large weights are int8 per output channel, behind DequantizeLinear.
 
-    Symmetric, 127 steps to the largest value of a channel. With `KEEP_DEQUANTIZED` the session folds the weights back to
-    fp32 when it loads, so the speed is that of fp32.
+    Symmetric, 127 steps to the largest value of a channel. With ``session.disable_quant_qdq`` the session folds the weights
+    back to fp32 when it loads, so the speed is that of fp32.
     """
     smaller = _copy(model)
     for tensor, axis in _large_weights(smaller):
