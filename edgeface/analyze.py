@@ -204,9 +204,10 @@ def describe(face: Face) -> list[str]:
 
 
 def _requests(image: Image, found: Detections, row: int, quality: Quality, networks: Networks) -> Iterator[Request]:
-    box = reference_boxes(found.boxes[row : row + 1], networks.detector.network.box_to_reference)[0]
+    detector = networks.detector.network
+    box = reference_boxes(found.boxes[row : row + 1], detector.box_to_reference)[0]
     for network, _ in networks.heads:
-        pixels = cut(image, box, _points(found, row), network.input)
+        pixels = cut(image, box, _points(found, row), network.input, offsets=detector.landmarks_to_reference)
         yield Request(network=network.name, track=row, pixels=pixels, quality=quality.score, time_s=0.0)
 
 

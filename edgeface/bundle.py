@@ -207,7 +207,15 @@ class SelfTest(Closed, frozen=True, kw_only=True):
 
 
 class Network(Closed, frozen=True, kw_only=True):
-    """One network of the bundle with everything that the device and a reader must know."""
+    """One network of the bundle with everything that the device and a reader must know.
+
+    Crop rules were measured on the boxes and points of a reference detector; for another one
+
+    * ``box_to_reference`` says where the reference's edges lie: ``x1 + left * width``, ``y1 + top * height``,
+      ``x2 + right * width``, ``y2 + bottom * height``;
+    * ``landmarks_to_reference`` says how far its five points lie from the reference's, x and y in distances between
+      the reference's eyes, of an upright face.
+    """
 
     name: Name
     task: Task | Literal["detect"]
@@ -224,6 +232,7 @@ class Network(Closed, frozen=True, kw_only=True):
     parameters: int
     macs: int | None = None
     box_to_reference: Four | None = None
+    landmarks_to_reference: tuple[tuple[float, float], ...] | None = None
     measured: tuple[Measured, ...] = ()
 
     def attribute_head(self) -> AttributeHead:

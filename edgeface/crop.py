@@ -17,6 +17,7 @@ from edgeface.geometry import share_of_box, shrink, similarity
 from edgeface.types import F32, Image
 
 BORDERS = {"replicate": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
+Offsets = tuple[tuple[float, float], ...]
 FARTHEST = 4.0
 """A crop reaches at most this many box sides beyond the picture: more is a detector's mistake, not a face."""
 
@@ -33,7 +34,7 @@ def reference_boxes(boxes: F32, shares: Four | None) -> F32:
     return share_of_box(boxes, (-left, -top, right, bottom))
 
 
-def cut(image: Image, box: F32, landmarks: F32 | None, spec: Input) -> Image:
+def cut(image: Image, box: F32, landmarks: F32 | None, spec: Input, *, offsets: Offsets | None = None) -> Image:
     """One face as a network's input pixels.
 
     Parameters
@@ -42,6 +43,7 @@ def cut(image: Image, box: F32, landmarks: F32 | None, spec: Input) -> Image:
     box : float32 (4,), the face in the reference detector's terms (`reference_boxes`)
     landmarks : float32 (5, 2), needed by a rule that aligns
     spec : input of the network, with its crop rule
+    offsets : ``landmarks_to_reference`` of the detector that found the landmarks
 
     Returns
     -------
@@ -53,7 +55,7 @@ def cut(image: Image, box: F32, landmarks: F32 | None, spec: Input) -> Image:
     if isinstance(spec.crop, LandmarkCrop):
         if landmarks is None:
             raise BundleError("this network needs landmarks, the detector gives none", fix="choose another detector")
-        chip = _aligned(image, landmarks, spec.crop, size_wh)
+        chip = _aligned(image, landmarks, spec.crop, offsets, size_wh)
     else:
         chip = _rectangle(image, _rule_box(box, spec.crop), size_wh, BORDERS[spec.crop.fill])
     return _colour(chip, spec.color)
@@ -94,9 +96,15 @@ def _rectangle(image: Image, box: npt.NDArray[np.float64], size_wh: tuple[int, i
     return shrink(whole, size_wh)
 
 
-def _aligned(image: Image, landmarks: F32, rule: LandmarkCrop, size_wh: tuple[int, int]) -> Image:
+def _aligned(
+    image: Image, landmarks: F32, rule: LandmarkCrop, offsets: Offsets | None, size_wh: tuple[int, int]
+) -> Image:
     """Similarity transform of the landmarks onto the padded template."""
-    padded = (np.array(rule.template, dtype=np.float64) + rule.padding) / (1 + 2 * rule.padding)
+    template = np.array(rule.template, dtype=np.float64)
+    if offsets is not None:
+        # The template is where the reference's points belong; this detector's belong a little beside.
+        template += np.array(offsets) * np.linalg.norm(template[1] - template[0])
+    padded = (template + rule.padding) / (1 + 2 * rule.padding)
     target = (padded * np.array(size_wh)).astype(np.float32)
     matrix = similarity(landmarks, target)
     # warpAffine samples single pixels: where the face is much larger than the input, a strided view comes first.

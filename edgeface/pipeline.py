@@ -85,6 +85,7 @@ class Pipeline:
         self.camera = camera
         self._settings = config.visits
         self._box_to_reference = detector.box_to_reference
+        self._offsets = detector.landmarks_to_reference
         self._networks = {network.name: network for network, _ in networks}
         self._tracker = Tracker(
             lost_after_s=config.visits.lost_after,
@@ -165,7 +166,7 @@ class Pipeline:
         return Request(
             network=network,
             track=track_id,
-            pixels=cut(frame.image, boxes[0], landmarks, spec),
+            pixels=cut(frame.image, boxes[0], landmarks, spec, offsets=self._offsets),
             quality=sighting.qualities[track_id].score,
             time_s=frame.time_s,
         )
