@@ -9,21 +9,22 @@ from edgeface.config import Camera, Limits
 from edgeface.errors import UsageError
 from edgeface.sources.base import Origin, Source
 from edgeface.sources.image import Picture, is_image, read_image, read_picture
+from edgeface.sources.live import Device, LiveSource
 from edgeface.sources.pictures import Pictures, pictures_in
+from edgeface.sources.pipe import ChildPipe, csi, picamera
+from edgeface.sources.stream import SCHEMES, Stream
+from edgeface.sources.v4l2 import V4l2Camera
 from edgeface.sources.video import VideoFile
 
 __all__ = ["Picture", "Source", "is_image", "is_live", "open_source", "pictures_in", "read_image", "read_picture"]
 
-STREAMS = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://")
-CHILDREN = ("picamera", "csi")
+RECIPES = {"picamera": picamera, "csi": csi}
 
 
 def is_live(camera: Camera) -> bool:
     """Whether time goes on without us, from the source's name alone: cameras and streams, not files."""
-    source = camera.source
-    if isinstance(source, int):
-        return True
-    return source.startswith((*STREAMS, "/dev/")) or source in CHILDREN
+    source = _named(camera)
+    return isinstance(source, int) or source.startswith((*SCHEMES, "/dev/")) or source in RECIPES
 
 
 def open_source(
@@ -47,7 +48,7 @@ def open_source(
     """
     origin = Origin(camera=camera_id, started_at=started_at)
     if is_live(camera):
-        raise UsageError(f"{camera.source} is a camera", fix="give a file")
+        return LiveSource(camera_id, camera, _device(camera))
     path = Path(str(camera.source))
     if path.is_dir():
         return Pictures(pictures_in(path), camera, limits, origin)
@@ -56,3 +57,18 @@ def open_source(
     if is_image(path):
         return Pictures([path], camera, limits, origin)
     return VideoFile(path, camera, origin, decoder_threads=decoder_threads)
+
+
+def _named(camera: Camera) -> int | str:
+    """Return the source; a number in quotes is a number."""
+    source = camera.source
+    return int(source) if isinstance(source, str) and source.isascii() and source.isdecimal() else source
+
+
+def _device(camera: Camera) -> Device:
+    source = _named(camera)
+    if isinstance(source, str) and source in RECIPES:
+        return ChildPipe(RECIPES[source](camera))
+    if isinstance(source, str) and source.startswith(SCHEMES):
+        return Stream(camera)
+    return V4l2Camera(camera)

@@ -7,12 +7,13 @@ simply not understood (None), which the decoder then judges.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 ORIENTATION_TAG = 0x0112
 JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 JPEG_BARE = frozenset((0x01, *range(0xD0, 0xD9)))
+JPEG_START, JPEG_WITHIN = b"\xff\xd8\xff", 1024
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 AVIF_BRANDS = (b"avif", b"avis")
 
@@ -40,32 +41,28 @@ def sniff(data: bytes) -> Header | None:
 
 
 def _sniff(data: bytes) -> Header | None:
-    start = data.find(b"\xff\xd8\xff", 0, 1024)
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return _png(data)
-    if data[:6] in (b"GIF87a", b"GIF89a"):
-        width, height = struct.unpack_from("<HH", data, 6)
-        return Header(kind="gif", width=width, height=height)
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return _webp(data)
-    if data[:4] in (b"II*\0", b"MM\0*"):
-        tags = _tiff_tags(data)
-        return Header(
-            kind="tiff", width=tags.get(256, 0), height=tags.get(257, 0), orientation=_turn(tags.get(ORIENTATION_TAG))
-        )
-    if data[4:8] == b"ftyp":
-        return _iso(data)
-    if data[:2] == b"BM" and len(data) >= 26:
-        return _bmp(data)
-    if start >= 0:
-        # Some cameras and mail programs put bytes before the picture.
-        return _jpeg(data, start)
-    return None
+    for signature, at, parse in PARSERS:
+        if data.startswith(signature, at):
+            return parse(data)
+    # Some cameras and mail programs put bytes before the picture.
+    start = data.find(JPEG_START, 0, JPEG_WITHIN)
+    return _jpeg(data, start) if start >= 0 else None
 
 
 def jpeg_start(data: bytes) -> int:
     """Where a JPEG begins within its file."""
-    return max(0, data.find(b"\xff\xd8\xff", 0, 1024))
+    return max(0, data.find(JPEG_START, 0, JPEG_WITHIN))
+
+
+def _gif(data: bytes) -> Header:
+    width, height = struct.unpack_from("<HH", data, 6)
+    return Header(kind="gif", width=width, height=height)
+
+
+def _tiff(data: bytes) -> Header:
+    tags = _tiff_tags(data)
+    turn = _turn(tags.get(ORIENTATION_TAG))
+    return Header(kind="tiff", width=tags.get(256, 0), height=tags.get(257, 0), orientation=turn)
 
 
 def _png(data: bytes) -> Header:
@@ -86,7 +83,9 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         place += length + 12
 
 
-def _webp(data: bytes) -> Header:
+def _webp(data: bytes) -> Header | None:
+    if data[8:12] != b"WEBP":
+        return None
     (length,) = struct.unpack_from("<I", data, 4)
     kind, width, height, orientation = data[12:16], 0, 0, 1
     if kind == b"VP8X":
@@ -191,3 +190,16 @@ def _tiff_tags(data: bytes) -> dict[int, int]:
 
 def _turn(value: int | None) -> int:
     return value if value is not None and 1 <= value <= 8 else 1
+
+
+PARSERS: tuple[tuple[bytes, int, Callable[[bytes], Header | None]], ...] = (
+    (b"\x89PNG\r\n\x1a\n", 0, _png),
+    (b"GIF87a", 0, _gif),
+    (b"GIF89a", 0, _gif),
+    (b"RIFF", 0, _webp),
+    (b"II*\0", 0, _tiff),
+    (b"MM\0*", 0, _tiff),
+    (b"ftyp", 4, _iso),
+    (b"BM", 0, _bmp),
+)
+"""Signature, where it stands, and who reads the rest."""

@@ -104,7 +104,9 @@ def _bytes_of(path: Path) -> bytes:
 
 def _refuse(path: Path, header: Header, megapixels: float) -> None:
     if header.kind == "heic":
-        raise ImageError(f"{path} is HEIC, which cannot be decoded here", fix="convert it: heif-convert IN.heic OUT.jpg")
+        raise ImageError(
+            f"{path} is HEIC, which cannot be decoded here", fix="convert it: heif-convert IN.heic OUT.jpg"
+        )
     if header.width * header.height > megapixels * 1e6:
         raise _too_large(path, header.width, header.height, megapixels)
     if not header.complete:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from edgeface.config import Camera
 from edgeface.errors import SourceError
@@ -63,7 +65,7 @@ class VideoFile:
                 # Time stamps may be missing, stand still or jump back; source time never does.
                 time_s = stamp_s if stamp_s > time_s else time_s + step_s
                 self._pace.wait(time_s)
-                yield self._frame(_as_bgr(image), index, time_s)
+                yield self._frame(as_bgr(image), index, time_s)
                 index += 1
             if not self._closed:
                 self._check_end(index, time_s + step_s, announced_s)
@@ -103,8 +105,10 @@ class VideoFile:
             )
 
 
-def _as_bgr(image: Image) -> Image:
-    """Three channels, also from a grey video."""
+def as_bgr(image: npt.NDArray[Any]) -> Image:
+    """Three channels of eight bits, also from a grey or a deep video."""
+    if image.dtype != np.uint8:
+        image = (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else cv2.convertScaleAbs(image)
     if image.ndim == 2 or image.shape[2] == 1:
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    return image if image.dtype == np.uint8 else cv2.convertScaleAbs(image)
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    return image

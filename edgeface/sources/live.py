@@ -1,0 +1,179 @@
+"""What all live sources have in common: a thread that reads the device, and somebody who notices its silence.
+
+The read of a camera may never return: drivers, FFmpeg and child processes have all been seen to hang. So the device
+is opened, read and released by a thread of its own, and whoever asks for frames waits for that thread no longer than
+the configured timeouts. A thread that is stuck is left behind with its device; the next attempt starts afresh.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from typing import Protocol
+
+import cv2
+
+from edgeface.config import Camera
+from edgeface.errors import SourceError
+from edgeface.sources.base import Monotonic
+from edgeface.sources.transform import transform
+from edgeface.types import Frame, Image
+
+logger = logging.getLogger(__name__)
+
+STUCK_MOST = 8
+"""Threads of one camera left behind in a read that never returned, before it is not opened any more."""
+JOIN_S = 2.0
+REOPENED = "it is opened again while the program runs"
+
+
+class Device(Protocol):
+    """Something that gives pictures; all but `interrupt` are called by one thread only.
+
+    Attributes
+    ----------
+    description : what it is, for a log line; without credentials
+    """
+
+    description: str
+
+    def open(self) -> None:
+        """Open it; SourceError says why that failed."""
+
+    def read(self) -> Image | None:
+        """Wait for the next picture, (H, W, 3) BGR; None for one that is lost, SourceError for the end."""
+
+    def interrupt(self) -> None:
+        """Make a `read` that waits return, as far as the device allows; from another thread, more than once."""
+
+    def release(self) -> None:
+        """Let go of it, whether or not it was opened."""
+
+
+class LiveSource:
+    """A device as a source: the newest frame wins, and a frame that nobody took leaves a gap in the index.
+
+    Parameters
+    ----------
+    clock : monotonic seconds, the source time of a frame
+    now : wall time, aware, UTC
+    """
+
+    live = True
+
+    def __init__(
+        self,
+        camera_id: str,
+        camera: Camera,
+        device: Device,
+        *,
+        clock: Monotonic = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self.description = device.description
+        self.dropped = 0
+        self._camera_id = camera_id
+        self._camera = camera
+        self._device = device
+        self._clock = clock
+        self._now = now
+        self._ready = threading.Condition()
+        self._newest: Frame | None = None
+        self._error: SourceError | None = None
+        self._over = False
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def frames(self) -> Iterator[Frame]:
+        """Newest frames as they come.
+
+        Raises
+        ------
+        SourceError : no first frame within ``open_timeout``, silence for ``read_timeout``, or the device's own error
+        """
+        self._start()
+        try:
+            limit_s = self._camera.open_timeout
+            while (frame := self._wait(limit_s)) is not None:
+                limit_s = self._camera.read_timeout
+                yield frame
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop; a read that hangs is not waited for longer than two seconds."""
+        with self._ready:
+            self._closed = True
+            self._ready.notify_all()
+        self._device.interrupt()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(JOIN_S)
+
+    def _start(self) -> None:
+        name = f"read-{self._camera_id}"
+        stuck = sum(thread.name == name for thread in threading.enumerate())
+        if stuck >= STUCK_MOST:
+            raise SourceError(
+                f"{self.description} hung {stuck} times and is not opened any more", fix="restart the program"
+            )
+        self._thread = threading.Thread(target=self._pump, name=name, daemon=True)
+        self._thread.start()
+
+    def _wait(self, limit_s: float) -> Frame | None:
+        with self._ready:
+            came = self._ready.wait_for(lambda: self._newest is not None or self._over or self._closed, limit_s)
+            frame, self._newest = self._newest, None
+            if self._closed:
+                return None
+            if frame is not None:
+                return frame
+            if self._error is not None:
+                raise self._error
+            if not came:
+                raise SourceError(f"{self.description} gave no frame for {limit_s:g} s", fix=REOPENED)
+            return None
+
+    def _pump(self) -> None:
+        """Body of the reading thread."""
+        error: SourceError | None = None
+        try:
+            self._device.open()
+            index = 0
+            while not self._closed:
+                image = self._device.read()
+                if image is not None:
+                    self._put(image, index)
+                    index += 1
+        except SourceError as raised:
+            error = raised
+        except (cv2.error, OSError, ValueError) as raised:
+            error = SourceError(f"{self.description} failed: {raised}".replace("\n", " "), fix=REOPENED)
+        finally:
+            self._release()
+            with self._ready:
+                self._error, self._over = error, True
+                self._ready.notify_all()
+
+    def _put(self, image: Image, index: int) -> None:
+        frame = Frame(
+            image=transform(image, rotate=self._camera.rotate, mirror=self._camera.mirror),
+            camera=self._camera_id,
+            index=index,
+            time_s=self._clock(),
+            captured_at=self._now(),
+        )
+        with self._ready:
+            if self._newest is not None:
+                self.dropped += 1
+            self._newest = frame
+            self._ready.notify_all()
+
+    def _release(self) -> None:
+        try:
+            self._device.release()
+        except (cv2.error, OSError) as error:
+            logger.debug("%s: release: %s", self.description, error)
