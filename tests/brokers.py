@@ -198,6 +198,8 @@ class Auditor:
         set_up: Callable[[paho.Client], None] = lambda _client: None,
     ) -> None:
         self.heard: list[Heard] = []
+        self.tells_qos = version == "5"
+        """The embedded broker delivers everything with the QoS of the subscription."""
         self._subscribed = threading.Event()
         five = version == "5"
         self._client = paho.Client(
@@ -211,9 +213,7 @@ class Auditor:
             properties.SessionExpiryInterval = 3600
         self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
-        self._client.on_message = lambda _c, _u, m: self.heard.append(
-            Heard(m.topic, bytes(m.payload), m.qos, m.retain)
-        )
+        self._client.on_message = lambda _c, _u, m: self.heard.append(Heard(m.topic, bytes(m.payload), m.qos, m.retain))
         self._client.reconnect_delay_set(1, 1)
         set_up(self._client)
         options = {"clean_start": False, "properties": properties} if five else {}
@@ -235,11 +235,7 @@ class Auditor:
 
     def seqs(self) -> list[int]:
         """Sequence numbers as they arrived, without those of retained messages from before."""
-        return [
-            heard.json["seq"]
-            for heard in list(self.heard)
-            if heard.payload.startswith(b"{") and not heard.retain
-        ]
+        return [heard.json["seq"] for heard in list(self.heard) if heard.payload.startswith(b"{") and not heard.retain]
 
     def wait_for(self, true: Callable[[Auditor], bool], what: str = "messages") -> None:
         eventually(lambda: true(self), f"{what}; heard {[h.topic for h in self.heard]}")

@@ -69,7 +69,7 @@ def test_every_message_of_a_run_keeps_the_contract(
     errors = finish(child)
     assert child.returncode == 0, errors
     auditor.wait_for(lambda a: a.words() == ["online", "offline"])
-    counts = hold(auditor.heard, node="hall", gaps=admitted(auditor))
+    counts = hold(auditor, node="hall", gaps=admitted(auditor))
     assert set(counts) == {"visits", "faces", "summary", "health", "notice"}
     events = [heard.json for heard in auditor.of("visits")]
     assert [event["event"] for event in events if event["event"] != "update"] == ["start", "end"]
@@ -93,7 +93,7 @@ def test_the_last_visit_is_told_before_a_clean_stop(
     finish(child)
     assert child.returncode == 0
     auditor.wait_for(lambda a: a.words() == ["online", "offline"])
-    hold(auditor.heard, node="hall", gaps=admitted(auditor))
+    hold(auditor, node="hall", gaps=admitted(auditor))
     end = auditor.of("visits")[-1].json
     assert (end["event"], end["reason"]) == ("end", "stopped")
 

