@@ -305,7 +305,7 @@ def test_tls_with_a_client_certificate(
         pytest.param({"tls": True, "cert_file": "node"}, "its certificate does not hold", id="theirs is unknown"),
     ],
 )
-def test_a_refused_certificate_is_said_once_and_tried_again_later(  # noqa: PLR0917
+def test_a_refused_certificate_is_said_once_and_tried_again_later(
     mosquitto: Callable[..., Mosquitto],
     publish: Make,
     tmp_path: Path,
