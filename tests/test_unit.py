@@ -1,0 +1,111 @@
+"""The systemd unit, judged by systemd itself where it is installed."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edgeface.daemon import FLUSH_S, TURN_S
+
+ROOT = Path(__file__).resolve().parents[1]
+UNIT = ROOT / "systemd" / "edgeface.service"
+EXPOSURE_MOST = 2.0
+NEWER_THAN_249 = {"RestartSteps", "RestartMaxDelaySec", "MemoryZSwapMax", "OpenFile", "LogFilterPatterns"}
+
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed (apt install systemd)"
+)
+
+
+def read_unit(path: Path = UNIT) -> dict[str, list[tuple[str, str]]]:
+    """Sections in order; a directive may stand several times."""
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            sections[line.strip("[]")] = current = []
+        elif line and not line.startswith("#"):
+            key, _, value = line.partition("=")
+            current.append((key, value))
+    return sections
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Path:
+    """A system just large enough for the unit: the programs it names and the targets it waits for."""
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
+    shutil.copy(UNIT, tmp_path / "etc/systemd/system")
+    units = tmp_path / "usr/lib/systemd/system"
+    units.mkdir(parents=True)
+    for name in ("sysinit", "basic", "network", "nss-lookup", "shutdown", "multi-user"):
+        (units / f"{name}.target").write_text(f"[Unit]\nDescription={name}\n", encoding="utf-8")
+    for program in ("opt/edgeface/bin/edgeface", "bin/sh"):
+        path = tmp_path / program
+        path.parent.mkdir(parents=True)
+        path.write_text("#!/bin/true\n", encoding="utf-8")
+        path.chmod(0o755)
+    return tmp_path
+
+
+@needs_systemd
+def test_systemd_finds_nothing_wrong(system: Path) -> None:
+    result = analyze("verify", f"--root={system}", "edgeface.service")
+    assert (result.returncode, result.stderr.strip()) == (0, "")
+
+
+@needs_systemd
+def test_systemd_would_find_something_wrong(system: Path) -> None:
+    (system / "opt/edgeface/bin/edgeface").unlink()
+    assert analyze("verify", f"--root={system}", "edgeface.service").returncode != 0
+
+
+@needs_systemd
+def test_exposure() -> None:
+    result = analyze("security", "--offline=true", str(UNIT))
+    if "unrecognized option" in result.stderr:
+        pytest.skip("this systemd-analyze judges running services only")
+    told = re.search(r"exposure level for edgeface.service: ([0-9.]+)", result.stdout)
+    assert told is not None, result.stdout + result.stderr
+    assert float(told[1]) <= EXPOSURE_MOST
+
+
+def test_a_wrong_configuration_is_not_tried_again() -> None:
+    service = dict(read_unit()["Service"])
+    assert service["RestartPreventExitStatus"] == "2"
+    assert service["Restart"] == "always"
+
+
+def test_the_last_messages_have_time() -> None:
+    assert float(dict(read_unit()["Service"])["TimeoutStopSec"]) > FLUSH_S + 2
+
+
+def test_the_watchdog_is_slower_than_a_turn() -> None:
+    assert float(dict(read_unit()["Service"])["WatchdogSec"]) > 20 * TURN_S
+
+
+def test_no_directive_is_too_new_for_systemd_249() -> None:
+    used = {key for section in read_unit().values() for key, _ in section}
+    assert not used & NEWER_THAN_249
+    assert dict(read_unit()["Service"])["Type"] == "notify", "notify-reload came with 253"
+
+
+def test_telemetry_is_off_and_nothing_can_be_written() -> None:
+    service = read_unit()["Service"]
+    assert any("ORT_DISABLE_TELEMETRY=1" in value for key, value in service if key == "Environment")
+    assert ("ProtectSystem", "strict") in service
+    assert not [value for key, value in service if key == "ReadWritePaths"]
+
+
+def test_it_is_a_unit_file() -> None:
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read_string(UNIT.read_text(encoding="utf-8"))
+    assert parser.sections() == ["Unit", "Service", "Install"]
