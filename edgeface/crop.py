@@ -89,10 +89,12 @@ def _rectangle(image: Image, box: npt.NDArray[np.float64], size_wh: tuple[int, i
     missing = (max(0, -y1), max(0, y2 - height), max(0, -x1), max(0, x2 - width))
     if not any(missing):
         return shrink(part, size_wh)
-    step = max(1, min((x2 - x1) // size_wh[0], (y2 - y1) // size_wh[1]) // 2)
-    part = part[::step, ::step]
-    top, bottom, left, right = (pixels // step for pixels in missing)
-    whole = cv2.copyMakeBorder(part, top, bottom, left, right, border)
+    # What is missing is added after shrinking, where it is cheap: the part keeps its share of the crop.
+    scale = (min(1.0, size_wh[0] / (x2 - x1)), min(1.0, size_wh[1] / (y2 - y1)))
+    top, bottom = round(missing[0] * scale[1]), round(missing[1] * scale[1])
+    left, right = round(missing[2] * scale[0]), round(missing[3] * scale[0])
+    small_wh = (max(1, round(part.shape[1] * scale[0])), max(1, round(part.shape[0] * scale[1])))
+    whole = cv2.copyMakeBorder(shrink(part, small_wh), top, bottom, left, right, border)
     return shrink(whole, size_wh)
 
 
@@ -107,16 +109,16 @@ def _aligned(
     padded = (template + rule.padding) / (1 + 2 * rule.padding)
     target = (padded * np.array(size_wh)).astype(np.float32)
     matrix = similarity(landmarks, target)
-    # warpAffine samples single pixels: where the face is much larger than the input, a strided view comes first.
-    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    step = max(1, int(0.5 / scale)) if scale > 0 else 1
-    corners = _source_rectangle(matrix, size_wh, (image.shape[1], image.shape[0]))
-    x1, y1, x2, y2 = corners
-    part = image[y1:y2:step, x1:x2:step]
-    # Pixel (i, j) of the view lies at (x1 + step i + 0.5, y1 + step j + 0.5); warpAffine counts from pixel centres.
-    inner = matrix[:, :2] * step
-    shift = matrix[:, :2] @ np.array([x1 + 0.5, y1 + 0.5]) + matrix[:, 2] - 0.5
-    local = np.concatenate([inner, shift[:, None]], axis=1)
+    x1, y1, x2, y2 = _source_rectangle(matrix, size_wh, (image.shape[1], image.shape[0]))
+    part = image[y1:y2, x1:x2]
+    # warpAffine samples single pixels: a face much larger than the input is shrunk to about twice the input first.
+    scale = min(1.0, 2 * float(np.hypot(matrix[0, 0], matrix[1, 0])))
+    small_wh = (max(1, round((x2 - x1) * scale)), max(1, round((y2 - y1) * scale)))
+    part = shrink(part, small_wh)
+    # Pixel (i, j) of the part lies at x1 + (i + 0.5) step_x and so on; warpAffine counts from pixel centres.
+    steps = np.array([(x2 - x1) / small_wh[0], (y2 - y1) / small_wh[1]])
+    shift = matrix[:, :2] @ (np.array([x1, y1]) + 0.5 * steps) + matrix[:, 2] - 0.5
+    local = np.concatenate([matrix[:, :2] * steps, shift[:, None]], axis=1)
     chip: Image = cv2.warpAffine(part, local, size_wh, flags=cv2.INTER_LINEAR, borderMode=BORDERS[rule.fill])
     return chip
 

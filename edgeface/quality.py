@@ -34,8 +34,9 @@ def assess(image: Image, box: F32, landmarks: F32 | None, score: float) -> Quali
     x1, y1, x2, y2 = (float(value) for value in box)
     size_px = y2 - y1
     patch = _patch(image, x1, y1, x2, y2)
-    mean = float(patch.mean())
-    sharp = float(cv2.Laplacian(patch, cv2.CV_32F).var())
+    mean = float(cv2.mean(patch)[0])
+    _, deviation = cv2.meanStdDev(cv2.Laplacian(patch, cv2.CV_16S))
+    sharp = float(deviation[0, 0]) ** 2
     blur = 1 - _ramp(sharp, *SHARPNESS)
     light = min(_ramp(mean, *DARK), _ramp(mean, *BRIGHT))
     yaw = _yaw(landmarks)
@@ -60,7 +61,7 @@ def _yaw(landmarks: F32 | None) -> float:
     """Where the nose lies between the eyes along their axis: 0 midway, -1 over or beyond the image-left eye."""
     if landmarks is None:
         return 0.0
-    (lx, ly), (rx, ry), (nx, ny) = ((float(x), float(y)) for x, y in landmarks[:3])
+    (lx, ly), (rx, ry), (nx, ny) = landmarks[:3].tolist()
     axis = hypot(rx - lx, ry - ly)
     if axis == 0:
         return 1.0
@@ -72,7 +73,7 @@ def _cut_off(x1: float, y1: float, x2: float, y2: float, landmarks: F32 | None, 
     """Share of landmarks outside the frame; where all are inside, a tenth for each edge that the box touches."""
     width, height = image_wh
     if landmarks is not None:
-        outside = ((landmarks < 0) | (landmarks > np.array(image_wh, dtype=np.float32))).any(axis=1)
-        if outside.any():
-            return float(outside.mean())
+        outside = sum(not (0 <= x <= width and 0 <= y <= height) for x, y in landmarks.tolist())
+        if outside:
+            return outside / len(landmarks)
     return 0.1 * sum((x1 <= 0, y1 <= 0, x2 >= width, y2 >= height))

@@ -22,6 +22,7 @@ from edgeface.types import (
     VisitGender,
 )
 
+Known = tuple[VisitAge | None, VisitGender | None, VisitExpression | None]
 Said = tuple[int | None, str | None, str | None]
 """Years, gender and expression as a person would say them: what makes an update worth sending."""
 
@@ -37,6 +38,7 @@ class _Person:
     expression: Mood = field(default_factory=Mood)
     said: Said = (None, None, None)
     said_s: float = 0.0
+    known: Known | None = None
 
 
 class VisitBook:
@@ -81,6 +83,7 @@ class VisitBook:
         person = self._people.get(track_id)
         if person is None or answer.quality < self._settings.min_quality:
             return
+        person.known = None
         if answer.task == "age":
             estimate = self._heads["age"].estimate(answer.probabilities)
             assert isinstance(estimate, AgeEstimate)
@@ -117,6 +120,10 @@ class VisitBook:
 
     def _visit(self, person: _Person, *, ended_s: float | None = None) -> Visit:
         assert person.visit is not None
+        # Estimates are read once per answer, not once per frame.
+        if person.known is None:
+            person.known = (self._age(person.age), self._gender(person.gender), self._expression(person.expression))
+        age, gender, expression = person.known
         return Visit(
             id=person.visit,
             camera=self._camera,
@@ -126,9 +133,9 @@ class VisitBook:
             ended_s=ended_s,
             box=person.track.box,
             score=person.track.score,
-            age=self._age(person.age),
-            gender=self._gender(person.gender),
-            expression=self._expression(person.expression),
+            age=age,
+            gender=gender,
+            expression=expression,
         )
 
     def _age(self, mean: Mean) -> VisitAge | None:

@@ -23,6 +23,13 @@ def to_tensor(pixels: Image, spec: Input, layout: str) -> F32:
     float32 array, shape (N, C, H, W) or (N, H, W, C).
     """
     if layout == "NCHW":
+        if len(pixels) == 1 and spec.scale == 1 and not any(spec.mean):
+            # Raw pixels: splitting into planes is nearly twice as fast as the general way.
+            _, height, width, channels = pixels.shape
+            planes: F32 = np.empty((1, channels, height, width), dtype=np.float32)
+            for channel, plane in enumerate(cv2.split(pixels[0])):
+                planes[0, channel] = plane
+            return planes
         # One pass in C++ for conversion, mean, scale and transposition.
         blob: F32 = cv2.dnn.blobFromImages(list(pixels), scalefactor=spec.scale, mean=spec.mean, swapRB=False)
         return blob

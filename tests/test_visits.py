@@ -1,0 +1,208 @@
+"""What is known of a visit, and what is told of it."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeface.attributes import Categorical, Expectation
+from edgeface.bundle import CategoricalHead, ExpectationHead
+from edgeface.config import Visits
+from edgeface.fuse import Mood, add_mood
+from edgeface.types import Answer, Head, Task, Track, VisitChange
+from edgeface.visits import VisitBook
+
+SUPPORT = tuple(float(age) for age in range(0, 81, 10))
+MOODS = ("happy", "sad", "neutral")
+HEADS: dict[Task, Head] = {
+    "age": Expectation("age", ExpectationHead(support=SUPPORT, output="p")),
+    "gender": Categorical("gender", CategoricalHead(labels=("female", "male"), output="p")),
+    "expression": Categorical("expression", CategoricalHead(labels=MOODS, output="p")),
+}
+
+
+def make_book(**changes: float) -> VisitBook:
+    numbers = count(1)
+    return VisitBook("main", Visits(**changes), HEADS, lambda: f"v{next(numbers)}")  # type: ignore[arg-type]
+
+
+def track(
+    number: int = 1, *, now_s: float = 0.0, started_s: float = 0.0, confirmed: bool = True, x: float = 0
+) -> Track:
+    return Track(
+        id=number,
+        box=np.array([x, 0, x + 10, 10], np.float32),
+        score=0.9,
+        detection=0,
+        started_s=started_s,
+        seen_s=now_s,
+        confirmed=confirmed,
+    )
+
+
+def age(years: float, *, quality: float = 0.8, time_s: float = 0.0) -> Answer:
+    probabilities = np.zeros(len(SUPPORT), np.float32)
+    probabilities[int(years // 10)] = 1 - years % 10 / 10
+    if years % 10:
+        probabilities[int(years // 10) + 1] = years % 10 / 10
+    return Answer(task="age", probabilities=probabilities, quality=quality, time_s=time_s)
+
+
+def gender(female: float, *, quality: float = 0.8) -> Answer:
+    probabilities = np.array([female, 1 - female], np.float32)
+    return Answer(task="gender", probabilities=probabilities, quality=quality, time_s=0.0)
+
+
+def mood(label: str, time_s: float, *, sure: float = 0.9, quality: float = 0.8) -> Answer:
+    probabilities = np.full(len(MOODS), (1 - sure) / (len(MOODS) - 1), np.float32)
+    probabilities[MOODS.index(label)] = sure
+    return Answer(task="expression", probabilities=probabilities, quality=quality, time_s=time_s)
+
+
+def events(changes: list[VisitChange]) -> list[tuple[str, str]]:
+    return [(change.event, change.visit.id) for change in changes]
+
+
+def test_a_visit_starts_updates_and_ends_once() -> None:
+    book = make_book()
+    assert book.observe(0.0, [track(confirmed=False)]) == []
+    assert events(book.observe(0.3, [track(now_s=0.3)])) == [("start", "v1")]
+    for _ in range(3):
+        book.absorb(1, age(30))
+    assert book.observe(1.0, [track(now_s=1.0)]) == []
+    (update,) = book.observe(2.4, [track(now_s=2.4)])
+    assert (update.event, update.visit.age.years) == ("update", pytest.approx(30))  # type: ignore[union-attr]
+    assert book.observe(5.0, [track(now_s=5.0)]) == [], "nothing new was learned"
+    (end,) = book.observe(8.0, [])
+    assert (end.event, end.reason, end.visit.ended_s) == ("end", "lost", 5.0)
+    assert book.observe(9.0, []) == []
+
+
+def test_who_was_never_confirmed_is_never_told() -> None:
+    book = make_book()
+    book.observe(0.0, [track(confirmed=False)])
+    book.absorb(1, age(30))
+    assert book.observe(1.0, []) == []
+    assert book.close(2.0, "stopped") == []
+
+
+def test_looks_before_the_start_count() -> None:
+    book = make_book()
+    book.observe(0.0, [track(confirmed=False)])
+    for _ in range(3):
+        book.absorb(1, age(50))
+    (start,) = book.observe(0.4, [track(now_s=0.4)])
+    assert start.visit.age is not None
+    assert start.visit.age.samples == 3
+
+
+def test_unknown_until_there_is_enough_evidence() -> None:
+    book = make_book(min_samples=3, gender_certainty=0.8, expression_certainty=0.5)
+    book.observe(0.0, [track()])
+    book.absorb(1, gender(0.9))
+    book.absorb(1, gender(0.9))
+    assert book.current()[0].gender is None, "two looks"
+    book.absorb(1, gender(0.9))
+    assert book.current()[0].gender.label == "female"  # type: ignore[union-attr]
+    for _ in range(5):
+        book.absorb(1, gender(0.3))
+    assert book.current()[0].gender is None, "looks that disagree"
+    for step in range(4):
+        book.absorb(1, mood("happy", step * 0.5, sure=0.45))
+    assert book.current()[0].expression is None, "no label is likely enough"
+    assert book.current()[0].age is None
+
+
+def test_poor_looks_weigh_nothing_and_good_ones_more() -> None:
+    book = make_book(min_quality=0.2)
+    book.observe(0.0, [track()])
+    for years, quality in ((20, 0.1), (30, 0.9), (30, 0.9), (60, 0.3)):
+        book.absorb(1, age(years, quality=quality))
+    known = book.current()[0].age
+    assert known is not None
+    assert known.samples == 3
+    assert known.years == pytest.approx((30 * 1.8 + 60 * 0.3) / 2.1, abs=0.1)
+    assert known.spread == pytest.approx(
+        float(np.sqrt(np.cov([30, 30, 60], aweights=[0.9, 0.9, 0.3], ddof=0))), abs=0.1
+    )
+
+
+def test_two_people_who_swap_places_keep_their_answers() -> None:
+    book = make_book()
+    book.observe(0.0, [track(1, x=0), track(2, x=100)])
+    for _ in range(4):
+        book.absorb(1, age(20))
+        book.absorb(2, age(60))
+        book.absorb(1, gender(0.99))
+        book.absorb(2, gender(0.01))
+    book.observe(1.0, [track(2, now_s=1.0, x=0), track(1, now_s=1.0, x=100)])
+    known = {float(visit.box[0]): visit for visit in book.current()}
+    assert known[100].age.years == pytest.approx(20)  # type: ignore[union-attr]
+    assert known[0].age.years == pytest.approx(60)  # type: ignore[union-attr]
+    assert known[100].gender.label == "female"  # type: ignore[union-attr]
+    assert known[0].gender.label == "male"  # type: ignore[union-attr]
+
+
+def test_closing_ends_everybody() -> None:
+    book = make_book()
+    book.observe(0.0, [track(1), track(2), track(3, confirmed=False)])
+    ends = book.close(1.0, "source_ended")
+    assert [(change.event, change.reason) for change in ends] == [("end", "source_ended")] * 2
+    assert book.current() == []
+
+
+def test_an_expression_is_kept_until_another_is_clearly_likelier() -> None:
+    state = Mood()
+    for step in range(8):
+        state = add_mood(state, mood("happy", step * 0.5))
+    flicker = add_mood(state, mood("sad", 4.0, sure=0.6))
+    assert MOODS[flicker.dominant] == "happy"
+    for step in range(8):
+        state = add_mood(state, mood("sad", 4.0 + step * 0.5))
+    assert MOODS[state.dominant] == "sad"
+
+
+@pytest.mark.parametrize("fps", [2, 5, 10, 30])
+def test_shares_do_not_depend_on_how_often_we_look(fps: float) -> None:
+    state = Mood()
+    for index in range(int(10 * fps)):
+        time_s = index / fps
+        state = add_mood(state, mood("happy" if time_s < 6 else "sad", time_s, sure=1.0))
+    assert state.shares.sum() == pytest.approx(1)
+    assert state.shares[0] == pytest.approx(0.6, abs=0.05)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.tuples(st.floats(0.01, 3), st.sets(st.integers(1, 4)), st.sampled_from(["age", "gender", "expression"])),
+        max_size=25,
+    )
+)
+def test_start_comes_before_updates_and_one_end(steps: list[tuple[float, set[int], str]]) -> None:
+    book, told, time_s = make_book(), list[VisitChange](), 0.0
+    gone: set[int] = set()
+    live: set[int] = set()
+    for elapsed_s, numbers, task in steps:
+        time_s += elapsed_s
+        numbers = numbers - gone
+        gone |= live - numbers
+        live = numbers
+        told += book.observe(time_s, [track(number, now_s=time_s) for number in sorted(numbers)])
+        for number in numbers:
+            answers = {"age": age(40), "gender": gender(0.9), "expression": mood("sad", time_s)}
+            book.absorb(number, answers[task])
+    told += book.close(time_s, "stopped")
+    by_visit: dict[str, list[str]] = {}
+    for change in told:
+        by_visit.setdefault(change.visit.id, []).append(change.event)
+        if change.visit.expression:
+            assert sum(change.visit.expression.shares.values()) == pytest.approx(1, abs=1e-5)
+    for order in by_visit.values():
+        assert order[0] == "start"
+        assert order[-1] == "end"
+        assert set(order[1:-1]) <= {"update"}
