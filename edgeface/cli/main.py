@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from edgeface import __version__
-from edgeface.cli import analyze, bench, config, models, run, watch
+from edgeface.cli import analyze, bench, cameras, config, models, run, watch
 from edgeface.cli.common import Parser
 from edgeface.errors import run_command
 
-COMMANDS = (run, analyze, watch, models, config, bench)
+COMMANDS = (run, analyze, watch, cameras, models, config, bench)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -35,6 +35,7 @@ WIDTH_STEP = 64
 """The Pi's image processor pads rows to 64 pixels; other widths would come out sheared."""
 CHUNK = 1 << 20
 """Bytes read at once, and the size asked for the pipe: the usual 64 kB would wake both sides 20 times a picture."""
+CHATTER = 4096
 KILL_S = 1.0
 F_SETPIPE_SZ = 1031
 """Linux; Python 3.10 has no name for it everywhere."""
@@ -110,8 +111,12 @@ def csi(camera: Camera) -> Recipe:
 
 
 def _mode(camera: Camera) -> tuple[int, int, float]:
-    """Size and rate to ask for: the width a multiple of 64, the height even."""
+    """Size and rate to ask for: the width a multiple of 64, the height even; one side alone means 16:9."""
     width, height = camera.width or DEFAULT_WH[0], camera.height or DEFAULT_WH[1]
+    if camera.width is None and camera.height is not None:
+        width = round(height * 16 / 9)
+    elif camera.height is None and camera.width is not None:
+        height = round(width * 9 / 16)
     rounded = max(WIDTH_STEP, width // WIDTH_STEP * WIDTH_STEP), max(2, height // 2 * 2)
     if rounded != (width, height):
         logger.warning("%s: %dx%d becomes %dx%d", camera.source, width, height, *rounded)
@@ -129,7 +134,7 @@ class ChildPipe:
         self._pictures = self._chatter = -1
         self._bytes = bytearray(recipe.frame_bytes)
         self._got = 0
-        self._last_line = b""
+        self._words = b""
         self._stopped = False
 
     def open(self) -> None:
@@ -207,13 +212,11 @@ class ChildPipe:
             self._child.stderr.close()
 
     def _read_chatter(self) -> None:
-        """Keep the last line that the child said; the rest is thrown away so that it never fills the pipe."""
-        text = os.read(self._chatter, 4096)
+        """Keep the end of what the child said; the rest is thrown away so that it never fills its pipe."""
+        text = os.read(self._chatter, CHATTER)
+        self._words = (self._words + text)[-CHATTER:]
         if not text:
             self._chatter = -1
-            return
-        *_, before, last = (b"", *(self._last_line + text).split(b"\n"))
-        self._last_line = (last if last.strip() else before + b"\n")[-500:]
 
     def _death(self) -> SourceError:
         """Say why the child ended, in its own last words."""
@@ -225,7 +228,7 @@ class ChildPipe:
         except subprocess.TimeoutExpired:
             return SourceError(f"{self.description}: the program closed its output", fix=REOPENED)
         how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
-        words = self._last_line.decode("utf-8", "replace").strip()
-        return SourceError(
-            f"{self.description}: {self._recipe.programs[0]} {how}{f' ({words})' if words else ''}", fix=REOPENED
-        )
+        # rpicam-vid says a line for every picture, which starts with its number.
+        lines = (line.strip() for line in reversed(self._words.decode("utf-8", "replace").splitlines()))
+        words = next((f" ({line[:200]})" for line in lines if line and not line.startswith("#")), "")
+        return SourceError(f"{self.description}: {self._recipe.programs[0]} {how}{words}", fix=REOPENED)

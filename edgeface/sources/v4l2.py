@@ -93,6 +93,8 @@ class V4l2Camera:
         camera = self._camera
         width, height = camera.width or DEFAULT_WH[0], camera.height or DEFAULT_WH[1]
         fourcc = camera.fourcc or ("MJPG" if width * height > RAW_MOST_PIXELS else None)
+        # A queue of old pictures is of no use; not every driver lets it be shortened.
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 2)
         # The format first: a driver answers sizes and rates for the format that is set.
         if fourcc is not None:
             capture.set(cv2.CAP_PROP_FOURCC, fourcc_code(fourcc))

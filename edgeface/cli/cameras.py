@@ -1,0 +1,68 @@
+"""``edgeface cameras``: what could be a source on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from edgeface.config import Camera
+
+if TYPE_CHECKING:
+    from edgeface.sources.modes import Device, Mode
+    from edgeface.sources.pipe import Recipe
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add the command."""
+    text = "list cameras with their modes"
+    parser = subparsers.add_parser("cameras", help=text, description=text)
+    parser.add_argument("--json", action="store_true", help="JSON on standard output")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print devices, their lasting names and modes, and the programs that other cameras need."""
+    from edgeface.sources import modes  # noqa: PLC0415
+
+    devices = modes.list_devices()
+    recipes = _recipes()
+    if args.json:
+        programs = {recipe.name: _program(recipe) for recipe in recipes}
+        told = {"devices": [dataclasses.asdict(device) for device in devices], "programs": programs}
+        print(json.dumps(told, indent=2))
+        return 0
+    if not devices:
+        print("no V4L2 camera found (USB cameras appear as /dev/video0)")
+    for device in devices:
+        _print_device(device)
+    for recipe in recipes:
+        print(f"{recipe.name}: {_program(recipe) or f'{recipe.programs[0]} is not installed; {recipe.missing}'}")
+    return 0
+
+
+def _recipes() -> tuple[Recipe, ...]:
+    from edgeface.sources.pipe import csi, picamera  # noqa: PLC0415
+
+    return picamera(Camera(source="picamera")), csi(Camera(source="csi"))
+
+
+def _program(recipe: Recipe) -> str | None:
+    """Path of the program behind a child pipe, None where it is not installed."""
+    return next((found for name in recipe.programs if (found := shutil.which(name))), None)
+
+
+def _print_device(device: Device) -> None:
+    print(f"{device.path}  {device.problem or f'{device.name} ({device.driver})'}")
+    for link in device.links:
+        print(f"  source = {json.dumps(link)}")
+    for mode in device.modes:
+        print(f"  {_told(mode)}")
+
+
+def _told(mode: Mode) -> str:
+    size = f"{'up to ' if mode.stepwise else ''}{mode.width}x{mode.height}"
+    rates = " ".join(f"{rate:g}" for rate in mode.fps)
+    return f"{mode.fourcc}  {size}{f'  {rates} fps' if rates else ''}"

@@ -1,0 +1,225 @@
+"""Child pipes: programs on PATH that check their arguments, then emit, stall, tear a picture or die."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scenes_live import alive, put_program, wait_until
+
+from edgeface.config import Camera, Limits
+from edgeface.errors import SourceError
+from edgeface.sources import Source, open_source
+from edgeface.sources.live import LiveSource
+from edgeface.sources.pipe import ChildPipe, picamera
+
+W, H = 128, 96
+COLOURS = [(32, 64, 200), (200, 180, 40), (90, 90, 90), (20, 220, 120)]
+
+PROGRAM = """
+import json, os, signal, sys, time
+with open(os.environ["STANDIN_PID"], "a") as file:
+    file.write(f"{os.getpid()}\\n")
+with open(os.environ["STANDIN_ARGUMENTS"], "w") as file:
+    json.dump(sys.argv[1:], file)
+out = 1
+for argument in sys.argv:
+    if argument.startswith("fd="):
+        out = int(argument[3:])
+        os.write(1, b"GST_ARGUS: Creating output stream\\n")
+for step in json.load(open(os.environ["STANDIN_STEPS"])):
+    if step[0] == "write":
+        data = bytes.fromhex(step[1])
+        while data:
+            data = data[os.write(out, data):]
+    elif step[0] == "pause":
+        time.sleep(step[1])
+    elif step[0] == "say":
+        os.write(2, step[1].encode())
+    elif step[0] == "ignore":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    elif step[0] == "exit":
+        os._exit(step[1])
+    elif step[0] == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+time.sleep(60)
+"""
+
+Play = Callable[..., Source]
+
+
+def i420(colour: tuple[int, int, int]) -> str:
+    picture = np.full((H, W, 3), colour, np.uint8)
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420).tobytes().hex()
+
+
+PICTURES = [i420(colour) for colour in COLOURS]
+
+
+@pytest.fixture
+def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
+    for name in ("rpicam-vid", "gst-launch-1.0"):
+        put_program(tmp_path / "bin", name, PROGRAM)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    for name in ("pid", "arguments", "steps"):
+        monkeypatch.setenv(f"STANDIN_{name.upper()}", str(tmp_path / name))
+
+    def start(*steps: tuple[object, ...], **options: object) -> Source:
+        (tmp_path / "steps").write_text(json.dumps(steps))
+        settings = {"source": "picamera", "width": W, "height": H, "fps": 10.0, "read_timeout": 0.5} | options
+        return open_source(
+            "door",
+            Camera(**settings),
+            limits=Limits(),
+            started_at=datetime.now(timezone.utc),  # type: ignore[arg-type]
+        )
+
+    return start
+
+
+def pids(tmp_path: Path) -> list[int]:
+    return [int(line) for line in (tmp_path / "pid").read_text().split()]
+
+
+def read(source: Source, error: str) -> list[tuple[int, ...]]:
+    """Colour of every frame until the source says ``error``."""
+    seen: list[tuple[int, ...]] = []
+    with pytest.raises(SourceError, match=error):
+        seen.extend(tuple(int(v) for v in frame.image[H // 2, W // 2]) for frame in source.frames())
+    return seen
+
+
+def is_near(seen: tuple[int, ...], colour: tuple[int, int, int]) -> bool:
+    return all(abs(a - b) <= 4 for a, b in zip(seen, colour, strict=True))
+
+
+def spaced(*pictures: str, pause_s: float = 0.1) -> list[tuple[object, ...]]:
+    return [step for picture in pictures for step in (("write", picture), ("pause", pause_s))]
+
+
+def test_picamera_is_asked_for_raw_pictures_and_they_arrive(play: Play, tmp_path: Path) -> None:
+    source = play(*spaced(*PICTURES), ("say", "ERROR: *** camera front end has timed out ***\n"), ("exit", 255))
+    seen = read(source, r"picamera 128x96 at 10 fps: rpicam-vid ended with 255 \(ERROR: \*\*\* camera front end has")
+    assert all(is_near(*pair) for pair in zip(seen, COLOURS, strict=True)), seen
+    wanted = "-n -t 0 --codec yuv420 --width 128 --height 96 --framerate 10 --flush -o -"
+    assert json.loads((tmp_path / "arguments").read_text()) == wanted.split()
+    assert source.live
+
+
+def test_jetson_pictures_are_kept_apart_from_what_the_plugin_prints(play: Play, tmp_path: Path) -> None:
+    source = play(*spaced(*PICTURES[:2]), ("exit", 0), source="csi", fps=29.97)
+    seen = read(source, "csi 128x96 at 29.97 fps: gst-launch-1.0 ended with 0;")
+    assert [is_near(*pair) for pair in zip(seen, COLOURS, strict=False)] == [True, True]
+    line = " ".join(json.loads((tmp_path / "arguments").read_text()))
+    assert re.fullmatch(
+        r"-q nvarguscamerasrc ! video/x-raw\(memory:NVMM\),width=128,height=96,framerate=2997/100 ! nvvidconv ! "
+        r"video/x-raw,format=I420 ! fdsink fd=\d+ sync=false",
+        line,
+    )
+
+
+def test_a_torn_picture_is_dropped_and_the_next_is_whole(play: Play) -> None:
+    torn = PICTURES[1][: len(PICTURES[1]) // 3 * 2]
+    source = play(*spaced(PICTURES[0], torn, PICTURES[2], PICTURES[3], pause_s=0.3), ("exit", 1))
+    seen = read(source, "ended with 1")
+    wanted = [COLOURS[0], COLOURS[2], COLOURS[3]]
+    assert len(seen) == 3
+    assert all(is_near(*pair) for pair in zip(seen, wanted, strict=True)), seen
+
+
+def test_death_in_the_middle_of_a_picture_gives_no_picture(play: Play) -> None:
+    assert len(read(play(*spaced(PICTURES[0]), ("write", PICTURES[1][:200]), ("kill",)), "killed by signal 9")) == 1
+
+
+def test_a_stall_is_noticed_and_the_child_is_gone(play: Play, tmp_path: Path) -> None:
+    source = play(*spaced(PICTURES[0]), ("pause", 60))
+    assert len(read(source, r"gave no frame for 0\.5 s")) == 1
+    assert not alive(pids(tmp_path)[0]), "the child still runs, or is a zombie"
+
+
+def test_close_kills_a_child_that_will_not_listen(play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeface.sources.pipe.KILL_S", 0.2)
+    source = play(("ignore",), *spaced(PICTURES[0]), ("pause", 60), read_timeout=30.0)
+    seen: list[int] = []
+    reader = threading.Thread(target=lambda: seen.extend(frame.index for frame in source.frames()))
+    reader.start()
+    wait_until(lambda: bool(seen))
+    source.close()
+    reader.join(5)
+    assert not reader.is_alive()
+    assert not alive(pids(tmp_path)[0])
+
+
+def test_no_file_descriptor_is_left_open(play: Play) -> None:
+    def count() -> int:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+    before = count()
+    for _ in range(3):
+        read(play(*spaced(PICTURES[0]), ("exit", 3)), "ended with 3")
+    assert count() == before
+
+
+def test_chatter_never_fills_its_pipe_and_the_last_line_is_kept(play: Play) -> None:
+    steps = [("say", "#1 (30.00 fps) exp 33251.00\n" * 100)] * 40
+    source = play(*steps, *spaced(PICTURES[0]), ("say", "ERROR: no cameras available\n#2 (1 fps)"), ("exit", 255))
+    assert len(read(source, r"\(ERROR: no cameras available\)")) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("picamera", "picamera needs rpicam-vid, which is not installed; apt install rpicam-apps"),
+        ("csi", "csi needs gst-launch-1.0, which is not installed; apt install gstreamer1.0-tools"),
+    ],
+)
+def test_a_missing_program_is_named(
+    play: Play, source: str, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert read(play(source=source), words) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"), [((800, 601), (768, 600)), ((1920, 1080), (1920, 1080)), ((20, 16), (64, 16))]
+)
+def test_the_width_becomes_a_multiple_of_64(asked: tuple[int, int], given: tuple[int, int]) -> None:
+    recipe = picamera(Camera(source="picamera", width=asked[0], height=asked[1]))
+    assert (recipe.width, recipe.height) == given
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"), [({}, (1280, 720)), ({"width": 1920}, (1920, 1080)), ({"height": 360}, (640, 360))]
+)
+def test_one_side_alone_means_16_to_9(asked: dict[str, int], given: tuple[int, int]) -> None:
+    recipe = picamera(Camera(source="picamera", **asked))  # type: ignore[arg-type]
+    assert (recipe.width, recipe.height) == given
+
+
+def test_the_old_name_of_the_program_serves_too(play: Play, tmp_path: Path) -> None:
+    (tmp_path / "bin" / "rpicam-vid").rename(tmp_path / "bin" / "libcamera-vid")
+    assert len(read(play(*spaced(PICTURES[0]), ("exit", 4)), "ended with 4")) == 1
+
+
+def test_frames_arrive_at_full_rate_in_full_size(play: Play) -> None:
+    """A picture larger than the pipe comes in pieces."""
+    picture = cv2.cvtColor(np.full((720, 1280, 3), COLOURS[0], np.uint8), cv2.COLOR_BGR2YUV_I420).tobytes().hex()
+    source = play(*spaced(picture, picture, picture), ("exit", 0), width=1280, height=720)
+    assert isinstance(source, LiveSource)
+    with pytest.raises(SourceError, match="ended with 0"):
+        for frame in source.frames():
+            assert frame.image.shape == (720, 1280, 3)
+
+
+def test_an_unused_child_is_never_started() -> None:
+    pipe = ChildPipe(picamera(Camera(source="picamera")))
+    pipe.interrupt()
+    pipe.release()
