@@ -85,7 +85,7 @@ class Detector(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         str,
         Meta(
             pattern=r"^(auto|original|[1-9][0-9]{1,3}x[1-9][0-9]{1,3})$",
-            description="input of the detector: auto, original or WIDTHxHEIGHT; larger finds smaller faces and costs more",
+            description="input of the detector: auto, original or WIDTHxHEIGHT; larger finds smaller faces at a cost",
         ),
     ] = "auto"
     score: Annotated[float, Meta(gt=0, le=1, description="detections below this are not faces")] = 0.6
@@ -194,7 +194,7 @@ DEFAULT_SCHEDULE: Mapping[str, Schedule] = {
 
 
 def find_config(explicit: str | None, environ: Mapping[str, str]) -> Path | None:
-    """`--config`, else EDGEFACE_CONFIG, else ./edgeface.toml, else /etc/edgeface/edgeface.toml, else built-in (None)."""
+    """`--config`, EDGEFACE_CONFIG, ./edgeface.toml, /etc/edgeface/edgeface.toml, else built-in (None)."""
     named = explicit or environ.get("EDGEFACE_CONFIG")
     if named:
         return Path(named)
@@ -254,7 +254,7 @@ def redacted(config: Config) -> dict[str, Any]:
     """Render the configuration as plain data; secrets and the user part of stream addresses become ``***``."""
     tree: dict[str, Any] = msgspec.to_builtins(config)
     if tree["mqtt"]["password"] is not None:
-        tree["mqtt"]["password"] = "***"
+        tree["mqtt"]["password"] = "***"  # noqa: S105 - the mask, not a secret
     for camera in tree["cameras"].values():
         if isinstance(camera["source"], str):
             camera["source"] = hide_credentials(camera["source"])
@@ -262,8 +262,10 @@ def redacted(config: Config) -> dict[str, Any]:
 
 
 def hide_credentials(address: str) -> str:
-    """``rtsp://user:secret@host/x`` as ``rtsp://***@host/x``; anything else unchanged."""
-    return re.sub(r"(?<=://)[^/@]+@", "***@", address)
+    """``rtsp://user:secret@host/x`` as ``rtsp://***@host/x``, also ``?password=``; anything else unchanged."""
+    # Up to the last @ before a query: people write passwords with @ and / in them as they are.
+    address = re.sub(r"(?<=://)[^?#\s]*@", "***@", address)
+    return re.sub(r"(?i)(?<=://)(.*?\b(?:pass|passwd|password|pwd|token)=)[^&#\s]*", r"\1***", address)
 
 
 def to_toml(tree: Mapping[str, Any], *, prefix: str = "") -> str:

@@ -74,7 +74,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
 
     def start(*steps: tuple[object, ...], **options: object) -> Source:
         (tmp_path / "steps").write_text(json.dumps(steps))
-        settings = {"source": "picamera", "width": W, "height": H, "fps": 10.0, "read_timeout": 0.5} | options
+        settings = {"source": "picamera", "width": W, "height": H, "fps": 10.0, "read_timeout": 8.0} | options
         return open_source(
             "door",
             Camera(**settings),
@@ -140,7 +140,7 @@ def test_death_in_the_middle_of_a_picture_gives_no_picture(play: Play) -> None:
 
 
 def test_a_stall_is_noticed_and_the_child_is_gone(play: Play, tmp_path: Path) -> None:
-    source = play(*spaced(PICTURES[0]), ("pause", 60))
+    source = play(*spaced(PICTURES[0]), ("pause", 60), read_timeout=0.5)
     assert len(read(source, r"gave no frame for 0\.5 s")) == 1
     assert not alive(pids(tmp_path)[0]), "the child still runs, or is a zombie"
 
