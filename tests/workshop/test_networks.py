@@ -1,0 +1,183 @@
+"""The torch modules against independent readings of the same checkpoints."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+
+import h5py
+import numpy as np
+import onnxruntime
+import pytest
+import skimage.data
+import torch
+from torch import nn
+from torch.nn import functional as fn
+
+from converters.networks import FAMILIES
+from converters.networks.mini_xception import MiniXception
+from converters.recipe import Recipe
+from converters.selftest import run_source, selftest_input
+from edgeface.detect import retinaface, yunet
+from edgeface.runtime import to_tensor
+
+Load = Callable[[str], nn.Module]
+Read = Callable[[str], bytes]
+RNG = np.random.default_rng(7)
+
+
+def faces_and_noise(recipe: Recipe, name: str, count: int = 6) -> np.ndarray:
+    """The self-test's face, darker and mirrored ones, and noise, as the network's input (N, C, H, W)."""
+    network = recipe.networks[name]
+    face = selftest_input(network, recipe.selftest)
+    noise = RNG.integers(0, 256, (count, *face.shape[1:]), dtype=np.uint8)
+    pixels = np.concatenate([face, face // 2, face[:, :, ::-1], noise])
+    return to_tensor(pixels, network.input, "NCHW")
+
+
+@pytest.mark.parametrize("name", ["age-v1", "gender-v1"])
+def test_equal_to_the_original_onnx_file(recipe: Recipe, name: str, checkpoint: Read, source_network: Load) -> None:
+    tensor = faces_and_noise(recipe, name)
+    original = onnxruntime.InferenceSession(checkpoint(name), providers=["CPUExecutionProvider"])
+    (expected,) = original.run(None, {"images": tensor})
+    got = run_source(source_network(name), ("probabilities",), tensor)["probabilities"]
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def keras_reference(data: bytes, x: torch.Tensor) -> torch.Tensor:
+    """mini-Xception read layer by layer from its own graph: batch norm kept, ``same`` padding written out."""
+    file = h5py.File(io.BytesIO(data), "r")
+    layers = json.loads(file.attrs["model_config"])["config"]["layers"]
+    values: dict[str, torch.Tensor] = {}
+
+    def weights(layer: str) -> dict[str, torch.Tensor]:
+        found: dict[str, torch.Tensor] = {}
+        file["model_weights"][layer].visititems(
+            lambda name, item: (
+                found.__setitem__(name.split("/")[-1].split(":")[0], torch.from_numpy(np.asarray(item)))
+                if isinstance(item, h5py.Dataset)
+                else None
+            )
+        )
+        return found
+
+    def same(y: torch.Tensor, kernel: int, stride: int, fill: float) -> torch.Tensor:
+        total = [max(0, (-(-side // stride) - 1) * stride + kernel - side) for side in y.shape[2:]]
+        (top, left) = (t // 2 for t in total)
+        return fn.pad(y, (left, total[1] - left, top, total[0] - top), value=fill)
+
+    for layer in layers:
+        kind, config, name = layer["class_name"], layer["config"], layer["name"]
+        inputs = [values[source[0]] for source in layer["inbound_nodes"][0]] if layer["inbound_nodes"] else [x]
+        y = inputs[0]
+        if kind in ("Conv2D", "SeparableConv2D"):
+            w = weights(name)
+            kernel, stride = config["kernel_size"][0], config["strides"][0]
+            if config["padding"] == "same":
+                y = same(y, kernel, stride, 0.0)
+            if kind == "SeparableConv2D":
+                y = fn.conv2d(y, w["depthwise_kernel"].permute(2, 3, 0, 1), stride=stride, groups=y.shape[1])
+                y = fn.conv2d(y, w["pointwise_kernel"].permute(3, 2, 0, 1))
+            else:
+                y = fn.conv2d(y, w["kernel"].permute(3, 2, 0, 1), w.get("bias"), stride=stride)
+        elif kind == "BatchNormalization":
+            w = weights(name)
+            args = w["moving_mean"], w["moving_variance"], w["gamma"], w["beta"]
+            y = fn.batch_norm(y, *args, eps=config["epsilon"])
+        elif kind == "MaxPooling2D":
+            y = fn.max_pool2d(same(y, config["pool_size"][0], config["strides"][0], -torch.inf), 3, 2)
+        elif kind == "Add":
+            y = inputs[0] + inputs[1]
+        elif kind == "GlobalAveragePooling2D":
+            y = y.mean((2, 3))
+        elif kind == "Activation":
+            y = fn.relu(y) if config["activation"] == "relu" else fn.softmax(y, dim=1)
+        values[name] = y
+    return values[layers[-1]["name"]]
+
+
+@pytest.mark.parametrize("name", ["expression-mini-xception", "gender-mini-xception"])
+def test_equal_to_the_keras_graph_read_layer_by_layer(
+    recipe: Recipe, name: str, checkpoint: Read, source_network: Load
+) -> None:
+    tensor = faces_and_noise(recipe, name)
+    with torch.no_grad():
+        expected = keras_reference(checkpoint(name), torch.from_numpy(tensor)).numpy()
+    got = run_source(source_network(name), ("probabilities",), tensor)["probabilities"]
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [48, 64])
+def test_pooling_pads_like_keras_at_even_and_odd_sides(side: int) -> None:
+    torch.manual_seed(3)
+    network = MiniXception(labels=7, side=side).eval()
+    maps: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for block in network.blocks:
+        block.register_forward_hook(lambda _, inputs, output: maps.append((inputs[0], output)))
+    with torch.no_grad():
+        network(torch.randn(1, 1, side, side))
+        for block, (x, output) in zip(network.blocks, maps, strict=True):
+            y = block.second(fn.relu(block.first(x)))
+            pad = max(0, (-(-y.shape[2] // 2) - 1) * 2 + 3 - y.shape[2])
+            before = pad // 2
+            y = fn.pad(y, (before, pad - before, before, pad - before), value=-torch.inf)
+            torch.testing.assert_close(fn.max_pool2d(y, 3, 2) + block.shortcut(x), output, rtol=0, atol=0)
+
+
+def test_yunet_finds_the_astronaut_where_its_makers_code_does(recipe: Recipe, source_network: Load) -> None:
+    image = np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])[None]
+    network = recipe.networks["yunet"]
+    outputs = run_source(source_network("yunet"), _outputs("yunet"), to_tensor(image, network.input, "NCHW"))
+    boxes, scores, points = yunet.decode(outputs, (512, 512), network.head, 0.5)
+    best = scores.argmax()
+    assert scores[best] == pytest.approx(0.93, abs=0.01)
+    np.testing.assert_allclose(boxes[best], [178, 63, 268, 176], atol=1.5)
+    left_eye, right_eye, nose, left_mouth, right_mouth = points[best]
+    assert left_eye[0] < nose[0] < right_eye[0]
+    assert left_mouth[0] < right_mouth[0]
+    assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
+
+
+def test_yunet_is_fed_bgr_not_rgb(recipe: Recipe, source_network: Load) -> None:
+    network = recipe.networks["yunet"]
+    found = []
+    for image in (skimage.data.astronaut()[..., ::-1], skimage.data.astronaut()):
+        tensor = to_tensor(np.ascontiguousarray(image)[None], network.input, "NCHW")
+        outputs = run_source(source_network("yunet"), _outputs("yunet"), tensor)
+        found.append(yunet.decode(outputs, (512, 512), network.head, 0.5)[1])
+    assert found[0].max() > found[1].max() + 0.01
+
+
+def test_retinaface_finds_the_astronaut(recipe: Recipe, source_network: Load) -> None:
+    image = np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])[None]
+    network = recipe.networks["retinaface"]
+    outputs = run_source(source_network("retinaface"), _outputs("retinaface"), to_tensor(image, network.input, "NCHW"))
+    np.testing.assert_allclose(outputs["conf"].sum(axis=2), 1, atol=1e-5)
+    boxes, scores, _ = retinaface.decode(outputs, (512, 512), network.head, 0.5)
+    best = scores.argmax()
+    assert scores[best] == pytest.approx(0.9997, abs=1e-4)
+    np.testing.assert_allclose(boxes[best], recipe.selftest.box, atol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        pytest.param("retinaface", 426_608, id="retinaface: every parameter of the checkpoint"),
+        pytest.param("yunet", 53_104, id="yunet: batch norm folded by its makers"),
+        pytest.param("age-v1", 2_686_161, id="age-v1: affine layers folded"),
+    ],
+)
+def test_no_parameter_is_left_over(name: str, parameters: int, source_network: Load) -> None:
+    assert sum(p.numel() for p in source_network(name).parameters()) == parameters
+
+
+@pytest.mark.parametrize("name", ["age-v1", "gender-v1", "expression-mini-xception", "gender-mini-xception"])
+def test_answers_vary(recipe: Recipe, name: str, source_network: Load) -> None:
+    """A network fed in the wrong scale gives one constant answer."""
+    answers = run_source(source_network(name), ("probabilities",), faces_and_noise(recipe, name))["probabilities"]
+    assert np.ptp(answers, axis=0).max() > 0.2
+
+
+def _outputs(family: str) -> tuple[str, ...]:
+    return FAMILIES[family].outputs

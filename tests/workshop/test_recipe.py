@@ -1,0 +1,93 @@
+"""The recipe, the manifest that follows from it, and what may ship."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from converters import manifest as manifests
+from converters import recipe as recipes
+from converters.build import BUNDLE, check_limits
+from converters.recipe import Recipe, read_recipe
+from converters.trial import Trial, read_trials
+from edgeface.bundle import Bundle
+from edgeface.errors import EdgefaceError
+
+
+def test_every_smaller_file_that_ships_kept_its_limit(recipe: Recipe) -> None:
+    check_limits(recipe, read_trials())
+
+
+def trial(recipe: Recipe, *, within: bool) -> Trial:
+    return Trial(
+        network="age-v1", runtime="onnx", precision="int8w", calibration=None, bytes=1, bytes_fp32=4, years=0.2,
+        set="some faces", count=10, within=within,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("within", "words"),
+    [
+        pytest.param(None, "age-v1 onnx int8w was never tried; run `python -m converters try age-v1`", id="not tried"),
+        pytest.param(False, "age-v1 onnx int8w loses more than its limit; run", id="over the limit"),
+    ],
+)
+def test_a_file_that_was_not_tried_or_loses_too_much_does_not_ship(
+    recipe: Recipe, within: bool | None, words: str
+) -> None:
+    rest = [t for t in read_trials() if t.network != "age-v1"]
+    with pytest.raises(EdgefaceError, match=words):
+        check_limits(recipe, rest if within is None else [*rest, trial(recipe, within=within)])
+
+
+def test_the_manifest_is_what_the_recipe_says(recipe: Recipe, bundle: Bundle) -> None:
+    assert [n.name for n in bundle.manifest.networks] == list(recipe.networks)
+    assert bundle.manifest.defaults == recipe.defaults
+    assert bundle.manifest.runtimes == recipe.runtimes
+    for network in bundle.manifest.networks:
+        wanted = recipe.networks[network.name]
+        for field in ("task", "title", "paper", "licence", "training_data", "limits", "source", "input", "head"):
+            assert getattr(network, field) == getattr(wanted, field), (
+                f"{network.name}: run `python -m converters manifest`"
+            )
+        assert {r: tuple(f.precision for f in fs) for r, fs in network.files.items()} == wanted.files
+        for file in (file for files in network.files.values() for file in files):
+            path = BUNDLE / file.path
+            assert file == manifests.describe_file(network.name, recipe, file.runtime, file.precision, path)
+        assert network.measured == manifests.read_measured(network.name), "run `python -m converters manifest`"
+        assert network.box_to_reference == manifests.read_box_to_reference().get(network.name)
+
+
+def test_the_manifest_is_written_sorted_and_readable(bundle: Bundle) -> None:
+    text = (BUNDLE / "manifest.json").read_text("utf-8")
+    assert text == json.dumps(json.loads(text), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        pytest.param('licence = "MIT"\ncolour = "red"', "unknown field `colour`", id="unknown key"),
+        pytest.param("licence = 3", "Expected `str`, got `int`", id="wrong type"),
+        pytest.param('licence = "MIT', "Illegal character|not TOML|Unterminated", id="not TOML"),
+    ],
+)
+def test_a_wrong_recipe_is_one_line_that_names_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, words: str
+) -> None:
+    text = (recipes.RECIPES / "default.toml").read_text("utf-8").replace('licence = "MIT"', line, 1)
+    (tmp_path / "broken.toml").write_text(text, "utf-8")
+    monkeypatch.setattr(recipes, "RECIPES", tmp_path)
+    with pytest.raises(EdgefaceError, match=words) as caught:
+        read_recipe("broken")
+    assert "\n" not in str(caught.value)
+
+
+def test_trials_carry_what_a_card_needs() -> None:
+    for found in read_trials():
+        assert found.count >= 200
+        assert found.bytes < found.bytes_fp32
+        assert [found.points, found.years].count(None) == 1
+        assert msgspec.to_builtins(found)["set"]

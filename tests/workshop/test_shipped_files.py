@@ -1,0 +1,154 @@
+"""Every file of the bundle against the source network it was made from, at every size that a device may ask for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import numpy as np
+import onnx
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_quantizer.utils import tfl_flatbuffer_utils
+from torch import nn
+
+from converters.build import BUNDLE
+from converters.export.to_onnx import IR_VERSION, OPSET
+from converters.networks import FAMILIES
+from converters.recipe import read_recipe
+from converters.selftest import run_source, selftest_input
+from edgeface.bundle import Bundle, Network, NetworkFile, open_bundle
+from edgeface.runtime import Runner, load_network, to_tensor
+
+Load = Callable[[str], nn.Module]
+RECIPE = read_recipe()
+ODD_SIZES = ((32, 32), (1024, 32), (96, 672), (1024, 768))
+FP32_TOLERANCE = 2e-5
+"""Largest difference as a share of an output's largest value; float sums in another order."""
+
+
+def files() -> Iterator[tuple[Network, NetworkFile]]:
+    for network in open_bundle(BUNDLE).manifest.networks:
+        for kind in network.files.values():
+            for file in kind:
+                yield network, file
+
+
+FILES = [pytest.param(n, f, id=f.path) for n, f in files()]
+ONNX_FILES = [pytest.param(n, f, id=f.path) for n, f in files() if f.runtime == "onnx"]
+TFLITE_FILES = [pytest.param(n, f, id=f.path) for n, f in files() if f.runtime == "litert"]
+
+
+def shapes(network: Network, file: NetworkFile) -> list[tuple[int, int, int]]:
+    """Batch, height, width of every shape that a device prepares, and odd ones where sizes are free."""
+    if file.signatures:
+        return [(s.batch, s.height, s.width) for s in file.signatures]
+    if network.task == "detect":
+        return [(1, height, width) for width, height in (*RECIPE.prepared.sizes, *ODD_SIZES)] + [(3, 64, 96)]
+    assert network.input.height
+    assert network.input.width
+    return [(batch, network.input.height, network.input.width) for batch in (*file.batches, 3)]
+
+
+def pictures(network: Network, shape: tuple[int, int, int]) -> np.ndarray:
+    """uint8 pictures: the self-test's own, tiled or cut to size, with noise in the later ones."""
+    batch, height, width = shape
+    stored = selftest_input(RECIPE.networks[network.name], RECIPE.selftest)[0]
+    tiled = np.tile(stored, (-(-height // stored.shape[0]), -(-width // stored.shape[1]), 1))[:height, :width]
+    noise = np.random.default_rng(5).integers(-60, 60, (batch, height, width, stored.shape[2]))
+    noise[0] = 0
+    return np.clip(tiled[None] + noise, 0, 255).astype(np.uint8)
+
+
+@cache
+def runner(path: str) -> Runner:
+    network, file = next((n, f) for n, f in files() if f.path == path)
+    return load_network(open_bundle(BUNDLE), network, file.runtime, precision=file.precision, threads=2)
+
+
+@pytest.mark.parametrize(("network", "file"), FILES)
+def test_parity_with_the_source_at_every_shape(network: Network, file: NetworkFile, source_network: Load) -> None:
+    outputs = FAMILIES[RECIPE.networks[network.name].family].outputs
+    allowed = FP32_TOLERANCE if file.precision == "fp32" else file.tolerance
+    for shape in shapes(network, file):
+        pixels = pictures(network, shape)
+        expected = run_source(source_network(network.name), outputs, to_tensor(pixels, network.input, "NCHW"))
+        got = runner(file.path).run(np.ascontiguousarray(to_tensor(pixels, network.input, file.layout)))
+        assert set(got) == set(outputs)
+        for name in outputs:
+            off = np.abs(got[name] - expected[name]).max() / np.abs(expected[name]).max()
+            assert off <= allowed, f"{name} at {shape} is off by {off:.6f}"
+
+
+@pytest.mark.parametrize(("network", "file"), [p for p in FILES if p.values[0].task != "detect"])
+def test_one_face_gets_the_same_answer_in_every_batch(network: Network, file: NetworkFile) -> None:
+    """Signatures share their weights and biases: none may be left with another's."""
+    eight = to_tensor(
+        pictures(network, (8, network.input.height or 0, network.input.width or 0)), network.input, file.layout
+    )
+    answers = [
+        np.concatenate(
+            [runner(file.path).run(np.ascontiguousarray(eight[i : i + n]))["probabilities"] for i in range(0, 8, n)]
+        )
+        for n in file.batches
+    ]
+    for other in answers[1:]:
+        np.testing.assert_allclose(other, answers[0], atol=2e-5)
+    assert np.ptp(answers[0], axis=0).max() > 0.05, "answers do not vary"
+
+
+@pytest.mark.parametrize(("network", "file"), ONNX_FILES)
+def test_onnx_files_are_plain(network: Network, file: NetworkFile) -> None:
+    """Opset and IR for the oldest runtime, named free sizes, and nothing of the workstation in them."""
+    data = (BUNDLE / file.path).read_bytes()
+    model = onnx.load_from_string(data)
+    assert model.ir_version <= IR_VERSION
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)]
+    sizes = [d.dim_param or d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
+    if network.task == "detect":
+        assert sizes == ["batch", 3, "height", "width"]
+    else:
+        assert sizes == ["batch", RECIPE.networks[network.name].channels, network.input.height, network.input.width]
+    assert not model.metadata_props
+    assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
+    for word in (b"/home", b"/root", b"/work", b"/usr", b"site-packages", b".py"):
+        assert word not in data
+    assert Counter(node.op_type for node in model.graph.node)["PRelu"] == 0
+
+
+@pytest.mark.parametrize(("network", "file"), TFLITE_FILES)
+def test_tflite_files_are_plain(network: Network, file: NetworkFile) -> None:
+    data = (BUNDLE / file.path).read_bytes()
+    for word in (b"/home", b"/root", b"/work", b"/usr", b"site-packages", b".py"):
+        assert word not in data
+    for operators in tflite_operators(file.path):
+        count = Counter(operators)
+        assert count["PRELU"] == 0
+        assert count["TRANSPOSE"] <= 1, "the layout is channel-last throughout (one before a spatial mean is free)"
+        if file.precision == "fp32":
+            assert count["DEQUANTIZE"] + count["QUANTIZE"] == 0
+        if file.precision == "int8":
+            softmax = count["SOFTMAX"]
+            outputs = len(file.outputs)
+            # One at each end, and around a softmax that stays in float; more would be islands of float.
+            assert count["DEQUANTIZE"] <= max(outputs, softmax)
+            assert count["QUANTIZE"] <= 1 + count["CONCATENATION"] * 3
+
+
+def tflite_operators(path: str) -> list[list[str]]:
+    names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
+    model = tfl_flatbuffer_utils.read_model(str(BUNDLE / path))
+    codes = [names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
+    return [[codes[operator.opcodeIndex] for operator in graph.operators] for graph in model.subgraphs]
+
+
+@pytest.mark.parametrize(
+    ("network", "file"), [p for p in FILES if p.values[0].task == "detect" and p.values[1].runtime == "onnx"]
+)
+def test_a_size_fixed_at_load_changes_nothing(network: Network, file: NetworkFile, bundle: Bundle) -> None:
+    fixed = load_network(bundle, network, "onnx", precision=file.precision, threads=1, fixed_wh=(320, 192))
+    tensor = to_tensor(pictures(network, (1, 192, 320)), network.input, "NCHW")
+    free = runner(file.path).run(tensor)
+    for name, values in fixed.run(tensor).items():
+        np.testing.assert_allclose(values, free[name], rtol=1e-5, atol=1e-4)
