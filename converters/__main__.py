@@ -49,13 +49,22 @@ def _parser() -> argparse.ArgumentParser:
     trial = commands.add_parser(
         "try",
         help="make the smaller forms and measure what they lose",
-        description="Makes every form that the recipe names under `try` (int8 with both calibrations), runs it beside fp32"
-        " and writes the losses to converters/results/trials.json. Needs the labelled data (EDGEFACE_DATA or --data).",
+        description="Makes every form that the recipe names under `try` (int8 with both calibrations), runs it beside"
+        " fp32 and writes the losses to converters/results/trials.json. Needs the labelled data (EDGEFACE_DATA or"
+        " --data).",
     )
     trial.add_argument("networks", nargs="*", metavar="NETWORK", help="which networks; nothing: all")
     trial.add_argument("--data", type=Path, metavar="DIR", help="folder of the labelled data")
     trial.add_argument("--limit", type=int, metavar="N", help="first N pictures only; nothing is written")
     trial.set_defaults(run=_try)
+    speed = commands.add_parser(
+        "time",
+        help="measure the shipped files' CPU time on this machine",
+        description="Runs every shipped file on its stored input, one thread, and writes the median CPU milliseconds"
+        " to converters/results/speed.json. The recipe's order of files and preferred runtime follow from it.",
+    )
+    speed.add_argument("--out", type=Path, default=BUNDLE, metavar="DIR", help="the bundle's folder (%(default)s)")
+    speed.set_defaults(run=_time)
     fetch = commands.add_parser(
         "fetch",
         help="fetch the pinned archives into .cache/packages",
@@ -63,7 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     fetch.set_defaults(run=_fetch)
     if importlib.util.find_spec("converters.evaluate.cli") is not None:
+        from converters.card import register as register_card  # noqa: PLC0415
         from converters.evaluate.cli import register  # noqa: PLC0415
+
+        register_card(commands)
 
         register(commands)
     return parser
@@ -88,6 +100,13 @@ def _try(arguments: argparse.Namespace) -> int:
     from converters.build import try_forms  # noqa: PLC0415
 
     try_forms(read_recipe(), arguments.networks, data=arguments.data, limit=arguments.limit)
+    return 0
+
+
+def _time(arguments: argparse.Namespace) -> int:
+    from converters.speed import measure_bundle, record  # noqa: PLC0415
+
+    record(measure_bundle(arguments.out))
     return 0
 
 

@@ -23,6 +23,7 @@ from converters.manifest import describe_network, file_name, selftest_name, writ
 from converters.networks import FAMILIES
 from converters.recipe import Calibration, NetworkRecipe, Recipe
 from converters.selftest import make_selftest
+from converters.trial import Bench, Form, Trial, read_trials, record
 from edgeface.bundle import Precision
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError, UsageError
@@ -69,8 +70,9 @@ def refresh_manifest(recipe: Recipe, folder: Path) -> None:
 
     Raises
     ------
-    EdgefaceError : the bundle would be too large
+    EdgefaceError : the bundle would be too large, or a smaller form loses more than its limit
     """
+    check_limits(recipe, read_trials())
     entries = [
         describe_network(name, recipe, load_module(network), folder) for name, network in recipe.networks.items()
     ]
@@ -80,6 +82,25 @@ def refresh_manifest(recipe: Recipe, folder: Path) -> None:
     if total > recipe.max_bytes:
         raise EdgefaceError(f"{folder} has {total:,} bytes, allowed {recipe.max_bytes:,}", fix="ship fewer files")
     logger.info("%s: %d networks, %s bytes", folder, len(entries), f"{total:,}")
+
+
+def check_limits(recipe: Recipe, trials: Sequence[Trial]) -> None:
+    """Raise EdgefaceError unless every smaller form that ships was tried and kept its task's limit."""
+    for name, network in recipe.networks.items():
+        for runtime, precisions in network.files.items():
+            for precision in precisions:
+                calibration = network.calibration.get(runtime) if precision == "int8" else None
+                tried = [
+                    trial
+                    for trial in trials
+                    if (trial.network, trial.runtime, trial.precision, trial.calibration)
+                    == (name, runtime, precision, calibration)
+                ]
+                if precision != "fp32" and not (tried and tried[0].within):
+                    raise EdgefaceError(
+                        f"{name} {runtime} {precision} {'loses more than its limit' if tried else 'was never tried'}",
+                        fix=f"run `python -m converters try {name}`, or take it out of the recipe's files",
+                    )
 
 
 def load_module(network: NetworkRecipe) -> nn.Module:
@@ -134,13 +155,13 @@ def make_file(
 
 def try_forms(recipe: Recipe, names: Sequence[str], *, data: Path | None = None, limit: int | None = None) -> None:
     """Make every form that the recipe names under ``try``, compare it with fp32, and put the losses on record."""
-    from converters.trial import Bench, Form, record  # noqa: PLC0415
-
     samples = Samples(recipe, BUNDLE, data)
     bench = Bench(recipe, BUNDLE, data=data, limit=limit)
     for name in names or recipe.networks:
         network = recipe.networks[name]
         module = load_module(network)
+        for stale in (PRODUCTS / "ranges").glob(f"{name}.*.json"):
+            stale.unlink()
         plain = {runtime: make_file(name, recipe, module, runtime, "fp32") for runtime in network.files}
         forms = []
         for runtime in network.files:
@@ -162,9 +183,7 @@ def export_module(network: NetworkRecipe, module: nn.Module) -> ModelProto:
     height, width = network.input.height or MULTIPLE_OF, network.input.width or MULTIPLE_OF
     outputs = FAMILIES[network.family].outputs
     with _Silence():
-        return export_onnx(
-            module, (network.channels, height, width), outputs, free_size=network.is_detector
-        )
+        return export_onnx(module, (network.channels, height, width), outputs, free_size=network.is_detector)
 
 
 def _make_onnx(name: str, recipe: Recipe, module: nn.Module, precision: Precision, path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from converters.export.to_tflite import output_names
 from converters.networks import FAMILIES
-from converters.recipe import NetworkRecipe, Recipe
+from converters.recipe import Recipe
 from edgeface.bundle import MANIFEST, SCHEMA, Four, Manifest, Measured, Network, NetworkFile, Precision, SelfTest
 from edgeface.config import RuntimeName
 from edgeface.files import write_atomic
@@ -135,9 +135,7 @@ def count_macs(module: nn.Module, shape: tuple[int, int, int]) -> int:
     return total
 
 
-def describe_file(
-    name: str, recipe: Recipe, runtime: RuntimeName, precision: Precision, path: Path
-) -> NetworkFile:
+def describe_file(name: str, recipe: Recipe, runtime: RuntimeName, precision: Precision, path: Path) -> NetworkFile:
     """Manifest entry of one file."""
     network = recipe.networks[name]
     outputs = FAMILIES[network.family].outputs

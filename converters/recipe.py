@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -26,13 +26,18 @@ from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError
 from edgeface.types import Task
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 RECIPES = Path(__file__).parent / "recipes"
 DetectOrTask = Task | Literal["detect"]
 Calibration = Literal["average", "minmax"]
 """How int8 ranges are gathered: a moving average over the samples, or the least and the largest value."""
 
 
-class Limit(Closed, kw_only=True):
+class Limit(Closed, frozen=True, kw_only=True):
     """How much a quantized file may lose against fp32 and still ship; any one that is named suffices.
 
     ``points`` are of accuracy or average precision (percent), ``years`` of mean absolute difference, ``agreement`` the
@@ -44,7 +49,7 @@ class Limit(Closed, kw_only=True):
     agreement: float | None = None
 
 
-class SelfTestRecipe(Closed, kw_only=True):
+class SelfTestRecipe(Closed, frozen=True, kw_only=True):
     """The face of the self-tests' picture in pixels, and the input size (width, height) of a detector's test."""
 
     box: Four
@@ -52,14 +57,14 @@ class SelfTestRecipe(Closed, kw_only=True):
     detector_size: tuple[int, int]
 
 
-class Prepared(Closed, kw_only=True):
+class Prepared(Closed, frozen=True, kw_only=True):
     """Shapes that a device meets: input sizes (width, height) of detectors, batches of attribute networks."""
 
     sizes: tuple[tuple[int, int], ...]
     batches: tuple[int, ...]
 
 
-class NetworkRecipe(Closed, kw_only=True):
+class NetworkRecipe(Closed, frozen=True, kw_only=True):
     """One network: where from, what it sees and says, what ships (in order of preference) and what else was tried."""
 
     family: str
@@ -73,7 +78,7 @@ class NetworkRecipe(Closed, kw_only=True):
     input: Input
     head: ExpectationHead | CategoricalHead | YunetHead | RetinaFaceHead
     files: dict[RuntimeName, tuple[Precision, ...]]
-    calibration: dict[RuntimeName, Calibration] = {}
+    calibration: dict[RuntimeName, Calibration] = msgspec.field(default_factory=dict)
     tried: tuple[Precision, ...] = msgspec.field(name="try", default=())
 
     @property
@@ -99,7 +104,7 @@ class NetworkRecipe(Closed, kw_only=True):
         return tuple(Signature(key=f"b{n}", batch=n, width=width, height=height) for n in prepared.batches)
 
 
-class Recipe(Closed, kw_only=True):
+class Recipe(Closed, frozen=True, kw_only=True):
     """One bundle."""
 
     name: str

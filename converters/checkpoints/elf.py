@@ -41,7 +41,7 @@ def read_float_objects(data: bytes) -> Mapping[str, F32]:
         raise ValueError("not a 64-bit little-endian ELF file")
     try:
         return _read(data)
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
+    except (struct.error, IndexError, OverflowError, UnicodeDecodeError) as error:
         raise ValueError(f"a table of the ELF file is cut off: {error}") from None
 
 
@@ -61,10 +61,10 @@ def _read(data: bytes) -> dict[str, F32]:
             home = sections[index]
             if home[1] == _NOBITS:
                 continue
-            end = data.index(b"\0", names_at + name_at)
+            end = data.find(b"\0", names_at + name_at)
             name = data[names_at + name_at : end].decode("ascii")
             offset = home[4] + address - home[3]
-            if offset + size > len(data):
+            if not 0 <= offset <= len(data) - size:
                 raise ValueError(f"object {name} lies outside the file")
             arrays[name] = np.frombuffer(data, "<f4", size // 4, offset).astype(np.float32)
     return arrays

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import skimage.data
 
-from converters.evaluate.attributes import padded
 from converters.evaluate.data import chips, data_folder
 from edgeface.bundle import Input
 from edgeface.crop import cut, reference_boxes
@@ -47,6 +46,8 @@ def found_faces(
     -------
     network to uint8 crops (H, W, C), in the same order for all networks.
     """
+    from converters.evaluate.attributes import padded  # noqa: PLC0415 - a plain build needs nothing of the evaluation
+
     crops: dict[str, list[Image]] = {name: [] for name in inputs}
     for chip in pictures:
         image = padded(chip)
@@ -84,11 +85,13 @@ def _background(number: int, size_wh: tuple[int, int], dice: np.random.Generator
     width, height = size_wh
     kind = number % 4
     if kind == 0:
-        return dice.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        noise: Image = dice.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        return noise
     if kind == 1:
         ends = dice.uniform(0, 255, (2, 3))
         ramp = np.linspace(0, 1, width)[None, :, None]
-        return np.broadcast_to(ends[0] + (ends[1] - ends[0]) * ramp, (height, width, 3)).astype(np.uint8).copy()
+        gradient: Image = np.broadcast_to(ends[0] + (ends[1] - ends[0]) * ramp, (height, width, 3)).astype(np.uint8)
+        return gradient
     photograph = np.asarray(getattr(skimage.data, PHOTOGRAPHS[int(dice.integers(len(PHOTOGRAPHS)))])())
     if photograph.ndim == 2:
         photograph = np.repeat(photograph[..., None], 3, axis=2)

@@ -26,7 +26,9 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
         return None if batch is None else {"input": batch}
 
 
-def quantize_onnx(model: ModelProto, batches: Iterator[F32] | None, calibration: Calibration, ranges: Path) -> ModelProto:
+def quantize_onnx(
+    model: ModelProto, batches: Iterator[F32] | None, calibration: Calibration, ranges: Path
+) -> ModelProto:
     """Quantize a network.
 
     Parameters

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_quantizer import qtyping, quantizer, recipe
 from ai_edge_quantizer.utils import qsv_utils, tfl_flatbuffer_utils
-from ai_edge_litert import schema_py_generated as schema
 
 from converters.recipe import Calibration
 from edgeface.types import F32
@@ -23,8 +23,8 @@ Ranges = dict[str, dict[str, npt.NDArray[np.float32]]]
 def teach_leaky_relu() -> None:
     """Let the quantizer treat LeakyReLU like ReLU.
 
-    The kernel takes int8 with its own scales; version 0.10.0 only lacks the entry, and would leave 38 islands of float in
-    RetinaFace. A private table: the version is pinned, and a test counts the DEQUANTIZE that remain.
+    The kernel takes int8 with its own scales; version 0.10.0 only lacks the entry, and would leave 38 islands of
+    float in RetinaFace. A private table: the version is pinned, and a test counts the DEQUANTIZE that remain.
     """
     table = tfl_flatbuffer_utils.TFL_OP_CODE_TO_NAME
     taught = {**table, schema.BuiltinOperator.LEAKY_RELU: qtyping.TFLOperationName.RELU}
@@ -47,7 +47,8 @@ def quantize_tflite(
     teach_leaky_relu()
     work = quantizer.Quantizer(str(plain))
     work.load_quantization_recipe(recipe.static_wi8_ai8())
-    for operation in (qtyping.TFLOperationName.SOFTMAX, qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+    names = qtyping.TFLOperationName
+    for operation in (names.SOFTMAX, names.INPUT, names.OUTPUT):
         # Steps of 1/256 would ruin a mean over a distribution; and a device's tensors stay float at both ends.
         work.update_quantization_recipe(regex=".*", operation_name=operation, algorithm_key="no_quantize")
     if ranges.is_file():
@@ -76,7 +77,7 @@ def share_ranges(plain: Path, ranges: Ranges) -> Ranges:
         raise ValueError(f"the signatures of {plain.name} are not one graph in several shapes")
     shared = dict(ranges)
     for names in zip(*graphs, strict=True):
-        found = [ranges[name] for name in names if name in ranges and ranges[name]]
+        found = [ranges[name] for name in names if ranges.get(name)]
         if len(found) < 2 or any(values["min"].shape != found[0]["min"].shape for values in found):
             continue
         widest = {
@@ -87,9 +88,7 @@ def share_ranges(plain: Path, ranges: Ranges) -> Ranges:
     return shared
 
 
-def _calibrate(
-    work: quantizer.Quantizer, batches: Mapping[str, Iterator[F32]], calibration: Calibration
-) -> Ranges:
+def _calibrate(work: quantizer.Quantizer, batches: Mapping[str, Iterator[F32]], calibration: Calibration) -> Ranges:
     data = {key: [{"args_0": batch} for batch in samples] for key, samples in batches.items()}
     if calibration == "average":
         result: Ranges = work.calibrate(data, num_threads=THREADS)

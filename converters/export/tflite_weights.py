@@ -29,9 +29,7 @@ def shrink_weights(plain: Path, precision: Precision, path: Path) -> None:
             regex=".*",
             operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
             op_config=qtyping.OpQuantizationConfig(
-                weight_tensor_config=qtyping.TensorQuantizationConfig(
-                    num_bits=16, dtype=qtyping.TensorDataType.FLOAT
-                ),
+                weight_tensor_config=qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT),
                 compute_precision=qtyping.ComputePrecision.FLOAT,
                 explicit_dequantize=True,
             ),

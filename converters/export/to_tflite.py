@@ -11,9 +11,7 @@ from torch import nn
 from edgeface.bundle import Signature
 
 
-def export_tflite(
-    module: nn.Module, channels: int, signatures: Sequence[Signature], path: Path
-) -> None:
+def export_tflite(module: nn.Module, channels: int, signatures: Sequence[Signature], path: Path) -> None:
     """Export a network; signatures share their weights.
 
     Parameters

@@ -16,8 +16,8 @@ LEAST_VALUES = 512
 def int8_weights(model: ModelProto) -> ModelProto:
     """Copy of a model whose large weights are int8 per output channel, behind DequantizeLinear.
 
-    Symmetric, 127 steps to the largest value of a channel. With ``session.disable_quant_qdq`` the session folds the weights
-    back to fp32 when it loads, so the speed is that of fp32.
+    Symmetric, 127 steps to the largest value of a channel. With ``session.disable_quant_qdq`` the session folds the
+    weights back to fp32 when it loads, so the speed is that of fp32.
     """
     smaller = _copy(model)
     for tensor, axis in _large_weights(smaller):

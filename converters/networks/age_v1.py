@@ -39,19 +39,25 @@ class Block(nn.Module):
 
     def __init__(self, into: int, out: int) -> None:
         super().__init__()
+        self.into = into
         self.halves = into != out
-        self.extra = out - into
         stride, padding = (2, 0) if self.halves else (1, 1)
         self.first = nn.Conv2d(into, out, 3, stride, padding)
         self.second = nn.Conv2d(out, out, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Run; a pooled shortcut may be a row and a column larger than the other side, which is padded with zeros."""
+        """Run.
+
+        A pooled shortcut has fewer channels than the other side: it is added to the first ones. Padding it with zero
+        channels would be equal, and cost transposes in channel-last files. It may also be a row and a column larger;
+        there the other side is padded with zeros.
+        """
         y = self.second(fn.relu(self.first(x)))
-        if self.halves:
-            x = fn.pad(fn.avg_pool2d(x, 2), (0, 0, 0, 0, 0, self.extra))
-            y = fn.pad(y, (0, x.shape[3] - y.shape[3], 0, x.shape[2] - y.shape[2]))
-        return fn.relu(x + y)
+        if not self.halves:
+            return fn.relu(x + y)
+        x = fn.avg_pool2d(x, 2)
+        y = fn.pad(y, (0, x.shape[3] - y.shape[3], 0, x.shape[2] - y.shape[2]))
+        return fn.relu(torch.cat([y[:, : self.into] + x, y[:, self.into :]], dim=1))
 
 
 class AgeV1(nn.Module):
@@ -85,7 +91,8 @@ def load(checkpoint: bytes) -> AgeV1:
     state["classify.weight"] = torch.from_numpy(arrays["layer_1_weights"].T.copy())
     state["classify.bias"] = torch.from_numpy(arrays["layer_1_bias"])
     network.load_state_dict(state)
-    return network.eval()
+    network.eval()
+    return network
 
 
 def folded(arrays: Mapping[str, F32], ours: str, conv: int, affine: int) -> dict[str, Tensor]:

@@ -32,16 +32,16 @@ class GenderV1(nn.Module):
         self.second = nn.Conv2d(32, 32, 3, padding=1)
         self.third = nn.Conv2d(32, 64, 3, padding=1)
         self.fourth = nn.Conv2d(64, 64, 3, padding=1)
-        # A dense layer over the 8x8 map, written as a convolution: no flattening, so no transpose in channel-last files.
+        # Dense layers written as convolutions: nothing to transpose in channel-last files.
         self.dense = nn.Conv2d(64, 16, 8)
-        self.classify = nn.Linear(16, 2)
+        self.classify = nn.Conv2d(16, 2, 1)
 
     def forward(self, face: Tensor) -> tuple[Tensor]:
         """Run; see the class."""
         x = fn.avg_pool2d(fn.relu(self.second(fn.relu(self.first(face)))), 2)
         x = fn.avg_pool2d(fn.relu(self.fourth(fn.relu(self.third(x)))), 2)
-        x = fn.relu(self.dense(x)).reshape(-1, 16)
-        return (fn.softmax(self.classify(x), dim=1),)
+        answer = self.classify(fn.relu(self.dense(x)))
+        return (fn.softmax(answer.flatten(1), dim=1),)
 
 
 def load(checkpoint: bytes) -> GenderV1:
@@ -50,10 +50,11 @@ def load(checkpoint: bytes) -> GenderV1:
     network = GenderV1()
     state = {key: value for ours, layers in KEYS.items() for key, value in folded(arrays, ours, *layers).items()}
     dense = (arrays["layer_4_weights"] * arrays["layer_5_scalar"]).T.reshape(16, 64, 8, 8)
-    classify = (arrays["layer_1_weights"] * arrays["layer_2_scalar"]).T
+    classify = (arrays["layer_1_weights"] * arrays["layer_2_scalar"]).T[:, :, None, None]
     state["dense.weight"] = torch.from_numpy(dense.copy())
     state["dense.bias"] = torch.from_numpy(arrays["layer_4_bias"])
     state["classify.weight"] = torch.from_numpy(classify.copy())
     state["classify.bias"] = torch.from_numpy(arrays["layer_1_bias"])
     network.load_state_dict(state)
-    return network.eval()
+    network.eval()
+    return network

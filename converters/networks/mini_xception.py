@@ -7,6 +7,7 @@ section III and figure 3.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -53,9 +54,9 @@ class Separable(nn.Module):
 class Block(nn.Module):
     """Two separable convolutions and a max-pool beside a strided 1x1 convolution.
 
-    Keras pads ``same`` pooling at the end first. On an even side that is one cell at the end, which ``ceil_mode`` gives;
-    on an odd side one at both ends, which ``padding=1`` gives. A padding by a constant would be equal in fp32 and ruin
-    int8, because the constant enters the range.
+    Keras pads ``same`` pooling at the end first. On an even side that is one cell at the end, which ``ceil_mode``
+    gives; on an odd side one at both ends, which ``padding=1`` gives. A padding by a constant would be equal in fp32
+    and ruin int8, because the constant enters the range.
     """
 
     def __init__(self, into: int, out: int, side: int) -> None:
@@ -89,7 +90,7 @@ class MiniXception(nn.Module):
         self.second = nn.Conv2d(8, 8, 3)
         side -= 4
         blocks: list[Block] = []
-        for into, out in zip(CHANNELS[:-1], CHANNELS[1:], strict=True):
+        for into, out in pairwise(CHANNELS):
             blocks.append(Block(into, out, side))
             side = (side + 1) // 2
         self.blocks = nn.ModuleList(blocks)
@@ -116,7 +117,8 @@ def load(checkpoint: bytes) -> MiniXception:
         scale, offset = batch_norm_affine(layers[f"batch_normalization_{norm}"])
         state.update(_folded(ours, layers[conv], scale, offset))
     network.load_state_dict(state)
-    return network.eval()
+    network.eval()
+    return network
 
 
 def _folded(ours: str, layer: Mapping[str, F32], scale: F32, offset: F32) -> dict[str, Tensor]:

@@ -151,4 +151,5 @@ def load(checkpoint: bytes) -> RetinaFace:
     network = RetinaFace()
     state = {name: tensor for name, tensor in read_state(checkpoint).items() if not name.startswith(UNUSED)}
     network.load_state_dict(state)
-    return network.eval()
+    network.eval()
+    return network

@@ -106,7 +106,8 @@ def load(checkpoint: bytes) -> YuNet:
         state[f"{ours}.dw.weight"] = torch.from_numpy(depthwise.copy())
         state[f"{ours}.dw.bias"] = torch.from_numpy(_find(objects, f"{theirs}_dw_bias", out))
     network.load_state_dict(state)
-    return network.eval()
+    network.eval()
+    return network
 
 
 def _units() -> Iterator[tuple[str, str]]:
