@@ -7,7 +7,7 @@ face carries its track and what is known of that visit so far, and a closing obj
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
@@ -150,6 +150,22 @@ def analyze_video(
     if last is not None:
         empty = Analysis(path=str(path), frame=last.index, width=0, height=0, faces=[])
         yield last, empty, pipeline.changes
+
+
+def enlarged(analysis: Analysis, scale: int, original_wh: tuple[int, int]) -> Analysis:
+    """Return the same faces in the pixels of a picture that was decoded at ``1 / scale`` of its size."""
+    if scale == 1:
+        return analysis
+    faces = [
+        replace(
+            face,
+            box=tuple(min(value * scale, original_wh[i % 2]) for i, value in enumerate(face.box)),
+            landmarks=face.landmarks and tuple((x * scale, y * scale) for x, y in face.landmarks),
+            quality=replace(face.quality, size_px=face.quality.size_px * scale),
+        )
+        for face in analysis.faces
+    ]
+    return replace(analysis, width=original_wh[0], height=original_wh[1], faces=faces)
 
 
 def as_json(analysis: Analysis) -> dict[str, object]:

@@ -61,7 +61,8 @@ def _yaw(landmarks: F32 | None) -> float:
     """Where the nose lies between the eyes along their axis: 0 midway, -1 over or beyond the image-left eye."""
     if landmarks is None:
         return 0.0
-    (lx, ly), (rx, ry), (nx, ny) = landmarks[:3].tolist()
+    points: list[list[float]] = landmarks[:3].tolist()
+    (lx, ly), (rx, ry), (nx, ny) = points
     axis = hypot(rx - lx, ry - ly)
     if axis == 0:
         return 1.0

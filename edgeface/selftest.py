@@ -45,7 +45,8 @@ def check(bundle: Bundle, network: Network, runner: Runner) -> float:
         worst = max(worst, _difference(got, expected))
     if not worst <= runner.file.tolerance:
         raise BundleError(
-            f"network {network.name} ({runner.file.path}) fails its self-test: off by {worst:.4f}, allowed {runner.file.tolerance:g}",
+            f"network {network.name} ({runner.file.path}) fails its self-test: "
+            f"off by {worst:.4f}, allowed {runner.file.tolerance:g}",
             fix="this processor computes it wrongly; choose another runtime or precision",
         )
     return worst

@@ -145,6 +145,25 @@ def expression_on_chips(
     return np.array(truth), np.array(said), labels
 
 
+def expression_end_to_end(
+    chips: Iterable[Chip], networks: Networks, config: Config, name: str
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Figure]:
+    """True and said label numbers on padded chips on which the detector finds a face, and the share of those."""
+    labels = networks.attributes[name][0].attribute_head().labels  # type: ignore[union-attr]
+    rows: list[tuple[int, int]] = []
+    hits: list[bool] = []
+    for chip in chips:
+        analysis = analyze_image(padded(chip.image), networks, config, path="", min_score=config.detector.score)
+        hits.append(bool(analysis.faces))
+        if analysis.faces:
+            face = max(analysis.faces, key=lambda f: (f.box[2] - f.box[0]) * (f.box[3] - f.box[1]))
+            said = face.estimates["expression"]
+            assert isinstance(said, LabelEstimate)
+            rows.append((labels.index(chip.labels["emotion"]), labels.index(said.label)))
+    truth, answers = np.array(rows, dtype=np.int64).reshape(-1, 2).T
+    return truth, answers, share_figure(hits)
+
+
 def expression_figures(
     truth: npt.NDArray[np.int64], said: npt.NDArray[np.int64], labels: Sequence[str]
 ) -> Iterator[tuple[str, str, Figure]]:

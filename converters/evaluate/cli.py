@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,8 @@ from edgeface.worker import Networks
 SIZES = ("original", "640x640", "320x320", "640x384", "320x192")
 NEAR_FACES = 1000
 WIDER = "WIDER FACE 274-image dev share"
+EXPRESSIONS = "FER-2013 PublicTest"
+AGREEMENT = "arg-max agreement, crops of yunet and retinaface"
 COMMAND = "python -m converters evaluate"
 
 
@@ -48,6 +49,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         protocol.add_argument("--runtime", choices=("onnx", "litert"), help="only files of this runtime")
         protocol.add_argument("--precision", metavar="P", help="only files of this precision")
         protocol.add_argument("--size", action="append", metavar="WxH", help="only this detector size (repeatable)")
+        protocol.add_argument("--detector", metavar="NAME", help="who finds the faces for `attributes` (the default's)")
         protocol.add_argument("--limit", type=int, metavar="N", help="first N pictures only; nothing is written")
         protocol.add_argument("--data", metavar="DIR", help="folder of the labelled data")
         protocol.add_argument("--bundle", metavar="DIR", default="models/default", help="bundle (%(default)s)")
@@ -68,20 +70,12 @@ def evaluate_detectors(args: argparse.Namespace) -> int:
                 networks.detect(read(picture.path), min_score=widerface.MIN_SCORE)
                 for picture in tqdm(pictures, desc=f"{network.name} {runtime} {precision} {size}", unit="picture")
             ]
-            precisions = widerface.average_precisions(pictures, found)
-            print(f"{network.name} {runtime} {precision} {size}: {widerface.as_rows(precisions)}")
+            figures = widerface.precision_figures(pictures, found)
+            by_level = widerface.as_rows({level: figure.value for level, figure in figures.items()})
+            print(f"{network.name} {runtime} {precision} {size}: {by_level}", flush=True)
             rows = [
-                Measured(
-                    metric=f"AP {level}",
-                    value=round(value, 4),
-                    set=WIDER,
-                    count=sum(int(picture.counted[level].sum()) for picture in pictures),
-                    runtime=runtime,
-                    precision=precision,
-                    size=size,
-                    command=f"{COMMAND} detectors --network {network.name}",
-                )
-                for level, value in precisions.items()
+                _measured(f"AP {level}", "all", figure, WIDER, network, runtime, precision, size=size)
+                for level, figure in figures.items()
             ]
             _save(network.name, rows, dry=args.limit is not None)
     return 0
@@ -92,19 +86,20 @@ def evaluate_attributes(args: argparse.Namespace) -> int:
     bundle = _bundle(args)
     folder = data_folder(args.data)
     for network, runtime, precision in _files(bundle, args, tasks=("age", "gender", "expression")):
-        config = _config(runtime, network.name, precision)
+        config = _config(runtime, network.name, precision, detector=args.detector)
         config = msgspec.structs.replace(
             config,
             attributes={**dict.fromkeys(("age", "gender", "expression"), False), network.task: network.name},
         )
         networks = Networks(bundle, config, still=True)
         rows: list[Measured] = []
-        for name, part, figures in _protocols(network, networks, config, folder, args.limit):
+        for title, detector, figures in _protocols(network, networks, config, folder, args.limit):
             for metric, group, figure in figures:
-                rows.append(_measured(metric, group, figure, f"{name} {part}", network, runtime, precision, networks))
-        for row in rows:
-            if row.group == "all":
-                print(f"{network.name} {runtime} {precision}, {row.set}: {row.metric} {row.value:.4f} (n {row.count})")
+                row = _measured(metric, group, figure, title, network, runtime, precision, detector=detector)
+                rows.append(row)
+                if row.group == "all":
+                    what = f"{network.name} {runtime} {precision} {detector or 'chips'}, {row.set}"
+                    print(f"{what}: {row.metric} {row.value:.4f} (n {row.count})", flush=True)
         _save(network.name, rows, dry=args.limit is not None)
     return 0
 
@@ -134,7 +129,8 @@ def evaluate_boxes(args: argparse.Namespace) -> int:
     found = boxes.common_faces(tqdm(pictures, desc="both detectors", unit="picture"), own, reference)
     pairs = [(o.boxes[i], r.boxes[j]) for _, o, r, rows in found for i, j in rows]
     shares = boxes.fit_box_to_reference(np.array([a for a, _ in pairs]), np.array([b for _, b in pairs]))
-    near = [attributes.padded(chip.image) for chip in chips(folder, "fairface", "train", limit=args.limit or NEAR_FACES)]
+    near_chips = chips(folder, "fairface", "train", limit=args.limit or NEAR_FACES)
+    near = [attributes.padded(chip.image) for chip in near_chips]
     close = boxes.common_faces(tqdm(near, desc="faces that fill the picture", unit="face"), own, reference)
     points = [(o.landmarks[i], r.landmarks[j]) for _, o, r, rows in close for i, j in rows]  # type: ignore[index]
     offsets = boxes.fit_landmarks_to_reference(np.array([a for a, _ in points]), np.array([b for _, b in points]))
@@ -147,27 +143,30 @@ def evaluate_boxes(args: argparse.Namespace) -> int:
         figure = attributes.share_figure(same)
         print(f"{name}: same arg-max on {figure.value:.1%} of {figure.count} faces")
         row = _measured(
-            "arg-max agreement, crops of yunet and retinaface", "all", figure, WIDER, bundle.network(name), "onnx",
-            "fp32", own,
-        )  # fmt: skip
+            AGREEMENT, "all", figure, WIDER, bundle.network(name), "onnx", "fp32", detector="yunet", protocol="boxes"
+        )
         _save(name, [row], dry=args.limit is not None)
     return 0
 
 
 def _protocols(
     network: Network, networks: Networks, config: Config, folder: Path, limit: int | None
-) -> Iterator[tuple[str, str, Iterable[tuple[str, str, Figure]]]]:
+) -> Iterator[tuple[str, str | None, Iterable[tuple[str, str, Figure]]]]:
+    """Yield the name of a set, the detector that found its faces (None: the chip is the crop), and the figures."""
+    detector = networks.detector.network.name
     if network.task == "expression":
-        truth, said, labels = attributes.expression_on_chips(
-            chips(folder, "fer2013", "publictest", limit=limit), networks, network.name
-        )
-        yield "FER-2013", "PublicTest", attributes.expression_figures(truth, said, labels)
+        listed = list(chips(folder, "fer2013", "publictest", limit=limit))
+        truth, said, labels = attributes.expression_on_chips(listed, networks, network.name)
+        yield EXPRESSIONS, None, attributes.expression_figures(truth, said, labels)
+        faces = tqdm(listed, desc=f"{network.name} {detector}", unit="face")
+        truth, said, found = attributes.expression_end_to_end(faces, networks, config, network.name)
+        yield EXPRESSIONS, detector, [("found", "all", found), *attributes.expression_figures(truth, said, labels)]
         return
-    for title, name in (("UTKFace", "utkface"), ("FairFace", "fairface")):
+    for title, name in (("UTKFace val", "utkface"), ("FairFace val", "fairface")):
         faces = tqdm(chips(folder, name, "val", limit=limit), desc=f"{network.name} {title}", unit="face")
         looks = list(attributes.end_to_end(faces, networks, config))
         figures = attributes.age_figures if network.task == "age" else attributes.gender_figures
-        yield title, "val", figures(looks, exact=name == "utkface")
+        yield title, detector, figures(looks, exact=name == "utkface")
 
 
 def _measured(
@@ -178,9 +177,16 @@ def _measured(
     network: Network,
     runtime: RuntimeName,
     precision: str,
-    networks: Networks,
+    *,
+    size: str | None = None,
+    detector: str | None = None,
+    protocol: str | None = None,
 ) -> Measured:
-    chip_mode = network.task == "expression" and name.startswith("FER")
+    command = f"{COMMAND} {protocol or ('detectors' if network.task == 'detect' else 'attributes')}"
+    if protocol is None:
+        command += f" --network {network.name}"
+    if detector == "retinaface":
+        command += " --detector retinaface"
     return Measured(
         metric=metric,
         value=round(figure.value, 4),
@@ -191,8 +197,9 @@ def _measured(
         high=None if figure.high is None else round(figure.high, 4),
         runtime=runtime,
         precision=precision,  # type: ignore[arg-type]
-        detector=None if chip_mode else networks.detector.network.name,
-        command=f"{COMMAND} attributes --network {network.name}",
+        size=size,
+        detector=detector,
+        command=command,
     )
 
 
@@ -223,7 +230,7 @@ def _bundle(args: argparse.Namespace) -> Bundle:
 
 
 def _key(row: Measured) -> tuple[str, ...]:
-    values = (row.set, row.runtime, row.precision, row.size or "", row.metric, row.group)
+    values = (row.set, row.runtime, row.precision, row.size or "", row.detector or "", row.metric, row.group)
     return tuple(str(value) for value in values)
 
 
@@ -234,5 +241,5 @@ def _save(network: str, rows: Sequence[Measured], *, dry: bool) -> None:
     path = RESULTS / f"{network}.json"
     old = msgspec.json.decode(path.read_bytes(), type=list[Measured]) if path.exists() else []
     merged = {_key(row): row for row in (*old, *rows)}
-    ordered = [merged[key] for key, _ in groupby(sorted(merged))]
+    ordered = [merged[key] for key in sorted(merged)]
     write_atomic(path, msgspec.json.format(msgspec.json.encode(ordered), indent=1) + b"\n")

@@ -9,11 +9,13 @@ sampled at 1000 thresholds and integrated like PASCAL VOC 2010.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from converters.evaluate.data import Photograph
+from converters.evaluate.statistics import RESAMPLES, Figure
 from edgeface.types import F32, Detections
 
 LEVELS = ("easy", "medium", "hard")
@@ -27,34 +29,68 @@ F64 = npt.NDArray[np.float64]
 
 def average_precisions(photographs: Sequence[Photograph], found: Sequence[Detections]) -> dict[str, float]:
     """AP by level, 0 to 1, for the detections of each photograph (best first)."""
+    return {level: curves.average_precision() for level, curves in _curves(photographs, found).items()}
+
+
+def precision_figures(photographs: Sequence[Photograph], found: Sequence[Detections]) -> dict[str, Figure]:
+    """AP by level with its bootstrap interval over photographs (Efron 1979); the count is of faces that count."""
+    figures = {}
+    for level, curves in _curves(photographs, found).items():
+        low, high = curves.interval()
+        figures[level] = Figure(curves.average_precision(), int(curves.faces.sum()), low, high)
+    return figures
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Curves:
+    """Of each photograph (row): faces that count, and proposals and recalled faces at each threshold."""
+
+    faces: F64
+    proposals: F64
+    recalls: F64
+
+    def average_precision(self, weights: F64 | None = None) -> float:
+        """AP when photograph ``i`` is taken ``weights[i]`` times, once each by default; 0 where no face counts."""
+        each = np.ones(len(self.faces)) if weights is None else weights
+        faces = float(each @ self.faces)
+        if faces == 0:
+            return 0.0
+        proposals, recalls = each @ self.proposals, each @ self.recalls
+        precision = np.divide(recalls, proposals, out=np.zeros(THRESHOLDS), where=proposals > 0)
+        return _voc(recalls / faces, precision)
+
+    def interval(self, *, seed: int = 1) -> tuple[float, float]:
+        """95 % interval of the AP over resampled sets of photographs."""
+        count = len(self.faces)
+        drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+        values = [self.average_precision(weights.astype(np.float64)) for weights in drawn]
+        low, high = np.percentile(values, [2.5, 97.5])
+        return float(low), float(high)
+
+
+def _curves(photographs: Sequence[Photograph], found: Sequence[Detections]) -> dict[str, _Curves]:
     scores = _stretched([detections.scores for detections in found])
     matches = [_overlaps(d.boxes, p.boxes) for d, p in zip(found, photographs, strict=True)]
     return {
-        level: _average_precision([photograph.counted[level] for photograph in photographs], scores, matches)
-        for level in LEVELS
+        level: _level([photograph.counted[level] for photograph in photographs], scores, matches) for level in LEVELS
     }
 
 
-def _average_precision(
-    counted: Sequence[npt.NDArray[np.bool_]], scores: Sequence[F32], matches: Sequence[F64]
-) -> float:
-    faces = sum(int(which.sum()) for which in counted)
-    proposals, recalls = np.zeros(THRESHOLDS), np.zeros(THRESHOLDS)
-    for which, values, overlaps in zip(counted, scores, matches, strict=True):
+def _level(counted: Sequence[npt.NDArray[np.bool_]], scores: Sequence[F32], matches: Sequence[F64]) -> _Curves:
+    faces = np.array([float(which.sum()) for which in counted])
+    proposals, recalls = np.zeros((2, len(counted), THRESHOLDS))
+    # Threshold t of 1000: the last detection whose score reaches 1 - (t + 1) / 1000.
+    limits = 1 - (np.arange(THRESHOLDS) + 1) / THRESHOLDS
+    for row, (which, values, overlaps) in enumerate(zip(counted, scores, matches, strict=True)):
         if len(values) == 0 or len(which) == 0:
             # The published code skips pictures without detections or without faces.
             continue
         proposal, recall = _picture(which, overlaps)
-        # Threshold t of 1000: the last detection whose score reaches 1 - (t + 1) / 1000.
-        limits = 1 - (np.arange(THRESHOLDS) + 1) / THRESHOLDS
         last = np.searchsorted(-values.astype(np.float64), -limits, side="right") - 1
         reached = last >= 0
-        proposals[reached] += proposal[last[reached]]
-        recalls[reached] += recall[last[reached]]
-    if faces == 0:
-        return 0.0
-    precision = np.divide(recalls, proposals, out=np.zeros(THRESHOLDS), where=proposals > 0)
-    return _voc(recalls / faces, precision)
+        proposals[row, reached] = proposal[last[reached]]
+        recalls[row, reached] = recall[last[reached]]
+    return _Curves(faces, proposals, recalls)
 
 
 def _picture(counted: npt.NDArray[np.bool_], overlaps: F64) -> tuple[F64, F64]:

@@ -6,9 +6,11 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgeface.cli.common import add_bundle_option, add_config_options, read_bundle, read_config
 from edgeface.errors import SourceError, UsageError
@@ -16,10 +18,17 @@ from edgeface.errors import SourceError, UsageError
 if TYPE_CHECKING:
     from edgeface.analyze import Analysis
     from edgeface.config import Config
+    from edgeface.sources import Picture
     from edgeface.types import Image
     from edgeface.worker import Networks
 
+T = TypeVar("T")
+Job = tuple[Path, bool]
+"""A file, and whether it is a still picture."""
+
 OUT = "edgeface-out"
+READ_AHEAD = 1
+"""Pictures that wait decoded: each may be 48 MB large."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -52,14 +61,14 @@ def run(args: argparse.Namespace) -> int:
     job = _Job(args=args, config=config, out=out)
     bad = 0
     networks: dict[bool, Networks] = {}
-    for path, still in _with_progress(jobs, hidden=args.json and sys.stdout.isatty()):
-        from edgeface.worker import Networks as Loaded  # noqa: PLC0415
-
+    for path, still, picture in _with_progress(job.read_ahead(jobs), len(jobs), hidden=args.json):
         if still not in networks:
+            from edgeface.worker import Networks as Loaded  # noqa: PLC0415
+
             networks[still] = Loaded(bundle, config, still=still)
         try:
-            if still:
-                job.image(path, networks[still])
+            if picture is not None:
+                job.image(path, picture.result(), networks[still])
             else:
                 job.video(path, networks[still])
         except SourceError as error:
@@ -83,14 +92,27 @@ class _Job:
         self._out = out
         self._names: set[str] = set()
 
-    def image(self, path: Path, networks: Networks) -> None:
-        """One still picture."""
-        from edgeface.analyze import analyze_image, as_json  # noqa: PLC0415
-        from edgeface.sources import read_image  # noqa: PLC0415
+    def read_ahead(self, jobs: Sequence[Job]) -> Iterator[tuple[Path, bool, Future[Picture] | None]]:
+        """Every job, with its picture on the way: the next one is decoded while this one is analysed."""
+        from edgeface.sources import read_picture  # noqa: PLC0415
 
-        image = read_image(path, megapixels=self._config.limits.megapixels)
+        megapixels = self._config.limits.megapixels
+        with ThreadPoolExecutor(1, thread_name_prefix="decode") as pool:
+            waiting: deque[tuple[Path, bool, Future[Picture] | None]] = deque()
+            for path, still in jobs:
+                waiting.append((path, still, pool.submit(read_picture, path, megapixels=megapixels) if still else None))
+                if len(waiting) > READ_AHEAD:
+                    yield waiting.popleft()
+            yield from waiting
+
+    def image(self, path: Path, picture: Picture, networks: Networks) -> None:
+        """Analyse one still picture; boxes and points are in the pixels of the original."""
+        from edgeface.analyze import analyze_image, as_json, enlarged  # noqa: PLC0415
+
+        image = picture.image
         least = self._config.detector.score if self._score is None else self._score
-        analysis = analyze_image(image, networks, self._config, path=str(path), min_score=least, crops=self._crops)
+        seen = analyze_image(image, networks, self._config, path=str(path), min_score=least, crops=self._crops)
+        analysis = enlarged(seen, picture.scale, picture.original_wh)
         line = json.dumps(as_json(analysis), ensure_ascii=False)
         if self._json:
             print(line, flush=True)
@@ -98,7 +120,7 @@ class _Job:
             stem = self._name(path)
             self._write(f"{stem}.json", line + "\n")
             self._write(f"{stem}.txt", _text(analysis))
-            self._write_picture(f"{stem}.faces.jpg", _drawn(image, analysis))
+            self._write_picture(f"{stem}.faces.jpg", _drawn(image, seen))
             for number, face in enumerate(analysis.faces):
                 for network, pixels in face.crops.items():
                     self._write_picture(f"{stem}.face{number + 1}.{network}.png", _viewable(pixels, network, networks))
@@ -195,7 +217,7 @@ class _VideoWriter:
         return self._path.with_name(f".edgeface-{self._path.name}")
 
 
-def _jobs(names: Sequence[str]) -> Iterator[tuple[Path, bool]]:
+def _jobs(names: Sequence[str]) -> Iterator[Job]:
     """Every file to analyse, and whether it is a still picture."""
     from edgeface.sources import is_image, pictures_in  # noqa: PLC0415
 
@@ -212,10 +234,12 @@ def _jobs(names: Sequence[str]) -> Iterator[tuple[Path, bool]]:
             raise UsageError(f"{path} does not exist", fix="check the path")
 
 
-def _with_progress(jobs: Sequence[tuple[Path, bool]], *, hidden: bool) -> Iterator[tuple[Path, bool]]:
+def _with_progress(items: Iterable[T], total: int, *, hidden: bool) -> Iterator[T]:
+    """A progress bar on standard error, where that is a terminal and results do not go to one."""
     from tqdm import tqdm  # noqa: PLC0415
 
-    yield from tqdm(jobs, unit="file", disable=True if hidden or len(jobs) == 1 else None, leave=False)
+    quiet = total == 1 or (hidden and sys.stdout.isatty())
+    yield from tqdm(items, total=total, unit="file", disable=True if quiet else None, leave=False)
 
 
 def _drawn(image: Image, analysis: Analysis) -> Image:

@@ -1,0 +1,1 @@
+"""Measurements; see docs/performance.md. Nothing here is a test."""
