@@ -95,16 +95,27 @@ def nms(boxes: F32, scores: F32, *, max_iou: float) -> npt.NDArray[np.int64]:
     if len(order) <= 1:
         return order
     boxes = boxes[order]
-    # One matrix for the usual handful of boxes; row by row where thousands would need gigabytes.
-    overlaps = iou(boxes, boxes) > max_iou if len(order) <= NMS_MATRIX else None
+    if len(order) > NMS_MATRIX:
+        return order[_nms_by_rows(boxes, max_iou)]
+    overlaps = iou(boxes, boxes) > max_iou
     kept: list[int] = []
     alive = np.ones(len(order), dtype=bool)
     for row in range(len(order)):
         if alive[row]:
             kept.append(row)
-            rest = iou(boxes[row : row + 1], boxes)[0] > max_iou if overlaps is None else overlaps[row]
-            alive &= ~rest
+            alive &= ~overlaps[row]
     return order[kept]
+
+
+def _nms_by_rows(boxes: F32, max_iou: float) -> list[int]:
+    """For thousands of boxes (best first), whose matrix would need gigabytes: compares only those that are left."""
+    kept: list[int] = []
+    left = np.arange(len(boxes))
+    while len(left):
+        best, left = left[0], left[1:]
+        kept.append(int(best))
+        left = left[iou(boxes[best : best + 1], boxes[left])[0] <= max_iou]
+    return kept
 
 
 def clip_boxes(boxes: F32, image_wh: tuple[int, int]) -> F32:

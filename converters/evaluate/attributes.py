@@ -191,16 +191,17 @@ def _between(low: int, high: int) -> Callable[[Look], bool]:
     return lambda look: low <= _age_range(look)[0] and _age_range(look)[1] <= high
 
 
+def _labelled(column: str, value: str) -> Callable[[Look], bool]:
+    return lambda look: look.labels[column] == value
+
+
 def _genders() -> dict[str, Callable[[Look], bool]]:
-    return {
-        f"gender {word}": (lambda look, letter=letter: look.labels["gender"] == letter)
-        for letter, word in GENDERS.items()
-    }
+    return {f"gender {word}": _labelled("gender", letter) for letter, word in GENDERS.items()}
 
 
 def _races(looks: Sequence[Look]) -> dict[str, Callable[[Look], bool]]:
     races = sorted({look.labels["race"] for look in looks})
-    return {f"race {race}": (lambda look, race=race: look.labels["race"] == race) for race in races}
+    return {f"race {race}": _labelled("race", race) for race in races}
 
 
 def _age_range(look: Look) -> tuple[int, int]:

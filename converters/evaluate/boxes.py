@@ -22,7 +22,7 @@ def common_faces(
     images: Iterable[Image], detector: Networks, reference: Networks
 ) -> list[tuple[int, Detections, Detections, Sequence[tuple[int, int]]]]:
     """Faces that both find: per picture its number, both detections, and pairs of rows."""
-    found = []
+    found: list[tuple[int, Detections, Detections, Sequence[tuple[int, int]]]] = []
     for number, image in enumerate(images):
         own, theirs = (networks.detect(image, min_score=SURE) for networks in (detector, reference))
         overlaps = iou(own.boxes, theirs.boxes)

@@ -13,13 +13,14 @@ from tqdm import tqdm
 
 from converters.evaluate import attributes, boxes, widerface
 from converters.evaluate.data import chips, data_folder, photographs, read
-from converters.evaluate.statistics import Figure
+from converters.evaluate.statistics import Figure, share_figure
 from converters.manifest import FITS, RESULTS, DetectorFit
 from edgeface.bundle import Bundle, Measured, Network, find_bundle, open_bundle
 from edgeface.config import Config, NetworkChoice, RuntimeName
 from edgeface.config import Detector as DetectorSettings
 from edgeface.config import Runtime as RuntimeSettings
 from edgeface.files import write_atomic
+from edgeface.types import Detections
 from edgeface.worker import Networks
 
 SIZES = ("original", "640x640", "320x320", "640x384", "320x192")
@@ -61,16 +62,20 @@ def evaluate_detectors(args: argparse.Namespace) -> int:
     bundle = _bundle(args)
     pictures = photographs(data_folder(args.data), limit=args.limit)
     for network, runtime, precision in _files(bundle, args, tasks=("detect",)):
-        for size in args.size or SIZES:
-            if size == "original" and runtime == "litert":
-                continue
-            config = _config(runtime, network.name, precision, detector=network.name, size=size)
-            networks = Networks(bundle, config, still=True)
-            found = [
-                networks.detect(read(picture.path), min_score=widerface.MIN_SCORE)
-                for picture in tqdm(pictures, desc=f"{network.name} {runtime} {precision} {size}", unit="picture")
-            ]
-            figures = widerface.precision_figures(pictures, found)
+        sizes = [size for size in args.size or SIZES if size != "original" or runtime == "onnx"]
+        detectors = {
+            size: Networks(
+                bundle, _config(runtime, network.name, precision, detector=network.name, size=size), still=True
+            )
+            for size in sizes
+        }
+        found: dict[str, list[Detections]] = {size: [] for size in sizes}
+        for picture in tqdm(pictures, desc=f"{network.name} {runtime} {precision}", unit="picture"):
+            image = read(picture.path)
+            for size in sizes:
+                found[size].append(detectors[size].detect(image, min_score=widerface.MIN_SCORE))
+        for size in sizes:
+            figures = widerface.precision_figures(pictures, found[size])
             by_level = widerface.as_rows({level: figure.value for level, figure in figures.items()})
             print(f"{network.name} {runtime} {precision} {size}: {by_level}", flush=True)
             rows = [
@@ -140,7 +145,7 @@ def evaluate_boxes(args: argparse.Namespace) -> int:
         write_atomic(RESULTS / FITS, msgspec.json.format(msgspec.json.encode({"yunet": fit}), indent=1) + b"\n")
     agreement = boxes.agreement(pictures, found, reference, shares)
     for name, same in agreement.items():
-        figure = attributes.share_figure(same)
+        figure = share_figure(same)
         print(f"{name}: same arg-max on {figure.value:.1%} of {figure.count} faces")
         row = _measured(
             AGREEMENT, "all", figure, WIDER, bundle.network(name), "onnx", "fp32", detector="yunet", protocol="boxes"
@@ -209,8 +214,8 @@ def _files(
     for network in bundle.manifest.networks:
         if network.task not in tasks or (args.network and network.name not in args.network):
             continue
-        for runtime, files in network.files.items():
-            for file in files:
+        for runtime in sorted(network.files, reverse=True):
+            for file in network.files[runtime]:
                 if args.runtime in (None, runtime) and args.precision in (None, file.precision):
                     yield network, runtime, file.precision
 
