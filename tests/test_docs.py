@@ -1,0 +1,84 @@
+"""What the documents say is there: links, commands, options, configuration keys, the example message."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgeface.cli.main import build_parser
+from edgeface.config import load_config, parse_override
+from edgeface.events import VisitMessage, decode
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "models").glob("*.md"))]
+page = pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Words after ``edgeface`` in lines of code, up to the remark that two spaces set off."""
+    blocks = re.findall(r"```(?:\w*)\n(.*?)```", text, flags=re.DOTALL)
+    blocks += ["\n".join(re.findall(r"^    (\S.*)$", text, flags=re.MULTILINE))]
+    for line in "\n".join(blocks).splitlines():
+        match = re.match(r"(?:\$ )?(?:sudo )?(?:\S*/)?edgeface ((?:[^ ]+ ?)+)", line.strip())
+        if match:
+            yield match[1].split()
+
+
+def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    return {}
+
+
+@page
+def test_links_lead_somewhere(path: Path) -> None:
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    targets = [target.split("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)]
+    missing = [t for t in targets if t and "://" not in t and not (path.parent / t).exists()]
+    assert missing == []
+
+
+@page
+def test_scripts_exist(path: Path) -> None:
+    named = set(re.findall(r"(?<![\w/])scripts/[a-z]+(?:\.py)?", path.read_text(encoding="utf-8")))
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+
+
+@page
+def test_commands_and_options_exist(path: Path) -> None:
+    for words in commands(path.read_text(encoding="utf-8")):
+        parser = build_parser()
+        while words and words[0] in subcommands(parser):
+            parser = subcommands(parser)[words.pop(0)]
+        assert not subcommands(parser) or words[:1] == ["--version"], f"{path.name}: no command in {words}"
+        known = set(parser._option_string_actions)
+        options = [word.partition("=")[0] for word in words if word.startswith("--")]
+        assert [option for option in options if option not in known] == [], f"{path.name}: {words}"
+        for before, word in itertools.pairwise(words):
+            if before == "--set" and "..." not in word:
+                load_config(overrides=dict([parse_override(word)]))
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(list(commands((ROOT / "README.md").read_text(encoding="utf-8")))) >= 4
+
+
+def test_the_readme_shows_a_real_message() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```json\n(.*?)```", text, flags=re.DOTALL)
+    message = decode("visits", example.encode())
+    assert isinstance(message, VisitMessage)
+
+
+def test_the_documents_speak_of_the_project_alone() -> None:
+    """No path of somebody's machine; each page ends with a newline."""
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"/root/|/home/\w+/|/work/", text), path
+        assert text.endswith("\n"), path
