@@ -6,6 +6,7 @@ simply not understood (None), which the decoder then judges.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,11 @@ from dataclasses import dataclass
 ORIENTATION_TAG = 0x0112
 JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 JPEG_BARE = frozenset((0x01, *range(0xD0, 0xD9)))
+MOST_TAGS = 512
+NUMBERS = {3: "H", 4: "I", 16: "Q"}
+"""Whole-number types of TIFF and how `struct` reads them."""
+GIF_EXTENSION, GIF_PICTURE = 0x21, 0x2C
+BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 JPEG_START, JPEG_WITHIN = b"\xff\xd8\xff", 1024
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 AVIF_BRANDS = (b"avif", b"avis")
@@ -56,13 +62,63 @@ def jpeg_start(data: bytes) -> int:
 
 def _gif(data: bytes) -> Header:
     width, height = struct.unpack_from("<HH", data, 6)
-    return Header(kind="gif", width=width, height=height)
+    return Header(kind="gif", width=width, height=height, complete=_gif_is_complete(data))
+
+
+def _gif_is_complete(data: bytes) -> bool:
+    """Whether the first picture's data is there to its end; what follows is not looked at."""
+    place = 13 + _gif_colours(data[10])
+    while place < len(data) and data[place] == GIF_EXTENSION:
+        place = _after_blocks(data, place + 2)
+    if place + 10 > len(data) or data[place] != GIF_PICTURE:
+        return False
+    return _after_blocks(data, place + 11 + _gif_colours(data[place + 9])) <= len(data)
+
+
+def _gif_colours(flags: int) -> int:
+    """Bytes of a colour table."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _after_blocks(data: bytes, place: int) -> int:
+    """Place after a chain of blocks, which an empty one ends; beyond the data if that is missing."""
+    while place < len(data):
+        length = data[place]
+        place += length + 1
+        if length == 0:
+            return place
+    return len(data) + 1
 
 
 def _tiff(data: bytes) -> Header:
+    # OpenCV's TIFF reader turns the picture itself, whatever it is asked.
     tags = _tiff_tags(data)
-    turn = _turn(tags.get(ORIENTATION_TAG))
-    return Header(kind="tiff", width=tags.get(256, 0), height=tags.get(257, 0), orientation=turn)
+    return Header(kind="tiff", width=tags.get(256, 0), height=tags.get(257, 0))
+
+
+def _big_tiff(data: bytes) -> Header:
+    """TIFF with 64-bit offsets: the first directory's whole numbers."""
+    order = "<" if data[:2] == b"II" else ">"
+    (place,) = struct.unpack_from(f"{order}Q", data, 8)
+    (count,) = struct.unpack_from(f"{order}Q", data, place)
+    sides: dict[int, int] = {}
+    for number in range(min(count, MOST_TAGS)):
+        tag, kind = struct.unpack_from(f"{order}HH", data, place + 8 + 20 * number)
+        if tag in (256, 257):
+            (sides[tag],) = struct.unpack_from(order + NUMBERS.get(kind, "Q"), data, place + 20 + 20 * number)
+    return Header(kind="tiff", width=sides.get(256, 0), height=sides.get(257, 0))
+
+
+def _jpeg2000(data: bytes) -> Header:
+    at = data.index(b"ihdr", 0, 4096)
+    height, width = struct.unpack_from(">II", data, at + 4)
+    return Header(kind="jp2", width=width, height=height)
+
+
+def _portable(data: bytes) -> Header | None:
+    """PBM, PGM, PPM: numbers in words, between comments."""
+    found = re.match(rb"P[1-6](?:\s+#[^\n]*)*\s+(\d{1,9})(?:\s+#[^\n]*)*\s+(\d{1,9})\s", data[:4096])
+    return None if found is None else Header(kind="pnm", width=int(found[1]), height=int(found[2]))
 
 
 def _png(data: bytes) -> Header:
@@ -107,8 +163,23 @@ def _webp(data: bytes) -> Header | None:
     )
 
 
-def _bmp(data: bytes) -> Header:
+def modern_bmp(data: bytes) -> bytes:
+    """Give a BMP of OS/2 the header of Windows, since OpenCV takes its colours for greys."""
+    if struct.unpack_from("<I", data, 14) != (12,):
+        return data
+    offset, _, width, height, planes, bits = struct.unpack_from("<IIHHHH", data, 10)
+    palette = data[26:offset] if bits <= 8 else b""
+    colours = b"".join(palette[at : at + 3] + b"\0" for at in range(0, len(palette) - 2, 3))
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, planes, bits, 0, 0, 2835, 2835, len(colours) // 4, 0)
+    start = 14 + len(head) + len(colours)
+    pixels = data[offset:]
+    return struct.pack("<2sIHHI", b"BM", start + len(pixels), 0, 0, start) + head + colours + pixels
+
+
+def _bmp(data: bytes) -> Header | None:
     (size,) = struct.unpack_from("<I", data, 14)
+    if size not in BMP_HEADERS:
+        return None
     if size == 12:
         width, height = struct.unpack_from("<HH", data, 18)
         bits, packed = struct.unpack_from("<H", data, 24)[0], 0
@@ -148,7 +219,7 @@ def _iso_turn(head: bytes) -> int:
     if mirror_at < 0:
         return (1, 8, 3, 6)[turns]
     # imir follows irot: axis 0 mirrors top to bottom, 1 left to right.
-    flipped = (4, 7, 2, 5) if head[mirror_at + 4] & 1 == 0 else (2, 5, 4, 7)
+    flipped = (4, 5, 2, 7) if head[mirror_at + 4] & 1 == 0 else (2, 7, 4, 5)
     return flipped[turns]
 
 
@@ -181,10 +252,10 @@ def _tiff_tags(data: bytes) -> dict[int, int]:
     (place,) = struct.unpack_from(f"{order}I", data, 4)
     (count,) = struct.unpack_from(f"{order}H", data, place)
     tags: dict[int, int] = {}
-    for number in range(min(count, 512)):
+    for number in range(min(count, MOST_TAGS)):
         tag, kind, _ = struct.unpack_from(f"{order}HHI", data, place + 2 + 12 * number)
         if kind in (3, 4):
-            (tags[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, place + 10 + 12 * number)
+            (tags[tag],) = struct.unpack_from(order + NUMBERS[kind], data, place + 10 + 12 * number)
     return tags
 
 
@@ -199,7 +270,11 @@ PARSERS: tuple[tuple[bytes, int, Callable[[bytes], Header | None]], ...] = (
     (b"RIFF", 0, _webp),
     (b"II*\0", 0, _tiff),
     (b"MM\0*", 0, _tiff),
+    (b"II+\0", 0, _big_tiff),
+    (b"MM\0+", 0, _big_tiff),
     (b"ftyp", 4, _iso),
+    (b"\0\0\0\x0cjP  ", 0, _jpeg2000),
     (b"BM", 0, _bmp),
+    (b"P", 0, _portable),
 )
 """Signature, where it stands, and who reads the rest."""

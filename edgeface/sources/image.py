@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeface.errors import ImageError
-from edgeface.sources.header import Header, jpeg_start, sniff
+from edgeface.sources.header import Header, jpeg_start, modern_bmp, sniff
 from edgeface.types import Image
 
 logger = logging.getLogger(__name__)
@@ -21,6 +21,7 @@ COMFORTABLE_PIXELS = 16_000_000
 """JPEGs beyond this are decoded at a half, a quarter or an eighth: the crops that networks see are far smaller."""
 REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 HEAD_BYTES = 1 << 16
+JPEG_END = b"\xff\xd9"
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif"))
 OTHER_SUFFIXES = frozenset((".jp2", ".pbm", ".pgm", ".ppm", ".pnm", ".pxm", ".sr", ".ras", ".hdr", ".exr", ".dib"))
 
@@ -41,7 +42,7 @@ def is_image(path: Path) -> bool:
             head = file.read(HEAD_BYTES)
     except OSError:
         head = b""
-    if sniff(head) is not None and not head.startswith(b"BM"):
+    if sniff(head) is not None:
         return True
     return path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES
 
@@ -70,10 +71,9 @@ def read_picture(path: Path, *, megapixels: float) -> Picture:
     data = _bytes_of(path)
     header = sniff(data)
     if header is not None:
-        _refuse(path, header, megapixels)
+        _refuse(path, data, header, megapixels)
+        data = _plain(data, header)
     factor = _reduction(header)
-    if header is not None and header.kind == "jpeg":
-        data = data[jpeg_start(data) :]
     decoded = _decode(data, factor)
     if decoded is None and header is not None and header.kind == "gif":
         decoded = _first_frame(path)
@@ -102,15 +102,33 @@ def _bytes_of(path: Path) -> bytes:
     return data
 
 
-def _refuse(path: Path, header: Header, megapixels: float) -> None:
+def _refuse(path: Path, data: bytes, header: Header, megapixels: float) -> None:
     if header.kind == "heic":
         raise ImageError(
             f"{path} is HEIC, which cannot be decoded here", fix="convert it: heif-convert IN.heic OUT.jpg"
         )
     if header.width * header.height > megapixels * 1e6:
         raise _too_large(path, header.width, header.height, megapixels)
-    if not header.complete:
+    if not header.complete and not (header.kind == "jpeg" and _lacks_only_its_end(data)):
         raise ImageError(f"{path} is truncated", fix="copy it again")
+
+
+def _plain(data: bytes, header: Header) -> bytes:
+    """Undo what OpenCV stumbles over."""
+    if header.kind == "jpeg":
+        return data[jpeg_start(data) :] + (b"" if header.complete else JPEG_END)
+    return modern_bmp(data) if header.kind == "bmp" else data
+
+
+def _lacks_only_its_end(data: bytes) -> bool:
+    """Whether nothing but the end marker of a JPEG is missing, as some cameras write it.
+
+    The decoder fills what is missing without a word, so the file is decoded twice with different bytes behind its end:
+    where they make a difference, picture data was missing.
+    """
+    data = data[jpeg_start(data) :]
+    one, two = (_decode(data + more + JPEG_END, 1) for more in (b"", b"\x5a\xa5" * 512))
+    return one is not None and two is not None and np.array_equal(one, two)
 
 
 def _too_large(path: Path, width: int, height: int, megapixels: float) -> ImageError:
