@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from edgeface.errors import EdgefaceError
 from edgeface.types import Frame
 
-FILE_FRAMES = 4
-"""Frames of a file read ahead: 25 MB at 1920x1080, enough to keep decoding and inference both busy."""
+FILE_FRAMES = 2
+"""Frames of a file read ahead: 12 MB at 1920x1080, enough to keep decoding and inference both busy."""
 
 
 @dataclass(frozen=True, slots=True)
