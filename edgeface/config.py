@@ -274,14 +274,23 @@ def to_toml(tree: Mapping[str, Any], *, prefix: str = "") -> str:
     tables: list[str] = []
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            name = f"{prefix}{key}"
+            name = f"{prefix}{_bare_or_quoted(key)}"
             body = to_toml(value, prefix=f"{name}.")
             if body or not value:
                 head = f"[{name}]\n" if any(not isinstance(v, Mapping) for v in value.values()) else ""
                 tables.append(f"{head}{body}")
         elif value is not None:
-            lines.append(f"{key} = {msgspec.json.encode(value).decode()}\n")
+            lines.append(f"{_bare_or_quoted(key)} = {_toml_text(value)}\n")
     return "\n".join(part for part in ("".join(lines), *tables) if part)
+
+
+def _bare_or_quoted(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_text(key)
+
+
+def _toml_text(value: Any) -> str:
+    """JSON's scalars are TOML's, but for one character that TOML wants escaped."""
+    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
