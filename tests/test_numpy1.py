@@ -27,7 +27,7 @@ def old_python() -> str:
     for name in ("python3.11", "python3.10"):
         path = shutil.which(name)
         # A version manager's shim is found for versions that are not switched on.
-        if path and subprocess.run([path, "--version"], capture_output=True).returncode == 0:
+        if path and subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0:
             return path
     pytest.skip("tflite-runtime has wheels for Python 3.10 and 3.11, and neither is here")
 
@@ -41,7 +41,8 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def edgeface(python: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "EDGEFACE_BUNDLE": str(ROOT / "models" / "default")}
     command = [str(python), "-m", "edgeface", *words, "--set", "runtime.name=litert"]
-    return subprocess.run(command, capture_output=True, text=True, env=environ, cwd=python.parents[1], timeout=300)
+    folder = python.parents[1]
+    return subprocess.run(command, capture_output=True, text=True, env=environ, cwd=folder, timeout=300, check=False)
 
 
 def test_tflite_runtime_computes_every_shipped_file(python: Path) -> None:
