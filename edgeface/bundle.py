@@ -294,7 +294,10 @@ class Bundle(Struct, frozen=True, kw_only=True):
 def inside(folder: Path, path: str) -> Path:
     """Absolute path of a bundle member; BundleError when it would leave the folder, also by a link."""
     root = folder.resolve()
-    full = (root / path).resolve()
+    try:
+        full = (root / path).resolve()
+    except (OSError, RuntimeError, ValueError):  # a zero byte, a ring of links
+        full = root
     if Path(path).is_absolute() or not full.is_relative_to(root) or full == root:
         raise BundleError(f"{folder / MANIFEST} names a path outside the bundle: {path}", fix="do not use it")
     return full
@@ -331,7 +334,7 @@ def open_bundle(folder: Path) -> Bundle:
                 f"{path} has schema {head.schema}, this edgeface reads up to {SCHEMA}", fix="upgrade edgeface"
             )
         manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise BundleError(f"{path} is not a manifest: {error}", fix="install the bundle again") from None
     _check(manifest, path)
     return Bundle(folder=folder, manifest=manifest)

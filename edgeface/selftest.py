@@ -54,7 +54,8 @@ def check(bundle: Bundle, network: Network, runner: Runner) -> float:
 
 def _difference(got: F32, expected: F32) -> float:
     largest = float(np.abs(expected).max()) or 1.0
-    return float(np.abs(got - expected).max()) / largest
+    # What is not a number compares as no difference at all.
+    return float(np.nan_to_num(np.abs(got - expected), nan=np.inf).max()) / largest
 
 
 def _stored(bundle: Bundle, network: Network) -> Mapping[str, npt.NDArray[Any]]:

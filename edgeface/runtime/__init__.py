@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeface.bundle import Bundle, Network, NetworkFile, choose_file
 from edgeface.config import Config, RuntimeName
-from edgeface.errors import BundleError
+from edgeface.errors import BundleError, EdgefaceError
 from edgeface.runtime.batches import split
 from edgeface.runtime.tensor import to_tensor
 from edgeface.types import F32, Image
@@ -70,7 +70,9 @@ def load_network(
     data = bundle.read(file.path, size=file.bytes, sha256=file.sha256)
     try:
         return Chosen(data, file, threads=threads, fixed_wh=fixed_wh)
-    except (RuntimeError, ValueError) as error:
+    except EdgefaceError:
+        raise
+    except Exception as error:  # ONNX Runtime's have no base of their own
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BundleError(
             f"{bundle.folder / file.path} does not load in {runtime}: {first}",

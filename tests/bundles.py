@@ -1,0 +1,29 @@
+"""Copies of the default bundle with something changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+DEFAULT = Path(__file__).parents[1] / "models" / "default"
+Tree = dict[str, Any]
+
+
+def copy(folder: Path, change: Callable[[Tree], object] = lambda _tree: None) -> Path:
+    """Copy the whole bundle; ``change`` edits the manifest's tree in place."""
+    made = folder / "bundle"
+    shutil.copytree(DEFAULT, made)
+    path = made / "manifest.json"
+    tree = json.loads(path.read_text())
+    change(tree)
+    path.write_text(json.dumps(tree))
+    return made
+
+
+def network(tree: Tree, name: str) -> Tree:
+    """Look up a network in a manifest's tree."""
+    found: Tree = next(network for network in tree["networks"] if network["name"] == name)
+    return found

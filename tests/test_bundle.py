@@ -1,0 +1,293 @@
+"""The bundle: where it is looked for, and everything for which it is not believed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bundles import DEFAULT, Tree, copy, network
+
+from edgeface import bundle as room
+from edgeface import selftest
+from edgeface.bundle import attribute_networks, choose_file, choose_runtime, find_bundle, inside, open_bundle
+from edgeface.config import Config, NetworkChoice
+from edgeface.errors import BundleError
+from edgeface.runtime import choose_runner, load_network
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(BundleError) as caught:
+        open_bundle(folder)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert caught.value.exit_code == 2
+    return line
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Stand-ins for the places where bundles are installed."""
+    found = [tmp_path / name for name in ("var", "usr", "wheel", "tree")]
+    monkeypatch.setattr(room, "SEARCH_PATH", tuple(found))
+    monkeypatch.chdir(tmp_path)
+    return found
+
+
+def installed(parent: Path, name: str = "default") -> Path:
+    folder = parent / name
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}")
+    return folder
+
+
+def test_places_in_their_order(places: list[Path]) -> None:
+    with pytest.raises(BundleError, match=r"bundle 'default' is in none of .*var, .*usr, .*wheel, .*tree; "):
+        find_bundle(None, Config(), {})
+    for place in reversed(places):
+        folder = installed(place)
+        assert find_bundle(None, Config(), {}) == folder
+
+
+def test_option_over_environment_over_configuration(places: list[Path]) -> None:
+    made = {name: installed(places[0], name) for name in ("default", "table", "variable", "option")}
+    config = Config(bundle="table")
+    assert find_bundle(None, Config(), {}) == made["default"]
+    assert find_bundle(None, config, {}) == made["table"]
+    assert find_bundle(None, config, {"EDGEFACE_BUNDLE": "variable"}) == made["variable"]
+    assert find_bundle("option", config, {"EDGEFACE_BUNDLE": "variable"}) == made["option"]
+
+
+def test_a_folder_is_a_path(places: list[Path], tmp_path: Path) -> None:
+    own = installed(tmp_path, "own")
+    assert find_bundle("own", Config(), {}) == Path("own")
+    assert find_bundle(str(own), Config(), {}) == own
+    with pytest.raises(BundleError, match="there is no bundle folder ./gone"):
+        find_bundle("./gone", Config(), {})
+
+
+def test_the_default_bundle_holds() -> None:
+    opened = open_bundle(DEFAULT)
+    assert set(opened.manifest.defaults) == {"detect", "age", "gender", "expression"}
+    assert sum(path.stat().st_size for path in DEFAULT.parent.rglob("*") if path.is_file()) < 15_000_000
+
+
+def first_file(tree: Tree, name: str = "age-v1") -> Tree:
+    found: Tree = network(tree, name)["files"]["onnx"][0]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(lambda t: t.update(schema=2), "has schema 2, this edgeface reads up to 1; upgrade", id="newer"),
+        pytest.param(lambda t: t.update(schema=2, networks="?"), "has schema 2", id="newer and unreadable otherwise"),
+        pytest.param(lambda t: t.pop("schema"), "is not a manifest: .*schema", id="no schema"),
+        pytest.param(lambda t: t.update(run="rm"), "is not a manifest: .*`run`", id="unknown key"),
+        pytest.param(lambda t: first_file(t).update(sha256="0"), "is not a manifest: .*sha256", id="no hash"),
+        pytest.param(lambda t: first_file(t).update(precision="fp8"), "is not a manifest: .*fp8", id="precision"),
+        pytest.param(lambda t: first_file(t).update(path="../x.onnx"), "outside the bundle: ../x.onnx", id="up"),
+        pytest.param(lambda t: first_file(t).update(path="/etc/passwd"), "outside the bundle: /etc", id="absolute"),
+        pytest.param(lambda t: first_file(t).update(path="a/../../x"), "outside the bundle", id="down and up"),
+        pytest.param(lambda t: first_file(t).update(path=""), "outside the bundle", id="the folder itself"),
+        pytest.param(lambda t: first_file(t).update(path="a\0b"), "outside the bundle", id="zero byte"),
+        pytest.param(
+            lambda t: network(t, "age-v1")["selftest"].update(path="../x.npz"), "outside the bundle", id="self-test"
+        ),
+        pytest.param(
+            lambda t: first_file(t).update(session={"session.load_model_format": "ORT"}),
+            "session option session.load_model_format=ORT is not allowed",
+            id="session option",
+        ),
+        pytest.param(
+            lambda t: first_file(t).update(session={"session.disable_quant_qdq": "2"}), "is not allowed", id="its value"
+        ),
+        pytest.param(lambda t: t["defaults"].update(age="nobody"), "network nobody is missing", id="default missing"),
+        pytest.param(lambda t: t["networks"].append(t["networks"][0]), "yunet is missing or named twice", id="twice"),
+        pytest.param(
+            lambda t: network(t, "age-v1")["head"].update(kind="pickle"), "is not a manifest: .*pickle", id="head"
+        ),
+    ],
+)
+def test_manifests_that_are_refused(tmp_path: Path, change: Callable[[Tree], Any], said: str) -> None:
+    folder = copy(tmp_path, change)
+    with pytest.raises(BundleError, match=said):
+        open_bundle(folder)
+    assert str(folder / "manifest.json") in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"{", id="half"),
+        pytest.param(b"[]", id="list"),
+        pytest.param(b"\xff\xfe", id="no text"),
+        pytest.param(b'{"schema": 1, "name": ' + b"[" * 100_000, id="as deep as a well"),
+    ],
+)
+def test_what_is_no_manifest(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "manifest.json").write_bytes(data)
+    assert "is not a manifest" in refused(tmp_path)
+
+
+def test_no_manifest_at_all(tmp_path: Path) -> None:
+    assert "cannot be read: No such file or directory; give a bundle's folder" in refused(tmp_path)
+
+
+def test_links_do_not_lead_out(tmp_path: Path) -> None:
+    outside = tmp_path / "secret"
+    outside.write_text("x")
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    (folder / "file").symlink_to(outside)
+    (folder / "folder").symlink_to(tmp_path)
+    (folder / "ring").symlink_to(folder / "ring")
+    (folder / "within").symlink_to("own")
+    (folder / "own").write_text("x")
+    for path in ("file", "folder/secret", "folder/bundle/../secret"):
+        with pytest.raises(BundleError, match="outside the bundle"):
+            inside(folder, path)
+    assert inside(folder, "within") == folder / "own"
+    with pytest.raises(BundleError):
+        open_bundle(DEFAULT).read("nowhere", size=1, sha256="0" * 64)
+    # A folder of bundles may itself be a link.
+    (tmp_path / "alias").symlink_to(folder)
+    assert inside(tmp_path / "alias", "own") == folder / "own"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        pytest.param(lambda path: path.unlink(), "cannot be read: No such file", id="missing"),
+        pytest.param(
+            lambda path: path.write_bytes(path.read_bytes()[:-1]), "is not the file of the manifest", id="cut"
+        ),
+        pytest.param(
+            lambda path: path.write_bytes(b"\0" + path.read_bytes()[1:]),
+            "is not the file of the manifest",
+            id="changed",
+        ),
+        pytest.param(lambda path: (path.unlink(), path.mkdir()), "cannot be read: Is a directory", id="folder"),
+    ],
+)
+def test_files_that_are_not_those_of_the_manifest(tmp_path: Path, spoil: Callable[[Path], Any], said: str) -> None:
+    opened = open_bundle(copy(tmp_path))
+    wanted = opened.network("yunet")
+    spoil(opened.folder / wanted.files["onnx"][0].path)
+    with pytest.raises(BundleError, match=said):
+        load_network(opened, wanted, "onnx")
+
+
+def test_right_hash_and_wrong_size(tmp_path: Path) -> None:
+    opened = open_bundle(copy(tmp_path, lambda tree: first_file(tree, "yunet").update(bytes=7)))
+    with pytest.raises(BundleError, match="is not the file of the manifest"):
+        load_network(opened, opened.network("yunet"), "onnx")
+
+
+def test_a_file_that_no_runtime_reads(tmp_path: Path) -> None:
+    junk = os.urandom(100)
+    for runtime in ("onnx", "litert"):
+        entry = {"bytes": 100, "sha256": hashlib.sha256(junk).hexdigest()}
+        folder = copy(
+            tmp_path / runtime,
+            lambda t, r=runtime, e=entry: network(t, "yunet")["files"][r][0].update(e),  # type: ignore[misc]
+        )
+        opened = open_bundle(folder)
+        (folder / opened.network("yunet").files[runtime][0].path).write_bytes(junk)  # type: ignore[index]
+        with pytest.raises(BundleError, match=f"does not load in {runtime}: .+; choose another") as caught:
+            load_network(opened, opened.network("yunet"), runtime)  # type: ignore[arg-type]
+        assert "\n" not in str(caught.value)
+
+
+def test_names_that_are_not_there() -> None:
+    opened = open_bundle(DEFAULT)
+    with pytest.raises(BundleError, match="has no network 'age-v2'; choose one of: yunet, retinaface"):
+        opened.network("age-v2")
+    with pytest.raises(BundleError, match="yunet is a detector"):
+        opened.network("yunet").attribute_head()
+
+
+def test_which_runtime() -> None:
+    manifest = open_bundle(DEFAULT).manifest
+    assert choose_runtime(manifest, "litert", machine="x86_64") == "litert"
+    assert choose_runtime(manifest, "onnx", machine="aarch64") == "onnx"
+    for machine in ("x86_64", "aarch64"):
+        assert choose_runtime(manifest, "auto", machine=machine) == manifest.runtimes[machine].runtime
+    assert choose_runtime(manifest, "auto", machine="riscv64") == "onnx"
+
+
+def test_which_file() -> None:
+    wanted = open_bundle(DEFAULT).network("age-v1")
+    files = wanted.files["onnx"]
+    assert choose_file(wanted, "onnx") == files[0]
+    assert choose_file(wanted, "onnx", files[-1].precision) == files[-1]
+    with pytest.raises(BundleError, match="network age-v1 has no int8 for litert; it has: .*onnx/"):
+        choose_file(wanted, "litert", "int8")
+
+
+def test_a_table_for_one_network() -> None:
+    opened = open_bundle(DEFAULT)
+    wanted = opened.network("gender-v1")
+    config = Config(networks={"gender-v1": NetworkChoice(runtime="litert", precision="fp32")})
+    assert choose_runner(opened, wanted, config, "onnx", threads=1).file.runtime == "litert"
+    assert choose_runner(opened, wanted, Config(), "onnx", threads=1).file.runtime == "onnx"
+    with pytest.raises(BundleError, match="has no int8 for onnx"):
+        choose_runner(
+            opened, wanted, Config(networks={"gender-v1": NetworkChoice(precision="int8")}), "onnx", threads=1
+        )
+
+
+def test_which_networks_look_at_faces() -> None:
+    opened = open_bundle(DEFAULT)
+    usual = [network.name for network in attribute_networks(opened, Config())]
+    assert usual == [opened.manifest.defaults[task] for task in ("age", "gender", "expression")]
+    config = Config(attributes={"age": False, "gender": "gender-mini-xception"})
+    assert [network.name for network in attribute_networks(opened, config)] == ["gender-mini-xception", usual[2]]
+    with pytest.raises(BundleError, match=r"gender-v1 answers gender, not age; correct \[attributes\]"):
+        attribute_networks(opened, Config(attributes={"age": "gender-v1"}))
+    with pytest.raises(BundleError, match="no network 'nobody'"):
+        attribute_networks(opened, Config(attributes={"age": "nobody"}))
+
+
+class Wrong:
+    """A processor that computes a little wrongly."""
+
+    def __init__(self, runner: Any, spoil: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._runner, self._spoil, self.file = runner, spoil, runner.file
+
+    def run(self, batch: Any) -> dict[str, Any]:
+        return {name: self._spoil(array) for name, array in self._runner.run(batch).items()}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda array: array + 0.3 * np.abs(array).max(), id="off"),
+        pytest.param(lambda array: array * np.float32(np.nan), id="not a number"),
+        pytest.param(lambda array: array[:, :1], id="shape"),
+    ],
+)
+def test_a_processor_that_computes_wrongly(spoil: Callable[[np.ndarray], np.ndarray]) -> None:
+    opened = open_bundle(DEFAULT)
+    wanted = opened.network("gender-v1")
+    runner = load_network(opened, wanted, "onnx")
+    assert selftest.check(opened, wanted, runner) <= runner.file.tolerance
+    with pytest.raises(BundleError, match="self-test"):
+        selftest.check(opened, wanted, Wrong(runner, spoil))  # type: ignore[arg-type]
+
+
+def test_a_stored_input_of_objects_is_not_unpickled(tmp_path: Path) -> None:
+    path = tmp_path / "own.npz"
+    np.savez(path, input=np.array([print], dtype=object))
+    entry = {"path": "own.npz", "bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    folder = copy(tmp_path, lambda tree: network(tree, "gender-v1")["selftest"].update(entry))
+    path.rename(folder / "own.npz")
+    opened = open_bundle(folder)
+    wanted = opened.network("gender-v1")
+    with pytest.raises(BundleError, match="the self-test of network gender-v1 .* does not fit it"):
+        selftest.check(opened, wanted, load_network(opened, wanted, "onnx"))
