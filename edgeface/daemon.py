@@ -98,8 +98,8 @@ class Daemon:
         self._catch_signals()
         self._publisher.start()
         try:
-            if self._finite and not self._publisher.wait_connected(UP_WITHIN_S):
-                raise self._broker_error()
+            if self._finite:
+                self._await_broker()
             self._notifier.ready()
             self._outbox.accept(self._notice())
             self._tell_health()
@@ -117,6 +117,13 @@ class Daemon:
             return RELOAD
         return 130 if self._signal == signal.SIGINT else 0
 
+    def _await_broker(self) -> None:
+        """Wait for the broker, until it refuses us, the time is up, or a signal comes."""
+        deadline_s = time.monotonic() + UP_WITHIN_S
+        while not self._publisher.wait_connected(TURN_S) and not self._stop.is_set():
+            if self._publisher.state == "refused" or time.monotonic() >= deadline_s:
+                raise self._broker_error()
+
     def _loop(self) -> EdgefaceError | None:
         """Turn until all sources have ended; the first failure of a finite source, if any."""
         running = {reader.camera for reader in self._readers}
@@ -130,6 +137,8 @@ class Daemon:
             for item in taken:
                 if isinstance(item, Ended):
                     running.discard(item.camera)
+                    if item.error is not None and not self._finite:
+                        logger.error("camera %s ended: %s", item.camera, item.error)
                     failure = failure or item.error
                     self._close_camera(item.camera, "source_ended")
             if time.monotonic() >= self._health_due_s:
