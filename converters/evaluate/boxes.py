@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeface.crop import cut, reference_boxes
+from edgeface.errors import UsageError
 from edgeface.geometry import iou
 from edgeface.runtime import run_faces
 from edgeface.types import F32, Detections, Image
@@ -45,7 +46,12 @@ def fit_box_to_reference(boxes: F32, reference: F32) -> tuple[float, float, floa
     Returns
     -------
     left, top, right, bottom: ``x1 + left * width`` is the reference's left edge, and so on.
+
+    Raises
+    ------
+    UsageError : no face
     """
+    _expect_faces(len(boxes))
     size = boxes[:, 2:] - boxes[:, :2]
     shares: npt.NDArray[np.float64] = np.median((reference - boxes) / np.tile(size, 2), axis=0)
     left, top, right, bottom = (round(float(share), 4) for share in shares)
@@ -62,7 +68,12 @@ def fit_landmarks_to_reference(points: F32, reference: F32) -> tuple[tuple[float
     Returns
     -------
     Five x, y in distances between the reference's eyes: along the line of its eyes, and at right angles downwards.
+
+    Raises
+    ------
+    UsageError : no face
     """
+    _expect_faces(len(points))
     axis = reference[:, 1] - reference[:, 0]
     length = np.linalg.norm(axis, axis=1, keepdims=True)
     along, down = axis / length, np.stack([-axis[:, 1], axis[:, 0]], axis=1) / length
@@ -71,6 +82,11 @@ def fit_landmarks_to_reference(points: F32, reference: F32) -> tuple[tuple[float
     y = (off * down[:, None]).sum(axis=2) / length
     medians = np.median(np.stack([x, y], axis=2), axis=0)
     return tuple((round(float(x), 4), round(float(y), 4)) for x, y in medians)
+
+
+def _expect_faces(count: int) -> None:
+    if count == 0:
+        raise UsageError("both detectors found no face in common, so nothing can be fitted", fix="take more pictures")
 
 
 def _side(box: F32) -> float:

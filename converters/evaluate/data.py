@@ -19,6 +19,7 @@ from edgeface.errors import UsageError
 from edgeface.types import F32, Image
 
 ENVIRONMENT = "EDGEFACE_DATA"
+COMPLETE = "complete the data set"
 DEFAULT = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
@@ -85,7 +86,10 @@ def chips(folder: Path, name: str, part: str, *, limit: int | None = None) -> It
         if number != sheet_number:
             sheet_number, sheet = number, _sheet(folder / name, part, number)
         y, x = (shape.side * position for position in divmod(place, shape.columns))
-        yield Chip(sheet[y : y + shape.side, x : x + shape.side], row)
+        tile = sheet[y : y + shape.side, x : x + shape.side]
+        if tile.shape[:2] != (shape.side, shape.side):
+            raise UsageError(f"{folder / name} has no tile for {part} {row['i']}", fix=COMPLETE)
+        yield Chip(tile, row)
 
 
 def photographs(folder: Path, *, limit: int | None = None) -> list[Photograph]:
@@ -94,8 +98,8 @@ def photographs(folder: Path, *, limit: int | None = None) -> list[Photograph]:
     by_name: dict[str, list[dict[str, str]]] = {}
     for row in _table(root / "boxes.csv"):
         by_name.setdefault(f"{row['event']}/{row['image']}", []).append(row)
-    names = (root / "images.txt").read_text(encoding="utf-8").split()
-    return [_photograph(root, name, by_name.get(name, [])) for name in names[:limit]]
+    names = (line.strip() for line in _lines(root / "images.txt"))
+    return [_photograph(root, name, by_name.get(name, [])) for name in [name for name in names if name][:limit]]
 
 
 def read(path: Path) -> Image:
@@ -117,13 +121,16 @@ def _photograph(root: Path, name: str, rows: Sequence[dict[str, str]]) -> Photog
 def _sheet(folder: Path, part: str, number: int) -> Image:
     found = sorted(folder.glob(f"{part}_{number:03d}.*"))
     if not found:
-        raise UsageError(f"{folder} has no sheet {part}_{number:03d}", fix="complete the data set")
+        raise UsageError(f"{folder} has no sheet {part}_{number:03d}", fix=COMPLETE)
     return read(found[0])
 
 
 def _table(path: Path) -> Iterator[dict[str, str]]:
+    yield from csv.DictReader(_lines(path))
+
+
+def _lines(path: Path) -> list[str]:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            yield from csv.DictReader(file)
+        return path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", fix="give the data folder with --data") from None
