@@ -163,6 +163,18 @@ def _webp(data: bytes) -> Header | None:
     )
 
 
+def webp_frame(data: bytes) -> bytes | None:
+    """First frame of an animated WebP as a WebP of its own, or None for one that is not animated."""
+    at = data.find(b"ANMF", 12)
+    if at < 0 or len(data) < at + 24:
+        return None
+    (size,) = struct.unpack_from("<I", data, at + 4)
+    wh, chunks = data[at + 14 : at + 20], data[at + 24 : at + 8 + size]
+    alpha = b"\x10" if chunks.startswith((b"ALPH", b"VP8L")) else b"\0"
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + alpha + b"\0\0\0" + wh + chunks
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
 def modern_bmp(data: bytes) -> bytes:
     """Give a BMP of OS/2 the header of Windows, since OpenCV takes its colours for greys."""
     if struct.unpack_from("<I", data, 14) != (12,):

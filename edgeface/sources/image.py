@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeface.errors import ImageError
-from edgeface.sources.header import Header, jpeg_start, modern_bmp, sniff
+from edgeface.sources.header import Header, jpeg_start, modern_bmp, sniff, webp_frame
 from edgeface.types import Image
 
 logger = logging.getLogger(__name__)
@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 COMFORTABLE_PIXELS = 16_000_000
 """JPEGs beyond this are decoded at a half, a quarter or an eighth: the crops that networks see are far smaller."""
 REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+JPEG_VIDEOS = frozenset((".mjpeg", ".mjpg"))
+"""Many JPEGs one after the other: the first bytes are a picture's."""
 HEAD_BYTES = 1 << 16
 JPEG_END = b"\xff\xd9"
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif"))
@@ -42,8 +44,9 @@ def is_image(path: Path) -> bool:
             head = file.read(HEAD_BYTES)
     except OSError:
         head = b""
-    if sniff(head) is not None:
-        return True
+    header = sniff(head)
+    if header is not None:
+        return header.kind != "jpeg" or path.suffix.lower() not in JPEG_VIDEOS
     return path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES
 
 
@@ -75,8 +78,8 @@ def read_picture(path: Path, *, megapixels: float) -> Picture:
         data = _plain(data, header)
     factor = _reduction(header)
     decoded = _decode(data, factor)
-    if decoded is None and header is not None and header.kind == "gif":
-        decoded = _first_frame(path)
+    if decoded is None and header is not None:
+        decoded = _first_of_animation(path, data, header)
     if decoded is None or decoded.size == 0:
         raise ImageError(f"{path} is not a picture that can be decoded", fix="convert it to JPEG or PNG")
     image = _upright(_eight_bit_bgr(decoded), 1 if header is None else header.orientation)
@@ -155,9 +158,14 @@ def _decode(data: bytes, factor: int) -> npt.NDArray[Any] | None:
     return decoded
 
 
-def _first_frame(path: Path) -> npt.NDArray[Any] | None:
-    """OpenCV 4.10 reads GIF only as a video."""
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+def _first_of_animation(path: Path, data: bytes, header: Header) -> npt.NDArray[Any] | None:
+    """OpenCV 4.10 reads GIF only as a video, and no animated WebP at all."""
+    if header.kind == "webp":
+        frame = webp_frame(data)
+        return None if frame is None else _decode(frame, 1)
+    if header.kind != "gif":
+        return None
+    capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
     done, image = capture.read()
     capture.release()
     return image if done else None

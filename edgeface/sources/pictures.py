@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from edgeface.config import Camera, Limits
-from edgeface.errors import UsageError
+from edgeface.errors import ImageError, SourceError, UsageError
 from edgeface.sources.base import Origin, Pace
 from edgeface.sources.image import is_image, read_image
 from edgeface.sources.transform import transform
-from edgeface.types import Frame
+from edgeface.types import Frame, Image
+
+logger = logging.getLogger(__name__)
 
 SECONDS_PER_PICTURE = 1.0
 SKIPPED_FOLDERS = ("edgeface-out",)
@@ -51,21 +54,43 @@ class Pictures:
         self._closed = False
 
     def frames(self) -> Iterator[Frame]:
-        """Every picture; one that cannot be read raises ImageError at its place."""
+        """Every picture that can be read; in a folder the others are logged and counted.
+
+        Raises
+        ------
+        ImageError : a single picture that cannot be read
+        SourceError : after the last picture of a folder, when some could not be read
+        """
+        bad = 0
         for index, path in enumerate(self._paths):
             if self._closed:
                 return
-            image = read_image(path, megapixels=self._limits.megapixels)
+            try:
+                image = read_image(path, megapixels=self._limits.megapixels)
+            except ImageError as error:
+                if len(self._paths) == 1:
+                    raise
+                logger.warning("%s", error)
+                bad += 1
+                continue
             time_s = index * SECONDS_PER_PICTURE
             self._pace.wait(time_s)
-            yield Frame(
-                image=transform(image, rotate=self._camera.rotate, mirror=self._camera.mirror),
-                camera=self._origin.camera,
-                index=index,
-                time_s=time_s,
-                captured_at=self._origin.started_at + timedelta(seconds=time_s),
+            yield self._frame(image, index, time_s)
+        if bad:
+            raise SourceError(
+                f"{bad} of {len(self._paths)} pictures of {self.description} could not be read",
+                fix="see the lines above; the others were analysed",
             )
 
     def close(self) -> None:
         """Stop after the current picture."""
         self._closed = True
+
+    def _frame(self, image: Image, index: int, time_s: float) -> Frame:
+        return Frame(
+            image=transform(image, rotate=self._camera.rotate, mirror=self._camera.mirror),
+            camera=self._origin.camera,
+            index=index,
+            time_s=time_s,
+            captured_at=self._origin.started_at + timedelta(seconds=time_s),
+        )

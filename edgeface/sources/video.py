@@ -77,14 +77,29 @@ class VideoFile:
         self._closed = True
 
     def _open(self) -> cv2.VideoCapture:
-        # A rotation in the file is applied by default, as viewers do.
+        self._expect_readable()
+        # A rotation in the file is applied by default, as viewers do. An absolute path is never taken for a protocol,
+        # as FFmpeg would take `12:30.mp4`.
         options = [] if self._threads is None else [cv2.CAP_PROP_N_THREADS, self._threads]
-        capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG, options)
+        capture = cv2.VideoCapture(str(self._path.absolute()), cv2.CAP_FFMPEG, options)
         if not capture.isOpened():
             raise SourceError(
-                f"{self._path} cannot be opened as a video", fix="check that it plays elsewhere, or convert it to H.264"
+                f"{self._path} is not a video that can be opened, or was cut off",
+                fix="check that it plays elsewhere, or convert it to H.264",
             )
         return capture
+
+    def _expect_readable(self) -> None:
+        """Say in words what FFmpeg would not."""
+        try:
+            with self._path.open("rb") as file:
+                empty = not file.read(1)
+        except OSError as error:
+            raise SourceError(
+                f"{self._path} cannot be read: {error.strerror}", fix="check path and permissions"
+            ) from None
+        if empty:
+            raise SourceError(f"{self._path} is empty", fix="copy it again")
 
     def _frame(self, image: Image, index: int, time_s: float) -> Frame:
         return Frame(
