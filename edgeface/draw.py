@@ -1,8 +1,9 @@
-"""Faces drawn on a picture: box, five points, and what was estimated."""
+"""Faces drawn on a picture: box, five points, and what was estimated, where it hides nobody."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -14,48 +15,84 @@ PALETTE = ((64, 190, 250), (140, 200, 60), (240, 160, 70), (190, 110, 240), (80,
 """BGR, distinguishable from each other and from skin; a face keeps its colour by its number."""
 INK = (20, 20, 20)
 
+Rectangle = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in pixels."""
 
-def draw_face(image: Image, box: F32, landmarks: F32 | None, lines: Sequence[str], *, number: int = 0) -> None:
-    """Draw one face in place.
 
-    Parameters
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Drawing:
+    """One face to draw.
+
+    Attributes
     ----------
-    image : uint8 (H, W, 3), BGR, writable
     box : float32 (4,), pixels
-    landmarks : float32 (5, 2) or None
-    lines : text, one line each, below the box or wherever there is room
+    landmarks : float32 (5, 2), or None
+    lines : text, one line each
     number : chooses the colour
     """
-    colour = PALETTE[number % len(PALETTE)]
-    height, width = image.shape[:2]
-    stroke = max(1, round(min(width, height) / 300))
-    x1, y1, x2, y2 = (round(float(value)) for value in box)
-    cv2.rectangle(image, (x1, y1), (x2, y2), colour, stroke, cv2.LINE_AA)
-    if landmarks is not None:
-        for x, y in landmarks:
-            centre = (round(float(x)), round(float(y)))
-            cv2.circle(image, centre, stroke + 1, colour, -1, cv2.LINE_AA)
-    if lines:
-        _label(image, (x1, y1, x2, y2), lines, colour, stroke)
+
+    box: F32
+    landmarks: F32 | None
+    lines: Sequence[str]
+    number: int
 
 
-def _label(
-    image: Image,
-    box: tuple[int, int, int, int],
-    lines: Sequence[str],
-    colour: tuple[int, int, int],
-    stroke: int,
-) -> None:
+def draw_faces(image: Image, faces: Sequence[Drawing]) -> Image:
+    """Return a copy of a picture (uint8 (H, W, 3), BGR) with the faces drawn."""
+    drawn: Image = image.copy()
+    stroke = max(1, round(min(image.shape[:2]) / 300))
+    boxes = [_rectangle(face.box) for face in faces]
+    taken: list[Rectangle] = []
+    for face, box in zip(faces, boxes, strict=True):
+        colour = PALETTE[face.number % len(PALETTE)]
+        cv2.rectangle(drawn, box[:2], box[2:], colour, stroke, cv2.LINE_AA)
+        if face.landmarks is not None:
+            for x, y in face.landmarks.tolist():
+                cv2.circle(drawn, (round(x), round(y)), stroke + 1, colour, -1, cv2.LINE_AA)
+    for face, box in zip(faces, boxes, strict=True):
+        if face.lines:
+            others = [other for other in boxes if other is not box]
+            taken.append(_label(drawn, box, face, [*others, *taken], stroke))
+    return drawn
+
+
+def _label(image: Image, box: Rectangle, face: Drawing, avoid: Sequence[Rectangle], stroke: int) -> Rectangle:
+    """Write the lines beside a box where they cover least of what is to be avoided; the place that was taken."""
     height, width = image.shape[:2]
-    scale = float(np.clip(min(width, height) / 900, 0.35, 2.0))
+    least = 0.35 if min(height, width) < 1500 else 0.0004 * min(height, width) - 0.25
+    scale = float(np.clip((box[2] - box[0]) / 190, least, 3 * least))
     weight = max(1, round(scale * 1.5))
-    sizes = [cv2.getTextSize(line, FONT, scale, weight)[0] for line in lines]
+    sizes = [cv2.getTextSize(line, FONT, scale, weight)[0] for line in face.lines]
     step = max(size[1] for size in sizes) + round(10 * scale)
-    wide, tall = max(size[0] for size in sizes) + round(12 * scale), step * len(lines) + round(6 * scale)
-    x = int(np.clip(box[0] - stroke, 0, max(0, width - wide)))
-    below, above = box[3] + stroke, box[1] - stroke - tall
-    y = below if below + tall <= height else max(0, above)
-    cv2.rectangle(image, (x, y), (x + wide, y + tall), colour, -1)
-    for row, line in enumerate(lines):
-        foot = (x + round(6 * scale), y + step * (row + 1) - round(2 * scale))
+    wide, tall = max(size[0] for size in sizes) + round(12 * scale), step * len(face.lines) + round(6 * scale)
+    x1, y1, x2, y2 = box
+    corners = (
+        (x1 - stroke, y2 + stroke),
+        (x1 - stroke, y1 - stroke - tall),
+        (x2 + stroke, y1),
+        (x1 - stroke - wide, y1),
+    )
+    places = [_inside((x, y, x + wide, y + tall), (width, height)) for x, y in corners]
+    # Pushed back into the picture, a label may cover its own face: that counts too.
+    place = min(places, key=lambda at: sum(_shared(at, other) for other in (*avoid, box)))
+    cv2.rectangle(image, place[:2], place[2:], PALETTE[face.number % len(PALETTE)], -1)
+    for row, line in enumerate(face.lines):
+        foot = (place[0] + round(6 * scale), place[1] + step * (row + 1) - round(2 * scale))
         cv2.putText(image, line, foot, FONT, scale, INK, weight, cv2.LINE_AA)
+    return place
+
+
+def _inside(place: Rectangle, image_wh: tuple[int, int]) -> Rectangle:
+    x = max(0, min(place[0], image_wh[0] - (place[2] - place[0])))
+    y = max(0, min(place[1], image_wh[1] - (place[3] - place[1])))
+    return x, y, x + place[2] - place[0], y + place[3] - place[1]
+
+
+def _shared(a: Rectangle, b: Rectangle) -> int:
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    return max(0, width) * max(0, height)
+
+
+def _rectangle(box: F32) -> Rectangle:
+    x1, y1, x2, y2 = (round(value) for value in box.tolist())
+    return x1, y1, x2, y2

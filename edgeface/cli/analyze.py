@@ -246,14 +246,18 @@ def _drawn(image: Image, analysis: Analysis) -> Image:
     import numpy as np  # noqa: PLC0415
 
     from edgeface.analyze import describe  # noqa: PLC0415
-    from edgeface.draw import draw_face  # noqa: PLC0415
+    from edgeface.draw import Drawing, draw_faces  # noqa: PLC0415
 
-    drawn: Image = image.copy()
-    for number, face in enumerate(analysis.faces):
-        landmarks = None if face.landmarks is None else np.array(face.landmarks, dtype=np.float32)
-        colour = number if face.track is None else face.track
-        draw_face(drawn, np.array(face.box, dtype=np.float32), landmarks, describe(face), number=colour)
-    return drawn
+    faces = [
+        Drawing(
+            box=np.array(face.box, dtype=np.float32),
+            landmarks=None if face.landmarks is None else np.array(face.landmarks, dtype=np.float32),
+            lines=describe(face),
+            number=number if face.track is None else face.track,
+        )
+        for number, face in enumerate(analysis.faces)
+    ]
+    return draw_faces(image, faces)
 
 
 def _viewable(pixels: Image, network: str, networks: Networks) -> Image:
