@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgeface.bundle import CategoricalHead
+from edgeface.errors import BundleError
 from edgeface.types import F32, LabelEstimate, Task
 
 
@@ -19,8 +20,18 @@ class Categorical:
         self._head = head
 
     def probabilities(self, outputs: Mapping[str, F32]) -> F32:
-        """Rows (N, K) that sum to 1; quantized outputs are brought back to a sum of 1."""
+        """Rows (N, K) that sum to 1; quantized outputs are brought back to a sum of 1.
+
+        Raises
+        ------
+        BundleError : the network gives another number of values than there are labels
+        """
         raw = outputs[self._head.output]
+        if raw.shape[1:] != (len(self.labels),):
+            raise BundleError(
+                f"a network for {self.task} gives {raw.shape[1:]} values for {len(self.labels)} labels",
+                fix="install the bundle again",
+            )
         if self._head.activation == "softmax":
             raw = np.exp(raw - raw.max(axis=1, keepdims=True))
         raw = np.clip(raw, 0, None)

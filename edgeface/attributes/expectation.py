@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgeface.bundle import ExpectationHead
+from edgeface.errors import BundleError
 from edgeface.types import F32, AgeEstimate, Task
 
 
@@ -20,8 +21,18 @@ class Expectation:
         self._shares = np.array(head.percentiles) / 100
 
     def probabilities(self, outputs: Mapping[str, F32]) -> F32:
-        """Rows (N, K) that sum to 1; quantized outputs are brought back to a sum of 1."""
+        """Rows (N, K) that sum to 1; quantized outputs are brought back to a sum of 1.
+
+        Raises
+        ------
+        BundleError : the network gives another number of values than there are ages
+        """
         raw = np.clip(outputs[self._output], 0, None)
+        if raw.shape[1:] != self._support.shape:
+            raise BundleError(
+                f"a network for {self.task} gives {raw.shape[1:]} values for {len(self._support)} ages",
+                fix="install the bundle again",
+            )
         rows: F32 = raw / np.maximum(raw.sum(axis=1, keepdims=True), np.float32(1e-12))
         return rows
 
