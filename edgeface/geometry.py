@@ -15,7 +15,7 @@ from edgeface.types import F32, Image
 
 SAMPLE_FROM, PICK_FROM = 2.5, 4.0
 """From these factors on a picture is sampled before it is averaged: between pixels, and by single pixels."""
-NMS_MATRIX = 1000
+NMS_BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,27 +95,20 @@ def nms(boxes: F32, scores: F32, *, max_iou: float) -> npt.NDArray[np.int64]:
     if len(order) <= 1:
         return order
     boxes = boxes[order]
-    if len(order) > NMS_MATRIX:
-        return order[_nms_by_rows(boxes, max_iou)]
-    overlaps = iou(boxes, boxes) > max_iou
-    kept: list[int] = []
-    alive = np.ones(len(order), dtype=bool)
-    for row in range(len(order)):
-        if alive[row]:
-            kept.append(row)
-            alive &= ~overlaps[row]
-    return order[kept]
-
-
-def _nms_by_rows(boxes: F32, max_iou: float) -> list[int]:
-    """For thousands of boxes (best first), whose matrix would need gigabytes: compares only those that are left."""
-    kept: list[int] = []
-    left = np.arange(len(boxes))
+    kept: list[npt.NDArray[np.int64]] = []
+    left = np.arange(len(order))
+    # Block by block: one matrix for the usual handful of boxes, no gigabytes for thousands.
     while len(left):
-        best, left = left[0], left[1:]
-        kept.append(int(best))
-        left = left[iou(boxes[best : best + 1], boxes[left])[0] <= max_iou]
-    return kept
+        block, left = left[:NMS_BLOCK], left[NMS_BLOCK:]
+        overlaps = iou(boxes[block], boxes[block]) > max_iou
+        alive = np.ones(len(block), dtype=bool)
+        for row in range(len(block)):
+            if alive[row]:
+                alive[row + 1 :] &= ~overlaps[row, row + 1 :]
+        kept.append(block[alive])
+        if len(left):
+            left = left[~(iou(boxes[block[alive]], boxes[left]) > max_iou).any(axis=0)]
+    return order[np.concatenate(kept)]
 
 
 def clip_boxes(boxes: F32, image_wh: tuple[int, int]) -> F32:
