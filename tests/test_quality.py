@@ -35,7 +35,7 @@ def turned(shift: float) -> Quality:
 
 
 def lit(factor: float, plus: float = 0) -> Quality:
-    return seen(np.clip(astronaut() * factor + plus, 0, 255).astype(np.uint8))
+    return seen(np.clip(astronaut() * np.float32(factor) + plus, 0, 255).astype(np.uint8))
 
 
 def test_a_good_view() -> None:
