@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from converters.evaluate import attributes, boxes, widerface
 from converters.evaluate.data import chips, data_folder, photographs, read
 from converters.evaluate.statistics import Figure, share_figure
 from converters.manifest import FITS, RESULTS, DetectorFit
-from edgeface.bundle import Bundle, Measured, Network, find_bundle, open_bundle
+from edgeface.bundle import Bundle, Measured, Network, Precision, find_bundle, open_bundle
 from edgeface.config import Config, NetworkChoice, RuntimeName
 from edgeface.config import Detector as DetectorSettings
 from edgeface.config import Runtime as RuntimeSettings
+from edgeface.errors import UsageError
 from edgeface.files import write_atomic
 from edgeface.types import Detections
 from edgeface.worker import Networks
@@ -49,9 +51,15 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         protocol.add_argument("--network", action="append", metavar="NAME", help="only this network (repeatable)")
         protocol.add_argument("--runtime", choices=("onnx", "litert"), help="only files of this runtime")
         protocol.add_argument("--precision", metavar="P", help="only files of this precision")
-        protocol.add_argument("--size", action="append", metavar="WxH", help="only this detector size (repeatable)")
+        protocol.add_argument(
+            "--size",
+            action="append",
+            type=_size,
+            metavar="WxH",
+            help="only this detector size, or `original` (repeatable)",
+        )
         protocol.add_argument("--detector", metavar="NAME", help="who finds the faces for `attributes` (the default's)")
-        protocol.add_argument("--limit", type=int, metavar="N", help="first N pictures only; nothing is written")
+        protocol.add_argument("--limit", type=_count, metavar="N", help="first N pictures only; nothing is written")
         protocol.add_argument("--data", metavar="DIR", help="folder of the labelled data")
         protocol.add_argument("--bundle", metavar="DIR", default="models/default", help="bundle (%(default)s)")
         protocol.set_defaults(run=command)
@@ -181,7 +189,7 @@ def _measured(
     name: str,
     network: Network,
     runtime: RuntimeName,
-    precision: str,
+    precision: Precision,
     *,
     size: str | None = None,
     detector: str | None = None,
@@ -201,7 +209,7 @@ def _measured(
         low=None if figure.low is None else round(figure.low, 4),
         high=None if figure.high is None else round(figure.high, 4),
         runtime=runtime,
-        precision=precision,  # type: ignore[arg-type]
+        precision=precision,
         size=size,
         detector=detector,
         command=command,
@@ -210,14 +218,35 @@ def _measured(
 
 def _files(
     bundle: Bundle, args: argparse.Namespace, *, tasks: Sequence[str]
-) -> Iterator[tuple[Network, RuntimeName, Any]]:
-    for network in bundle.manifest.networks:
-        if network.task not in tasks or (args.network and network.name not in args.network):
-            continue
-        for runtime in sorted(network.files, reverse=True):
-            for file in network.files[runtime]:
-                if args.runtime in (None, runtime) and args.precision in (None, file.precision):
-                    yield network, runtime, file.precision
+) -> Sequence[tuple[Network, RuntimeName, Precision]]:
+    """Files that the arguments choose, by network; UsageError for none, which would measure nothing in silence."""
+    networks = {network.name: network for network in bundle.manifest.networks if network.task in tasks}
+    for name in args.network or ():
+        if name not in networks:
+            raise UsageError(f"there is no network '{name}' for this", fix=f"choose one of: {', '.join(networks)}")
+    chosen = [
+        (network, runtime, file.precision)
+        for network in networks.values()
+        if not args.network or network.name in args.network
+        for runtime in sorted(network.files, reverse=True)
+        for file in network.files[runtime]
+        if args.runtime in (None, runtime) and args.precision in (None, file.precision)
+    ]
+    if not chosen:
+        raise UsageError("no file of the bundle is of this runtime and precision", fix="see `edgeface models list`")
+    return chosen
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError("expected a number from 1 up")
+    return int(text)
+
+
+def _size(text: str) -> str:
+    if text != "original" and not re.fullmatch(r"[1-9]\d{1,3}x[1-9]\d{1,3}", text):
+        raise argparse.ArgumentTypeError("expected WIDTHxHEIGHT or original")
+    return text
 
 
 def _config(

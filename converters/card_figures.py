@@ -1,0 +1,267 @@
+"""The parts of a model card that are figures: the worst group, tables by group and size, files, what was tried."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from converters.evaluate.cli import AGREEMENT, SIZES
+from converters.evaluate.widerface import LEVELS
+from converters.speed import SPEED, Speed
+from converters.trial import read_trials
+from edgeface.bundle import Measured, Network, NetworkFile
+
+LEAST_FACES = 30
+"""A group smaller than this is listed, but not named as the worst: chance would choose it."""
+AGREED = 0.97
+"""Share of equal answers on crops from either detector below which the card states the loss."""
+PEOPLE = ("age ", "race ", "gender ")
+WORST: dict[str, tuple[tuple[str, str, Callable[..., Measured]], ...]] = {
+    "detect": (),
+    "age": (("MAE years", "years off on average", max), ("years outside bin", "years outside the bin", max)),
+    "gender": (("accuracy", "right", min),),
+    "expression": (("sensitivity", "recognised", min),),
+}
+"""By task: the metric that names the worst group, how the card says it, and whether large or small is bad."""
+UNLABELLED = {
+    "detect": "WIDER FACE says nothing of age, gender or origin: how detection differs between groups of people was "
+    "not measured.",
+    "expression": "FER-2013 says nothing of age, gender or origin: how recognition differs between groups of people "
+    "was not measured.",
+}
+PUBLIC_WEIGHTS: Mapping[tuple[str, str], tuple[float, float, float]] = {
+    # AP of the public weights in their own framework on the same pictures, single scale: easy, medium, hard.
+    ("retinaface", "original"): (0.938, 0.920, 0.774),
+    ("retinaface", "640x640"): (0.930, 0.884, 0.564),
+    ("retinaface", "320x320"): (0.854, 0.720, 0.288),
+    ("yunet", "original"): (0.928, 0.916, 0.826),
+    ("yunet", "640x640"): (0.918, 0.887, 0.642),
+    ("yunet", "320x320"): (0.869, 0.781, 0.333),
+}
+PUBLISHED = {
+    "retinaface": "Published for these weights on the whole validation part at original scale: .907 / .882 / .738.",
+}
+
+
+def worst_group(network: Network) -> str:
+    """One paragraph on the group for which the network does worst, per data set, and on what was not measured."""
+    sentences = []
+    for name, rows in _by_set(first_file(network)):
+        large = [r for r in rows if r.count >= LEAST_FACES]
+        for metric, words, worst_of in WORST[network.task]:
+            of_metric = [r for r in large if r.metric == metric]
+            groups = [r for r in of_metric if metric == "sensitivity" or r.group.startswith(PEOPLE)]
+            whole = next((r for r in of_metric if r.group == "all"), None)
+            if groups:
+                worst = worst_of(groups, key=lambda r: r.value)
+                against = f" against {value(whole)} over all" if whole else ""
+                sentences.append(f"on {name} {value(worst)} {words} for *{worst.group}*{against}")
+    precisions = [r for r in first_file(network) if r.metric.startswith("AP ")]
+    if precisions:
+        worst = min(precisions, key=lambda r: r.value)
+        words = f"average precision {value(worst)} on the {worst.metric[3:]} faces of {worst.set}"
+        sentences.append(f"small faces: with an input of {worst.size} {words}")
+    said = f"**Worst group**: {'; '.join(sentences)}. " if sentences else ""
+    return said + UNLABELLED.get(network.task, "")
+
+
+def detector_figures(network: Network) -> Iterator[str]:
+    """Average precision by input size and file, beside the public weights."""
+    rows: dict[tuple[str, str, str], dict[str, Measured]] = {}
+    for measured in network.measured:
+        if measured.metric.startswith("AP "):
+            key = (measured.size or "", measured.runtime, measured.precision)
+            rows.setdefault(key, {})[measured.metric[3:]] = measured
+    counts = {level: row.count for levels in rows.values() for level, row in levels.items()}
+    counted = ", ".join(f"{counts.get(level, 0)} {level}" for level in LEVELS)
+    yield (
+        "Average precision on the 274-image dev share of WIDER FACE (5 of 61 events: not comparable with figures on "
+        "the whole validation part), standard procedure, single scale, through the device's own path: pictures are "
+        "shrunk by averaging and padded, never enlarged (which at 320 pixels finds a little more than shrinking between two "
+        "pixels). In brackets 95 % confidence, from resampled photographs. "
+        f"Faces that count: {counted}. " + PUBLISHED.get(network.name, "")
+    )
+    yield table(
+        ("input", "file", *LEVELS, "public weights, own framework"),
+        [
+            (
+                size,
+                f"{runtime} {precision}",
+                *(value(rows[size, runtime, precision][level]) for level in LEVELS),
+                " / ".join(_ap(ap) for ap in PUBLIC_WEIGHTS.get((network.name, size), ())) or "-",
+            )
+            for size, runtime, precision in sorted(rows, key=lambda key: (SIZES.index(key[0]), key[1:]))
+        ],
+    )
+    if network.box_to_reference is not None:
+        yield (
+            "Crop rules were measured on RetinaFace's boxes and points. For this detector `box_to_reference` is "
+            f"{list(network.box_to_reference)} (left, top, right, bottom, shares of the box), fitted as the median "
+            "over faces that both find; its points are corrected likewise. How often crops from either detector get "
+            "the same answer stands in the cards of the networks that crop by box."
+        )
+    yield from commands(network)
+
+
+def group_figures(network: Network) -> Iterator[str]:
+    """Every figure of the first file by data set and group, those of the others over all."""
+    first = first_file(network)
+    yield (
+        "Where a detector is named, faces are padded by 30 %, found by it and cut out by the manifest's rule, as on "
+        "the device; faces that were not found are counted under *found*. Without one, the whole picture of the data "
+        "set is the crop. In brackets 95 % confidence."
+    )
+    yield from _agreement(first)
+    for name, rows in _by_set(first):
+        yield f"### {name}"
+        yield table(
+            ("metric", "group", "value", "faces"),
+            [(r.metric, r.group, value(r), str(r.count)) for r in sorted(rows, key=_reading_order)],
+        )
+    others = [r for r in network.measured if r not in first and r.group == "all"]
+    if others:
+        yield "### Other files"
+        yield table(
+            ("file", "set", "metric", "value", "faces"),
+            [(f"{r.runtime} {r.precision}", _title(r), r.metric, value(r), str(r.count)) for r in others],
+        )
+    yield from commands(network)
+
+
+def files(network: Network) -> str:
+    """Every file that ships, with its CPU time."""
+    listed: Iterable[NetworkFile] = (file for files in network.files.values() for file in files)
+    timed = msgspec.json.decode(SPEED.read_bytes(), type=list[Speed]) if SPEED.is_file() else []
+    times = {(t.network, t.runtime, t.precision): f"{t.cpu_ms:.2f} at {t.size}" for t in timed}
+    return table(
+        ("file", "runtime", "precision", "bytes", "CPU ms a call, one thread", "sha256"),
+        [
+            (
+                f"`{f.path}`",
+                f.runtime,
+                f.precision,
+                f"{f.bytes:,}",
+                times.get((network.name, f.runtime, f.precision), "-"),
+                f"`{f.sha256[:16]}`...",
+            )
+            for f in listed
+        ],
+    )
+
+
+def trials(network: Network) -> Iterator[str]:
+    """Forms that were made and measured, whether they ship or not."""
+    rows = [trial for trial in read_trials() if trial.network == network.name]
+    if not rows:
+        return
+    yield "### Smaller forms that were tried"
+    yield (
+        "Against the fp32 form in the same runtime, by post-training quantization alone. Only what is within its limit "
+        f"may ship. Made by `python -m converters try {network.name}`."
+    )
+    yield table(
+        ("form", "calibration", "bytes", "of fp32", "loss", "same answer", "on", "within the limit"),
+        [
+            (
+                f"{t.runtime} {t.precision}",
+                str(t.calibration or "-"),
+                f"{t.bytes:,}",
+                f"{t.bytes / t.bytes_fp32 * 100:.0f} %",
+                f"{t.years:.3f} years" if t.years is not None else f"{t.points:.2f} points",
+                "-" if t.agreement is None else f"{t.agreement * 100:.1f} %",
+                f"{t.set}, {t.count}",
+                "yes" if t.within else "no",
+            )
+            for t in rows
+        ],
+    )
+
+
+def headline(network: Network) -> str:
+    """Return the one figure by which a network of its kind is known."""
+    wanted = {
+        "detect": ("AP hard", "AP hard {} at 640x640"),
+        "age": ("MAE years", "{} years off on average"),
+        "gender": ("accuracy", "{} right"),
+        "expression": ("accuracy", "{} right"),
+    }
+    metric, words = wanted[network.task]
+    for row in sorted(first_file(network), key=lambda r: (r.set != "UTKFace val", r.detector == "retinaface")):
+        if (row.metric, row.group) == (metric, "all") and row.size in (None, "640x640"):
+            return f"{words.format(value(row))}, {row.set}, n {row.count}"
+    return "not measured"
+
+
+def commands(network: Network) -> Iterator[str]:
+    """Which commands made the figures."""
+    made = sorted({row.command for row in network.measured if row.command})
+    if made:
+        yield "Made by " + ", ".join(f"`{command}`" for command in made) + "."
+
+
+def first_file(network: Network) -> list[Measured]:
+    """Figures of the first ONNX file, which the default runtime takes."""
+    listed = network.files.get("onnx", ())
+    return [r for r in network.measured if listed and r.runtime == "onnx" and r.precision == listed[0].precision]
+
+
+def value(row: Measured) -> str:
+    """A figure with its interval, in the unit of its metric."""
+    if row.metric.startswith("AP "):
+        interval = "" if row.low is None or row.high is None else f" ({_ap(row.low)} to {_ap(row.high)})"
+        return _ap(row.value) + interval
+    share = row.metric in ("accuracy", "found", "sensitivity", "bin accuracy", "macro-F1") or "agreement" in row.metric
+    scale, digits, unit = (100, 1, " %") if share else (1, 2, "")
+    text = f"{row.value * scale:.{digits}f}{unit}"
+    if row.low is None or row.high is None:
+        return text
+    return f"{text} ({row.low * scale:.{digits}f} to {row.high * scale:.{digits}f})"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Lay out a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _agreement(rows: Sequence[Measured]) -> Iterator[str]:
+    """Say what it costs to cut a face out by YuNet's box instead of RetinaFace's, where answers differ too often."""
+    for row in rows:
+        if row.metric != AGREEMENT or row.value >= AGREED:
+            continue
+        right = {r.detector: r for r in rows if (r.metric, r.group, r.set) == ("accuracy", "all", _on_faces(rows))}
+        lost = [f"{value(r)} of {r.count} faces that {name} found" for name, r in right.items() if name]
+        yield (
+            f"**Crops from either detector do not always get the same answer**: the likeliest label is the same for "
+            f"{value(row)} of {row.count} faces of {row.set}, after `box_to_reference`; "
+            f"{AGREED * 100:.0f} % was aimed at. "
+            + (f"What it costs: right are {' and '.join(lost)} ({_on_faces(rows)})." if len(lost) > 1 else "")
+        )
+
+
+def _on_faces(rows: Sequence[Measured]) -> str | None:
+    """Name the data set on which faces were found by both detectors."""
+    sets = [r.set for r in rows if (r.metric, r.group, r.detector) == ("accuracy", "all", "retinaface")]
+    return sets[0] if sets else None
+
+
+def _by_set(rows: Sequence[Measured]) -> Iterator[tuple[str, list[Measured]]]:
+    """Figures by data set and by who found the faces; rows of two detectors are never mixed."""
+    for title in dict.fromkeys(_title(row) for row in rows if row.metric != AGREEMENT):
+        yield title, [row for row in rows if _title(row) == title and row.metric != AGREEMENT]
+
+
+def _title(row: Measured) -> str:
+    return row.set if row.detector is None else f"{row.set}, faces found by {row.detector}"
+
+
+def _reading_order(row: Measured) -> tuple[str, bool, list[tuple[int, str]]]:
+    """All before the groups, ages as they rise."""
+    parts = re.split(r"(\d+)", row.group)
+    return row.metric, row.group != "all", [(int(part) if part.isdigit() else -1, part) for part in parts]
+
+
+def _ap(precision: float) -> str:
+    return f"{precision:.3f}".lstrip("0")

@@ -1,0 +1,130 @@
+"""What the shipped files reach: the figures on record against the public weights', and a share measured again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from converters.card_figures import PUBLIC_WEIGHTS
+from converters.evaluate import attributes, widerface
+from converters.evaluate.data import chips, data_folder, photographs, read
+from converters.manifest import read_measured
+from edgeface.bundle import Bundle, Measured
+from edgeface.config import Config, Runtime
+from edgeface.config import Detector as DetectorSettings
+from edgeface.errors import UsageError
+from edgeface.worker import Networks
+
+EVERY = 12
+"""The share that is measured again: every twelfth photograph."""
+CHIPS = 120
+NOBODY = {"age": False, "gender": False, "expression": False}
+
+
+@pytest.fixture(scope="session")
+def labelled() -> Path:
+    try:
+        return data_folder()
+    except UsageError as error:
+        pytest.skip(str(error))
+
+
+def on_record(network: str, metric: str, **wanted: str | None) -> Measured:
+    rows = [
+        row
+        for row in read_measured(network)
+        if row.metric == metric and all(getattr(row, key) == value for key, value in wanted.items())
+    ]
+    assert len(rows) == 1, f"{len(rows)} figures of {network}: {metric} {wanted}"
+    return rows[0]
+
+
+@pytest.mark.parametrize("level", widerface.LEVELS)
+@pytest.mark.parametrize("network", ["retinaface", "yunet"])
+@pytest.mark.parametrize("size", ["original", "640x640", "320x320"])
+def test_detectors_reach_what_the_public_weights_reach(network: str, size: str, level: str) -> None:
+    """Half a point below the weights in their own framework on the same photographs is allowed; better is fine."""
+    row = on_record(network, f"AP {level}", size=size, runtime="onnx", precision="fp32", group="all")
+    assert row.value > PUBLIC_WEIGHTS[network, size][widerface.LEVELS.index(level)] - 0.0055
+    assert row.low is not None
+    assert row.high is not None
+    assert row.low <= row.value <= row.high
+
+
+@pytest.mark.parametrize("level", widerface.LEVELS)
+@pytest.mark.parametrize("network", ["retinaface", "yunet"])
+@pytest.mark.parametrize("size", ["640x640", "640x384", "320x320", "320x192"])
+def test_both_runtimes_find_the_same_faces(network: str, size: str, level: str) -> None:
+    onnx, litert = (
+        on_record(network, f"AP {level}", size=size, runtime=runtime, precision="fp32")
+        for runtime in ("onnx", "litert")
+    )
+    assert litert.value == pytest.approx(onnx.value, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("network", "metric", "name", "group", "public", "allowed"),
+    [
+        # Public figures are of the same weights on the sets' test parts; ours are of the validation parts.
+        pytest.param("age-v1", "MAE years", "UTKFace val", "all", 6.25, 0.5, id="age: mean error"),
+        pytest.param("age-v1", "MAE years", "UTKFace val", "21-60", 6.04, 0.5, id="age: mean error, 21 to 60"),
+        pytest.param("age-v1", "bin accuracy", "FairFace val", "all", 0.422, 0.02, id="age: FairFace's bins"),
+        pytest.param("gender-v1", "accuracy", "UTKFace val", "all", 0.926, 0.02, id="gender"),
+        pytest.param("gender-v1", "accuracy", "UTKFace val", "from 10 years", 0.961, 0.02, id="gender from 10 years"),
+        pytest.param("gender-v1", "accuracy", "FairFace val", "all", 0.841, 0.02, id="gender on FairFace"),
+        pytest.param("gender-mini-xception", "accuracy", "UTKFace val", "all", 0.825, 0.02, id="reference gender"),
+    ],
+)
+def test_attributes_reach_what_the_public_weights_reach(
+    network: str, metric: str, name: str, group: str, public: float, allowed: float
+) -> None:
+    precision = "int8w" if network == "age-v1" else "fp32"
+    row = on_record(network, metric, set=name, group=group, runtime="onnx", precision=precision, detector="yunet")
+    assert row.value == pytest.approx(public, abs=allowed)
+
+
+@pytest.mark.parametrize(("metric", "public"), [("accuracy", 0.655), ("macro-F1", 0.620)])
+def test_expression_reaches_what_the_public_weights_reach(metric: str, public: float) -> None:
+    row = on_record(
+        "expression-mini-xception",
+        metric,
+        set="FER-2013 PublicTest",
+        group="all",
+        runtime="onnx",
+        precision="fp32",
+        detector=None,
+    )
+    assert row.value == pytest.approx(public, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        pytest.param("yunet", (0.939, 0.923, 0.544), id="yunet"),
+        pytest.param("retinaface", (0.924, 0.843, 0.485), id="retinaface"),
+    ],
+)
+def test_a_share_of_the_photographs_measured_again(
+    bundle: Bundle, labelled: Path, network: str, expected: tuple[float, float, float]
+) -> None:
+    pictures = photographs(labelled)[::EVERY]
+    config = Config(
+        detector=DetectorSettings(network=network, size="320x320"), runtime=Runtime(name="onnx"), attributes=NOBODY
+    )
+    networks = Networks(bundle, config, still=True)
+    found = [networks.detect(read(picture.path), min_score=widerface.MIN_SCORE) for picture in pictures]
+    got = widerface.average_precisions(pictures, found)
+    assert tuple(got[level] for level in widerface.LEVELS) == pytest.approx(expected, abs=0.01)
+
+
+def test_a_share_of_the_faces_measured_again(bundle: Bundle, labelled: Path) -> None:
+    """Age and gender on the first faces of UTKFace's validation part, from pixels to answers."""
+    config = Config(runtime=Runtime(name="onnx"), attributes={"expression": False})
+    networks = Networks(bundle, config, still=True)
+    looks = list(attributes.end_to_end(chips(labelled, "utkface", "val", limit=CHIPS), networks, config))
+    age = {(metric, group): figure for metric, group, figure in attributes.age_figures(looks, exact=True)}
+    gender = {(metric, group): figure for metric, group, figure in attributes.gender_figures(looks, exact=True)}
+    assert age["found", "all"].value > 0.98
+    assert age["MAE years", "all"].value == pytest.approx(5.77, abs=0.3)
+    assert gender["accuracy", "all"].value == pytest.approx(0.958, abs=0.02)
