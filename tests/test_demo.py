@@ -61,7 +61,8 @@ def run(clips: Path) -> Iterator[subprocess.Popen[str]]:
         start_new_session=True,
     )
     yield process
-    process.kill()
+    # Not killed: it would leave its daemon behind.
+    process.terminate()
     process.communicate()
 
 
