@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-UNMATCHED = 10.0
-"""Cost of leaving a row unmatched: above any possible pair's, so as many as possible are matched."""
+UNMATCHED = 25.0
+"""Cost of leaving a row unmatched: above any single pair's, so nothing stays alone that could be matched, but below
+that of two bad pairs: a good pair is not broken up so that a stranger finds a place."""
 
 
 def match(costs: Mapping[tuple[int, int], float]) -> list[tuple[int, int]]:
-    """Pairs (row, column) with the most matches at the least total cost.
+    """Pairs (row, column) of the least total cost, where each unmatched row costs `UNMATCHED`.
 
     Parameters
     ----------
-    costs : cost of every possible pair, 0 to `UNMATCHED`; pairs that are not listed are never made
+    costs : cost of every possible pair, 0 to less than `UNMATCHED`; pairs that are not listed are never made
 
     Returns
     -------

@@ -14,6 +14,9 @@ from edgeface.config import Schedule
 BUDGET = 64
 """Most looks asked for in one frame; the rest comes in the next ones, those who waited longest first."""
 
+TICK_S = 1e-3
+"""Time stamps are no finer than this: 0.6 s - 0.4 s is 0.2 s."""
+
 
 @dataclass(slots=True)
 class _Asked:
@@ -83,9 +86,10 @@ def _overdue(schedule: Schedule, asked: _Asked | None, time_s: float, quality: f
         return float("inf")
     since_s = time_s - asked.last_s
     every_s = schedule.first if asked.looks < schedule.looks else schedule.every
-    if since_s >= every_s:
+    if since_s >= every_s - TICK_S:
         return since_s - every_s
     # A better view re-opens the question, but not more often than a new person's.
-    if quality >= schedule.better * asked.best and since_s >= schedule.first:
+    better = quality > asked.best and quality >= schedule.better * asked.best
+    if better and since_s >= schedule.first - TICK_S:
         return 0.0
     return None

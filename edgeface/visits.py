@@ -26,6 +26,9 @@ Known = tuple[VisitAge | None, VisitGender | None, VisitExpression | None]
 Said = tuple[int | None, str | None, str | None]
 """Years, gender and expression as a person would say them: what makes an update worth sending."""
 
+TICK_S = 1e-3
+"""Time stamps are no finer than this: 2.3 s - 0.3 s is 2 s."""
+
 
 @dataclass(slots=True)
 class _Person:
@@ -81,7 +84,7 @@ class VisitBook:
     def absorb(self, track_id: int, answer: Answer) -> None:
         """Fold one answer into its track; looks too poor to count, and tracks that are gone, change nothing."""
         person = self._people.get(track_id)
-        if person is None or answer.quality < self._settings.min_quality:
+        if person is None or answer.quality <= 0 or answer.quality < self._settings.min_quality:
             return
         person.known = None
         if answer.task == "age":
@@ -110,7 +113,7 @@ class VisitBook:
         return VisitChange(event="end", visit=visit, time_s=time_s, reason=reason)
 
     def _has_news(self, person: _Person, time_s: float) -> bool:
-        due = time_s - person.said_s >= self._settings.update
+        due = time_s - person.said_s >= self._settings.update - TICK_S
         return due and self._saying(self._visit(person)) != person.said
 
     def _tell(self, person: _Person, event: str, time_s: float) -> VisitChange:

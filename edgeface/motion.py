@@ -1,0 +1,123 @@
+"""How a face moves: a Kalman filter of place and velocity, in face sizes and seconds whatever the frame rate.
+
+White acceleration (Bar-Shalom, Li, Kirubarajan 2001, section 6.2.2), the same in x and y, so one covariance serves
+both. Plain Python floats: with a handful of faces numpy's call overhead would cost more than the arithmetic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp, hypot, log
+
+NOISE = 0.03
+"""Deviation of a detected centre, in face sizes."""
+AGILITY = 0.3
+"""How fast velocities wander: variance of the velocity, in (face sizes per second) squared, gained in a second."""
+SPEED = 1.0
+"""Deviation of a velocity that is not known yet, in face sizes per second."""
+SURPRISE = 9.0
+"""Squared deviations from which a sighting means that somebody has turned: the velocity is learned anew."""
+SIZE_S = 0.15
+"""Time constant of the size."""
+COAST_S = 1.0
+"""Time constant with which a velocity fades while a person is not seen: people stop, they do not fly away."""
+SIZE_RATIO, SIZE_NOISE = 2.0, 0.2
+"""A face does not grow or shrink beyond this factor between two sightings; deviation of the factor's logarithm."""
+LOG_SIZE_RATIO = log(SIZE_RATIO)
+
+Face = tuple[float, float, float, float]
+"""Centre x and y, width and height of a box, in pixels."""
+
+
+@dataclass(slots=True)
+class Motion:
+    """Where a face is and how it moves.
+
+    Attributes
+    ----------
+    x, y, width, height, vx, vy : centre, size and velocity, in pixels and pixels per second
+    place_var, mixed_var, speed_var : covariance of place and velocity, in face sizes and seconds
+    seen_s, last_x, last_y : time and centre of the latest detection
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    seen_s: float
+    last_x: float
+    last_y: float
+    vx: float = 0.0
+    vy: float = 0.0
+    place_var: float = NOISE * NOISE
+    mixed_var: float = 0.0
+    speed_var: float = SPEED * SPEED
+
+    @property
+    def size(self) -> float:
+        """Mean of width and height, pixels."""
+        return (self.width + self.height) / 2
+
+
+def begin(face: Face, time_s: float) -> Motion:
+    """Take a face that was seen for the first time; how it moves is not known yet."""
+    x, y, width, height = face
+    return Motion(x=x, y=y, width=width, height=height, seen_s=time_s, last_x=x, last_y=y)
+
+
+def predict(motion: Motion, elapsed_s: float, time_s: float) -> None:
+    """Move a face on by ``elapsed_s``, to ``time_s``."""
+    if elapsed_s == 0:
+        return
+    # Fades from the second frame without the face on: the first prediction after a sighting is at full speed.
+    if time_s - elapsed_s > motion.seen_s:
+        fade = exp(-elapsed_s / COAST_S)
+        motion.vx *= fade
+        motion.vy *= fade
+    motion.x += motion.vx * elapsed_s
+    motion.y += motion.vy * elapsed_s
+    gained = AGILITY * elapsed_s
+    motion.place_var += elapsed_s * (2 * motion.mixed_var + elapsed_s * (motion.speed_var + gained / 3))
+    motion.mixed_var += elapsed_s * (motion.speed_var + gained / 2)
+    motion.speed_var += gained
+
+
+def correct(motion: Motion, face: Face, time_s: float) -> None:
+    """Take in that the face was found there at ``time_s``, to which it was predicted."""
+    x, y, width, height = face
+    off_x, off_y = x - motion.x, y - motion.y
+    spread = motion.place_var + NOISE * NOISE
+    place_gain, speed_gain = motion.place_var / spread, motion.mixed_var / spread
+    motion.x += place_gain * off_x
+    motion.y += place_gain * off_y
+    motion.vx += speed_gain * off_x
+    motion.vy += speed_gain * off_y
+    motion.speed_var -= speed_gain * motion.mixed_var
+    motion.mixed_var *= 1 - place_gain
+    motion.place_var *= 1 - place_gain
+    if off_x * off_x + off_y * off_y > SURPRISE * spread * motion.size * motion.size:
+        motion.speed_var = max(motion.speed_var, SPEED * SPEED)
+    gain = 1 - exp(-max(time_s - motion.seen_s, 1e-3) / SIZE_S)
+    motion.width += gain * (width - motion.width)
+    motion.height += gain * (height - motion.height)
+    motion.seen_s, motion.last_x, motion.last_y = time_s, x, y
+
+
+def misfit(motion: Motion, face: Face, *, reach: float) -> float | None:
+    """Minus twice the logarithm of how well a face fits a motion, from 0; None when it cannot be the same person.
+
+    Who is within ``reach`` (face sizes) of the prediction, or of the last sighting, may be the same: people turn while
+    they are hidden. The tails are heavy for the same reason (Student's t with two degrees of freedom). A face that was
+    seen just now is surer of its place than one that was not: of two at one place it keeps the only detection.
+    """
+    x, y, width, height = face
+    size = max(motion.size, (width + height) / 2)
+    off = hypot(x - motion.x, y - motion.y) / size
+    if off > reach and hypot(x - motion.last_x, y - motion.last_y) / size > reach:
+        return None
+    ratio = abs(log((width + height) / (2 * motion.size)))
+    if ratio > LOG_SIZE_RATIO:
+        return None
+    spread = motion.place_var + NOISE * NOISE
+    place = 4 * log(1 + off * off / (2 * spread)) + 2 * log(spread / (NOISE * NOISE))
+    return place + 2 * log(1 + (ratio / SIZE_NOISE) ** 2)
