@@ -79,8 +79,8 @@ def detector_figures(network: Network) -> Iterator[str]:
     yield (
         "Average precision on the 274-image dev share of WIDER FACE (5 of 61 events: not comparable with figures on "
         "the whole validation part), standard procedure, single scale, through the device's own path: pictures are "
-        "shrunk by averaging and padded, never enlarged (which at 320 pixels finds a little more than shrinking between two "
-        "pixels). In brackets 95 % confidence, from resampled photographs. "
+        "shrunk by averaging (which finds a little more than sampling) and padded, never enlarged. "
+        "In brackets 95 % confidence, from resampled photographs. "
         f"Faces that count: {counted}. " + PUBLISHED.get(network.name, "")
     )
     yield table(

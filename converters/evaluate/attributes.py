@@ -91,19 +91,25 @@ def age_figures(looks: Sequence[Look], *, exact: bool) -> Iterator[tuple[str, st
 
     ``exact`` for a set with ages in years (UTKFace): mean absolute error, root mean square error and bias over all,
     21 to 60, by decade, gender and race. Otherwise (FairFace's bins): share of right bins and mean years outside the
-    bin, over all and by race.
+    bin, over all, by bin, gender and race. How many faces were found is told by race too: who is missed is not counted
+    as an error.
     """
     found = [look for look in looks if look.years is not None]
     yield "found", "all", share_figure([look.years is not None for look in looks])
+    if not found:
+        return
+    for group, rows in _by(looks, _races(looks)):
+        yield "found", group, share_figure([look.years is not None for look in rows])
+    everybody: dict[str, Callable[[Look], bool]] = {"all": lambda _: True}
+    people = _genders() | _races(found)
     if not exact:
-        for group, rows in _by(found, {"all": lambda _: True, **_races(found)}):
+        bins = {f"age {name}": _between(*span) for name, span in FAIRFACE_BINS.items()}
+        for group, rows in _by(found, everybody | bins | people):
             yield "bin accuracy", group, share_figure([_outside(look) == 0 for look in rows])
             yield "years outside bin", group, mean_figure([_outside(look) for look in rows])
         return
-    groups: dict[str, Callable[[Look], bool]] = {"all": lambda _: True, "21-60": _between(21, 60)}
-    groups |= {f"age {name}": _between(*span) for name, span in DECADES.items()}
-    groups |= _genders() | _races(found)
-    for group, rows in _by(found, groups):
+    decades = {f"age {name}": _between(*span) for name, span in DECADES.items()}
+    for group, rows in _by(found, everybody | {"21-60": _between(21, 60)} | decades | people):
         errors = np.array([_error(look) for look in rows])
         yield "MAE years", group, mean_figure(np.abs(errors).tolist())
         yield "bias years", group, mean_figure(errors.tolist())

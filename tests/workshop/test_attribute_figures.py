@@ -101,6 +101,8 @@ def test_fairface_by_race_and_with_a_miss() -> None:
     ]
     figures = by_name(age_figures(looks, exact=False))
     assert figures["found", "all"].value == 0.75
+    assert figures["found", "race Black"].value == 0.5
+    assert figures["years outside bin", "age 20-29"].value == 2.5
     assert figures["bin accuracy", "all"].value == pytest.approx(2 / 3)
     assert figures["bin accuracy", "race White"].value == 0.5
     assert figures["bin accuracy", "race Black"].count == 1
