@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from pathlib import Path
-
-import cv2
 
 from edgeface.config import Camera, Limits
 from edgeface.errors import UsageError
@@ -20,11 +17,6 @@ from edgeface.sources.v4l2 import V4l2Camera
 from edgeface.sources.video import VideoFile
 
 __all__ = ["Picture", "Source", "is_image", "is_live", "open_source", "pictures_in", "read_image", "read_picture"]
-
-# What FFmpeg and OpenCV complain about on standard error is said in one line of our own, or is of no consequence.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-if "OPENCV_LOG_LEVEL" not in os.environ:
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 RECIPES = {"picamera": picamera, "csi": csi}
 

@@ -24,7 +24,8 @@ SKIPPED_FOLDERS = ("edgeface-out",)
 def natural(path: Path) -> list[tuple[int, int | str]]:
     """Sort key: ``2.jpg`` before ``10.jpg``."""
     parts = re.split(r"(\d+)", path.name.casefold())
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
+    # The name itself comes last, so that `2.jpg` and `02.jpg` have one order everywhere.
+    return [*((0, int(part)) if part.isdecimal() else (1, part) for part in parts), (1, path.name)]
 
 
 def pictures_in(folder: Path) -> list[Path]:

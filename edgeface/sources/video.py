@@ -14,6 +14,7 @@ import numpy.typing as npt
 from edgeface.config import Camera
 from edgeface.errors import SourceError
 from edgeface.sources.base import Origin, Pace
+from edgeface.sources.length import movie_length_s
 from edgeface.sources.transform import transform
 from edgeface.types import Frame, Image
 
@@ -55,7 +56,7 @@ class VideoFile:
         try:
             fps = capture.get(cv2.CAP_PROP_FPS)
             step_s = 1 / fps if 0 < fps < 1000 else 1 / FALLBACK_FPS
-            announced_s = max(0.0, capture.get(cv2.CAP_PROP_FRAME_COUNT)) * step_s
+            announced_s = self._announced_s(max(0.0, capture.get(cv2.CAP_PROP_FRAME_COUNT)) * step_s)
             index, time_s = 0, -step_s
             while not self._closed:
                 done, image = capture.read()
@@ -109,6 +110,11 @@ class VideoFile:
             time_s=time_s,
             captured_at=self._origin.started_at + timedelta(seconds=time_s),
         )
+
+    def _announced_s(self, by_frames_s: float) -> float:
+        """Length that players show: all frames, or fewer where the file's index says so."""
+        length_s = movie_length_s(self._path)
+        return by_frames_s if length_s is None else min(by_frames_s, length_s)
 
     def _check_end(self, count: int, ended_s: float, announced_s: float) -> None:
         if count == 0:
