@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import pi, sin
+from math import asin, pi, sin
 
 import numpy as np
 
@@ -18,7 +18,8 @@ FACE = 80.0
 class Person:
     """Moves to and fro around a place; speed is the greatest one, in face widths a second.
 
-    ``hidden`` are spans of time in which the detector does not find them.
+    With ``abrupt`` they go at full speed and turn at once. ``hidden`` are spans of time in which the detector does not
+    find them.
     """
 
     x: float
@@ -30,12 +31,15 @@ class Person:
     size: float = FACE
     arrives_s: float = 0.0
     leaves_s: float = 1e9
+    abrupt: bool = False
     hidden: tuple[tuple[float, float], ...] = ()
 
     def centre(self, time_s: float) -> tuple[float, float]:
+        angle = 2 * pi * time_s / self.period_s + self.phase
         swing = self.speed * self.size * self.period_s / (2 * pi)
-        x = self.x + swing * sin(2 * pi * time_s / self.period_s + self.phase) + self.drift * self.size * time_s
-        return x, self.y + 0.1 * swing * sin(4 * pi * time_s / self.period_s + self.phase)
+        along = asin(sin(angle)) if self.abrupt else sin(angle)
+        x = self.x + swing * along + self.drift * self.size * time_s
+        return x, self.y + 0.1 * swing * sin(2 * angle)
 
     def visible(self, time_s: float) -> bool:
         return self.arrives_s <= time_s < self.leaves_s and not any(a <= time_s < b for a, b in self.hidden)
