@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     build.add_argument("networks", nargs="*", metavar="NETWORK", help="what to convert; nothing or `bundle`: all")
     build.add_argument("--out", type=Path, default=BUNDLE, metavar="DIR", help="the bundle's folder (%(default)s)")
+    build.add_argument("--made", action="store_true", help="take the files that an earlier run made, where they are")
     build.set_defaults(run=_build)
     manifest = commands.add_parser(
         "manifest",
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     trial.add_argument("networks", nargs="*", metavar="NETWORK", help="which networks; nothing: all")
     trial.add_argument("--data", type=Path, metavar="DIR", help="folder of the labelled data")
     trial.add_argument("--limit", type=int, metavar="N", help="first N pictures only; nothing is written")
+    trial.add_argument("--made", action="store_true", help="build upon the fp32 files and ranges of an earlier run")
     trial.set_defaults(run=_try)
     speed = commands.add_parser(
         "time",
@@ -85,7 +87,7 @@ def _build(arguments: argparse.Namespace) -> int:
     from converters.build import build_bundle  # noqa: PLC0415 - torch takes seconds, --help should not
 
     names = [name for name in arguments.networks if name != "bundle"]
-    build_bundle(read_recipe(), arguments.out, only=names)
+    build_bundle(read_recipe(), arguments.out, only=names, made=arguments.made)
     return 0
 
 
@@ -99,7 +101,7 @@ def _manifest(arguments: argparse.Namespace) -> int:
 def _try(arguments: argparse.Namespace) -> int:
     from converters.build import try_forms  # noqa: PLC0415
 
-    try_forms(read_recipe(), arguments.networks, data=arguments.data, limit=arguments.limit)
+    try_forms(read_recipe(), arguments.networks, data=arguments.data, limit=arguments.limit, made=arguments.made)
     return 0
 
 

@@ -37,13 +37,14 @@ PRODUCTS = ROOT / "build" / "networks"
 logger = logging.getLogger(__name__)
 
 
-def build_bundle(recipe: Recipe, folder: Path, *, only: Sequence[str] = ()) -> None:
+def build_bundle(recipe: Recipe, folder: Path, *, only: Sequence[str] = (), made: bool = False) -> None:
     """Convert networks and write the bundle.
 
     Parameters
     ----------
     folder : the bundle's folder; files of other networks in it are kept
     only : networks to convert anew; the files of the others are taken as they lie there. Empty: all
+    made : take the files that an earlier run made, where they are
 
     Raises
     ------
@@ -56,10 +57,13 @@ def build_bundle(recipe: Recipe, folder: Path, *, only: Sequence[str] = ()) -> N
     for name in only or recipe.networks:
         network = recipe.networks[name]
         module = load_module(network)
+        if not made:
+            _clear_products(name)
         for runtime, precisions in network.files.items():
             for precision in precisions:
                 logger.info("%s: %s %s", name, runtime, precision)
-                _install(make_file(name, recipe, module, runtime, precision), folder)
+                path = PRODUCTS / file_name(name, runtime, precision)
+                _install(path if path.is_file() else make_file(name, recipe, module, runtime, precision), folder)
         test = make_selftest(module, FAMILIES[network.family].outputs, network, recipe.selftest)
         write_atomic(folder / selftest_name(name), test)
     refresh_manifest(recipe, folder)
@@ -135,9 +139,7 @@ def make_file(
     chosen = calibration or network.calibration[runtime]
     if calibration:
         path = path.with_name(f"{name}.int8-{calibration}.{path.suffix[1:]}")
-    plain = PRODUCTS / file_name(name, runtime, "fp32")
-    if not plain.is_file():
-        make_file(name, recipe, module, runtime, "fp32")
+    plain = _plain(name, recipe, module, runtime)
     with _Silence():
         make_int8(
             name,
@@ -153,16 +155,26 @@ def make_file(
     return path
 
 
-def try_forms(recipe: Recipe, names: Sequence[str], *, data: Path | None = None, limit: int | None = None) -> None:
-    """Make every form that the recipe names under ``try``, compare it with fp32, and put the losses on record."""
+def try_forms(
+    recipe: Recipe,
+    names: Sequence[str],
+    *,
+    data: Path | None = None,
+    limit: int | None = None,
+    made: bool = False,
+) -> None:
+    """Make every form that the recipe names under ``try``, compare it with fp32, and put the losses on record.
+
+    ``limit`` takes the first pictures only and records nothing; ``made`` takes the files that an earlier run made.
+    """
     samples = Samples(recipe, BUNDLE, data)
     bench = Bench(recipe, BUNDLE, data=data, limit=limit)
     for name in names or recipe.networks:
         network = recipe.networks[name]
         module = load_module(network)
-        for stale in (PRODUCTS / "ranges").glob(f"{name}.*.json"):
-            stale.unlink()
-        plain = {runtime: make_file(name, recipe, module, runtime, "fp32") for runtime in network.files}
+        if not made:
+            _clear_products(name)
+        plain = {runtime: _plain(name, recipe, module, runtime) for runtime in network.files}
         forms = []
         for runtime in network.files:
             for precision in network.tried:
@@ -188,19 +200,36 @@ def export_module(network: NetworkRecipe, module: nn.Module) -> ModelProto:
 
 def _make_onnx(name: str, recipe: Recipe, module: nn.Module, precision: Precision, path: Path) -> None:
     model = export_module(recipe.networks[name], module)
-    forms = {"int8w": int8_weights, "fp16w": fp16_weights}
-    _save(forms[precision](model) if precision in forms else model, path)
+    if precision == "int8w":
+        model = int8_weights(model, recipe.networks[name].keep.get("onnx"))
+    elif precision == "fp16w":
+        model = fp16_weights(model)
+    _save(model, path)
 
 
 def _make_tflite(name: str, recipe: Recipe, module: nn.Module, precision: Precision, path: Path) -> None:
     network = recipe.networks[name]
-    plain = PRODUCTS / file_name(name, "litert", "fp32")
-    with _Silence():
-        export_tflite(module, network.channels, network.signatures(recipe.prepared), plain)
-        if precision != "fp32":
-            from converters.export.tflite_weights import shrink_weights  # noqa: PLC0415
+    if precision == "fp32":
+        with _Silence():
+            export_tflite(module, network.channels, network.signatures(recipe.prepared), path)
+        return
+    from converters.export.tflite_weights import shrink_weights  # noqa: PLC0415
 
-            shrink_weights(plain, precision, path)
+    plain = _plain(name, recipe, module, "litert")
+    with _Silence():
+        shrink_weights(plain, precision, path, network.keep.get("litert"))
+
+
+def _plain(name: str, recipe: Recipe, module: nn.Module, runtime: RuntimeName) -> Path:
+    """Return the fp32 file that a smaller form is made from; made once per run."""
+    path = PRODUCTS / file_name(name, runtime, "fp32")
+    return path if path.is_file() else make_file(name, recipe, module, runtime, "fp32")
+
+
+def _clear_products(name: str) -> None:
+    """Take away what an earlier run made of a network, so that nothing stale is built upon."""
+    for path in [*PRODUCTS.glob(f"{name}.*"), *(PRODUCTS / "ranges").glob(f"{name}.*")]:
+        path.unlink()
 
 
 def _save(model: ModelProto, path: Path) -> None:

@@ -40,7 +40,7 @@ Calibration = Literal["average", "minmax"]
 class Limit(Closed, frozen=True, kw_only=True):
     """How much a quantized file may lose against fp32 and still ship; any one that is named suffices.
 
-    ``points`` are of accuracy or average precision (percent), ``years`` of mean absolute difference, ``agreement`` the
+    ``points`` are of accuracy or average precision (percent), ``years`` of mean absolute error, ``agreement`` the
     share of equal answers.
     """
 
@@ -65,7 +65,11 @@ class Prepared(Closed, frozen=True, kw_only=True):
 
 
 class NetworkRecipe(Closed, frozen=True, kw_only=True):
-    """One network: where from, what it sees and says, what ships (in order of preference) and what else was tried."""
+    """One network: where from, what it sees and says, what ships (best first) and what else was tried.
+
+    ``keep`` is a pattern, by runtime, of the weights' names there: in the form int8w these stay in float16, where they
+    cost much of the accuracy and little of the size.
+    """
 
     family: str
     task: DetectOrTask
@@ -79,6 +83,7 @@ class NetworkRecipe(Closed, frozen=True, kw_only=True):
     head: ExpectationHead | CategoricalHead | YunetHead | RetinaFaceHead
     files: dict[RuntimeName, tuple[Precision, ...]]
     calibration: dict[RuntimeName, Calibration] = msgspec.field(default_factory=dict)
+    keep: dict[RuntimeName, str] = msgspec.field(default_factory=dict)
     tried: tuple[Precision, ...] = msgspec.field(name="try", default=())
 
     @property

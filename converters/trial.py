@@ -42,7 +42,7 @@ class Trial(Closed, frozen=True, kw_only=True):
     """One form of a network held against its fp32 form in the same runtime.
 
     ``points`` lost (percent of accuracy, or of average precision at the worst level and size; negative: better),
-    ``years`` mean absolute difference of ages, ``agreement`` share of equal answers; None where it does not apply.
+    ``years`` of mean absolute error lost, ``agreement`` share of equal answers; None where it does not apply.
     ``within`` says whether the recipe's limit is kept.
     """
 
@@ -95,8 +95,8 @@ class Bench:
         self._bundle: Bundle = open_bundle(bundle)
         self._folder = data_folder(str(data) if data else None)
         self._limit = limit
-        self._faces: dict[str, list[Image]] = {}
-        self._genders: list[str] = []
+        self._faces: dict[str, dict[str, list[Image]]] = {}
+        self._labels: dict[str, list[Mapping[str, str]]] = {}
         self._photographs: list[tuple[Photograph, Image]] = []
 
     def compare(self, name: str, plain: Mapping[RuntimeName, Path], forms: Sequence[Form]) -> Iterator[Trial]:
@@ -157,21 +157,28 @@ class Bench:
 
     def _age(self, network: Network, form: Form, base: object) -> tuple[object, dict[str, object]]:
         head = make_head(network)
-        rows = head.probabilities(self._answers(network, form))
-        estimates = [head.estimate(row) for row in rows]
-        years = np.array([e.years for e in estimates if isinstance(e, AgeEstimate)])
+        rows = head.probabilities(self._answers(network, form, "utkface"))
+        years = np.array([e.years for e in map(head.estimate, rows) if isinstance(e, AgeEstimate)])
         if not isinstance(base, np.ndarray):
             return years, {}
+        truth = np.array([float(labels["age"]) for labels in self._labels["utkface"]])
+        error, error_before = float(np.abs(years - truth).mean()), float(np.abs(base - truth).mean())
         off = np.abs(years - base)
-        detail = {"p95 years": round(float(np.quantile(off, 0.95)), 3), "largest years": round(float(off.max()), 3)}
-        found = {"years": round(float(off.mean()), 3), "set": "FairFace val", "count": len(years), "detail": detail}
-        return years, found
+        detail = {
+            "MAE": round(error, 3),
+            "MAE of fp32": round(error_before, 3),
+            "mean difference": round(float(off.mean()), 3),
+            "95th percentile of the difference": round(float(np.quantile(off, 0.95)), 3),
+            "largest difference": round(float(off.max()), 3),
+        }
+        lost = round(error - error_before, 3)
+        return years, {"years": lost, "set": "UTKFace val", "count": len(years), "detail": detail}
 
     def _gender(self, network: Network, form: Form, base: object) -> tuple[object, dict[str, object]]:
         head = network.attribute_head()
-        said = make_head(network).probabilities(self._answers(network, form)).argmax(axis=1)
+        said = make_head(network).probabilities(self._answers(network, form, "fairface")).argmax(axis=1)
         labels: Sequence[str] = head.labels  # type: ignore[union-attr]
-        truth = np.array([labels.index(GENDERS[letter]) for letter in self._genders])
+        truth = np.array([labels.index(GENDERS[face["gender"]]) for face in self._labels["fairface"]])
         return _accuracy(said, truth, base, "FairFace val")
 
     def _expression(self, network: Network, form: Form, base: object) -> tuple[object, dict[str, object]]:
@@ -187,18 +194,21 @@ class Bench:
         said = make_head(network).probabilities(outputs).argmax(axis=1)
         return _accuracy(said, np.array(truth), base, "FER-2013 PublicTest")
 
-    def _answers(self, network: Network, form: Form) -> dict[str, F32]:
-        if not self._faces:
+    def _answers(self, network: Network, form: Form, faces: str) -> dict[str, F32]:
+        if faces not in self._faces:
             networks = Networks(self._bundle, Config(runtime=RuntimeSettings(name="onnx", threads=2)), still=True)
-            listed = list(chips(self._folder, "fairface", "val", limit=self._limit))
+            listed = list(chips(self._folder, faces, "val", limit=self._limit))
             inputs = {n.name: n.input for n in self._bundle.manifest.networks if n.input.crop is not None}
-            for chip in tqdm(listed, desc="FairFace", unit="face"):
+            crops: dict[str, list[Image]] = {name: [] for name in inputs}
+            labels: list[Mapping[str, str]] = []
+            for chip in tqdm(listed, desc=faces, unit="face"):
                 found = found_faces(iter([chip.image]), networks, inputs)
                 if found[network.name]:
-                    self._genders.append(chip.labels["gender"])
-                    for name, crops in found.items():
-                        self._faces.setdefault(name, []).extend(crops)
-        return run_faces(self._runner(network, form), network, np.stack(self._faces[network.name]))
+                    labels.append(chip.labels)
+                    for name, several in found.items():
+                        crops[name].extend(several)
+            self._faces[faces], self._labels[faces] = crops, labels
+        return run_faces(self._runner(network, form), network, np.stack(self._faces[faces][network.name]))
 
     def _runner(self, network: Network, form: Form) -> Runner:
         file: NetworkFile = describe_file(network.name, self._recipe, form.runtime, form.precision, form.path)

@@ -54,10 +54,11 @@ def found_faces(
         faces = networks.detect(image, min_score=min_score)
         if not len(faces):
             continue
-        boxes = reference_boxes(faces.boxes, networks.detector.network.box_to_reference)
+        found = networks.detector.network
+        boxes = reference_boxes(faces.boxes, found.box_to_reference)
         points = None if faces.landmarks is None else faces.landmarks[0]
         for name, spec in inputs.items():
-            crops[name].append(cut(image, boxes[0], points, spec))
+            crops[name].append(cut(image, boxes[0], points, spec, offsets=found.landmarks_to_reference))
     return crops
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import onnx
 from onnx import ModelProto, numpy_helper
@@ -13,8 +15,10 @@ LEAST_VALUES = 512
 """Smaller tensors (biases) stay as they are: their scales would eat the gain."""
 
 
-def int8_weights(model: ModelProto) -> ModelProto:
+def int8_weights(model: ModelProto, keep: str | None = None) -> ModelProto:
     """Copy of a model whose large weights are int8 per output channel, behind DequantizeLinear.
+
+    Weights whose name matches ``keep`` become float16 instead.
 
     Symmetric, 127 steps to the largest value of a channel. With ``session.disable_quant_qdq`` the session folds the
     weights back to fp32 when it loads, so the speed is that of fp32.
@@ -22,6 +26,9 @@ def int8_weights(model: ModelProto) -> ModelProto:
     smaller = _copy(model)
     for tensor, axis in _large_weights(smaller):
         array = numpy_helper.to_array(tensor)
+        if keep and re.search(keep, tensor.name):
+            _behind_cast(smaller, tensor)
+            continue
         whole, scales = quantize_per_channel(array, axis)
         name = tensor.name
         smaller.graph.initializer.remove(tensor)
@@ -42,10 +49,7 @@ def fp16_weights(model: ModelProto) -> ModelProto:
     """Copy of a model whose large weights are float16 behind Cast, which a session folds when it loads."""
     smaller = _copy(model)
     for tensor, _ in _large_weights(smaller):
-        array, name = numpy_helper.to_array(tensor), tensor.name
-        smaller.graph.initializer.remove(tensor)
-        smaller.graph.initializer.append(numpy_helper.from_array(array.astype(np.float16), f"{name}.fp16"))
-        smaller.graph.node.insert(0, make_node("Cast", [f"{name}.fp16"], [name], to=onnx.TensorProto.FLOAT))
+        _behind_cast(smaller, tensor)
     onnx.checker.check_model(smaller, full_check=True)
     return smaller
 
@@ -59,6 +63,13 @@ def quantize_per_channel(array: F32, axis: int) -> tuple[np.ndarray[tuple[int, .
     shape[axis] = -1
     whole = np.clip(np.rint(array / scales.reshape(shape)), -127, 127).astype(np.int8)
     return whole, scales
+
+
+def _behind_cast(model: ModelProto, tensor: onnx.TensorProto) -> None:
+    array, name = numpy_helper.to_array(tensor), tensor.name
+    model.graph.initializer.remove(tensor)
+    model.graph.initializer.append(numpy_helper.from_array(array.astype(np.float16), f"{name}.fp16"))
+    model.graph.node.insert(0, make_node("Cast", [f"{name}.fp16"], [name], to=onnx.TensorProto.FLOAT))
 
 
 def _copy(model: ModelProto) -> ModelProto:

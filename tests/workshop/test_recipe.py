@@ -58,7 +58,9 @@ def test_the_manifest_is_what_the_recipe_says(recipe: Recipe, bundle: Bundle) ->
             path = BUNDLE / file.path
             assert file == manifests.describe_file(network.name, recipe, file.runtime, file.precision, path)
         assert network.measured == manifests.read_measured(network.name), "run `python -m converters manifest`"
-        assert network.box_to_reference == manifests.read_box_to_reference().get(network.name)
+        fit = manifests.read_detector_fits().get(network.name)
+        assert network.box_to_reference == (fit and fit.box)
+        assert network.landmarks_to_reference == (fit and fit.landmarks)
 
 
 def test_the_manifest_is_written_sorted_and_readable(bundle: Bundle) -> None:
