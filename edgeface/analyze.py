@@ -6,7 +6,7 @@ face carries its track and what is known of that visit so far, and a closing obj
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from itertools import count
@@ -16,6 +16,7 @@ import numpy as np
 
 from edgeface.config import Camera, Config
 from edgeface.crop import cut, reference_boxes
+from edgeface.errors import SourceError
 from edgeface.pipeline import Pipeline, Request
 from edgeface.quality import assess
 from edgeface.sources import open_source
@@ -104,14 +105,15 @@ def analyze_image(
 
 def analyze_video(
     path: Path, networks: Networks, config: Config, *, min_score: float | None = None
-) -> Iterator[tuple[Frame, Analysis, Sequence[VisitChange]]]:
+) -> Generator[tuple[Frame, Analysis, Sequence[VisitChange]], None, None]:
     """Run the daemon's pipeline over a video: each frame, its faces, and what changed; the last one ends all visits.
 
     Source time starts at 0: the times of visits are seconds into the video.
 
     Raises
     ------
-    SourceError : the video cannot be opened; or, after its last frame, that it ended too early
+    SourceError : the video cannot be opened; or, after the visits have ended, that it ended too early
+    KeyboardInterrupt : likewise after the visits have ended, so that what was seen is kept
     """
     numbers = count(1)
     pipeline = Pipeline(
@@ -124,6 +126,7 @@ def analyze_video(
     source = open_source("main", Camera(source=str(path)), limits=config.limits, started_at=EPOCH)
     least = config.detector.score * LOW_SCORE if min_score is None else min_score
     last: Frame | None = None
+    failure: SourceError | KeyboardInterrupt | None = None
     try:
         for frame in source.frames():
             detections = networks.detect(frame.image, min_score=least)
@@ -143,13 +146,16 @@ def analyze_video(
                 Analysis(path=str(path), frame=frame.index, width=width, height=height, faces=faces),
                 pipeline.changes,
             )
+    except (SourceError, KeyboardInterrupt) as error:
+        failure = error
     finally:
         source.close()
-        if last is not None:
-            pipeline.close("source_ended")
     if last is not None:
+        pipeline.close("source_ended")
         empty = Analysis(path=str(path), frame=last.index, width=0, height=0, faces=[])
         yield last, empty, pipeline.changes
+    if failure is not None:
+        raise failure
 
 
 def enlarged(analysis: Analysis, scale: int, original_wh: tuple[int, int]) -> Analysis:

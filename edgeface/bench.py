@@ -94,6 +94,7 @@ class _Run:
     image_wh: tuple[int, int] = (0, 0)
     stages_ms: dict[str, Sequence[float]] = field(default_factory=dict)
     size: str = ""
+    threads: int = 0
 
 
 def measure(bundle: Bundle, config: Config, source: Path | None) -> Report:
@@ -125,7 +126,7 @@ def measure(bundle: Bundle, config: Config, source: Path | None) -> Report:
         detector=detector.name,
         size=speed.size,
         runtime=next(iter(runners.values())).file.runtime,
-        threads=config.runtime.threads,
+        threads=speed.threads,
         fps=round((speed.frames - 1) / speed.wall_s, 1),
         stages={name: _stage(samples) for name, samples in stages.items() if len(samples)},
         memory_mb=memory_mb,
@@ -160,7 +161,7 @@ def _run(
     worker = Worker(networks, config, ["main"], new_id=lambda: str(next(numbers)), clock=time.perf_counter)
     inbox = Inbox()
     reader = _Reader(bundle, config, source, inbox.feed("main"), decoder_threads)
-    result = _Run()
+    result = _Run(threads=networks.threads)
     reader.start()
     start_s = start_cpu_s = start_reader_s = last_s = 0.0
     while True:

@@ -154,7 +154,9 @@ class Daemon:
 
     def _shut(self, *, flush_s: float) -> bool:
         """Stop readers, tell health once more, deliver what waits; True when all was delivered."""
-        self._notifier.stopping()
+        if self._signal != signal.SIGHUP:
+            # A service manager that hears of a stop would kill the process that starts again.
+            self._notifier.stopping()
         self._stop.set()
         self._inbox.close()
         for reader in self._readers:

@@ -16,8 +16,8 @@ def write_atomic(path: Path, data: bytes) -> None:
     ------
     EdgefaceError : the folder cannot be made or written, or the disk is full
     """
+    make_folder(path.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".edgeface-")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -32,6 +32,14 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise EdgefaceError(
             f"{path} cannot be written: {error.strerror}", fix="check permissions and free space"
         ) from None
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it; EdgefaceError where that is not possible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EdgefaceError(f"{path} cannot be made: {error.strerror}", fix="give another folder") from None
 
 
 def _umask() -> int:

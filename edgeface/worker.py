@@ -39,7 +39,7 @@ class Networks:
     """
 
     def __init__(self, bundle: Bundle, config: Config, *, still: bool = False, wrap: Wrap | None = None) -> None:
-        threads = config.runtime.threads or min(2, os.cpu_count() or 1)
+        threads = self.threads = config.runtime.threads or min(2, os.cpu_count() or 1)
         cv2.setNumThreads(threads)
         runtime = choose_runtime(bundle.manifest, config.runtime.name)
 

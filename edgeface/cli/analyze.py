@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgeface.cli.common import add_bundle_option, add_config_options, read_bundle, read_config
-from edgeface.errors import SourceError, UsageError
+from edgeface.errors import EdgefaceError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from edgeface.analyze import Analysis
     from edgeface.config import Config
     from edgeface.sources import Picture
-    from edgeface.types import Image
+    from edgeface.types import Image, VisitChange
     from edgeface.worker import Networks
 
 T = TypeVar("T")
@@ -113,7 +113,7 @@ class _Job:
         least = self._config.detector.score if self._score is None else self._score
         seen = analyze_image(image, networks, self._config, path=str(path), min_score=least, crops=self._crops)
         analysis = enlarged(seen, picture.scale, picture.original_wh)
-        line = json.dumps(as_json(analysis), ensure_ascii=False)
+        line = json.dumps(as_json(analysis))
         if self._json:
             print(line, flush=True)
         if self._out is not None:
@@ -127,24 +127,30 @@ class _Job:
 
     def video(self, path: Path, networks: Networks) -> None:
         """One video: what was analysed is kept, also when it ends too early or Ctrl-C comes."""
-        from edgeface.analyze import analyze_video, as_json, visit_json  # noqa: PLC0415
+        from edgeface.analyze import analyze_video, as_json  # noqa: PLC0415
 
         lines: list[str] = []
         visits: list[dict[str, object]] = []
         writer = _VideoWriter(self._out / f"{self._name(path)}.faces.mp4" if self._out else None)
+        stream = analyze_video(path, networks, self._config, min_score=self._score)
         try:
-            for frame, analysis, changes in analyze_video(path, networks, self._config, min_score=self._score):
-                visits += [visit_json(change.visit) for change in changes if change.event == "end"]
+            for frame, analysis, changes in stream:
+                visits += _ended(changes)
                 if not analysis.width:
                     continue
-                line = json.dumps(as_json(analysis), ensure_ascii=False)
+                line = json.dumps(as_json(analysis))
                 if self._json:
                     print(line, flush=True)
                 if self._out is not None:
                     lines.append(line)
                     writer.write(_drawn(frame.image, analysis), frame.time_s)
+        except KeyboardInterrupt as stop:
+            # Unless it has ended already, the stream ends its visits first.
+            with contextlib.suppress(KeyboardInterrupt):
+                visits += _ended(stream.throw(stop)[2])
+            raise
         finally:
-            closing = json.dumps({"path": str(path), "visits": visits}, ensure_ascii=False)
+            closing = json.dumps({"path": str(path), "visits": visits})
             if self._json:
                 print(closing, flush=True)
             if self._out is not None:
@@ -190,16 +196,20 @@ class _VideoWriter:
         """Add one frame; the rate is that of the first two."""
         import cv2  # noqa: PLC0415
 
+        from edgeface.files import make_folder  # noqa: PLC0415
+
         assert self._path is not None
         if self._writer is None:
             if self._held is None:
                 self._held = (image, time_s)
                 return
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent)
             fps = 1 / max(0.001, time_s - self._held[1])
             size = (image.shape[1], image.shape[0])
             code = cv2.VideoWriter.fourcc(*"mp4v")
             self._writer = cv2.VideoWriter(str(self._part), code, min(120.0, fps), size)
+            if not self._writer.isOpened():
+                raise EdgefaceError(f"{self._path} cannot be written", fix="check permissions and free space")
             self._writer.write(self._held[0])
         self._writer.write(image)
 
@@ -208,13 +218,20 @@ class _VideoWriter:
         assert self._path is not None
         if self._writer is not None:
             self._writer.release()
-            self._part.replace(self._path)
+            if self._part.exists():
+                self._part.replace(self._path)
         return self._path.name.removesuffix(".faces.mp4")
 
     @property
     def _part(self) -> Path:
         assert self._path is not None
         return self._path.with_name(f".edgeface-{self._path.name}")
+
+
+def _ended(changes: Sequence[VisitChange]) -> list[dict[str, object]]:
+    from edgeface.analyze import visit_json  # noqa: PLC0415
+
+    return [visit_json(change.visit) for change in changes if change.event == "end"]
 
 
 def _jobs(names: Sequence[str]) -> Iterator[Job]:
