@@ -312,11 +312,7 @@ def unknown_codec(clip: Path) -> bytes:
             lambda clip: clip.read_bytes()[:900], "is not a video that can be opened, or was cut", id="no index"
         ),
         pytest.param(no_pictures, "is not a video that can be opened|no frame that can be decoded", id="sound alone"),
-        pytest.param(
-            lambda clip: clip.read_bytes().replace(b"mp4v", b"zzzz"),
-            "not a video|no frame that can",
-            id="unknown codec",
-        ),
+        pytest.param(unknown_codec, "is not a video that can be opened|no frame that can be decoded", id="codec"),
     ],
 )
 def test_what_is_no_video_says_so_in_one_line(
@@ -343,7 +339,7 @@ def test_decoders_complain_to_nobody(clip: Path, tmp_path: Path) -> None:
         "    except Exception as error: print(type(error).__name__)\n"
     )
     arguments = [sys.executable, "-c", program, str(tmp_path / "a.mp4"), str(tmp_path / "b.png")]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=170, check=True)
     assert (done.stdout.split(), done.stderr) == (["SourceError", "ImageError"], "")
 
 
