@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgeface.config import Schedule
 from edgeface.schedule import Scheduler
@@ -21,7 +25,18 @@ def test_first_looks_come_soon_then_every_few_seconds(fps: float) -> None:
     times = looks(Scheduler({"age": SCHEDULE}), fps, 10)
     assert times[0] == 0
     assert times[2] == pytest.approx(0.4, abs=2 / fps)
-    assert [round(b - a) for a, b in zip(times[2:], times[3:], strict=False)] == [4, 4]
+    assert [round(b - a) for a, b in pairwise(times[2:])] == [4, 4]
+
+
+@pytest.mark.parametrize("first", range(8))
+def test_a_frame_rate_that_divides_the_interval_costs_no_frame(first: int) -> None:
+    """0.6 s - 0.4 s is a little less than 0.2 s in floating point."""
+    scheduler = Scheduler({"age": SCHEDULE})
+    assert [bool(scheduler.due((first + step) / 5, {1: 0.5})) for step in range(4)] == [True, True, True, False]
+
+
+def test_a_view_that_stays_worthless_is_no_better_view() -> None:
+    assert len(looks(Scheduler({"age": SCHEDULE}), 10, 4.3, quality=0.0)) == 3
 
 
 def test_a_better_view_is_looked_at_early_and_once() -> None:
@@ -51,6 +66,19 @@ def test_every_network_has_its_own_pace() -> None:
     assert {name for name, _ in scheduler.due(0.0, {1: 0.5})} == {"age", "expression"}
     assert scheduler.due(0.25, {1: 0.5}) == [("age", 1)]
     assert {name for name, _ in scheduler.due(0.6, {1: 0.5})} == {"age", "expression"}
+
+
+@given(st.integers(1, 5), st.integers(1, 12), st.sampled_from([5, 10, 30]))
+def test_a_budget_keeps_nobody_waiting_for_ever(budget: int, people: int, fps: int) -> None:
+    scheduler = Scheduler({"age": Schedule(every=1.0, first=0.1, looks=2)}, budget=budget)
+    last_s = dict.fromkeys(range(people), 0.0)
+    patience_s = max(1.0, people / budget / fps) + 2 / fps
+    for index in range(10 * fps):
+        asked = scheduler.due(index / fps, dict.fromkeys(range(people), 0.5))
+        assert len(asked) <= budget
+        assert len(set(asked)) == len(asked)
+        last_s.update({track: index / fps for _, track in asked})
+        assert index / fps - min(last_s.values()) <= patience_s
 
 
 def test_nobody_and_the_forgotten() -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from itertools import count
+from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scenes import Person, film
 
 from edgeface.attributes import Categorical, Expectation
 from edgeface.bundle import CategoricalHead, ExpectationHead
-from edgeface.config import Visits
+from edgeface.config import Schedule, Visits
 from edgeface.fuse import Mood, add_mood
-from edgeface.types import Answer, Head, Task, Track, VisitChange
+from edgeface.schedule import Scheduler
+from edgeface.track import Tracker
+from edgeface.types import Answer, Head, Task, Track, VisitAge, VisitChange
 from edgeface.visits import VisitBook
 
 SUPPORT = tuple(float(age) for age in range(0, 81, 10))
@@ -46,7 +50,7 @@ def track(
 
 def age(years: float, *, quality: float = 0.8, time_s: float = 0.0) -> Answer:
     probabilities = np.zeros(len(SUPPORT), np.float32)
-    probabilities[int(years // 10)] = 1 - years % 10 / 10
+    probabilities[int(years // 10)] = 1 - years % 10 / 10  # between two classes, so that the mean is `years`
     if years % 10:
         probabilities[int(years // 10) + 1] = years % 10 / 10
     return Answer(task="age", probabilities=probabilities, quality=quality, time_s=time_s)
@@ -147,6 +151,85 @@ def test_two_people_who_swap_places_keep_their_answers() -> None:
     assert known[0].gender.label == "male"  # type: ignore[union-attr]
 
 
+def test_two_people_who_walk_past_each_other_keep_their_answers() -> None:
+    """From detections to visits: the left one is young, the right one old, and they swap places."""
+    tracker, book = Tracker(lost_after_s=2.0, confirm_s=0.3), make_book()
+    walkers = [Person(x=300, y=300, drift=1.0), Person(x=940, y=310, drift=-1.0, hidden=((3.75, 4.25),))]
+    told: list[VisitChange] = []
+    for shot in film(walkers, fps=10, seconds=8, seed=3):
+        tracks = tracker.update(shot.time_s, shot.detections)
+        told += book.observe(shot.time_s, tracks)
+        for followed in tracks:
+            # A network sees the pixels, so its answer is of the face that is really there.
+            if followed.detection is not None and abs(shot.time_s - 4) > 0.4:
+                owner = shot.owners[followed.detection]
+                book.absorb(followed.id, age((20, 60)[owner], time_s=shot.time_s))
+                book.absorb(followed.id, gender((0.99, 0.01)[owner]))
+    told += book.close(8.0, "source_ended")
+    assert [change.event for change in told].count("start") == 2
+    ends = sorted((change.visit for change in told if change.event == "end"), key=lambda visit: float(visit.box[0]))
+    old, young = ends
+    assert (old.age.years, old.age.spread) == (pytest.approx(60), pytest.approx(0, abs=1e-3))  # type: ignore[union-attr]
+    assert (young.age.years, young.age.spread) == (pytest.approx(20), pytest.approx(0, abs=1e-3))  # type: ignore[union-attr]
+    assert (old.gender.label, young.gender.label) == ("male", "female")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("fps", [5, 10, 30])
+def test_what_is_known_does_not_depend_on_the_frame_rate(fps: float) -> None:
+    """Somebody looks 20 for two seconds and 60 for two more; the schedule decides how often that is asked."""
+    book = make_book()
+    scheduler = Scheduler({"age": Schedule(every=0.4, first=0.4)})
+    for index in range(int(4 * fps)):
+        time_s = index / fps
+        book.observe(time_s, [track(now_s=time_s)])
+        for _ in scheduler.due(time_s, {1: 0.8}):
+            book.absorb(1, age(20 if time_s < 2 else 60, time_s=time_s))
+    known = book.current()[0].age
+    assert known is not None
+    assert known.samples == pytest.approx(10, abs=1)
+    assert known.years == pytest.approx(40, abs=2)
+    assert known.spread == pytest.approx(20, abs=1)
+
+
+def test_a_worthless_look_is_no_look() -> None:
+    book = make_book(min_quality=0.0, min_samples=1)
+    book.observe(0.0, [track()])
+    book.absorb(1, age(30, quality=0.0))
+    assert book.current()[0].age is None
+    book.absorb(1, age(30, quality=0.01))
+    assert book.current()[0].age.years == pytest.approx(30)  # type: ignore[union-attr]
+
+
+@given(st.lists(st.tuples(st.integers(0, 80), st.floats(0.15, 1)), min_size=3, max_size=20), st.randoms())
+def test_the_order_of_looks_does_not_change_an_age(given_looks: list[tuple[int, float]], random: Random) -> None:
+    def fused(looks: list[tuple[int, float]]) -> VisitAge:
+        book = make_book()
+        book.observe(0.0, [track()])
+        for years, quality in looks:
+            book.absorb(1, age(years, quality=quality))
+        known = book.current()[0].age
+        assert known is not None
+        return known
+
+    shuffled = list(given_looks)
+    random.shuffle(shuffled)
+    first, second = fused(given_looks), fused(shuffled)
+    years = [years for years, _ in given_looks]
+    assert min(years) - 0.01 <= first.years <= max(years) + 0.01
+    assert first.years == pytest.approx(second.years, abs=1e-3)
+    assert first.spread == pytest.approx(second.spread, abs=1e-2)
+    assert first.low <= first.high
+
+
+def test_updates_keep_their_distance() -> None:
+    book, told = make_book(min_samples=1, update=2.0), list[float]()
+    for index in range(100):
+        time_s = index / 10
+        told += [change.time_s for change in book.observe(time_s, [track(now_s=time_s)]) if change.event == "update"]
+        book.absorb(1, age(0.8 * index, time_s=time_s))
+    assert told == pytest.approx([2.0, 4.0, 6.0, 8.0])
+
+
 def test_closing_ends_everybody() -> None:
     book = make_book()
     book.observe(0.0, [track(1), track(2), track(3, confirmed=False)])
@@ -189,11 +272,10 @@ def test_start_comes_before_updates_and_one_end(steps: list[tuple[float, set[int
     live: set[int] = set()
     for elapsed_s, numbers, task in steps:
         time_s += elapsed_s
-        numbers = numbers - gone
         gone |= live - numbers
-        live = numbers
-        told += book.observe(time_s, [track(number, now_s=time_s) for number in sorted(numbers)])
-        for number in numbers:
+        live = numbers - gone
+        told += book.observe(time_s, [track(number, now_s=time_s) for number in sorted(live)])
+        for number in live:
             answers = {"age": age(40), "gender": gender(0.9), "expression": mood("sad", time_s)}
             book.absorb(number, answers[task])
     told += book.close(time_s, "stopped")
