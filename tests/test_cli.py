@@ -1,0 +1,201 @@
+"""The command line: help everywhere, one line for every mistake, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bundles import Tree, copy, network
+
+import edgeface
+from edgeface.cli.main import main
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = [
+    ["run"], ["analyze"], ["watch"], ["cameras"], ["bench"], ["models"], ["models", "list"], ["models", "verify"],
+    ["config"], ["config", "check"], ["config", "show"],
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("EDGEFACE")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command line in this process; exit code, standard output, standard error."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        try:
+            code = main(words)
+        except SystemExit as end:
+            assert isinstance(end.code, int)
+            code = end.code
+        out, errors = capsys.readouterr()
+        return code, out, errors
+
+    return run
+
+
+@pytest.mark.parametrize("words", [[], *COMMANDS], ids=" ".join)
+def test_help(call: Callable[..., Any], words: list[str]) -> None:
+    code, out, errors = call(*words, "--help")
+    assert (code, errors) == (0, "")
+    assert out.startswith(" ".join(["usage: edgeface", *words]))
+    assert "-h, --help" in out
+
+
+def test_version(call: Callable[..., Any]) -> None:
+    assert call("--version") == (0, f"edgeface {edgeface.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        pytest.param([], "COMMAND", id="nothing"),
+        pytest.param(["analyse", "x"], "invalid choice: 'analyse'", id="unknown command"),
+        pytest.param(["models"], "ACTION", id="no action"),
+        pytest.param(["models", "drop"], "invalid choice: 'drop'", id="unknown action"),
+        pytest.param(["analyze"], "PATH", id="no path"),
+        pytest.param(["run", "--pace", "slow"], "invalid choice: 'slow'", id="pace"),
+        pytest.param(["run", "--fast"], "unrecognized arguments: --fast", id="unknown option"),
+        pytest.param(["bench", "--threads", "many"], "invalid int value: 'many'", id="no number"),
+        pytest.param(["config", "check", "--set", "port"], "--set 'port' is not KEY=VALUE", id="set"),
+        pytest.param(["config", "check", "--set", "mqtt.port=0"], "mqtt.port", id="out of range"),
+        pytest.param(["config", "check", "--config", "none.toml"], "none.toml does not exist", id="no file"),
+        pytest.param(["bench", "none.mp4"], "none.mp4 does not exist", id="no video"),
+        pytest.param(["bench", "--threads", "-1"], "runtime.threads", id="threads below zero"),
+        pytest.param(["models", "verify", "--bundle", "none"], "bundle 'none' is in none of", id="no bundle"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(call: Callable[..., Any], words: list[str], said: str) -> None:
+    code, out, errors = call(*words)
+    assert (code, out) == (2, "")
+    assert errors.startswith("edgeface: ")
+    assert errors.count("\n") == 1
+    assert said in errors
+
+
+def test_the_default_bundle_is_verified(call: Callable[..., Any]) -> None:
+    code, out, errors = call("models", "verify", "--json")
+    report = json.loads(out)
+    assert (code, errors, report["bad"]) == (0, "", 0)
+    names = {row["file"] for row in report["files"]}
+    shipped = {path.name for path in Path(report["bundle"]).iterdir() if path.suffix in {".onnx", ".tflite"}}
+    assert names == shipped
+    code, out, _ = call("models", "verify")
+    assert code == 0
+    assert out.splitlines()[-1].startswith(f"{len(names)} of {len(names)} files of ")
+
+
+def test_a_wrong_file_is_told_and_the_others_are_still_checked(call: Callable[..., Any], tmp_path: Path) -> None:
+    def change(tree: Tree) -> None:
+        network(tree, "gender-v1")["files"]["onnx"][0]["tolerance"] = 0
+
+    folder = copy(tmp_path, change)
+    (folder / "yunet.fp32.onnx").write_bytes(b"x")
+    code, out, errors = call("models", "verify", "--bundle", str(folder), "--json")
+    report = json.loads(out)
+    assert (code, errors) == (2, "")
+    bad = {row["file"]: row["detail"] for row in report["files"] if row["result"] == "bad"}
+    assert set(bad) == {"yunet.fp32.onnx", "gender-v1.fp32.onnx"}
+    assert "is not the file of the manifest" in bad["yunet.fp32.onnx"]
+    assert report["bad"] == 2
+
+
+def test_networks_are_listed(call: Callable[..., Any]) -> None:
+    code, out, _ = call("models", "list", "--json")
+    rows = {row["network"]: row for row in json.loads(out)["networks"]}
+    assert code == 0
+    assert {row["task"] for row in rows.values() if row["default"]} == {"detect", "age", "gender", "expression"}
+    assert not rows["gender-mini-xception"]["default"]
+    assert all(row["licence"] for row in rows.values())
+    code, out, _ = call("models", "list")
+    assert code == 0
+    assert all(name in out for name in rows)
+
+
+def test_configuration_is_checked_and_shown(call: Callable[..., Any], tmp_path: Path) -> None:
+    assert call("config", "check") == (0, "built-in configuration: good\n", "")
+    (tmp_path / "edgeface.toml").write_text('[mqtt]\npassword = "hunter2"\nport = 1884\n')
+    assert call("config", "check") == (0, "edgeface.toml: good\n", "")
+    code, out, _ = call("config", "show", "--set", "node.id=hall")
+    assert code == 0
+    assert "hunter2" not in out
+    assert "port = 1884" in out
+    assert 'id = "hall"' in out
+    # What is shown is a configuration.
+    (tmp_path / "shown.toml").write_text(out)
+    assert call("config", "check", "--config", "shown.toml")[0] == 0
+    code, out, errors = call("config", "check", "--set", "mqtt.password_file=none")
+    assert (code, out) == (2, "")
+    assert (
+        errors
+        == "edgeface: the password file none cannot be read: No such file or directory; check path and permissions\n"
+    )
+
+
+def test_bench_of_a_moving_picture_of_its_own(call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeface.bench.SYNTHETIC_FRAMES", 12)
+    code, out, errors = call("bench", "--json", "--size", "320x192", "--threads", "1")
+    report = json.loads(out)
+    assert (code, errors) == (0, "")
+    assert (report["source"], report["frames"], report["size"], report["threads"]) == ("synthetic", 12, "320x192", 1)
+    assert {"decode", "detect", "track", "attributes", "visits"} <= set(report["stages"])
+    assert all(0 < stage["median_ms"] <= stage["p95_ms"] for stage in report["stages"].values())
+    assert report["fps"] > 0
+    assert report["memory_mb"] > 50
+    assert -0.05 < report["outside_share"] < 1
+    shares = [report["outside_share"], report["outside_by"]["decode"], report["outside_by"]["inference"]]
+    assert sum(shares) == pytest.approx(1, abs=0.01)
+    code, out, _ = call("bench")
+    assert code == 0
+    assert "frames a second" in out
+
+
+def test_bench_tells_how_many_threads_the_default_means(
+    call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeface.bench.SYNTHETIC_FRAMES", 3)
+    code, out, _ = call("bench", "--json")
+    assert code == 0
+    assert json.loads(out)["threads"] == min(2, os.cpu_count() or 1)
+
+
+def test_help_loads_no_camera_library_and_no_runtime() -> None:
+    code = (
+        "import sys\nfrom edgeface.cli.main import build_parser\nbuild_parser()\n"
+        "heavy = {'cv2', 'onnxruntime', 'ai_edge_litert', 'amqtt'} & set(sys.modules)\n"
+        "print(sorted(heavy))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m edgeface config show | head -n 1; exit ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0
+    assert done.stderr == ""
