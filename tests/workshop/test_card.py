@@ -1,0 +1,151 @@
+"""Model cards: the committed ones are what manifest and results say, and a card names its worst group."""
+
+from __future__ import annotations
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+from converters.card import ROOT, card, documents
+from edgeface.bundle import Bundle, Measured, Network
+
+
+@pytest.fixture(scope="module")
+def written(bundle: Bundle) -> dict[str, bytes]:
+    return documents(bundle)
+
+
+def test_every_network_has_a_card_and_no_card_is_left_over(bundle: Bundle, written: dict[str, bytes]) -> None:
+    networks = {network.name for network in bundle.manifest.networks}
+    expected = {f"docs/cards/{name}.{kind}" for name in networks for kind in ("md", "png")} | {"models/README.md"}
+    assert set(written) == expected
+    there = {f"docs/cards/{path.name}" for path in (ROOT / "docs" / "cards").iterdir()}
+    assert there | {"models/README.md"} == expected
+
+
+def test_the_committed_texts_are_what_manifest_and_results_say(written: dict[str, bytes]) -> None:
+    """Otherwise run ``python -m converters manifest`` and ``python -m converters card``."""
+    for path, data in written.items():
+        if path.endswith(".md"):
+            assert (ROOT / path).read_bytes().decode() == data.decode(), path
+
+
+def test_the_committed_pictures_show_what_the_networks_see(written: dict[str, bytes]) -> None:
+    """Pixel by pixel: another OpenCV may pack the same picture into other bytes."""
+    for path, data in written.items():
+        if path.endswith(".png"):
+            there, expected = (
+                cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+                for png in ((ROOT / path).read_bytes(), data)
+            )
+            np.testing.assert_array_equal(there, expected, err_msg=path)
+
+
+def figure(
+    metric: str, group: str, value: float, count: int, *, name: str = "Faces", detector: str = "yunet"
+) -> Measured:
+    return Measured(metric=metric, value=value, set=name, group=group, count=count, detector=detector)
+
+
+def card_of(network: Network, *figures: Measured) -> str:
+    precision = network.files["onnx"][0].precision
+    measured = tuple(msgspec.structs.replace(row, precision=precision) for row in figures)
+    return card(msgspec.structs.replace(network, measured=measured))
+
+
+def worst_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.startswith("**Worst group**")]
+    assert len(lines) <= 1
+    return lines[0] if lines else ""
+
+
+@pytest.mark.parametrize(
+    ("network", "figures", "named", "silent"),
+    [
+        pytest.param(
+            "gender-v1",
+            [
+                figure("accuracy", "all", 0.9, 400),
+                figure("accuracy", "race Black", 0.8, 30),
+                figure("accuracy", "race White", 0.95, 300),
+                figure("accuracy", "age 70+", 0.1, 29),
+                figure("found", "all", 0.01, 400),
+            ],
+            ["*race Black*", "80.0 %", "90.0 %"],
+            ["*age 70+*", "*race White*", "1.0 %"],
+            id="gender: the least accuracy, of 30 faces or more",
+        ),
+        pytest.param(
+            "age-v1",
+            [
+                figure("MAE years", "all", 6.25, 400),
+                figure("MAE years", "age 0-9", 2.5, 100),
+                figure("MAE years", "age 71+", 11.5, 80),
+                figure("MAE years", "race Others", 20.0, 12),
+                figure("bias years", "age 0-9", 40.0, 100),
+            ],
+            ["*age 71+*", "11.50", "6.25"],
+            ["*race Others*", "*age 0-9*", "40.00"],
+            id="age: the largest error",
+        ),
+        pytest.param(
+            "expression-mini-xception",
+            [
+                figure("accuracy", "all", 0.65, 400),
+                figure("sensitivity", "fear", 0.4, 90),
+                figure("sensitivity", "happy", 0.87, 90),
+                figure("sensitivity", "disgust", 0.1, 14),
+            ],
+            ["*fear*", "40.0 %"],
+            ["*disgust*", "*happy*"],
+            id="expression: the label that is missed most",
+        ),
+        pytest.param("gender-v1", [figure("accuracy", "all", 0.9, 400)], [], ["Worst group"], id="no groups, no name"),
+        pytest.param("gender-v1", [], [], ["Worst group"], id="nothing measured"),
+    ],
+)
+def test_the_worst_group_is_named(
+    bundle: Bundle, network: str, figures: list[Measured], named: list[str], silent: list[str]
+) -> None:
+    line = worst_line(card_of(bundle.network(network), *figures))
+    for words in named:
+        assert words in line
+    for words in silent:
+        assert words not in line
+
+
+def test_figures_of_two_detectors_are_never_mixed(bundle: Bundle) -> None:
+    text = card_of(
+        bundle.network("gender-v1"),
+        figure("accuracy", "all", 0.91, 100),
+        figure("accuracy", "all", 0.84, 90, detector="retinaface"),
+    )
+    sections = [section for section in text.split("### ") if section.startswith("Faces")]
+    assert [section.splitlines()[0] for section in sections] == [
+        "Faces, faces found by yunet",
+        "Faces, faces found by retinaface",
+    ]
+    assert "91.0 %" in sections[0]
+    assert "84.0 %" not in sections[0]
+    assert "84.0 %" in sections[1]
+
+
+def test_ages_are_listed_as_they_rise(bundle: Bundle) -> None:
+    groups = ["age 10-19", "age 3-9", "all", "age 70+", "age 0-2"]
+    text = card_of(bundle.network("gender-v1"), *(figure("accuracy", group, 0.9, 40) for group in groups))
+    table = text[text.index("### Faces") :]
+    listed = sorted(groups, key=lambda group: table.index(f"| {group} |"))
+    assert listed == ["all", "age 0-2", "age 3-9", "age 10-19", "age 70+"]
+
+
+def test_every_figure_of_the_shipped_default_file_stands_in_its_card(bundle: Bundle) -> None:
+    for network in bundle.manifest.networks:
+        text = card(network)
+        assert network.licence in text
+        assert network.source.sha256 in text
+        for file in (file for files in network.files.values() for file in files):
+            assert f"`{file.path}`" in text
+            assert f"{file.bytes:,}" in text
+        for row in network.measured:
+            assert row.set in text or row.metric.startswith("AP ")
