@@ -59,6 +59,20 @@ class Webcam:
             raise OSError(errno.EINVAL, "Invalid argument")
 
 
+@pytest.mark.parametrize(
+    ("request_code", "direction", "number", "size"),
+    [
+        (modes.QUERYCAP, 2, 0, 104),
+        (modes.ENUM_FMT, 3, 2, 64),
+        (modes.ENUM_FRAMESIZES, 3, 74, 44),
+        (modes.ENUM_FRAMEINTERVALS, 3, 75, 52),
+    ],
+)
+def test_requests_are_those_of_videodev2(request_code: int, direction: int, number: int, size: int) -> None:
+    """_IOR and _IOWR of linux/ioctl.h: direction, size of the structure, ``V``, number."""
+    assert request_code == direction << 30 | size << 16 | ord("V") << 8 | number
+
+
 @pytest.fixture
 def dev(tmp_path: Path) -> Path:
     """A /dev with two nodes of one camera and its lasting name."""
