@@ -1,0 +1,112 @@
+"""What cards and front page claim: every shipped file was measured, the worst comes first, losses are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from converters import card, card_figures
+from converters.evaluate.cli import AGREEMENT
+from converters.evaluate.widerface import as_rows
+from converters.manifest import read_measured
+from edgeface.bundle import Bundle, Measured, Network
+
+ROOT = Path(__file__).parents[2]
+SETS = {
+    "detect": "WIDER FACE 274-image dev share",
+    "age": "UTKFace val",
+    "gender": "UTKFace val",
+    "expression": "FER-2013 PublicTest",
+}
+
+
+def test_the_manifest_carries_the_figures_on_record(bundle: Bundle) -> None:
+    for network in bundle.manifest.networks:
+        assert network.measured == read_measured(network.name), "run `python -m converters manifest`"
+
+
+def test_every_file_that_ships_was_measured(bundle: Bundle) -> None:
+    for network in bundle.manifest.networks:
+        measured = {(row.runtime, row.precision) for row in network.measured}
+        shipped = {(file.runtime, file.precision) for files in network.files.values() for file in files}
+        assert shipped <= measured, f"{network.name}: {shipped - measured} ship and have no figure"
+        assert all(row.command.startswith("python -m converters ") for row in network.measured)
+
+
+def test_the_first_page_says_for_whom_it_is_worst_and_what_it_is_not_for(bundle: Bundle) -> None:
+    for network in bundle.manifest.networks:
+        first_page = card.card(network).split("\n## ")[0]
+        assert "**Worst group**" in first_page, network.name
+        assert network.limits in first_page
+        assert "not " in network.limits.lower()
+
+
+def test_the_table_names_licence_source_size_and_figure_of_each(bundle: Bundle) -> None:
+    lines = {line.split("]")[0].removeprefix("| ["): line for line in card.readme(bundle).splitlines() if "](" in line}
+    for network in bundle.manifest.networks:
+        line = lines[network.name]
+        assert network.licence in line
+        assert f"{network.source.package} {network.source.version}" in line
+        assert "not measured" not in line
+        for file in (file for files in network.files.values() for file in files):
+            assert f"{file.runtime} {file.precision} {file.bytes / 1e6:.2f} MB" in line
+
+
+def test_the_front_page_says_what_was_measured(bundle: Bundle) -> None:
+    front = (ROOT / "README.md").read_text(encoding="utf-8")
+    for network in bundle.manifest.networks:
+        (line,) = (line for line in front.splitlines() if f"](docs/cards/{network.name}.md) |" in line)
+        rows = [r for r in card_figures.first_file(network) if (r.set, r.group) == (SETS[network.task], "all")]
+        if network.task == "detect":
+            assert as_rows({r.metric[3:]: r.value for r in rows if r.size == "320x320"}) in line
+        elif network.task == "age":
+            assert f"{next(r.value for r in rows if r.metric == 'MAE years'):.1f} years" in line
+        else:
+            finder = None if network.task == "expression" else "yunet"
+            right = next(r.value for r in rows if r.metric == "accuracy" and r.detector == finder)
+            assert f"{right * 100:.1f} %" in line
+
+
+def of(bundle: Bundle, name: str, rows: list[Measured]) -> Network:
+    return msgspec.structs.replace(bundle.network(name), measured=tuple(rows))
+
+
+def accuracy(group: str, value: float, count: int, **more: str) -> Measured:
+    made = {"metric": "accuracy", "set": "faces", "group": group, "value": value, "count": count, **more}
+    return msgspec.convert(made, Measured)
+
+
+@pytest.mark.parametrize(
+    ("groups", "says"),
+    [
+        pytest.param([("race A", 0.8, 200), ("age 3-9", 0.7, 90)], "70.0 % right for *age 3-9*", id="the lowest"),
+        pytest.param([("race A", 0.8, 200), ("age 3-9", 0.1, 29)], "80.0 % right for *race A*", id="29 faces: chance"),
+        pytest.param([("race A", 0.8, 200), ("from 10 years", 0.5, 90)], "*race A*", id="a cut is no group"),
+    ],
+)
+def test_worst_group(bundle: Bundle, groups: list[tuple[str, float, int]], says: str) -> None:
+    rows = [accuracy("all", 0.9, 300), *(accuracy(*group) for group in groups)]
+    said = card_figures.worst_group(of(bundle, "gender-v1", rows))
+    assert says in said
+    assert "against 90.0 % over all" in said
+
+
+def test_nothing_measured_claims_nothing(bundle: Bundle) -> None:
+    network = of(bundle, "gender-v1", [])
+    assert card_figures.worst_group(network) == ""
+    assert card_figures.headline(network) == "not measured"
+    assert "%" not in "".join(card_figures.group_figures(network)).replace("30 %", "").replace("95 %", "")
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.85, True), (0.97, False)])
+def test_a_card_tells_the_loss_between_crops(bundle: Bundle, share: float, told: bool) -> None:
+    rows = [
+        msgspec.structs.replace(accuracy("all", share, 500, detector="yunet"), metric=AGREEMENT, set="photographs"),
+        accuracy("all", 0.64, 900, detector="yunet"),
+        accuracy("all", 0.66, 800, detector="retinaface"),
+    ]
+    text = card.card(of(bundle, "expression-mini-xception", rows))
+    assert ("the same for 85.0 % of 500 faces of photographs" in text) == told
+    assert ("right are 64.0 % of 900 faces that yunet found and 66.0 % of 800" in text) == told
