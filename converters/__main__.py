@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     trial.add_argument("networks", nargs="*", metavar="NETWORK", help="which networks; nothing: all")
     trial.add_argument("--data", type=Path, metavar="DIR", help="folder of the labelled data")
     trial.add_argument("--limit", type=int, metavar="N", help="first N pictures only; nothing is written")
+    trial.add_argument("--runtime", choices=("onnx", "litert"), help="only files of this runtime")
     trial.add_argument("--made", action="store_true", help="build upon the fp32 files and ranges of an earlier run")
     trial.set_defaults(run=_try)
     speed = commands.add_parser(
@@ -67,6 +68,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     speed.add_argument("--out", type=Path, default=BUNDLE, metavar="DIR", help="the bundle's folder (%(default)s)")
     speed.set_defaults(run=_time)
+    verify = commands.add_parser(
+        "verify",
+        help="compare every file of the bundle with the network it was made from",
+        description="Reads the pinned checkpoints, runs them in torch beside the shipped files at every prepared size"
+        " and batch, and says how far each file is off. Fails when one is off by more than its tolerance.",
+    )
+    verify.add_argument("--out", type=Path, default=BUNDLE, metavar="DIR", help="the bundle's folder (%(default)s)")
+    verify.set_defaults(run=_verify)
     fetch = commands.add_parser(
         "fetch",
         help="fetch the pinned archives into .cache/packages",
@@ -101,7 +110,14 @@ def _manifest(arguments: argparse.Namespace) -> int:
 def _try(arguments: argparse.Namespace) -> int:
     from converters.build import try_forms  # noqa: PLC0415
 
-    try_forms(read_recipe(), arguments.networks, data=arguments.data, limit=arguments.limit, made=arguments.made)
+    try_forms(
+        read_recipe(),
+        arguments.networks,
+        data=arguments.data,
+        limit=arguments.limit,
+        made=arguments.made,
+        runtime=arguments.runtime,
+    )
     return 0
 
 
@@ -109,6 +125,13 @@ def _time(arguments: argparse.Namespace) -> int:
     from converters.speed import measure_bundle, record  # noqa: PLC0415
 
     record(measure_bundle(arguments.out))
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from converters.verify import verify_bundle  # noqa: PLC0415
+
+    verify_bundle(read_recipe(), arguments.out)
     return 0
 
 

@@ -162,10 +162,11 @@ def try_forms(
     data: Path | None = None,
     limit: int | None = None,
     made: bool = False,
+    runtime: RuntimeName | None = None,
 ) -> None:
     """Make every form that the recipe names under ``try``, compare it with fp32, and put the losses on record.
 
-    ``limit`` takes the first pictures only and records nothing; ``made`` takes the files that an earlier run made.
+    ``limit`` takes the first pictures only and records nothing; ``made`` builds upon what an earlier run made.
     """
     samples = Samples(recipe, BUNDLE, data)
     bench = Bench(recipe, BUNDLE, data=data, limit=limit)
@@ -174,17 +175,18 @@ def try_forms(
         module = load_module(network)
         if not made:
             _clear_products(name)
-        plain = {runtime: _plain(name, recipe, module, runtime) for runtime in network.files}
+        runtimes: list[RuntimeName] = [runtime] if runtime else list(network.files)
+        plain = {kind: _plain(name, recipe, module, kind) for kind in runtimes}
         forms = []
-        for runtime in network.files:
+        for kind in runtimes:
             for precision in network.tried:
                 for calibration in get_args(Calibration) if precision == "int8" else (None,):
-                    logger.info("%s: %s %s %s", name, runtime, precision, calibration or "")
+                    logger.info("%s: %s %s %s", name, kind, precision, calibration or "")
                     path = make_file(
-                        name, recipe, module, runtime, precision,
+                        name, recipe, module, kind, precision,
                         calibration=calibration, samples=samples, ranges=PRODUCTS / "ranges",
                     )  # fmt: skip
-                    forms.append(Form(runtime=runtime, precision=precision, calibration=calibration, path=path))
+                    forms.append(Form(runtime=kind, precision=precision, calibration=calibration, path=path))
         trials = list(bench.compare(name, plain, forms))
         if limit is None:
             record(trials)

@@ -20,7 +20,8 @@ from edgeface.types import Image
 from edgeface.worker import Networks
 
 SAMPLES = 128
-SCENES = 48
+SCENES = 16
+"""Per input size: 64 in all."""
 SEED = 20251
 FACE_PX = (16, 200)
 FACES_PER_SCENE = (0, 7)

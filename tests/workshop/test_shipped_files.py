@@ -17,7 +17,8 @@ from converters.build import BUNDLE
 from converters.export.to_onnx import IR_VERSION, OPSET
 from converters.networks import FAMILIES
 from converters.recipe import read_recipe
-from converters.selftest import run_source, selftest_input
+from converters.selftest import run_source
+from converters.verify import picture, prepared_shapes
 from edgeface.bundle import Bundle, Network, NetworkFile, open_bundle
 from edgeface.runtime import Runner, load_network, to_tensor
 
@@ -41,24 +42,16 @@ TFLITE_FILES = [pytest.param(n, f, id=f.path) for n, f in files() if f.runtime =
 
 
 def shapes(network: Network, file: NetworkFile) -> list[tuple[int, int, int]]:
-    """Batch, height, width of every shape that a device prepares, and odd ones where sizes are free."""
-    if file.signatures:
-        return [(s.batch, s.height, s.width) for s in file.signatures]
-    if network.task == "detect":
-        return [(1, height, width) for width, height in (*RECIPE.prepared.sizes, *ODD_SIZES)] + [(3, 64, 96)]
-    assert network.input.height
-    assert network.input.width
-    return [(batch, network.input.height, network.input.width) for batch in (*file.batches, 3)]
+    """Batch, height, width of every shape that a device prepares, and odd ones where they are free."""
+    found = list(prepared_shapes(RECIPE, network, file))
+    if file.runtime == "onnx":
+        free = [(1, height, width) for width, height in ODD_SIZES] + [(3, 64, 96)]
+        found += free if network.task == "detect" else [(3, *found[0][1:])]
+    return found
 
 
 def pictures(network: Network, shape: tuple[int, int, int]) -> np.ndarray:
-    """uint8 pictures: the self-test's own, tiled or cut to size, with noise in the later ones."""
-    batch, height, width = shape
-    stored = selftest_input(RECIPE.networks[network.name], RECIPE.selftest)[0]
-    tiled = np.tile(stored, (-(-height // stored.shape[0]), -(-width // stored.shape[1]), 1))[:height, :width]
-    noise = np.random.default_rng(5).integers(-60, 60, (batch, height, width, stored.shape[2]))
-    noise[0] = 0
-    return np.clip(tiled[None] + noise, 0, 255).astype(np.uint8)
+    return picture(RECIPE.networks[network.name], RECIPE, shape)
 
 
 @cache
