@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scenes import FACE, Person, Shot, film
 
 from edgeface.matching import UNMATCHED, match
+from edgeface.motion import begin, correct, misfit, predict
 from edgeface.track import TRACKS, Tracker
 from edgeface.types import Detections, Track
 
@@ -212,6 +213,25 @@ def test_presence_of_a_round_time_confirms(rate: int) -> None:
         for step in range(int(0.4 * rate) + 1):
             (track,) = tracker.update((first + step) / rate, found)
         assert track.confirmed
+
+
+def test_of_two_at_one_place_the_one_seen_just_now_keeps_the_face() -> None:
+    face = (300.0, 300.0, 80.0, 96.0)
+    seen, hidden = begin(face, 0.0), begin(face, 0.0)
+    for step in range(1, 21):
+        for motion in (seen, hidden):
+            predict(motion, 0.1, step / 10)
+        correct(seen, face, step / 10)
+        if step <= 15:
+            correct(hidden, face, step / 10)
+    off = (306.0, 300.0, 80.0, 96.0)
+    costs = [misfit(motion, off, reach=1.0) for motion in (seen, hidden)]
+    assert None not in costs
+    assert costs[0] < costs[1]  # type: ignore[operator]
+
+
+def test_a_good_pair_is_not_broken_up_for_a_stranger() -> None:
+    assert match({(0, 0): 1.0, (0, 1): 24.0, (1, 0): 20.0}) == [(0, 0)]
 
 
 @settings(max_examples=60)

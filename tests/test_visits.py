@@ -249,6 +249,21 @@ def test_an_expression_is_kept_until_another_is_clearly_likelier() -> None:
     assert MOODS[state.dominant] == "sad"
 
 
+def test_a_hair_does_not_change_what_is_said() -> None:
+    state = add_mood(Mood(), mood("happy", 0.0, sure=0.5))
+    state = add_mood(state, mood("sad", 0.1, sure=0.55))
+    assert state.now is not None
+    assert int(np.argmax(state.now)) == MOODS.index("sad")
+    assert MOODS[state.dominant] == "happy"
+
+
+def test_shares_are_of_time_not_of_looks() -> None:
+    state = Mood()
+    for time_s in (*np.arange(0, 2, 0.1), 2.5, 3.0, 3.5, 4.0):
+        state = add_mood(state, mood("happy" if time_s < 2 else "sad", float(time_s), sure=1.0))
+    assert state.shares[1] == pytest.approx(0.5, abs=0.03)
+
+
 @pytest.mark.parametrize("fps", [2, 5, 10, 30])
 def test_shares_do_not_depend_on_how_often_we_look(fps: float) -> None:
     state = Mood()
