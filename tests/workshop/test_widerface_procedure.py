@@ -168,3 +168,12 @@ def test_scores_that_cannot_be_stretched_stay(scores: list[float]) -> None:
     picture = Photograph("made-up", Path(), truth, dict.fromkeys(LEVELS, np.ones(2, bool)))
     found = Detections(boxes=truth[: len(scores)], scores=np.array(scores, np.float32))
     assert widerface.average_precisions([picture], [found])["hard"] == pytest.approx(len(scores) / 2)
+
+
+def test_scores_that_lie_close_together_are_told_apart() -> None:
+    """Stretched, they fall on thresholds of their own: one of one, then two of three."""
+    truth = np.array([[0, 0, 40, 40], [100, 0, 140, 40]], np.float32)
+    picture = Photograph("made-up", Path(), truth, dict.fromkeys(LEVELS, np.ones(2, bool)))
+    boxes = np.array([truth[0], [500, 500, 540, 540], truth[1]], np.float32)
+    found = Detections(boxes=boxes, scores=np.array([0.9006, 0.9004, 0.9002], np.float32))
+    assert widerface.average_precisions([picture], [found])["easy"] == pytest.approx(0.5 + 0.5 * 2 / 3)
