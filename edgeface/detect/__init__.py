@@ -6,6 +6,7 @@ line in `DECODERS`. Letterboxing, tensors and the way back are the same for all.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -50,8 +51,8 @@ class Detector:
         self._still = still
         self._decode = DECODERS[type(network.head)]
         self._head: Any = network.head
-        self._canvas: Image = np.zeros((1, 0, 0, 3), dtype=np.uint8)
-        self._content = (0, 0)
+        # A picture in work; pictures of a folder are analysed in several threads.
+        self._work = threading.local()
 
     def size_for(self, image_wh: tuple[int, int]) -> tuple[int, int]:
         """Width and height of the network's input for a picture of this size."""
@@ -66,14 +67,21 @@ class Detector:
     def encode(self, image: Image) -> tuple[F32, Letterbox]:
         """Fit the picture into the network's input: the tensor, and how to find the way back."""
         fit = letterbox((image.shape[1], image.shape[0]), self.size_for((image.shape[1], image.shape[0])))
-        width, height = fit.size_wh
-        if self._canvas.shape[1:3] != (height, width) or self._content != fit.content_wh:
-            self._canvas = np.zeros((1, height, width, 3), dtype=np.uint8)
-            self._content = fit.content_wh
-        content = self._canvas[0, : fit.content_wh[1], : fit.content_wh[0]]
-        shrink(image, fit.content_wh, out=content)
-        pixels = self._canvas if self.network.input.color == "bgr" else self._canvas[..., ::-1]
-        return to_tensor(pixels, self.network.input, self.runner.file.layout), fit
+        canvas, tensor = self._buffers(fit)
+        shrink(image, fit.content_wh, out=canvas[0, : fit.content_wh[1], : fit.content_wh[0]])
+        pixels = canvas if self.network.input.color == "bgr" else canvas[..., ::-1]
+        return to_tensor(pixels, self.network.input, self.runner.file.layout, out=tensor), fit
+
+    def _buffers(self, fit: Letterbox) -> tuple[Image, F32]:
+        """Canvas and tensor of this thread, kept while sizes stay: fresh megabytes cost as much as filling them."""
+        key = (fit.size_wh, fit.content_wh)
+        if getattr(self._work, "key", None) != key:
+            width, height = fit.size_wh
+            shape = (1, 3, height, width) if self.runner.file.layout == "NCHW" else (1, height, width, 3)
+            self._work.key = key
+            self._work.canvas = np.zeros((1, height, width, 3), dtype=np.uint8)
+            self._work.tensor = np.empty(shape, dtype=np.float32)
+        return self._work.canvas, self._work.tensor
 
     def decode(
         self, outputs: Mapping[str, F32], fit: Letterbox, image_wh: tuple[int, int], *, min_score: float
@@ -84,14 +92,13 @@ class Detector:
             best = np.argsort(-scores, kind="stable")[:CANDIDATES]
             boxes, scores, landmarks = boxes[best], scores[best], landmarks[best]
         keep = nms(boxes, scores, max_iou=self._head.nms_iou)
-        scale = np.array(fit.scale, dtype=np.float32)
-        found = clip_boxes((boxes[keep] / np.tile(scale, 2)).astype(np.float32), image_wh)
-        inside = (found[:, 2] > found[:, 0]) & (found[:, 3] > found[:, 1])
-        return Detections(
-            boxes=found[inside],
-            scores=scores[keep][inside],
-            landmarks=(landmarks[keep] / scale)[inside],
-        )
+        scale: F32 = np.array(fit.scale * 2, dtype=np.float32)
+        boxes, scores, landmarks = boxes[keep] / scale, scores[keep], landmarks[keep] / scale[:2]
+        found = clip_boxes(boxes, image_wh)
+        inside = (found[:, 2:] > found[:, :2]).all(axis=1)
+        if not inside.all():
+            found, scores, landmarks = found[inside], scores[inside], landmarks[inside]
+        return Detections(boxes=found, scores=scores, landmarks=landmarks)
 
     def detect(self, image: Image, *, min_score: float) -> Detections:
         """Find the faces of one picture whose score is at least ``min_score``."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
-from math import log
+from math import exp, inf, log, sqrt
 
 import numpy as np
 
 from edgeface.bundle import YunetHead
 from edgeface.types import F32
+
+MOST = 80.0
+"""Largest exponent: a network that answers nonsense gives a huge box, not an exception."""
 
 
 def decode(
@@ -32,34 +34,30 @@ def decode(
     score = sqrt(sigmoid(cls) sigmoid(obj)); centre = (cell + bbox[0:2]) stride; size = exp(bbox[2:4]) stride;
     points = (cell + kps) stride.
     """
-    cls, obj, bbox, kps = (
-        np.concatenate([outputs[f"{name}_{stride}"][0] for stride in head.strides])
-        for name in ("cls", "obj", "bbox", "kps")
-    )
-    # Both factors are below one, so each must reach the square of the least score: few cells need the exponentials.
+    # Both factors are below one, so each must reach the square of the least score: few cells are left to look at, and
+    # for those plain floats are faster than numpy's calls.
     least = min_score * min_score
-    floor = log(least / (1 - least)) if least < 1 else np.inf
-    rows = np.flatnonzero((cls[:, 0] >= floor) & (obj[:, 0] >= floor))
-    if rows.size == 0:
-        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32)
-    scores = 1 / np.sqrt((1 + np.exp(-cls[rows, 0])) * (1 + np.exp(-obj[rows, 0])))
-    rows, scores = rows[scores >= min_score], scores[scores >= min_score]
-    cells, strides = _cells(size_wh, head.strides)
-    cell, stride = cells[rows], strides[rows]
-    centre = (cell + bbox[rows, :2]) * stride
-    half = np.exp(bbox[rows, 2:]) * stride / 2
-    points: F32 = (cell[:, None] + kps[rows].reshape(-1, 5, 2)) * stride[:, None]
-    return np.concatenate([centre - half, centre + half], axis=1), scores.astype(np.float32), points
-
-
-@lru_cache(maxsize=16)
-def _cells(size_wh: tuple[int, int], strides: tuple[int, ...]) -> tuple[F32, F32]:
-    """Column and row of every cell (N, 2), and its stride (N, 1)."""
-    cells: list[F32] = []
-    steps: list[F32] = []
-    for stride in strides:
-        width, height = size_wh[0] // stride, size_wh[1] // stride
-        column, row = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-        cells.append(np.stack([column.ravel(), row.ravel()], axis=1))
-        steps.append(np.full((width * height, 1), stride, dtype=np.float32))
-    return np.concatenate(cells), np.concatenate(steps)
+    floor = log(least / (1 - least)) if least < 1 else inf
+    boxes: list[list[float]] = []
+    scores: list[float] = []
+    points: list[list[float]] = []
+    for stride in head.strides:
+        cls, obj = outputs[f"cls_{stride}"][0, :, 0], outputs[f"obj_{stride}"][0, :, 0]
+        bbox, kps = outputs[f"bbox_{stride}"][0], outputs[f"kps_{stride}"][0]
+        columns = size_wh[0] // stride
+        for cell in ((cls >= floor) & (obj >= floor)).nonzero()[0].tolist():
+            score = 1 / sqrt((1 + exp(-float(cls[cell]))) * (1 + exp(-float(obj[cell]))))
+            if score < min_score:
+                continue
+            row, column = divmod(cell, columns)
+            x, y, width, height = bbox[cell].tolist()
+            x, y = (column + x) * stride, (row + y) * stride
+            width, height = exp(min(width, MOST)) * stride / 2, exp(min(height, MOST)) * stride / 2
+            boxes.append([x - width, y - height, x + width, y + height])
+            scores.append(score)
+            points.append([(value + (row if i % 2 else column)) * stride for i, value in enumerate(kps[cell].tolist())])
+    return (
+        np.array(boxes, dtype=np.float32).reshape(-1, 4),
+        np.array(scores, dtype=np.float32),
+        np.array(points, dtype=np.float32).reshape(-1, 5, 2),
+    )

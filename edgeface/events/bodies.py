@@ -143,9 +143,7 @@ def health_body(
 
 def notice_body(*, networks: Sequence[NoticeNetwork], at: datetime) -> Body:
     """Build the message of what is measured here, in plain words that name the tasks that really run."""
-    message = NoticeMessage(
-        at=iso(at), node="", boot="", seq=0, text=_notice(networks), networks=tuple(networks)
-    )
+    message = NoticeMessage(at=iso(at), node="", boot="", seq=0, text=_notice(networks), networks=tuple(networks))
     return Body(kind="notice", camera=None, message=message)
 
 

@@ -64,9 +64,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
     """What every message carries first."""
 
     v: Annotated[Literal[1], Meta(description="schema version")] = SCHEMA_VERSION
-    at: Annotated[
-        Timestamp, Meta(description="when it happened; for files the start time plus the time stamp")
-    ]
+    at: Annotated[Timestamp, Meta(description="when it happened; for files the start time plus the time stamp")]
     node: Annotated[str, Meta(description="id of the device")]
     boot: Annotated[str, Meta(description="id of this run of the program")]
     seq: Annotated[Count, Meta(description="per node and boot, over all topics; a gap is a message dropped")]
@@ -91,9 +89,7 @@ class Face(Struct, frozen=True, kw_only=True):
     """One person in view."""
 
     visit: str
-    box: Annotated[
-        tuple[float, float, float, float], Meta(description="x1, y1, x2, y2 in pixels of the frame")
-    ]
+    box: Annotated[tuple[float, float, float, float], Meta(description="x1, y1, x2, y2 in pixels of the frame")]
     score: Annotated[Share, Meta(description="detector's score of the last real detection")]
     age: Age | None
     gender: Gender | None
@@ -135,9 +131,7 @@ class CameraHealth(Struct, frozen=True, kw_only=True):
         Literal["starting", "running", "away", "ended"],
         Meta(description="away: cannot be opened or has stopped, and is tried again"),
     ]
-    fps: Annotated[
-        NotNegative | None, Meta(description="frames a second that were analysed; null: not yet known")
-    ]
+    fps: Annotated[NotNegative | None, Meta(description="frames a second that were analysed; null: not yet known")]
     dropped: Annotated[Count, Meta(description="frames of a live camera that a newer one replaced")]
 
 
@@ -148,9 +142,7 @@ class MqttHealth(Struct, frozen=True, kw_only=True):
     protocol: Annotated[Literal["5", "3.1.1"], Meta(description="version of MQTT that is spoken")]
     queued: Annotated[Count, Meta(description="messages that wait or are not yet acknowledged")]
     parked: Annotated[Count, Meta(description="messages that the broker refused")]
-    dropped: Annotated[
-        dict[Kind, Count], Meta(description="messages dropped or replaced by newer ones, by kind")
-    ]
+    dropped: Annotated[dict[Kind, Count], Meta(description="messages dropped or replaced by newer ones, by kind")]
 
 
 class HealthMessage(Envelope, frozen=True, kw_only=True):
