@@ -5,20 +5,24 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from edgeface.cli.common import add_bundle_option, add_config_options, read_bundle, read_config
 from edgeface.errors import EdgefaceError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from edgeface.analyze import Analysis
+    from edgeface.bundle import Bundle
     from edgeface.config import Config
-    from edgeface.sources import Picture
     from edgeface.types import Image, VisitChange
     from edgeface.worker import Networks
 
@@ -27,8 +31,6 @@ Job = tuple[Path, bool]
 """A file, and whether it is a still picture."""
 
 OUT = "edgeface-out"
-READ_AHEAD = 1
-"""Pictures that wait decoded: each may be 48 MB large."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -58,19 +60,14 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out or OUT) if args.out or not args.json else None
     if args.crops and out is None:
         out = Path(OUT)
-    job = _Job(args=args, config=config, out=out)
+    job = _Job(args=args, config=config, bundle=bundle, out=out)
     bad = 0
-    networks: dict[bool, Networks] = {}
-    for path, still, picture in _with_progress(job.read_ahead(jobs), len(jobs), hidden=args.json):
-        if still not in networks:
-            from edgeface.worker import Networks as Loaded  # noqa: PLC0415
-
-            networks[still] = Loaded(bundle, config, still=still)
+    for path, look in _with_progress(job.looks(jobs), len(jobs), hidden=args.json):
         try:
-            if picture is not None:
-                job.image(path, picture.result(), networks[still])
+            if look is not None:
+                job.image(path, look.result())
             else:
-                job.video(path, networks[still])
+                job.video(path)
         except SourceError as error:
             bad += 1
             print(f"edgeface: {error}", file=sys.stderr)
@@ -81,38 +78,75 @@ def run(args: argparse.Namespace) -> int:
     return 1 if bad else 0
 
 
-class _Job:
-    """Where the results of a run go."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """One analysed picture: as it was decoded, and what was found, in its own pixels and in the original's."""
 
-    def __init__(self, *, args: argparse.Namespace, config: Config, out: Path | None) -> None:
+    image: Image
+    seen: Analysis
+    analysis: Analysis
+
+
+class _Job:
+    """One run: its networks, and where its results go."""
+
+    def __init__(self, *, args: argparse.Namespace, config: Config, bundle: Bundle, out: Path | None) -> None:
         self._json = args.json
         self._crops = args.crops
         self._score = args.score
         self._config = config
+        self._bundle = bundle
         self._out = out
         self._names: set[str] = set()
+        self._networks: dict[bool, Networks] = {}
 
-    def read_ahead(self, jobs: Sequence[Job]) -> Iterator[tuple[Path, bool, Future[Picture] | None]]:
-        """Every job, with its picture on the way: the next one is decoded while this one is analysed."""
+    def looks(self, jobs: Sequence[Job]) -> Iterator[tuple[Path, Future[_Look] | None]]:
+        """Every job in order, pictures being analysed meanwhile: several at a time, each by one thread.
+
+        So all cores are busy with decoding and inference alike; threads within a network would wait for each other.
+        A single picture gets all threads.
+        """
+        threads = self._config.runtime.threads or min(2, os.cpu_count() or 1)
+        stills = sum(still for _, still in jobs)
+        workers = min(threads, stills) or 1
+        if stills:
+            self._load(still=True, threads=threads if stills == 1 else 1)
+        with ThreadPoolExecutor(workers, thread_name_prefix="picture") as pool:
+            waiting: deque[tuple[Path, Future[_Look] | None]] = deque()
+            try:
+                for path, still in jobs:
+                    waiting.append((path, pool.submit(self._look, path) if still else None))
+                    if len(waiting) > workers:
+                        yield waiting.popleft()
+                yield from waiting
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _load(self, *, still: bool, threads: int) -> Networks:
+        from edgeface.worker import Networks as Loaded  # noqa: PLC0415
+
+        if still not in self._networks:
+            runtime = msgspec.structs.replace(self._config.runtime, threads=threads)
+            config = msgspec.structs.replace(self._config, runtime=runtime)
+            self._networks[still] = Loaded(self._bundle, config, still=still)
+        return self._networks[still]
+
+    def _look(self, path: Path) -> _Look:
+        from edgeface.analyze import analyze_image, enlarged  # noqa: PLC0415
         from edgeface.sources import read_picture  # noqa: PLC0415
 
-        megapixels = self._config.limits.megapixels
-        with ThreadPoolExecutor(1, thread_name_prefix="decode") as pool:
-            waiting: deque[tuple[Path, bool, Future[Picture] | None]] = deque()
-            for path, still in jobs:
-                waiting.append((path, still, pool.submit(read_picture, path, megapixels=megapixels) if still else None))
-                if len(waiting) > READ_AHEAD:
-                    yield waiting.popleft()
-            yield from waiting
-
-    def image(self, path: Path, picture: Picture, networks: Networks) -> None:
-        """Analyse one still picture; boxes and points are in the pixels of the original."""
-        from edgeface.analyze import analyze_image, as_json, enlarged  # noqa: PLC0415
-
-        image = picture.image
+        picture = read_picture(path, megapixels=self._config.limits.megapixels)
         least = self._config.detector.score if self._score is None else self._score
-        seen = analyze_image(image, networks, self._config, path=str(path), min_score=least, crops=self._crops)
-        analysis = enlarged(seen, picture.scale, picture.original_wh)
+        seen = analyze_image(
+            picture.image, self._networks[True], self._config, path=str(path), min_score=least, crops=self._crops
+        )
+        return _Look(picture.image, seen, enlarged(seen, picture.scale, picture.original_wh))
+
+    def image(self, path: Path, look: _Look) -> None:
+        """Tell of one still picture; boxes and points are in the pixels of the original."""
+        from edgeface.analyze import as_json  # noqa: PLC0415
+
+        analysis, networks = look.analysis, self._networks[True]
         line = json.dumps(as_json(analysis))
         if self._json:
             print(line, flush=True)
@@ -120,14 +154,16 @@ class _Job:
             stem = self._name(path)
             self._write(f"{stem}.json", line + "\n")
             self._write(f"{stem}.txt", _text(analysis))
-            self._write_picture(f"{stem}.faces.jpg", _drawn(image, seen))
+            self._write_picture(f"{stem}.faces.jpg", _drawn(look.image, look.seen))
             for number, face in enumerate(analysis.faces):
                 for network, pixels in face.crops.items():
                     self._write_picture(f"{stem}.face{number + 1}.{network}.png", _viewable(pixels, network, networks))
 
-    def video(self, path: Path, networks: Networks) -> None:
-        """One video: what was analysed is kept, also when it ends too early or Ctrl-C comes."""
+    def video(self, path: Path) -> None:
+        """Analyse one video: what was analysed is kept, also when it ends too early or Ctrl-C comes."""
         from edgeface.analyze import analyze_video, as_json  # noqa: PLC0415
+
+        networks = self._load(still=False, threads=self._config.runtime.threads)
 
         lines: list[str] = []
         visits: list[dict[str, object]] = []

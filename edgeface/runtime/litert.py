@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,6 +39,7 @@ class LiteRtRunner:
         self._interpreter = _interpreter_class()(model_content=data, num_threads=threads)
         self._signatures = {(s.batch, s.height, s.width): s.key for s in file.signatures}
         self._runners: dict[str, Any] = {}
+        self._lock = threading.Lock()
         self.batches = tuple(sorted({s.batch for s in file.signatures}))
         self.sizes = tuple(sorted({(s.width, s.height) for s in file.signatures}))
         self.file = file
@@ -48,8 +50,10 @@ class LiteRtRunner:
         key = self._signatures.get(axes)
         if key is None:
             raise BundleError(f"no signature for batch, height, width {axes}", fix="use a prepared size")
-        runner = self._runners.get(key)
-        if runner is None:
-            runner = self._runners[key] = self._interpreter.get_signature_runner(key)
-        values = runner(**{self.file.input: batch})
+        # An interpreter is one machine with one set of tensors: one call at a time.
+        with self._lock:
+            runner = self._runners.get(key)
+            if runner is None:
+                runner = self._runners[key] = self._interpreter.get_signature_runner(key)
+            values = runner(**{self.file.input: batch})
         return {name: values[output] for name, output in self.file.outputs.items()}
