@@ -18,7 +18,7 @@ from converters.export.to_onnx import IR_VERSION, OPSET
 from converters.networks import FAMILIES
 from converters.recipe import read_recipe
 from converters.selftest import run_source
-from converters.verify import picture, prepared_shapes
+from converters.verify import difference, picture, prepared_shapes
 from edgeface.bundle import Bundle, Network, NetworkFile, open_bundle
 from edgeface.runtime import Runner, load_network, to_tensor
 
@@ -70,7 +70,7 @@ def test_parity_with_the_source_at_every_shape(network: Network, file: NetworkFi
         got = runner(file.path).run(np.ascontiguousarray(to_tensor(pixels, network.input, file.layout)))
         assert set(got) == set(outputs)
         for name in outputs:
-            off = np.abs(got[name] - expected[name]).max() / np.abs(expected[name]).max()
+            off = difference(got[name], expected[name], file.precision)
             assert off <= allowed, f"{name} at {shape} is off by {off:.6f}"
 
 
