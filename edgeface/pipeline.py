@@ -32,6 +32,9 @@ from edgeface.types import (
 )
 from edgeface.visits import VisitBook
 
+VIEW_S = 0.1
+"""Blur and light of a face are measured anew after so many seconds."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Request:
@@ -100,21 +103,25 @@ class Pipeline:
         self._pace = FacesPace(config.visits.faces_rate)
         self._summary: SummaryWindow | None = None
         self._known: set[int] = set()
+        self._views: dict[int, tuple[float, Quality]] = {}
         self.changes: list[VisitChange] = []
-        self._last: Frame | None = None
+        # Source time and wall time of the latest frame; the frame itself may be 6 MB.
+        self._last: tuple[float, datetime] | None = None
 
     def observe(self, frame: Frame, detections: Detections | None) -> tuple[Sighting, list[Request]]:
         """Follow everybody into this frame; say which looks are due.
 
         ``detections`` is None for a frame that was not searched: tracks move on by prediction.
         """
-        self._last = frame
+        self._last = (frame.time_s, frame.captured_at)
         tracks = self._tracker.update(frame.time_s, detections)
         seen = [] if detections is None else [track for track in tracks if track.detection is not None]
-        qualities = {track.id: _quality(frame.image, detections, track) for track in seen if detections}
+        qualities = {track.id: self._quality(frame, detections, track) for track in seen if detections}
         gone = self._known - {track.id for track in tracks}
         if gone:
             self._scheduler.forget(gone)
+            for track_id in gone:
+                self._views.pop(track_id, None)
         self._known = {track.id for track in tracks}
         self.changes = self._book.observe(frame.time_s, tracks)
         due = self._scheduler.due(frame.time_s, {track: quality.score for track, quality in qualities.items()})
@@ -145,11 +152,11 @@ class Pipeline:
         """End every visit and give the last summary; nothing where there was no frame."""
         if self._last is None or self._summary is None:
             return []
-        time_s = self._last.time_s
+        time_s, at = self._last
         self.changes = self._book.close(time_s, reason)
         self._summary.observe(self.changes, [], time_s)
         bodies = [self._visit(change) for change in self.changes]
-        return [*bodies, self._summary.body(time_s, at=self._last.captured_at, started_at=self._wall)]
+        return [*bodies, self._summary.body(time_s, at=at, started_at=self._wall)]
 
     def current(self) -> list[Visit]:
         """Return the visits in view."""
@@ -171,17 +178,23 @@ class Pipeline:
             time_s=frame.time_s,
         )
 
+    def _quality(self, frame: Frame, detections: Detections, track: Track) -> Quality:
+        """How well a face is seen; its pixels are looked at ten times a second, its place and pose in every frame."""
+        assert track.detection is not None
+        row = track.detection
+        landmarks = None if detections.landmarks is None else detections.landmarks[row]
+        looked_s, view = self._views.get(track.id, (0.0, None))
+        like = view if frame.time_s - looked_s < VIEW_S else None
+        quality = assess(frame.image, detections.boxes[row], landmarks, float(detections.scores[row]), like=like)
+        if like is None:
+            self._views[track.id] = (frame.time_s, quality)
+        return quality
+
     def _visit(self, change: VisitChange) -> Body:
         return visit_body(change, at=self._wall(change.time_s), started_at=self._wall)
 
     def _wall(self, time_s: float) -> datetime:
         """Wall time of a source time, from the latest frame that has both."""
         assert self._last is not None  # nothing is said before the first frame
-        return self._last.captured_at + timedelta(seconds=time_s - self._last.time_s)
-
-
-def _quality(image: Image, detections: Detections, track: Track) -> Quality:
-    assert track.detection is not None
-    row = track.detection
-    landmarks = None if detections.landmarks is None else detections.landmarks[row]
-    return assess(image, detections.boxes[row], landmarks, float(detections.scores[row]))
+        last_s, at = self._last
+        return at + timedelta(seconds=time_s - last_s)

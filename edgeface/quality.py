@@ -20,7 +20,7 @@ DARK, BRIGHT = (20.0, 60.0), (250.0, 215.0)
 PATCH_PX = 48
 
 
-def assess(image: Image, box: F32, landmarks: F32 | None, score: float) -> Quality:
+def assess(image: Image, box: F32, landmarks: F32 | None, score: float, *, like: Quality | None = None) -> Quality:
     """Quality of one face in one frame.
 
     Parameters
@@ -29,19 +29,22 @@ def assess(image: Image, box: F32, landmarks: F32 | None, score: float) -> Quali
     box : float32 (4,), inside the frame
     landmarks : float32 (5, 2) or None
     score : the detector's, 0 to 1
+    like : a look at the same face a moment ago, whose blur and light still hold
     """
     x1, y1, x2, y2 = (float(value) for value in box)
     size_px = y2 - y1
-    patch = _patch(image, x1, y1, x2, y2)
-    mean = float(cv2.mean(patch)[0])
-    _, deviation = cv2.meanStdDev(cv2.Laplacian(patch, cv2.CV_16S))
-    sharp = float(deviation[0, 0]) ** 2
-    blur = 1 - _ramp(sharp, *SHARPNESS)
-    light = min(_ramp(mean, *DARK), _ramp(mean, *BRIGHT))
+    blur, light = (like.blur, like.light) if like is not None else _blur_and_light(_patch(image, x1, y1, x2, y2))
     yaw = _yaw(landmarks)
     cut_off = _cut_off(x1, y1, x2, y2, landmarks, (image.shape[1], image.shape[0]))
     total = score * _ramp(size_px, *SIZE_PX) * (1 - 0.8 * blur) * (1 - 0.7 * abs(yaw)) * (0.3 + 0.7 * light)
     return Quality(size_px=size_px, blur=blur, yaw=yaw, light=light, cut_off=cut_off, score=total * (1 - cut_off))
+
+
+def _blur_and_light(patch: Image) -> tuple[float, float]:
+    mean = float(cv2.mean(patch)[0])
+    _, deviation = cv2.meanStdDev(cv2.Laplacian(patch, cv2.CV_16S))
+    sharp = float(deviation[0, 0]) ** 2
+    return 1 - _ramp(sharp, *SHARPNESS), min(_ramp(mean, *DARK), _ramp(mean, *BRIGHT))
 
 
 def _patch(image: Image, x1: float, y1: float, x2: float, y2: float) -> Image:
