@@ -84,7 +84,7 @@ class Daemon:
             Reader(camera, settings, config, self._inbox.feed(camera), self._stop, self._started_at, once=finite)
             for camera, settings in config.cameras.items()
         ]
-        self._health_due_s = 0.0
+        self._health_due_s = self._watchdog_due_s = 0.0
         self._health_frames: dict[str, int] = {}
         self._health_s = self._started_s
 
@@ -143,10 +143,17 @@ class Daemon:
                     self._close_camera(item.camera, "source_ended")
             if time.monotonic() >= self._health_due_s:
                 self._tell_health()
-            self._notifier.watchdog()
+            self._feed_watchdog()
         for camera in sorted(running):
             self._close_camera(camera, "stopped")
         return failure
+
+    def _feed_watchdog(self) -> None:
+        """Tell the service manager that a turn is done, a few times a second at most."""
+        now_s = time.monotonic()
+        if now_s >= self._watchdog_due_s:
+            self._watchdog_due_s = now_s + TURN_S
+            self._notifier.watchdog()
 
     def _close_camera(self, camera: str, reason: Reason) -> None:
         for body in self._worker.close(camera, reason):
