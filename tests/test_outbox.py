@@ -53,16 +53,10 @@ def test_a_message_is_stamped_when_it_is_accepted() -> None:
     [
         pytest.param([], [], id="nothing"),
         pytest.param(["start"] * 3, ["start"] * 3, id="just full"),
-        pytest.param(
-            ["update", "start", "end", "start"], ["start", "end", "start"], id="an update goes first"
-        ),
-        pytest.param(
-            ["start", "start", "end", "update"], ["start", "start", "end"], id="even the one that comes"
-        ),
+        pytest.param(["update", "start", "end", "start"], ["start", "end", "start"], id="an update goes first"),
+        pytest.param(["start", "start", "end", "update"], ["start", "start", "end"], id="even the one that comes"),
         pytest.param(["start", "end", "end", "end"], ["end", "end", "end"], id="then a start"),
-        pytest.param(
-            ["end", "end", "end", "start"], ["end", "end", "end"], id="a start is no match for ends"
-        ),
+        pytest.param(["end", "end", "end", "start"], ["end", "end", "end"], id="a start is no match for ends"),
         pytest.param(["end", "end", "end", "end"], ["end", "end", "end"], id="an end last"),
     ],
 )

@@ -108,12 +108,8 @@ def test_events_are_told_in_words(broker: AnyBroker, watch: Callable[..., Watche
     assert "Traceback" not in "".join(watcher.errors)
 
 
-def test_events_as_json_from_another_prefix(
-    broker: AnyBroker, watch: Callable[..., Watcher], tmp_path: Path
-) -> None:
-    (tmp_path / "edgeface.toml").write_text(
-        f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\nprefix = "house"\n'
-    )
+def test_events_as_json_from_another_prefix(broker: AnyBroker, watch: Callable[..., Watcher], tmp_path: Path) -> None:
+    (tmp_path / "edgeface.toml").write_text(f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\nprefix = "house"\n')
     watcher = watch("--json")
     watcher.wait_ready()
     publish(broker.port, "elsewhere")
@@ -125,9 +121,7 @@ def test_events_as_json_from_another_prefix(
     assert heard[2]["topic"] == "house/hall/main/faces"
 
 
-def test_a_broker_that_goes_and_comes(
-    mosquitto: Callable[..., Mosquitto], watch: Callable[..., Watcher]
-) -> None:
+def test_a_broker_that_goes_and_comes(mosquitto: Callable[..., Mosquitto], watch: Callable[..., Watcher]) -> None:
     broker = mosquitto()
     watcher = watch("--host", "127.0.0.1", "--set", f"mqtt.port={broker.port}")
     watcher.wait_ready()
@@ -140,15 +134,11 @@ def test_a_broker_that_goes_and_comes(
     eventually(lambda: len(watcher.lines) == 4, f"{watcher.lines}")
 
 
-def test_no_broker_is_one_line_and_exit_1(
-    mosquitto: Callable[..., Mosquitto], watch: Callable[..., Watcher]
-) -> None:
+def test_no_broker_is_one_line_and_exit_1(mosquitto: Callable[..., Mosquitto], watch: Callable[..., Watcher]) -> None:
     broker = mosquitto(anonymous=False)
     watcher = watch("--host", "127.0.0.1", "--port", str(broker.port))
     assert watcher.process.wait(15) == 1
-    eventually(
-        lambda: any(line.startswith("edgeface: broker 127.0.0.1") and ";" in line for line in watcher.errors)
-    )
+    eventually(lambda: any(line.startswith("edgeface: broker 127.0.0.1") and ";" in line for line in watcher.errors))
     assert "it refuses us: not authorized" in watcher.errors[-1]
     assert watcher.lines == []
 
@@ -161,15 +151,11 @@ def test_no_broker_is_one_line_and_exit_1(
             "edgeface: --port 70000 is no port; give a number from 1 to 65535\n",
             id="port",
         ),
-        pytest.param(
-            ["--config", "no.toml"], "edgeface: no.toml does not exist; give an existing", id="no file"
-        ),
+        pytest.param(["--config", "no.toml"], "edgeface: no.toml does not exist; give an existing", id="no file"),
         pytest.param(["--set", "mqtt.hots=1"], "did you mean host?", id="unknown key"),
     ],
 )
-def test_mistakes_are_one_line_and_exit_2(
-    watch: Callable[..., Watcher], options: list[str], text: str
-) -> None:
+def test_mistakes_are_one_line_and_exit_2(watch: Callable[..., Watcher], options: list[str], text: str) -> None:
     watcher = watch(*options)
     assert watcher.process.wait(15) == 2
     eventually(lambda: any(text in line for line in watcher.errors), f"{watcher.errors}")
