@@ -162,8 +162,8 @@ def test_the_traces_reader_sees_what_a_leak_would_look_like() -> None:
                 '12 connect(5, {sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("10.0.0.2")}, 16) = 0',
                 "12 connect(6, {sa_family=AF_INET6, sin6_port=htons(443), sin6_flowinfo=htonl(0), "
                 'inet_pton(AF_INET6, "2001:db8::1", &sin6_addr), sin6_scope_id=0}, 28) = -1 EINPROGRESS (Operation)',
-                '13 mkdir("/root/.cache/Microsoft", 0755) = 0',
-                '13 openat(AT_FDCWD, "/root/.cache/Microsoft/deviceid", O_WRONLY|O_CREAT, 0666 <unfinished ...>',
+                '13 mkdir("/home/user/.cache/Microsoft", 0755) = 0',
+                '13 openat(AT_FDCWD, "/home/user/.cache/Microsoft/deviceid", O_WRONLY|O_CREAT, 0666 <unfinished ...>',
                 '12 openat(AT_FDCWD, "/etc/hosts", O_RDONLY|O_CLOEXEC) = 7',
                 '12 openat(AT_FDCWD, "/etc/shadow", O_RDWR) = -1 EACCES (Permission denied)',
                 '12 sendto(5, "x", 1, {sa_family=AF_INET, sin_port=htons(9), sin_addr=inet_addr("1.2.3.4")}, 16) = 1',
@@ -173,7 +173,7 @@ def test_the_traces_reader_sees_what_a_leak_would_look_like() -> None:
     assert seen.connected == ["inet 10.0.0.2:53", "inet 2001:db8::1:443"]
     assert seen.sent == ["inet 1.2.3.4:9"]
     assert seen.families == {"AF_INET"}
-    assert seen.written == {"/root/.cache/Microsoft", "/root/.cache/Microsoft/deviceid"}
+    assert seen.written == {"/home/user/.cache/Microsoft", "/home/user/.cache/Microsoft/deviceid"}
 
 
 def test_the_telemetry_switch_is_set_before_the_runtime_can_be_imported() -> None:
