@@ -32,6 +32,8 @@ from edgeface.types import (
 )
 from edgeface.visits import VisitBook
 
+IN_VIEW_S = 0.5
+"""Who was not detected for longer is no longer told on ``faces``; the visit goes on until `visits.lost_after`."""
 VIEW_S = 0.1
 """Blur and light of a face are measured anew after so many seconds."""
 
@@ -101,6 +103,7 @@ class Pipeline:
         heads: dict[Task, Head] = {head.task: head for _, head in networks}
         self._book = VisitBook(camera, config.visits, heads, new_id)
         self._pace = FacesPace(config.visits.faces_rate)
+        self._in_view_s = IN_VIEW_S + config.detector.every
         self._summary: SummaryWindow | None = None
         self._known: set[int] = set()
         self._views: dict[int, tuple[float, Quality]] = {}
@@ -137,9 +140,10 @@ class Pipeline:
             self._book.absorb(track, answer)
         bodies = [self._visit(change) for change in self.changes]
         visits = self._book.current()
-        if self._pace.due(frame.time_s, len(visits)):
+        in_view = [visit for visit in visits if frame.time_s - visit.seen_s <= self._in_view_s]
+        if self._pace.due(frame.time_s, len(in_view)):
             height, width = frame.image.shape[:2]
-            bodies.append(faces_body(self.camera, width, height, visits, at=frame.captured_at))
+            bodies.append(faces_body(self.camera, width, height, in_view, at=frame.captured_at))
         first = self._summary is None
         if self._summary is None:
             self._summary = SummaryWindow(self.camera, start_s=frame.time_s)

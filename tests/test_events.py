@@ -323,3 +323,9 @@ def test_the_examples_of_the_documentation_are_true(kind: Any, topic: str, text:
     jsonschema.Draft202012Validator(schemas()[kind]).validate(value)
     assert kind_of_topic(topic) == kind
     assert json.loads(msgspec.json.encode(decode(kind, text.encode()))) == value
+
+
+def test_a_predicted_box_stays_inside_the_picture() -> None:
+    there = visit(box=np.array([-12, 300, 90, 400], np.float32))
+    (face,) = faces_body("main", 640, 360, [there], at=NOON).message.faces  # type: ignore[union-attr]
+    assert face.box == (0.0, 300.0, 90.0, 360.0)

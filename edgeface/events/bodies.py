@@ -112,7 +112,7 @@ def faces_body(camera: str, width: int, height: int, visits: Sequence[Visit], *,
         camera=camera,
         width=width,
         height=height,
-        faces=tuple(_face(visit) for visit in visits),
+        faces=tuple(_face(visit, width, height) for visit in visits),
     )
     return Body(kind="faces", camera=camera, message=message)
 
@@ -200,8 +200,12 @@ def _expression(expression: VisitExpression | None) -> Expression | None:
     return Expression(dominant=expression.dominant, shares=shares, samples=expression.samples)
 
 
-def _face(visit: Visit) -> Face:
-    x1, y1, x2, y2 = (round(float(edge), 1) for edge in visit.box)
+def _face(visit: Visit, width: int, height: int) -> Face:
+    # A predicted box may reach beyond the frame.
+    limits = (float(width), float(height)) * 2
+    x1, y1, x2, y2 = (
+        round(min(max(float(edge), 0.0), limit), 1) for edge, limit in zip(visit.box, limits, strict=True)
+    )
     return Face(
         visit=visit.id,
         box=(x1, y1, x2, y2),
