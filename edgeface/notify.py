@@ -8,6 +8,9 @@ from collections.abc import Mapping
 
 logger = logging.getLogger(__name__)
 
+PATIENCE_S = 5.0
+"""For the two words that are said once; the others are said again soon, and a busy manager is not waited for."""
+
 
 class Notifier:
     """Tells the service manager how we fare; does nothing where none listens.
@@ -24,31 +27,32 @@ class Notifier:
 
     def ready(self) -> None:
         """Start-up is complete."""
-        self._send("READY=1")
+        self._send("READY=1", PATIENCE_S)
 
     def watchdog(self) -> None:
         """The worker has finished a turn."""
-        self._send("WATCHDOG=1")
+        self._send("WATCHDOG=1", 0.0)
 
     def stopping(self) -> None:
         """A clean stop has begun."""
-        self._send("STOPPING=1")
+        self._send("STOPPING=1", PATIENCE_S)
 
     def status(self, text: str) -> None:
         """One line for `systemctl status`; sent only when it changes."""
-        if text != self._status:
+        if text != self._status and self._send(f"STATUS={text}", 0.0):
             self._status = text
-            self._send(f"STATUS={text}")
 
-    def _send(self, word: str) -> None:
+    def _send(self, word: str, patience_s: float) -> bool:
+        """Whether it was handed over; the kernel keeps about ten datagrams for a manager that does not read."""
         if not self._address:
-            return
+            return False
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-                # A manager that does not read must not hold up the work.
-                sender.setblocking(False)
+                sender.settimeout(patience_s)
                 sender.connect(self._address)
                 sender.sendall(word.encode())
         except OSError as error:
             # A manager that does not listen must not stop the work; it will notice by itself.
             logger.debug("service manager not told %s: %s", word, error)
+            return False
+        return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,6 +73,19 @@ def test_a_manager_that_does_not_listen_stops_nothing(environ: dict[str, str]) -
     notifier.watchdog()
     notifier.status("still here")
     notifier.stopping()
+
+
+def test_a_manager_that_does_not_read_is_not_waited_for(manager: Manager) -> None:
+    notifier = Notifier(manager.environ)
+    started_s = time.monotonic()
+    for _ in range(1000):
+        notifier.watchdog()
+        notifier.status("busy")
+    assert time.monotonic() - started_s < 2
+    heard = manager.heard()
+    assert 1 < len(heard) < 1500
+    notifier.status("not heard before" if "STATUS=busy" in heard else "busy")
+    assert len(manager.heard()) == 1, "it is told again when there is room"
 
 
 def test_no_socket_is_left_open(manager: Manager) -> None:
