@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_S = 5.0
+PATIENCE_S = 1.0
 """For the two words that are said once; the others are said again soon, and a busy manager is not waited for."""
 
 
