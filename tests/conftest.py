@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 import hypothesis
 import pytest
 from brokers import Amqtt, AnyBroker, Auditor, Mosquitto, Proxy, find_mosquitto
+
+# A shell that starts the tests in its background has Ctrl-C ignored, and every child would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 # The same examples every time, and no deadline: a busy machine is not a failure.
 hypothesis.settings.register_profile("edgeface", deadline=None, derandomize=True)
