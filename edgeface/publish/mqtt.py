@@ -28,6 +28,8 @@ ONLINE, OFFLINE = "online", "offline"
 NOT_AUTHORIZED, BAD_TOPIC = 0x87, 0x90
 TURN_S = 1.0
 """Longest wait for the network in one turn; the keep-alive is looked after at this beat."""
+LINGER_S = 0.5
+"""How long a farewell in MQTT 3.1.1 stays on the line."""
 PROVED_S = 1.0
 """A connection that holds this long after the first message of a topic does not break on that topic."""
 STRIKES = 3
@@ -190,7 +192,14 @@ class Publisher:
         while self._sent and self._clock() < stop_by_s:
             link.turn(self._turn_s())
             self._settle(link)
+        if self._keeper.protocol != "5":
+            self._linger(link, min(stop_by_s, self._clock() + LINGER_S))
         return True
+
+    def _linger(self, link: Link, until_s: float) -> None:
+        """Stay a moment: small brokers (amqtt) acknowledge at once and forget what waits when its sender leaves."""
+        while (left_s := until_s - self._clock()) > 0:
+            link.turn(left_s)
 
     def _announce(self, link: Link, word: str) -> None:
         if not self._resting(self._availability):
