@@ -151,6 +151,9 @@ def show(clip: Clip, port: int, heard: queue.Queue[tuple[str, bytes]], *, first:
             code = daemon.wait(WAIT_S)
         finally:
             _end(daemon)
+        if code in (130, -signal.SIGINT):
+            # Ctrl-C reaches the whole group; the daemon may be the first to go.
+            raise KeyboardInterrupt
         if code != 0:
             log.seek(0)
             raise SourceError(f"the daemon ended with {code}: {log.read().strip()}", fix="please report this")
