@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import logging
 import sys
 from collections.abc import Sequence
@@ -82,13 +81,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Fetches what `build` would fetch, checks every sha256, and converts nothing.",
     )
     fetch.set_defaults(run=_fetch)
-    if importlib.util.find_spec("converters.evaluate.cli") is not None:
-        from converters.card import register as register_card  # noqa: PLC0415
-        from converters.evaluate.cli import register  # noqa: PLC0415
+    from converters.card import register as register_card  # noqa: PLC0415
+    from converters.evaluate.cli import register as register_evaluate  # noqa: PLC0415
 
-        register_card(commands)
-
-        register(commands)
+    register_evaluate(commands)
+    register_card(commands)
     return parser
 
 

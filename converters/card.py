@@ -17,7 +17,6 @@ from edgeface.files import write_atomic
 from edgeface.selftest import stored_input
 
 ROOT = Path(__file__).resolve().parents[1]
-CARDS = ROOT / "docs" / "cards"
 PICTURE_SIDE = 256
 USES = {
     "detect": "finding faces and five points in each",

@@ -25,6 +25,7 @@ from edgeface.bundle import Bundle, NetworkFile
 from edgeface.config import Camera, Config
 from edgeface.errors import EdgefaceError
 from edgeface.inbox import Ended, Feed, Inbox
+from edgeface.machine import peak_mb, processor
 from edgeface.runtime import Runner
 from edgeface.selftest import stored_input
 from edgeface.sources import open_source
@@ -112,7 +113,7 @@ def measure(bundle: Bundle, config: Config, source: Path | None) -> Report:
     runners: dict[str, TimedRunner] = {}
     speed = _run(bundle, config, source, runners, decoder_threads=None)
     stages = dict(speed.stages_ms) | {f"network {name}": runner.wall_ms for name, runner in runners.items()}
-    memory_mb = _resident_mb()
+    memory_mb = peak_mb()
     single = msgspec.structs.replace(config, runtime=msgspec.structs.replace(config.runtime, threads=1))
     share_runners: dict[str, TimedRunner] = {}
     share = _run(bundle, single, source, share_runners, decoder_threads=1)
@@ -136,7 +137,7 @@ def measure(bundle: Bundle, config: Config, source: Path | None) -> Report:
             "inference": round(share.runners_s / share.cpu_s, 4),
         },
         machine={
-            "processor": _processor(),
+            "processor": processor(),
             "architecture": platform.machine(),
             "python": platform.python_version(),
         },
@@ -253,21 +254,3 @@ def _synthetic(bundle: Bundle, config: Config) -> Iterator[Frame]:
 def _stage(samples: Sequence[float]) -> Stage:
     values = np.array(samples)
     return Stage(median_ms=round(float(np.median(values)), 3), p95_ms=round(float(np.percentile(values, 95)), 3))
-
-
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return platform.processor()
-    fields = (line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return next((value.strip() for key, value in fields if key.strip() in ("model name", "Model")), "")
-
-
-def _resident_mb() -> float | None:
-    try:
-        text = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:
-        return None
-    line = next((line for line in text.splitlines() if line.startswith("VmHWM")), None)
-    return round(int(line.split()[1]) * 1024 / 1e6, 1) if line else None

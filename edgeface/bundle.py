@@ -107,7 +107,6 @@ class RetinaFaceHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="r
 
 
 AttributeHead = ExpectationHead | CategoricalHead
-DetectorHead = YunetHead | RetinaFaceHead
 
 
 class Source(Closed, frozen=True, kw_only=True):

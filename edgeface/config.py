@@ -8,7 +8,6 @@ out of range are errors that name the key.
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -352,8 +351,3 @@ def _all_keys(struct: type[Struct]) -> set[str]:
             if isinstance(part, type) and issubclass(part, Struct):
                 keys |= _all_keys(part)
     return keys
-
-
-def environment() -> Mapping[str, str]:
-    """Return the process environment; one place, so that the rest takes it as an argument."""
-    return os.environ

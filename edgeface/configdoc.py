@@ -17,7 +17,6 @@ from msgspec import inspect
 
 from edgeface.config import DEFAULT_SCHEDULE, Config
 
-WIDTH = 100
 EXAMPLES: Mapping[str, str] = {
     "bundle": '"default"',
     "node.id": '"hall-1"',

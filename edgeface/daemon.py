@@ -5,31 +5,26 @@ The only place that knows the time of day.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import random
-import re
 import secrets
 import signal
-import socket
 import threading
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from pathlib import Path
 from types import FrameType
-from typing import Literal
 
 from edgeface.bundle import Bundle
-from edgeface.config import Camera, Config, mqtt_password
-from edgeface.errors import BrokerError, EdgefaceError, SourceError
+from edgeface.config import Config, mqtt_password
+from edgeface.errors import BrokerError, EdgefaceError
 from edgeface.events import Body, CameraHealth, NoticeNetwork, health_body, notice_body
-from edgeface.inbox import Ended, Feed, Inbox
+from edgeface.inbox import Ended, Inbox
+from edgeface.machine import node_id, resident_mb
 from edgeface.notify import Notifier
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
-from edgeface.sources import Source, is_live, open_source
+from edgeface.reader import Reader
 from edgeface.types import Frame, Reason
 from edgeface.worker import Networks, Worker
 
@@ -41,7 +36,6 @@ UP_WITHIN_S = 10.0
 """A run that has an end waits this long for broker and source."""
 HEALTH_S = 60.0
 FLUSH_S = 5.0
-RETRY_FIRST_S, RETRY_MOST_S = 1.0, 30.0
 RELOAD = -1
 """Result of `Daemon.run` after SIGHUP: start again with the configuration as it is now."""
 
@@ -184,7 +178,7 @@ class Daemon:
             reader.camera: CameraHealth(
                 state=reader.state,
                 fps=_rate(self._worker.frames[reader.camera], self._health_frames.get(reader.camera), elapsed_s),
-                dropped=reader.feed.dropped,
+                dropped=reader.dropped,
             )
             for reader in self._readers
         }
@@ -227,136 +221,6 @@ class Daemon:
             os._exit(128 + number)
         self._signal = number
         self._stop.set()
-
-
-class Reader(threading.Thread):
-    """Reads one camera for ever, or one file to its end.
-
-    A live camera that cannot be opened or falls silent is said once, tried again with growing, jittered pauses, and
-    said once more when it is back.
-    """
-
-    def __init__(
-        self,
-        camera: str,
-        settings: Camera,
-        config: Config,
-        feed: Feed,
-        stop: threading.Event,
-        started_at: datetime,
-        *,
-        once: bool,
-    ) -> None:
-        super().__init__(name=f"camera-{camera}", daemon=True)
-        self.camera = camera
-        self.feed = feed
-        self.state: Literal["starting", "running", "away", "ended"] = "starting"
-        self._settings = settings
-        self._config = config
-        self._halt = stop
-        self._started_at = started_at
-        self._once = once or not is_live(settings)
-        self._source: Source | None = None
-        self._lost_s: float | None = None
-        self._attempts = 0
-
-    def run(self) -> None:
-        """Read until the end or the stop; every failure travels through the feed."""
-        try:
-            while not self._halt.is_set():
-                if self._read_once():
-                    break
-            self.state = "ended"
-            self.feed.end(None)
-        except EdgefaceError as error:
-            self.state = "ended"
-            self.feed.end(error)
-        except Exception as error:  # a bug in a reader must stop the program, not a thread
-            logger.exception("camera %s: reader died", self.camera)
-            self.state = "ended"
-            self.feed.end(SourceError(f"camera {self.camera}: {error!r}", fix="please report this"))
-
-    def close(self) -> None:
-        """Make a blocked read return."""
-        source = self._source
-        if source is not None:
-            source.close()
-
-    def _read_once(self) -> bool:
-        """Open and read to the end; True when there is nothing more to read."""
-        try:
-            source = open_source(self.camera, self._settings, limits=self._config.limits, started_at=self._started_at)
-            self._source = source
-            try:
-                for frame in source.frames():
-                    self._got_frame(source.description)
-                    if source.live:
-                        self.feed.put_newest(frame)
-                    elif not self.feed.put(frame):
-                        return True
-                    if self._halt.is_set():
-                        return True
-            finally:
-                source.close()
-            if self._once:
-                return True
-            raise SourceError(f"{source.description} ended", fix="it is opened again")
-        except SourceError as error:
-            if self._halt.is_set():
-                return True
-            if self._once:
-                raise
-            self._lost(error)
-        return False
-
-    def _got_frame(self, description: str) -> None:
-        if self._lost_s is not None:
-            logger.info(
-                "camera %s back after %.0f s, %d attempts",
-                self.camera,
-                time.monotonic() - self._lost_s,
-                self._attempts,
-            )
-        elif self.state == "starting":
-            logger.info("camera %s: %s", self.camera, description)
-        self._lost_s, self._attempts, self.state = None, 0, "running"
-
-    def _lost(self, error: SourceError) -> None:
-        self._attempts += 1
-        self.state = "away"
-        if self._lost_s is None:
-            self._lost_s = time.monotonic()
-            logger.warning("camera %s lost: %s", self.camera, error)
-        pause_s = min(RETRY_MOST_S, RETRY_FIRST_S * 2 ** min(self._attempts - 1, 10))
-        self._halt.wait(pause_s * random.uniform(0.5, 1.0))
-
-
-def node_id(config: Config) -> str:
-    """Return the configured id, else host name and four hex digits of a hash of the machine id.
-
-    Every board is called ``raspberrypi`` by its maker's image, and equal client ids throw each other out for ever.
-    """
-    if config.node.id is not None:
-        return config.node.id
-    host = re.sub(r"[^a-zA-Z0-9_-]+", "-", socket.gethostname().split(".")[0]).strip("-") or "node"
-    machine = next((text for path in _MACHINE_IDS if (text := _read(path))), host)
-    return f"{host[:48]}-{hashlib.sha256(machine.encode()).hexdigest()[:4]}"
-
-
-_MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
-
-
-def resident_mb() -> float | None:
-    """Resident memory of this process in megabytes (10^6 bytes), None where the kernel does not say."""
-    fields = _read(Path("/proc/self/statm")).split()
-    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6 if len(fields) > 1 else None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def _rate(count: int, before: int | None, elapsed_s: float) -> float | None:

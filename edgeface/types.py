@@ -19,7 +19,6 @@ Image = npt.NDArray[np.uint8]
 """uint8, (H, W, 3), BGR."""
 
 Task = Literal["age", "gender", "expression"]
-TASKS: tuple[Task, ...] = ("age", "gender", "expression")
 Event = Literal["start", "update", "end"]
 Reason = Literal["lost", "source_ended", "stopped"]
 

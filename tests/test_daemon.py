@@ -23,9 +23,11 @@ NO_CAMERA = "/dev/edgeface-test-none"
 PRELUDE = """
 import sys
 import edgeface.daemon as daemon
+import edgeface.reader as reader
 for name, value in {constants!r}.items():
-    assert hasattr(daemon, name), name
-    setattr(daemon, name, value)
+    room = daemon if hasattr(daemon, name) else reader
+    assert hasattr(room, name), name
+    setattr(room, name, value)
 from edgeface.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """

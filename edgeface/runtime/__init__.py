@@ -46,7 +46,6 @@ def load_network(
     *,
     precision: str | None = None,
     threads: int = 1,
-    fixed_wh: tuple[int, int] | None = None,
 ) -> Runner:
     """Read one file of a network, check its hash, and make it ready to run.
 
@@ -54,7 +53,6 @@ def load_network(
     ----------
     runtime, precision : which file; precision None takes the manifest's first
     threads : threads inside one call
-    fixed_wh : for a detector that will see one size only; lets ONNX Runtime plan for it
 
     Raises
     ------
@@ -69,7 +67,7 @@ def load_network(
     file = choose_file(network, runtime, precision)
     data = bundle.read(file.path, size=file.bytes, sha256=file.sha256)
     try:
-        return Chosen(data, file, threads=threads, fixed_wh=fixed_wh)
+        return Chosen(data, file, threads=threads)
     except EdgefaceError:
         raise
     except Exception as error:  # ONNX Runtime's have no base of their own
@@ -87,13 +85,12 @@ def choose_runner(
     runtime: RuntimeName,
     *,
     threads: int,
-    fixed_wh: tuple[int, int] | None = None,
 ) -> Runner:
     """`load_network` with the overrides of the network's `[networks.<name>]` table."""
     choice = config.networks.get(network.name)
     chosen = choice.runtime if choice and choice.runtime else runtime
     precision = choice.precision if choice else None
-    return load_network(bundle, network, chosen, precision=precision, threads=threads, fixed_wh=fixed_wh)
+    return load_network(bundle, network, chosen, precision=precision, threads=threads)
 
 
 def run_faces(runner: Runner, network: Network, pixels: Image) -> dict[str, F32]:

@@ -34,7 +34,6 @@ class LiteRtRunner:
         file: NetworkFile,
         *,
         threads: int,
-        fixed_wh: tuple[int, int] | None = None,  # noqa: ARG002 - every signature has a fixed size already
     ) -> None:
         self._interpreter = _interpreter_class()(model_content=data, num_threads=threads)
         self._signatures = {(s.batch, s.height, s.width): s.key for s in file.signatures}

@@ -17,9 +17,7 @@ except ImportError:
 class OnnxRunner:
     """One ONNX session on the CPU; any batch runs, `batches` are the sizes worth using."""
 
-    def __init__(
-        self, data: bytes, file: NetworkFile, *, threads: int, fixed_wh: tuple[int, int] | None = None
-    ) -> None:
+    def __init__(self, data: bytes, file: NetworkFile, *, threads: int) -> None:
         if onnxruntime is None:
             raise RuntimeMissingError("onnxruntime is not installed", fix="pip install onnxruntime")
         options = onnxruntime.SessionOptions()
@@ -33,15 +31,12 @@ class OnnxRunner:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         for key, value in file.session.items():
             options.add_session_config_entry(key, value)
-        if fixed_wh is not None:
-            for name, size in zip(("batch", "width", "height"), (1, *fixed_wh), strict=True):
-                options.add_free_dimension_override_by_name(name, size)
         self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         self._input = file.input
         self._names = list(file.outputs)
         self._outputs = [file.outputs[name] for name in self._names]
         self.batches = file.batches
-        self.sizes: tuple[tuple[int, int], ...] = (fixed_wh,) if fixed_wh else ()
+        self.sizes: tuple[tuple[int, int], ...] = ()
         self.file = file
 
     def run(self, batch: F32) -> Mapping[str, F32]:

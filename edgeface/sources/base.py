@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from edgeface.types import Frame
+from edgeface.config import Camera
+from edgeface.sources.transform import transform
+from edgeface.types import Frame, Image
 
 Monotonic = Callable[[], float]
 Sleep = Callable[[float], None]
@@ -21,10 +23,12 @@ class Source(Protocol):
     ----------
     live : whether time goes on without us: a camera or stream, not a file
     description : what it is, for a log line; without credentials
+    dropped : frames that a newer one replaced before anybody took them
     """
 
     live: bool
     description: str
+    dropped: int
 
     def frames(self) -> Iterator[Frame]:
         """Give the frames until the end.
@@ -44,6 +48,16 @@ class Origin:
 
     camera: str
     started_at: datetime
+
+    def frame(self, image: Image, settings: Camera, *, index: int, time_s: float) -> Frame:
+        """Make the frame of a file: turned and mirrored as configured, wall time counted from the start."""
+        return Frame(
+            image=transform(image, rotate=settings.rotate, mirror=settings.mirror),
+            camera=self.camera,
+            index=index,
+            time_s=time_s,
+            captured_at=self.started_at + timedelta(seconds=time_s),
+        )
 
 
 class Pace:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from pathlib import Path
 
 from edgeface.config import Camera, Limits
 from edgeface.errors import ImageError, SourceError, UsageError
 from edgeface.sources.base import Origin, Pace
 from edgeface.sources.image import is_image, read_image
-from edgeface.sources.transform import transform
-from edgeface.types import Frame, Image
+from edgeface.types import Frame
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +38,7 @@ class Pictures:
     """One picture or several."""
 
     live = False
+    dropped = 0
 
     def __init__(
         self, paths: Sequence[Path], camera: Camera, limits: Limits, origin: Origin, *, pace: Pace | None = None
@@ -76,7 +75,7 @@ class Pictures:
                 continue
             time_s = index * SECONDS_PER_PICTURE
             self._pace.wait(time_s)
-            yield self._frame(image, index, time_s)
+            yield self._origin.frame(image, self._camera, index=index, time_s=time_s)
         if bad:
             raise SourceError(
                 f"{bad} of {len(self._paths)} pictures of {self.description} could not be read",
@@ -86,12 +85,3 @@ class Pictures:
     def close(self) -> None:
         """Stop after the current picture."""
         self._closed = True
-
-    def _frame(self, image: Image, index: int, time_s: float) -> Frame:
-        return Frame(
-            image=transform(image, rotate=self._camera.rotate, mirror=self._camera.mirror),
-            camera=self._origin.camera,
-            index=index,
-            time_s=time_s,
-            captured_at=self._origin.started_at + timedelta(seconds=time_s),
-        )

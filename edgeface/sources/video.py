@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from edgeface.config import Camera
 from edgeface.errors import SourceError
 from edgeface.sources.base import Origin, Pace
 from edgeface.sources.length import movie_length_s
-from edgeface.sources.transform import transform
 from edgeface.types import Frame, Image
 
 EARLY_S, EARLY_SHARE = 1.0, 0.05
@@ -32,6 +30,7 @@ class VideoFile:
     """
 
     live = False
+    dropped = 0
 
     def __init__(
         self,
@@ -66,7 +65,7 @@ class VideoFile:
                 # Time stamps may be missing, stand still or jump back; source time never does.
                 time_s = stamp_s if stamp_s > time_s else time_s + step_s
                 self._pace.wait(time_s)
-                yield self._frame(as_bgr(image), index, time_s)
+                yield self._origin.frame(as_bgr(image), self._camera, index=index, time_s=time_s)
                 index += 1
             if not self._closed:
                 self._check_end(index, time_s + step_s, announced_s)
@@ -101,15 +100,6 @@ class VideoFile:
             ) from None
         if empty:
             raise SourceError(f"{self._path} is empty", fix="copy it again")
-
-    def _frame(self, image: Image, index: int, time_s: float) -> Frame:
-        return Frame(
-            image=transform(image, rotate=self._camera.rotate, mirror=self._camera.mirror),
-            camera=self._origin.camera,
-            index=index,
-            time_s=time_s,
-            captured_at=self._origin.started_at + timedelta(seconds=time_s),
-        )
 
     def _announced_s(self, by_frames_s: float) -> float:
         """Length that players show: all frames, or fewer where the file's index says so."""

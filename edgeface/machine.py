@@ -1,0 +1,53 @@
+"""What this machine says of itself: an id of its own, memory, processor."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import socket
+from pathlib import Path
+
+from edgeface.config import Config
+
+
+def node_id(config: Config) -> str:
+    """Return the configured id, else host name and four hex digits of a hash of the machine id.
+
+    Every board is called ``raspberrypi`` by its maker's image, and equal client ids throw each other out for ever.
+    """
+    if config.node.id is not None:
+        return config.node.id
+    host = re.sub(r"[^a-zA-Z0-9_-]+", "-", socket.gethostname().split(".")[0]).strip("-") or "node"
+    machine = next((text for path in _MACHINE_IDS if (text := _read(path))), host)
+    return f"{host[:48]}-{hashlib.sha256(machine.encode()).hexdigest()[:4]}"
+
+
+_MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+
+
+def resident_mb() -> float | None:
+    """Resident memory of this process in megabytes (10^6 bytes), None where the kernel does not say."""
+    fields = _read(Path("/proc/self/statm")).split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6 if len(fields) > 1 else None
+
+
+def peak_mb() -> float | None:
+    """Largest resident memory of this process so far, in megabytes (10^6 bytes)."""
+    line = next((line for line in _read(Path("/proc/self/status")).splitlines() if line.startswith("VmHWM")), None)
+    return round(int(line.split()[1]) * 1024 / 1e6, 1) if line else None
+
+
+def processor() -> str:
+    """Name of the processor as the kernel gives it; empty where it does not say."""
+    fields = (line.split(":", 1) for line in _read(Path("/proc/cpuinfo")).splitlines() if ":" in line)
+    names = (value.strip() for key, value in fields if key.strip() in ("model name", "Model"))
+    return next(names, platform.processor())
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,131 @@
+"""The thread that reads one camera; its frames and its end travel through the inbox."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from datetime import datetime
+from typing import Literal
+
+from edgeface.config import Camera, Config
+from edgeface.errors import EdgefaceError, SourceError
+from edgeface.inbox import Feed
+from edgeface.sources import Source, is_live, open_source
+
+logger = logging.getLogger(__name__)
+
+RETRY_FIRST_S, RETRY_MOST_S = 1.0, 30.0
+"""First and longest pause before a live camera is opened again; each is jittered."""
+
+
+class Reader(threading.Thread):
+    """Reads one camera for ever, or one file to its end.
+
+    A live camera that cannot be opened or falls silent is said once, tried again with growing, jittered pauses, and
+    said once more when it is back.
+    """
+
+    def __init__(
+        self,
+        camera: str,
+        settings: Camera,
+        config: Config,
+        feed: Feed,
+        stop: threading.Event,
+        started_at: datetime,
+        *,
+        once: bool,
+    ) -> None:
+        super().__init__(name=f"camera-{camera}", daemon=True)
+        self.camera = camera
+        self.feed = feed
+        self.state: Literal["starting", "running", "away", "ended"] = "starting"
+        self._settings = settings
+        self._config = config
+        self._halt = stop
+        self._started_at = started_at
+        self._once = once or not is_live(settings)
+        self._source: Source | None = None
+        self._dropped = 0
+        self._lost_s: float | None = None
+        self._attempts = 0
+
+    def run(self) -> None:
+        """Read until the end or the stop; every failure travels through the feed."""
+        try:
+            while not self._halt.is_set():
+                if self._read_once():
+                    break
+            self.state = "ended"
+            self.feed.end(None)
+        except EdgefaceError as error:
+            self.state = "ended"
+            self.feed.end(error)
+        except Exception as error:  # a bug in a reader must stop the program, not a thread
+            logger.exception("camera %s: reader died", self.camera)
+            self.state = "ended"
+            self.feed.end(SourceError(f"camera {self.camera}: {error!r}", fix="please report this"))
+
+    @property
+    def dropped(self) -> int:
+        """Frames that newer ones replaced, in the source or in the inbox."""
+        source = self._source
+        return self.feed.dropped + self._dropped + (0 if source is None else source.dropped)
+
+    def close(self) -> None:
+        """Make a blocked read return."""
+        source = self._source
+        if source is not None:
+            source.close()
+
+    def _read_once(self) -> bool:
+        """Open and read to the end; True when there is nothing more to read."""
+        try:
+            source = open_source(self.camera, self._settings, limits=self._config.limits, started_at=self._started_at)
+            self._source = source
+            try:
+                for frame in source.frames():
+                    self._got_frame(source.description)
+                    if source.live:
+                        self.feed.put_newest(frame)
+                    elif not self.feed.put(frame):
+                        return True
+                    if self._halt.is_set():
+                        return True
+            finally:
+                source.close()
+                self._source = None
+                self._dropped += source.dropped
+            if self._once:
+                return True
+            raise SourceError(f"{source.description} ended", fix="it is opened again")
+        except SourceError as error:
+            if self._halt.is_set():
+                return True
+            if self._once:
+                raise
+            self._lost(error)
+        return False
+
+    def _got_frame(self, description: str) -> None:
+        if self._lost_s is not None:
+            logger.info(
+                "camera %s back after %.0f s, %d attempts",
+                self.camera,
+                time.monotonic() - self._lost_s,
+                self._attempts,
+            )
+        elif self.state == "starting":
+            logger.info("camera %s: %s", self.camera, description)
+        self._lost_s, self._attempts, self.state = None, 0, "running"
+
+    def _lost(self, error: SourceError) -> None:
+        self._attempts += 1
+        self.state = "away"
+        if self._lost_s is None:
+            self._lost_s = time.monotonic()
+            logger.warning("camera %s lost: %s", self.camera, error)
+        pause_s = min(RETRY_MOST_S, RETRY_FIRST_S * 2 ** min(self._attempts - 1, 10))
+        self._halt.wait(pause_s * random.uniform(0.5, 1.0))
