@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from edgeface.errors import EdgefaceError
+from edgeface.files import make_folder
 from edgeface.types import F32, Image
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -54,6 +57,50 @@ def draw_faces(image: Image, faces: Sequence[Drawing]) -> Image:
             others = [other for other in boxes if other is not box]
             taken.append(_label(drawn, box, face, [*others, *taken], stroke))
     return drawn
+
+
+class DrawnVideo:
+    """Drawn frames as MPEG-4; its rate is that of the first two frames.
+
+    Raises
+    ------
+    EdgefaceError : the file cannot be made
+    """
+
+    def __init__(self, path: Path) -> None:
+        make_folder(path.parent)
+        self._path = path
+        self._part = path.with_name(f".edgeface-{path.name}")
+        self._writer: cv2.VideoWriter | None = None
+        self._first: tuple[Image, float] | None = None
+
+    def write(self, image: Image, time_s: float) -> None:
+        """Add one frame of the given source time."""
+        if self._first is None:
+            self._first = (image, time_s)
+            return
+        if self._writer is None:
+            self._writer = self._begin(1 / max(0.001, time_s - self._first[1]))
+        self._writer.write(image)
+
+    def finish(self) -> None:
+        """Close, and take the target's place; nothing where there was no frame."""
+        if self._writer is None and self._first is not None:
+            self._writer = self._begin(1.0)
+        if self._writer is not None:
+            self._writer.release()
+            if self._part.exists():
+                self._part.replace(self._path)
+
+    def _begin(self, fps: float) -> cv2.VideoWriter:
+        assert self._first is not None
+        image = self._first[0]
+        code = cv2.VideoWriter.fourcc(*"mp4v")
+        writer = cv2.VideoWriter(str(self._part), code, min(120.0, fps), (image.shape[1], image.shape[0]))
+        if not writer.isOpened():
+            raise EdgefaceError(f"{self._path} cannot be written", fix="check permissions and free space")
+        writer.write(image)
+        return writer
 
 
 def _label(image: Image, box: Rectangle, face: Drawing, avoid: Sequence[Rectangle], stroke: int) -> Rectangle:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from edgeface.errors import EdgefaceError
+
+T = TypeVar("T")
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -29,9 +33,37 @@ def write_atomic(path: Path, data: bytes) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise EdgefaceError(
-            f"{path} cannot be written: {error.strerror}", fix="check permissions and free space"
-        ) from None
+        raise _unwritable(path, error) from None
+
+
+class Growing:
+    """A text file that grows beside its target, line by line, and takes its place when it is finished.
+
+    Raises
+    ------
+    EdgefaceError : from every method, as `write_atomic` does
+    """
+
+    def __init__(self, path: Path) -> None:
+        make_folder(path.parent)
+        self._path = path
+        self._part = path.with_name(f".edgeface-{path.name}")
+        self._file = self._tried(lambda: self._part.open("w", encoding="utf-8", errors="surrogateescape"))
+
+    def write(self, line: str) -> None:
+        """Add one line."""
+        self._tried(lambda: self._file.write(f"{line}\n"))
+
+    def finish(self) -> None:
+        """Close, and take the target's place."""
+        self._tried(self._file.close)
+        self._tried(lambda: self._part.replace(self._path))
+
+    def _tried(self, action: Callable[[], T]) -> T:
+        try:
+            return action()
+        except OSError as error:
+            raise _unwritable(self._path, error) from None
 
 
 def make_folder(path: Path) -> None:
@@ -40,6 +72,10 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EdgefaceError(f"{path} cannot be made: {error.strerror}", fix="give another folder") from None
+
+
+def _unwritable(path: Path, error: OSError) -> EdgefaceError:
+    return EdgefaceError(f"{path} cannot be written: {error.strerror}", fix="check permissions and free space")
 
 
 def _umask() -> int:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from edgeface.cli.common import add_bundle_option, add_config_options, read_bundle, read_config
-from edgeface.errors import EdgefaceError, SourceError, UsageError
+from edgeface.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
-    from edgeface.analyze import Analysis
     from edgeface.bundle import Bundle
     from edgeface.config import Config
+    from edgeface.results import Analysis
     from edgeface.types import Image, VisitChange
     from edgeface.worker import Networks
 
@@ -132,7 +132,8 @@ class _Job:
         return self._networks[still]
 
     def _look(self, path: Path) -> _Look:
-        from edgeface.analyze import analyze_image, enlarged  # noqa: PLC0415
+        from edgeface.analyze import analyze_image  # noqa: PLC0415
+        from edgeface.results import enlarged  # noqa: PLC0415
         from edgeface.sources import read_picture  # noqa: PLC0415
 
         picture = read_picture(path, megapixels=self._config.limits.megapixels)
@@ -144,7 +145,7 @@ class _Job:
 
     def image(self, path: Path, look: _Look) -> None:
         """Tell of one still picture; boxes and points are in the pixels of the original."""
-        from edgeface.analyze import as_json  # noqa: PLC0415
+        from edgeface.results import as_json, as_text  # noqa: PLC0415
 
         analysis, networks = look.analysis, self._networks[True]
         line = json.dumps(as_json(analysis))
@@ -153,7 +154,7 @@ class _Job:
         if self._out is not None:
             stem = self._name(path)
             self._write(f"{stem}.json", line + "\n")
-            self._write(f"{stem}.txt", _text(analysis))
+            self._write(f"{stem}.txt", as_text(analysis))
             self._write_picture(f"{stem}.faces.jpg", _drawn(look.image, look.seen))
             for number, face in enumerate(analysis.faces):
                 for network, pixels in face.crops.items():
@@ -161,38 +162,44 @@ class _Job:
 
     def video(self, path: Path) -> None:
         """Analyse one video: what was analysed is kept, also when it ends too early or Ctrl-C comes."""
-        from edgeface.analyze import analyze_video, as_json  # noqa: PLC0415
+        from edgeface.analyze import analyze_video  # noqa: PLC0415
+        from edgeface.draw import DrawnVideo  # noqa: PLC0415
+        from edgeface.files import Growing  # noqa: PLC0415
+        from edgeface.results import as_json, visits_as_text  # noqa: PLC0415
 
         networks = self._load(still=False, threads=self._config.runtime.threads)
-
-        lines: list[str] = []
         visits: list[dict[str, object]] = []
-        writer = _VideoWriter(self._out / f"{self._name(path)}.faces.mp4" if self._out else None)
+        stem = self._name(path)
+        drawn = None if self._out is None else DrawnVideo(self._out / f"{stem}.faces.mp4")
+        lines = None if self._out is None else Growing(self._out / f"{stem}.json")
+
+        def tell(line: dict[str, object]) -> None:
+            text = json.dumps(line)
+            if self._json:
+                print(text, flush=True)
+            if lines is not None:
+                lines.write(text)
+
         stream = analyze_video(path, networks, self._config, min_score=self._score)
         try:
             for frame, analysis, changes in stream:
                 visits += _ended(changes)
                 if not analysis.width:
                     continue
-                line = json.dumps(as_json(analysis))
-                if self._json:
-                    print(line, flush=True)
-                if self._out is not None:
-                    lines.append(line)
-                    writer.write(_drawn(frame.image, analysis), frame.time_s)
+                tell(as_json(analysis))
+                if drawn is not None:
+                    drawn.write(_drawn(frame.image, analysis), frame.time_s)
         except KeyboardInterrupt as stop:
             # Unless it has ended already, the stream ends its visits first.
             with contextlib.suppress(KeyboardInterrupt):
                 visits += _ended(stream.throw(stop)[2])
             raise
         finally:
-            closing = json.dumps({"path": str(path), "visits": visits})
-            if self._json:
-                print(closing, flush=True)
-            if self._out is not None:
-                stem = writer.close()
-                self._write(f"{stem}.json", "\n".join([*lines, closing]) + "\n")
-                self._write(f"{stem}.txt", _visits_text(path, visits))
+            tell({"path": str(path), "visits": visits})
+            if lines is not None and drawn is not None:
+                lines.finish()
+                drawn.finish()
+                self._write(f"{stem}.txt", visits_as_text(path, visits))
 
     def _name(self, path: Path) -> str:
         """File name of the source, made unique within this run."""
@@ -220,52 +227,8 @@ class _Job:
         write_atomic(self._out / name, data.tobytes())
 
 
-class _VideoWriter:
-    """Frames with faces drawn, in MPEG-4; made when the first frame's size is known."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._writer: Any = None
-        self._held: tuple[Image, float] | None = None
-
-    def write(self, image: Image, time_s: float) -> None:
-        """Add one frame; the rate is that of the first two."""
-        import cv2  # noqa: PLC0415
-
-        from edgeface.files import make_folder  # noqa: PLC0415
-
-        assert self._path is not None
-        if self._writer is None:
-            if self._held is None:
-                self._held = (image, time_s)
-                return
-            make_folder(self._path.parent)
-            fps = 1 / max(0.001, time_s - self._held[1])
-            size = (image.shape[1], image.shape[0])
-            code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._part), code, min(120.0, fps), size)
-            if not self._writer.isOpened():
-                raise EdgefaceError(f"{self._path} cannot be written", fix="check permissions and free space")
-            self._writer.write(self._held[0])
-        self._writer.write(image)
-
-    def close(self) -> str:
-        """Finish; the stem for the files beside."""
-        assert self._path is not None
-        if self._writer is not None:
-            self._writer.release()
-            if self._part.exists():
-                self._part.replace(self._path)
-        return self._path.name.removesuffix(".faces.mp4")
-
-    @property
-    def _part(self) -> Path:
-        assert self._path is not None
-        return self._path.with_name(f".edgeface-{self._path.name}")
-
-
 def _ended(changes: Sequence[VisitChange]) -> list[dict[str, object]]:
-    from edgeface.analyze import visit_json  # noqa: PLC0415
+    from edgeface.results import visit_json  # noqa: PLC0415
 
     return [visit_json(change.visit) for change in changes if change.event == "end"]
 
@@ -298,8 +261,8 @@ def _with_progress(items: Iterable[T], total: int, *, hidden: bool) -> Iterator[
 def _drawn(image: Image, analysis: Analysis) -> Image:
     import numpy as np  # noqa: PLC0415
 
-    from edgeface.analyze import describe  # noqa: PLC0415
     from edgeface.draw import Drawing, draw_faces  # noqa: PLC0415
+    from edgeface.results import describe  # noqa: PLC0415
 
     faces = [
         Drawing(
@@ -317,28 +280,6 @@ def _viewable(pixels: Image, network: str, networks: Networks) -> Image:
     """Pixels of a network in OpenCV's order, for a PNG."""
     color = networks.attributes[network][0].input.color
     return pixels[..., ::-1] if color == "rgb" else pixels
-
-
-def _text(analysis: Analysis) -> str:
-    from edgeface.analyze import describe  # noqa: PLC0415
-
-    lines = [f"{analysis.path}: {len(analysis.faces)} face{'' if len(analysis.faces) == 1 else 's'}"]
-    for number, face in enumerate(analysis.faces, start=1):
-        box = " ".join(f"{value:.0f}" for value in face.box)
-        lines.append(f"face {number}: box {box}, score {face.score:.2f}, {', '.join(describe(face))}")
-    return "\n".join(lines) + "\n"
-
-
-def _visits_text(path: Path, visits: Sequence[dict[str, Any]]) -> str:
-    lines = [f"{path}: {len(visits)} visit{'' if len(visits) == 1 else 's'}"]
-    for visit in visits:
-        said = [
-            f"about {visit['age']['years']:.0f} years" if visit["age"] else "age unknown",
-            visit["gender"]["label"] if visit["gender"] else "gender unknown",
-            f"mostly {visit['expression']['dominant']}" if visit["expression"] else "expression unknown",
-        ]
-        lines.append(f"person {visit['track']}: {visit['started']:.1f} s to {visit['ended']:.1f} s, {', '.join(said)}")
-    return "\n".join(lines) + "\n"
 
 
 def _score(text: str) -> float:
