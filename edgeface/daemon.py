@@ -179,10 +179,14 @@ class Daemon:
                 state=reader.state,
                 fps=_rate(self._worker.frames[reader.camera], self._health_frames.get(reader.camera), elapsed_s),
                 dropped=reader.dropped,
+                ignored=self._worker.ignored(reader.camera),
             )
             for reader in self._readers
         }
         self._health_frames, self._health_s = dict(self._worker.frames), now_s
+        if not self._stop.is_set():
+            running = sum(camera.state == "running" for camera in cameras.values())
+            self._notifier.status(f"{running} of {len(cameras)} cameras running, broker {self._publisher.state}")
         body = health_body(
             at=datetime.now(timezone.utc),
             uptime_s=now_s - self._started_s,

@@ -162,6 +162,11 @@ class Pipeline:
         bodies = [self._visit(change) for change in self.changes]
         return [*bodies, self._summary.body(time_s, at=at, started_at=self._wall)]
 
+    @property
+    def ignored(self) -> int:
+        """Faces that were not followed because the tracker was full."""
+        return self._tracker.ignored
+
     def current(self) -> list[Visit]:
         """Return the visits in view."""
         return self._book.current()

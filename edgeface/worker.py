@@ -164,6 +164,10 @@ class Worker:
                 self.frames[camera] += 1
         return bodies
 
+    def ignored(self, camera: str) -> int:
+        """Faces before one camera that were not followed because too many others were."""
+        return self._pipelines[camera].ignored
+
     def close(self, camera: str, reason: Reason) -> list[Body]:
         """End one camera's visits."""
         return self._pipelines[camera].close(reason)

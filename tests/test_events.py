@@ -126,7 +126,7 @@ def test_health() -> None:
     assert (body.suffix, body.qos, body.retain) == ("health", 0, True)
     value = sent(body)
     assert (value["uptime"], value["memory_mb"], value["stages"]) == (61.3, 155.6, {"detect": 5.123})
-    assert value["cameras"] == {"main": {"state": "running", "fps": 14.9, "dropped": 2}}
+    assert value["cameras"] == {"main": {"state": "running", "fps": 14.9, "dropped": 2, "ignored": 0}}
     assert value["mqtt"]["dropped"] == {"faces": 3}
     assert sent(health(memory_mb=None))["memory_mb"] is None
 

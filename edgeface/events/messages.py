@@ -133,6 +133,7 @@ class CameraHealth(Struct, frozen=True, kw_only=True):
     ]
     fps: Annotated[NotNegative | None, Meta(description="frames a second that were analysed; null: not yet known")]
     dropped: Annotated[Count, Meta(description="frames of a live camera that a newer one replaced")]
+    ignored: Annotated[Count, Meta(description="faces that were not followed because too many others were")] = 0
 
 
 class MqttHealth(Struct, frozen=True, kw_only=True):

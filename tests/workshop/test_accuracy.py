@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from records import on_record
 
 from converters.card_figures import PUBLIC_WEIGHTS
 from converters.evaluate import attributes, widerface
 from converters.evaluate.data import chips, data_folder, photographs, read
-from converters.manifest import read_measured
-from edgeface.bundle import Bundle, Measured
+from edgeface.bundle import Bundle
 from edgeface.config import Config, Runtime
 from edgeface.config import Detector as DetectorSettings
 from edgeface.errors import UsageError
@@ -30,23 +30,18 @@ def labelled() -> Path:
         pytest.skip(str(error))
 
 
-def on_record(network: str, metric: str, **wanted: str | None) -> Measured:
-    rows = [
-        row
-        for row in read_measured(network)
-        if row.metric == metric and all(getattr(row, key) == value for key, value in wanted.items())
-    ]
-    assert len(rows) == 1, f"{len(rows)} figures of {network}: {metric} {wanted}"
-    return rows[0]
-
-
 @pytest.mark.parametrize("level", widerface.LEVELS)
 @pytest.mark.parametrize("network", ["retinaface", "yunet"])
 @pytest.mark.parametrize("size", ["original", "640x640", "320x320"])
 def test_detectors_reach_what_the_public_weights_reach(network: str, size: str, level: str) -> None:
-    """Half a point below the weights in their own framework on the same photographs is allowed; better is fine."""
+    """Half a point below the weights in their own framework on the same photographs is allowed, one point above.
+
+    The device shrinks pictures by averaging, which finds a little more than sampling.
+    """
     row = on_record(network, f"AP {level}", size=size, runtime="onnx", precision="fp32", group="all")
-    assert row.value > PUBLIC_WEIGHTS[network, size][widerface.LEVELS.index(level)] - 0.0055
+    public = PUBLIC_WEIGHTS[network, size][widerface.LEVELS.index(level)]
+    assert public - 0.0055 < row.value < public + 0.0105
+    assert row.count == {"easy": 580, "medium": 1049, "hard": 2772}[level]
     assert row.low is not None
     assert row.high is not None
     assert row.low <= row.value <= row.high
@@ -70,6 +65,9 @@ def test_both_runtimes_find_the_same_faces(network: str, size: str, level: str) 
         pytest.param("age-v1", "MAE years", "UTKFace val", "all", 6.25, 0.5, id="age: mean error"),
         pytest.param("age-v1", "MAE years", "UTKFace val", "21-60", 6.04, 0.5, id="age: mean error, 21 to 60"),
         pytest.param("age-v1", "bin accuracy", "FairFace val", "all", 0.422, 0.02, id="age: FairFace's bins"),
+        pytest.param(
+            "age-v1", "years outside bin", "FairFace val", "all", 4.58, 0.5, id="age: FairFace, years outside"
+        ),
         pytest.param("gender-v1", "accuracy", "UTKFace val", "all", 0.926, 0.02, id="gender"),
         pytest.param("gender-v1", "accuracy", "UTKFace val", "from 10 years", 0.961, 0.02, id="gender from 10 years"),
         pytest.param("gender-v1", "accuracy", "FairFace val", "all", 0.841, 0.02, id="gender on FairFace"),

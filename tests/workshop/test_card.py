@@ -71,9 +71,10 @@ def worst_line(text: str) -> str:
                 figure("accuracy", "race White", 0.95, 300),
                 figure("accuracy", "age 70+", 0.1, 29),
                 figure("found", "all", 0.01, 400),
+                figure("accuracy", "from 10 years", 0.5, 390),
             ],
             ["*race Black*", "80.0 %", "90.0 %"],
-            ["*age 70+*", "*race White*", "1.0 %"],
+            ["*age 70+*", "*race White*", "1.0 %", "*from 10 years*"],
             id="gender: the least accuracy, of 30 faces or more",
         ),
         pytest.param(

@@ -78,21 +78,6 @@ def accuracy(group: str, value: float, count: int, **more: str) -> Measured:
     return msgspec.convert(made, Measured)
 
 
-@pytest.mark.parametrize(
-    ("groups", "says"),
-    [
-        pytest.param([("race A", 0.8, 200), ("age 3-9", 0.7, 90)], "70.0 % right for *age 3-9*", id="the lowest"),
-        pytest.param([("race A", 0.8, 200), ("age 3-9", 0.1, 29)], "80.0 % right for *race A*", id="29 faces: chance"),
-        pytest.param([("race A", 0.8, 200), ("from 10 years", 0.5, 90)], "*race A*", id="a cut is no group"),
-    ],
-)
-def test_worst_group(bundle: Bundle, groups: list[tuple[str, float, int]], says: str) -> None:
-    rows = [accuracy("all", 0.9, 300), *(accuracy(*group) for group in groups)]
-    said = card_figures.worst_group(of(bundle, "gender-v1", rows))
-    assert says in said
-    assert "against 90.0 % over all" in said
-
-
 def test_nothing_measured_claims_nothing(bundle: Bundle) -> None:
     network = of(bundle, "gender-v1", [])
     assert card_figures.worst_group(network) == ""

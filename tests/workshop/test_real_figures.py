@@ -1,23 +1,19 @@
-"""The committed figures against what the public weights are known to reach, and a quick look at real photographs.
-
-Targets are figures of the same weights in their own framework on the same pictures (detectors, expression) or on the
-sets' test parts (age, gender: there the tolerance covers another draw of faces and recoded pictures).
-"""
+"""What the figures on record say of each other, and a look at real photographs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import cv2
-import msgspec
 import numpy as np
 import pytest
+from records import on_record
 
 import edgeface.detect
+from converters.card_figures import PUBLIC_WEIGHTS
 from converters.evaluate import widerface
 from converters.evaluate.data import DEFAULT, ENVIRONMENT, Photograph, data_folder, photographs, read
-from converters.manifest import RESULTS
-from edgeface.bundle import Bundle, Measured
+from edgeface.bundle import Bundle
 from edgeface.config import Config
 from edgeface.config import Detector as DetectorSettings
 from edgeface.errors import UsageError
@@ -26,8 +22,6 @@ from edgeface.worker import Networks
 
 QUICK = 25
 HALF_A_POINT = 0.005
-BETTER = 0.01
-"""How far above the public figure ours may lie: the device shrinks pictures by averaging, which finds a little more."""
 
 
 def folder() -> Path:
@@ -38,41 +32,6 @@ def folder() -> Path:
     if "AVIF:                        NO" in cv2.getBuildInformation():
         pytest.skip("this OpenCV reads no AVIF, in which the labelled data lies")
     return found
-
-
-def measured(network: str, metric: str, name: str, *, size: str | None = None, detector: str | None = None) -> Measured:
-    """Row of the committed results over all faces, for the ONNX file in fp32 (age: int8 weights); skips without one."""
-    path = RESULTS / f"{network}.json"
-    if not path.is_file():
-        pytest.skip(f"{path.name} was not measured yet")
-    rows = [
-        row
-        for row in msgspec.json.decode(path.read_bytes(), type=list[Measured])
-        if (row.metric, row.group, row.runtime, row.size, row.detector) == (metric, "all", "onnx", size, detector)
-        and row.set.startswith(name)
-        and row.precision != "int8"
-    ]
-    if not rows:
-        pytest.skip(f"{path.name} has no row for {metric}, {name}, {size or 'any size'}")
-    return rows[0]
-
-
-DETECTION = [
-    ("retinaface", "original", (0.938, 0.920, 0.774)),
-    ("retinaface", "640x640", (0.930, 0.884, 0.564)),
-    ("retinaface", "320x320", (0.854, 0.720, 0.288)),
-]
-
-
-@pytest.mark.parametrize(("network", "size", "targets"), [pytest.param(*row, id=row[1]) for row in DETECTION])
-@pytest.mark.parametrize(("number", "level", "faces"), [(0, "easy", 580), (1, "medium", 1049), (2, "hard", 2772)])
-def test_average_precision_of_the_public_weights(
-    network: str, size: str, targets: tuple[float, ...], number: int, level: str, faces: int
-) -> None:
-    row = measured(network, f"AP {level}", "WIDER FACE", size=size)
-    assert row.precision == "fp32"
-    assert row.count == faces
-    assert targets[number] - HALF_A_POINT <= row.value <= targets[number] + BETTER
 
 
 @pytest.mark.timeout(600)
@@ -87,44 +46,24 @@ def test_average_precision_with_pictures_shrunk_as_the_public_figures_were(
     monkeypatch.setattr(edgeface.detect, "shrink", sample)
     pictures, found = detect(bundle, "retinaface", limit=None)
     got = widerface.average_precisions(pictures, found)
-    assert [got[level] for level in widerface.LEVELS] == pytest.approx(DETECTION[2][2], abs=HALF_A_POINT)
+    assert [got[level] for level in widerface.LEVELS] == pytest.approx(
+        PUBLIC_WEIGHTS["retinaface", "320x320"], abs=HALF_A_POINT
+    )
 
 
 @pytest.mark.parametrize("level", ["easy", "medium", "hard"])
 def test_the_default_detector_is_the_better_one_at_320(bundle: Bundle, level: str) -> None:
     default = bundle.manifest.defaults["detect"]
     others = [n.name for n in bundle.manifest.networks if n.task == "detect" and n.name != default]
-    ours = measured(default, f"AP {level}", "WIDER FACE", size="320x320")
-    for name in others:
-        assert ours.value > measured(name, f"AP {level}", "WIDER FACE", size="320x320").value
-
-
-@pytest.mark.parametrize(
-    ("network", "metric", "name", "detector", "target", "tolerance"),
-    [
-        pytest.param("gender-v1", "accuracy", "UTKFace val", "yunet", 0.926, 0.02, id="gender, UTKFace"),
-        pytest.param("gender-v1", "accuracy", "FairFace val", "yunet", 0.841, 0.02, id="gender, FairFace"),
-        pytest.param("age-v1", "MAE years", "UTKFace val", "yunet", 6.25, 0.5, id="age, UTKFace"),
-        pytest.param("age-v1", "bin accuracy", "FairFace val", "yunet", 0.422, 0.02, id="age bins, FairFace"),
-        pytest.param("age-v1", "years outside bin", "FairFace val", "yunet", 4.58, 0.5, id="age, FairFace"),
-        pytest.param("gender-mini-xception", "accuracy", "UTKFace val", "yunet", 0.825, 0.02, id="reference gender"),
-        pytest.param(
-            "expression-mini-xception", "accuracy", "FER-2013 PublicTest", None, 0.655, 0.005, id="expression"
-        ),
-        pytest.param(
-            "expression-mini-xception", "macro-F1", "FER-2013 PublicTest", None, 0.620, 0.005, id="expression, macro-F1"
-        ),
-    ],
-)
-def test_figures_of_the_public_weights(
-    network: str, metric: str, name: str, detector: str | None, target: float, tolerance: float
-) -> None:
-    assert measured(network, metric, name, detector=detector).value == pytest.approx(target, abs=tolerance)
+    wanted = {"size": "320x320", "runtime": "onnx", "precision": "fp32"}
+    ours, *theirs = (on_record(name, f"AP {level}", **wanted) for name in (default, *others))
+    assert all(ours.value > row.value for row in theirs)
 
 
 @pytest.mark.parametrize("name", ["UTKFace val", "FairFace val"])
 def test_few_faces_are_missed(name: str) -> None:
-    assert measured("age-v1", "found", name, detector="yunet").value > 0.97
+    row = on_record("age-v1", "found", set=name, group="all", runtime="onnx", precision="int8w", detector="yunet")
+    assert row.value > 0.97
 
 
 def detect(bundle: Bundle, network: str, *, limit: int | None) -> tuple[list[Photograph], list[Detections]]:
