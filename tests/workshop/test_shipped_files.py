@@ -19,7 +19,7 @@ from converters.networks import FAMILIES
 from converters.recipe import read_recipe
 from converters.selftest import run_source
 from converters.verify import difference, picture, prepared_shapes
-from edgeface.bundle import Bundle, Network, NetworkFile, open_bundle
+from edgeface.bundle import Network, NetworkFile, open_bundle
 from edgeface.runtime import Runner, load_network, to_tensor
 
 Load = Callable[[str], nn.Module]
@@ -134,14 +134,3 @@ def tflite_operators(path: str) -> list[list[str]]:
     model = tfl_flatbuffer_utils.read_model(str(BUNDLE / path))
     codes = [names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
     return [[codes[operator.opcodeIndex] for operator in graph.operators] for graph in model.subgraphs]
-
-
-@pytest.mark.parametrize(
-    ("network", "file"), [p for p in FILES if p.values[0].task == "detect" and p.values[1].runtime == "onnx"]
-)
-def test_a_size_fixed_at_load_changes_nothing(network: Network, file: NetworkFile, bundle: Bundle) -> None:
-    fixed = load_network(bundle, network, "onnx", precision=file.precision, threads=1, fixed_wh=(320, 192))
-    tensor = to_tensor(pictures(network, (1, 192, 320)), network.input, "NCHW")
-    free = runner(file.path).run(tensor)
-    for name, values in fixed.run(tensor).items():
-        np.testing.assert_allclose(values, free[name], rtol=1e-5, atol=1e-4)
