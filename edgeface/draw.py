@@ -96,8 +96,11 @@ class DrawnVideo:
         assert self._first is not None
         image = self._first[0]
         code = cv2.VideoWriter.fourcc(*"mp4v")
-        writer = cv2.VideoWriter(str(self._part), code, min(120.0, fps), (image.shape[1], image.shape[0]))
+        # MPEG-4 takes no finer fraction than 1/65535: a rate like 26.4339 would be refused.
+        rate = round(min(120.0, max(0.1, fps)), 2)
+        writer = cv2.VideoWriter(str(self._part), code, rate, (image.shape[1], image.shape[0]))
         if not writer.isOpened():
+            self._first = None
             raise EdgefaceError(f"{self._path} cannot be written", fix="check permissions and free space")
         writer.write(image)
         return writer
