@@ -18,7 +18,7 @@ F32 = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
 """uint8, (H, W, 3), BGR."""
 
-Task = Literal["age", "gender", "expression"]
+Task = Literal["age", "gender", "expression", "affect"]
 Event = Literal["start", "update", "end"]
 Reason = Literal["lost", "source_ended", "stopped"]
 

