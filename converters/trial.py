@@ -25,7 +25,7 @@ from edgeface.attributes import make_head
 from edgeface.bundle import Bundle, Closed, Network, NetworkFile, Precision, open_bundle
 from edgeface.config import Config, RuntimeName
 from edgeface.config import Runtime as RuntimeSettings
-from edgeface.detect import Detector
+from edgeface.detect import make_detector
 from edgeface.files import write_atomic
 from edgeface.runtime import Runner, run_faces
 from edgeface.types import F32, AgeEstimate, Image
@@ -145,7 +145,7 @@ class Bench:
         found: dict[str, float] = {}
         for width, height in DETECTOR_SIZES:
             runner = self._runner(network, form)
-            detector = Detector(network, runner, size=f"{width}x{height}")
+            detector = make_detector(network, {network.name: runner}, size=f"{width}x{height}")
             faces = [detector.detect(image, min_score=widerface.MIN_SCORE) for _, image in self._photographs]
             precisions = widerface.average_precisions(truth, faces)
             found |= {f"AP {level} {width}x{height}": round(value, 4) for level, value in precisions.items()}

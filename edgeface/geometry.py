@@ -25,8 +25,8 @@ NMS_FEW = 24
 class Letterbox:
     """How a picture was fitted into a network's input: shrunk, at the upper left, padded right and below.
 
-    ``scale`` is input pixels per picture pixel in x and y (they differ by rounding only); ``size_wh`` the network's
-    input, ``content_wh`` the part of it that shows the picture.
+    ``scale`` is input pixels per picture pixel in x and y (they differ by rounding only, but where a picture is
+    stretched); ``size_wh`` the network's input, ``content_wh`` the part of it that shows the picture.
     """
 
     scale: tuple[float, float]
@@ -40,6 +40,11 @@ def letterbox(image_wh: tuple[int, int], size_wh: tuple[int, int]) -> Letterbox:
     factor = min(1.0, size_wh[0] / width, size_wh[1] / height)
     content = (max(1, round(width * factor)), max(1, round(height * factor)))
     return Letterbox(scale=(content[0] / width, content[1] / height), size_wh=size_wh, content_wh=content)
+
+
+def stretch(image_wh: tuple[int, int], size_wh: tuple[int, int]) -> Letterbox:
+    """Fit a picture into an input so that it fills it, whatever becomes of its aspect."""
+    return Letterbox(scale=(size_wh[0] / image_wh[0], size_wh[1] / image_wh[1]), size_wh=size_wh, content_wh=size_wh)
 
 
 def shrink(image: Image, content_wh: tuple[int, int], *, out: Image | None = None) -> Image:

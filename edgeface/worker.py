@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from edgeface.attributes import make_head
-from edgeface.bundle import Bundle, Network, attribute_networks, choose_runtime
+from edgeface.bundle import Bundle, Network, attribute_networks, choose_runtime, expect_landmarks
 from edgeface.config import Config
-from edgeface.detect import Detector
+from edgeface.detect import make_detector
 from edgeface.events import Body
 from edgeface.pipeline import Pipeline, Request, Sighting
 from edgeface.runtime import Runner, choose_runner, run_faces
@@ -45,20 +45,25 @@ class Networks:
 
         def load(network: Network) -> Runner:
             runner = choose_runner(bundle, network, config, runtime, threads=threads)
+            self._loaded[network.name] = (network, runner)
             return wrap(network.name, runner) if wrap else runner
 
         found = bundle.network(config.detector.network or bundle.manifest.defaults["detect"])
+        stages = bundle.stages(found)
         self.runtime = runtime
-        self.detector = Detector(found, load(found), size=config.detector.size, still=still)
+        self._loaded: dict[str, tuple[Network, Runner]] = {}
+        runners = {network.name: load(network) for network in (found, *stages)}
+        self.detector = make_detector(found, runners, stages=stages, size=config.detector.size, still=still)
+        wanted = attribute_networks(bundle, config)
+        if not self.detector.gives_landmarks:
+            expect_landmarks(wanted, detector=found.name)
         self.attributes: dict[str, tuple[Network, Runner, Head]] = {
-            network.name: (network, load(network), make_head(network)) for network in attribute_networks(bundle, config)
+            network.name: (network, load(network), make_head(network)) for network in wanted
         }
 
     def verify(self, bundle: Bundle) -> dict[str, float]:
         """Run every network's stored input: largest difference by name; BundleError for one that computes wrongly."""
-        loaded = {self.detector.network.name: (self.detector.network, self.detector.runner)}
-        loaded |= {name: (network, runner) for name, (network, runner, _) in self.attributes.items()}
-        return {name: check(bundle, network, runner) for name, (network, runner) in loaded.items()}
+        return {name: check(bundle, network, runner) for name, (network, runner) in self._loaded.items()}
 
     @property
     def heads(self) -> list[tuple[Network, Head]]:

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeface.bundle import RetinaFaceHead, YunetHead, open_bundle
-from edgeface.detect import Detector, retinaface, yunet
+from edgeface.detect import make_detector, retinaface, yunet
+from edgeface.detect.single import SingleDetector
 from edgeface.detect.size import choose_size
 from edgeface.errors import BundleError, ConfigError
 from edgeface.geometry import iou, letterbox
@@ -237,6 +238,7 @@ def test_a_larger_picture_gives_the_same_face_enlarged(name: str) -> None:
 def test_swapped_colours_are_noticed(name: str) -> None:
     """Scores hide a swap of red and blue; raw outputs do not: they are pinned by the bundle's stored ones."""
     detector = networks("onnx", name).detector
+    assert isinstance(detector, SingleDetector)
     picture = cv2.resize(astronaut(), (320, 320), interpolation=cv2.INTER_AREA)
     head = "cls_8" if name == "yunet" else "loc"
     # The detector may use its tensor again for the next picture.
@@ -252,7 +254,7 @@ def test_swapped_colours_are_noticed(name: str) -> None:
 def test_letterbox_padding_is_black_and_reused(name: str = "yunet") -> None:
     opened = open_bundle(DEFAULT)
     wanted = opened.network(name)
-    detector = Detector(wanted, load_network(opened, wanted, "onnx"), size="320x320")
+    detector = SingleDetector(wanted, load_network(opened, wanted, "onnx"), size="320x320")
     wide, fit = detector.encode(np.full((100, 320, 3), 200, np.uint8))
     assert fit == letterbox((320, 100), (320, 320))
     assert wide[0, :, :100].min() == 200
@@ -265,5 +267,5 @@ def test_letterbox_padding_is_black_and_reused(name: str = "yunet") -> None:
 def test_an_attribute_network_is_no_detector() -> None:
     opened = open_bundle(DEFAULT)
     wanted = opened.network("age-v1")
-    with pytest.raises(BundleError, match="age-v1 is not a detector; choose yunet or retinaface"):
-        Detector(wanted, load_network(opened, wanted, "onnx"))
+    with pytest.raises(BundleError, match="age-v1 is not a detector; name a network of task detect"):
+        make_detector(wanted, {})

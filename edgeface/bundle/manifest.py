@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -125,8 +125,8 @@ class NetworkFile(Closed, frozen=True, kw_only=True):
 
     An ONNX file has a free batch (and, for detectors, free height and width); a TFLite file has ``signatures``.
     ``layout`` is that of the input; ``batches`` are the batch sizes that the device prepares. ``outputs`` maps the
-    names that the head uses to the names in the file. ``session`` holds ONNX Runtime session options from the closed
-    list `SESSION_OPTIONS`.
+    names that heads and states use to the names in the file; ``inputs`` does so for states, where the names differ.
+    ``session`` holds ONNX Runtime session options from the closed list `SESSION_OPTIONS`.
     """
 
     runtime: FileRuntime
@@ -137,6 +137,7 @@ class NetworkFile(Closed, frozen=True, kw_only=True):
     layout: Literal["NCHW", "NHWC"]
     input: str
     outputs: dict[str, str]
+    inputs: dict[str, str] = msgspec.field(default_factory=dict)
     batches: tuple[int, ...] = (1,)
     signatures: tuple[Signature, ...] = ()
     session: dict[str, str] = msgspec.field(default_factory=dict)
@@ -170,7 +171,8 @@ class SelfTest(Closed, frozen=True, kw_only=True):
     """A stored input (uint8, before mean and scale) and the outputs of the source network for it, in one ``.npz``.
 
     The array ``input`` has shape (1, H, W, C) in the network's colour order; each output array carries the head's name
-    for it. ``tolerance`` of a file is the largest allowed difference, as a share of the largest absolute output.
+    for it. A step of a recurrent network starts from the arrays named as its states' inputs, of shape (1, ...), and
+    from zeros where there is none. ``tolerance`` of a file is the largest allowed difference, as a share of the largest absolute output.
     """
 
     path: str
@@ -212,6 +214,22 @@ class Network(Closed, frozen=True, kw_only=True):
     also: dict[Task, AttributeHead] = msgspec.field(default_factory=dict)
     time: Time | None = None
     random_weights: bool = False
+
+    @property
+    def answers(self) -> dict[Task, AttributeHead]:
+        """Heads by question about a face, all answered by one pass, the network's own first; none for a detector."""
+        own = {task: self.head for task in get_args(Task) if task == self.task and isinstance(self.head, AttributeHead)}
+        return {**own, **self.also} if own else {}
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """What the network remembers from one frame to the next; nothing for most."""
+        return self.time.states if self.time else ()
+
+    @property
+    def takes_window(self) -> bool:
+        """Whether one call takes a whole window of frames, which no device does."""
+        return self.time is not None and not self.time.states
 
     def attribute_head(self) -> AttributeHead:
         """The head of an attribute network; BundleError for a detector."""

@@ -6,14 +6,25 @@ import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 import msgspec
 from msgspec import Struct
 
-from edgeface.bundle.manifest import MANIFEST, SCHEMA, SESSION_OPTIONS, Manifest, Network, NetworkFile
+from edgeface.bundle.heads import Head, MtcnnHead, StageHead
+from edgeface.bundle.manifest import (
+    MANIFEST,
+    SCHEMA,
+    SESSION_OPTIONS,
+    FileRuntime,
+    LandmarkCrop,
+    Manifest,
+    Network,
+    NetworkFile,
+)
 from edgeface.config import Config, RuntimeName
 from edgeface.errors import BundleError
+from edgeface.types import Task
 
 PACKAGE = Path(__file__).parents[1]
 SEARCH_PATH = (
@@ -38,6 +49,10 @@ class Bundle(Struct, frozen=True, kw_only=True):
         known = ", ".join(network.name for network in self.manifest.networks)
         raise BundleError(f"bundle {self.manifest.name} has no network '{name}'", fix=f"choose one of: {known}")
 
+    def stages(self, network: Network) -> tuple[Network, ...]:
+        """Networks that work for this one: what a detector of several networks names beside itself, in order."""
+        return tuple(self.network(name) for name in stage_names(network.head))
+
     def read(self, path: str, *, size: int, sha256: str) -> bytes:
         """Read the bytes of one file after checking that it lies inside, and its size and hash."""
         full = inside(self.folder, path)
@@ -52,6 +67,11 @@ class Bundle(Struct, frozen=True, kw_only=True):
                 fix="install the bundle again",
             )
         return data
+
+
+def stage_names(head: Head) -> tuple[str, ...]:
+    """Names of the networks of task ``stage`` that a head needs; empty for all but detectors of several networks."""
+    return (head.refine, head.output) if isinstance(head, MtcnnHead) else ()
 
 
 def inside(folder: Path, path: str) -> Path:
@@ -83,8 +103,17 @@ def find_bundle(explicit: str | None, config: Config, environ: Mapping[str, str]
     raise BundleError(f"bundle '{named}' is in none of {places}", fix="install it there or give its folder")
 
 
-def open_bundle(folder: Path) -> Bundle:
-    """Read and check the manifest; BundleError for a missing, newer or wrong one."""
+def open_bundle(folder: Path, *, allow_random: bool = False) -> Bundle:
+    """Read and check the manifest.
+
+    Parameters
+    ----------
+    allow_random : take a bundle with networks that were never trained, whose answers mean nothing
+
+    Raises
+    ------
+    BundleError : the manifest is missing, newer or wrong; or it has such a network
+    """
     path = folder / MANIFEST
     try:
         data = path.read_bytes()
@@ -100,6 +129,12 @@ def open_bundle(folder: Path) -> Bundle:
     except (msgspec.MsgspecError, RecursionError) as error:
         raise BundleError(f"{path} is not a manifest: {error}", fix="install the bundle again") from None
     _check(manifest, path)
+    untrained = [network.name for network in manifest.networks if network.random_weights]
+    if untrained and not allow_random:
+        raise BundleError(
+            f"{path}: network {untrained[0]} has random weights, its answers mean nothing",
+            fix="use a trained one, or give --allow-random to try the chain",
+        )
     return Bundle(folder=folder, manifest=manifest)
 
 
@@ -111,7 +146,7 @@ def choose_runtime(manifest: Manifest, wanted: str, *, machine: str | None = Non
     return preferred.runtime if preferred else "onnx"
 
 
-def choose_file(network: Network, runtime: RuntimeName, precision: str | None = None) -> NetworkFile:
+def choose_file(network: Network, runtime: FileRuntime, precision: str | None = None) -> NetworkFile:
     """Return the first file of this runtime in the manifest's order, or the one of the given precision."""
     files = network.files.get(runtime, ())
     for file in files:
@@ -121,18 +156,46 @@ def choose_file(network: Network, runtime: RuntimeName, precision: str | None = 
     raise BundleError(f"network {network.name} has no {precision or 'file'} for {runtime}", fix=f"it has: {have}")
 
 
-def attribute_networks(bundle: Bundle, config: Config) -> Sequence[Network]:
-    """Return the attribute networks in use, by age, gender, expression: defaults overridden by `[attributes]`."""
-    chosen: list[Network] = []
-    for task in ("age", "gender", "expression"):
+def chosen_networks(bundle: Bundle, config: Config) -> Mapping[Task, Network]:
+    """Return the network for each question about a face: the bundle's defaults overridden by `[attributes]`.
+
+    In the order age, gender, expression, affect; one network may answer several questions.
+
+    Raises
+    ------
+    BundleError : a network does not answer the question, or wants a whole window of frames in one call
+    """
+    chosen: dict[Task, Network] = {}
+    for task in get_args(Task):
         name = config.attributes.get(task, bundle.manifest.defaults.get(task, False))
         if name is False:
             continue
         network = bundle.network(name)
-        if network.task != task:
-            raise BundleError(f"network {name} answers {network.task}, not {task}", fix="correct [attributes]")
-        chosen.append(network)
+        if task not in network.answers:
+            answers = " and ".join(network.answers) or network.task
+            raise BundleError(f"network {name} answers {answers}, not {task}", fix="correct [attributes]")
+        if network.takes_window:
+            raise BundleError(
+                f"network {name} takes whole windows of frames, a device looks at one after the other",
+                fix="name its form with states in [attributes]",
+            )
+        chosen[task] = network
     return chosen
+
+
+def attribute_networks(bundle: Bundle, config: Config) -> Sequence[Network]:
+    """Return the networks of `chosen_networks`, each once."""
+    return list({network.name: network for network in chosen_networks(bundle, config).values()}.values())
+
+
+def expect_landmarks(networks: Sequence[Network], *, detector: str) -> None:
+    """Raise BundleError when one of these attribute networks needs points that the detector does not give."""
+    for network in networks:
+        if isinstance(network.input.crop, LandmarkCrop):
+            raise BundleError(
+                f"network {network.name} is cut by landmarks, detector {detector} gives none",
+                fix="set detector.network to one with landmarks, or name another network in [attributes]",
+            )
 
 
 class _Schema(Struct):
@@ -143,11 +206,18 @@ def _check(manifest: Manifest, path: Path) -> None:
     names = [network.name for network in manifest.networks]
     wrong = [name for name in names if names.count(name) > 1]
     wrong += [name for name in manifest.defaults.values() if name not in names]
+    stages = [network.name for network in manifest.networks if isinstance(network.head, StageHead)]
+    wrong += [name for network in manifest.networks for name in stage_names(network.head) if name not in stages]
     if wrong:
         raise BundleError(f"{path}: network {wrong[0]} is missing or named twice", fix="install the bundle again")
     for network in manifest.networks:
+        if network.also and (not network.answers or network.task in network.also):
+            raise BundleError(f"{path}: network {network.name} cannot answer also that", fix="install the bundle again")
+        given = {head.output for head in network.answers.values()} | {state.output for state in network.states}
         for file in (file for files in network.files.values() for file in files):
             inside(path.parent, file.path)
+            if missing := given - set(file.outputs):
+                raise BundleError(f"{path}: {file.path} gives no {min(missing)}", fix="install the bundle again")
             for key, value in file.session.items():
                 if value not in SESSION_OPTIONS.get(key, ()):
                     raise BundleError(f"{path}: session option {key}={value} is not allowed", fix="do not use it")

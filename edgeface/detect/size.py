@@ -8,7 +8,7 @@ from math import ceil, log
 from edgeface.errors import ConfigError
 
 VIDEO_SIZES = ((320, 192), (320, 320))
-"""Smallest size of each prepared aspect: what ``auto`` chooses from for video and live sources."""
+"""Smallest size of each prepared aspect: what ``auto`` chooses from for video and live sources, where it is there."""
 STILL_SIDE = 640
 ORIGINAL_SIDE = 1024
 
@@ -35,7 +35,8 @@ def choose_size(
     """
     if setting == "auto":
         if not still:
-            return _nearest_aspect(image_wh, VIDEO_SIZES)
+            known = [size for size in VIDEO_SIZES if size in prepared] or sorted(prepared)
+            return _nearest_aspect(image_wh, known or VIDEO_SIZES)
         wanted = _fitted(image_wh, STILL_SIDE, multiple_of)
         return _smallest_holding(wanted, image_wh, prepared) if prepared else wanted
     if setting == "original":

@@ -11,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from edgeface.bundle import Bundle, Network, NetworkFile, choose_file
-from edgeface.config import Config, RuntimeName
+from edgeface.bundle import Bundle, FileRuntime, Network, NetworkFile, choose_file
+from edgeface.config import Config
 from edgeface.errors import BundleError, EdgefaceError
 from edgeface.runtime.batches import split
 from edgeface.runtime.tensor import to_tensor
@@ -35,14 +35,17 @@ class Runner(Protocol):
     batches: tuple[int, ...]
     sizes: tuple[tuple[int, int], ...]
 
-    def run(self, batch: F32) -> Mapping[str, F32]:
-        """Outputs by the head's names for a batch in the file's layout."""
+    def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
+        """Outputs by the manifest's names for a batch in the file's layout.
+
+        ``states`` are what a recurrent network remembers, by `State.input`, each (N, ...).
+        """
 
 
 def load_network(
     bundle: Bundle,
     network: Network,
-    runtime: RuntimeName,
+    runtime: FileRuntime,
     *,
     precision: str | None = None,
     threads: int = 1,
@@ -82,36 +85,46 @@ def choose_runner(
     bundle: Bundle,
     network: Network,
     config: Config,
-    runtime: RuntimeName,
+    runtime: FileRuntime,
     *,
     threads: int,
 ) -> Runner:
-    """`load_network` with the overrides of the network's `[networks.<name>]` table."""
+    """`load_network` with the overrides of the network's `[networks.<name>]` table.
+
+    What only OpenCV runs is run by it, whatever the process has chosen.
+    """
     choice = config.networks.get(network.name)
     chosen = choice.runtime if choice and choice.runtime else runtime
+    if set(network.files) == {"opencv"}:
+        chosen = "opencv"
     precision = choice.precision if choice else None
     return load_network(bundle, network, chosen, precision=precision, threads=threads)
 
 
-def run_faces(runner: Runner, network: Network, pixels: Image) -> dict[str, F32]:
+def run_faces(
+    runner: Runner, network: Network, pixels: Image, states: Mapping[str, F32] | None = None
+) -> dict[str, F32]:
     """Run any number of faces through an attribute network in its prepared batch sizes.
 
     Parameters
     ----------
     pixels : uint8 array, shape (N, H, W, C), in the network's colour order and size; N may be 0 only if it has no batch
+    states : of a recurrent network, by `State.input`, shape (N, ...); None: all begin anew, from zeros
 
     Returns
     -------
     outputs by name, first axis N.
     """
+    if states is None:
+        states = {state.input: np.zeros((len(pixels), *state.shape), np.float32) for state in network.states}
     parts: list[Mapping[str, F32]] = []
     start = 0
     for size, used in split(len(pixels), runner.batches):
-        batch = pixels[start : start + used]
+        rows = np.minimum(np.arange(start, start + size), start + used - 1)
+        batch = to_tensor(pixels[rows], network.input, runner.file.layout)
+        # Most networks have no memory, and need not know of it.
+        outputs = runner.run(batch, {name: array[rows] for name, array in states.items()}) if states else runner.run(batch)
         start += used
-        if used < size:
-            batch = np.concatenate([batch, np.repeat(batch[-1:], size - used, axis=0)])
-        outputs = runner.run(to_tensor(batch, network.input, runner.file.layout))
         parts.append({name: array[:used] for name, array in outputs.items()})
     if len(parts) == 1:
         return dict(parts[0])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from records import on_record
 
-import edgeface.detect
+import edgeface.detect.single
 from converters.card_figures import PUBLIC_WEIGHTS
 from converters.evaluate import widerface
 from converters.evaluate.data import DEFAULT, ENVIRONMENT, Photograph, data_folder, photographs, read
@@ -43,7 +43,7 @@ def test_average_precision_with_pictures_shrunk_as_the_public_figures_were(
     def sample(image: Image, size_wh: tuple[int, int], *, out: Image) -> None:
         out[...] = cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR)
 
-    monkeypatch.setattr(edgeface.detect, "shrink", sample)
+    monkeypatch.setattr(edgeface.detect.single, "shrink", sample)
     pictures, found = detect(bundle, "retinaface", limit=None)
     got = widerface.average_precisions(pictures, found)
     assert [got[level] for level in widerface.LEVELS] == pytest.approx(

@@ -1,0 +1,156 @@
+"""Detectors of one network: letterboxing or stretching, tensors and the way back are the same for all families."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgeface.bundle import Network, RetinaFaceHead, YunetHead
+from edgeface.detect import retinaface, yunet
+from edgeface.detect.size import choose_size
+from edgeface.errors import ConfigError
+from edgeface.geometry import Letterbox, clip_boxes, letterbox, nms, shrink, stretch
+from edgeface.runtime import Runner, to_tensor
+from edgeface.types import F32, Detections, Image
+
+Raw = tuple[F32, F32, F32 | None]
+"""Boxes (N, 4), scores (N,), landmarks (N, 5, 2) or None, in pixels of the network's input, any order, overlapping."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """How one family's outputs are read, ``decode(outputs, size_wh, head, min_score)``, and whether it has points."""
+
+    decode: Callable[[Mapping[str, F32], tuple[int, int], Any, float], Raw]
+    landmarks: bool = True
+
+
+FAMILIES: Mapping[type, Family] = {
+    YunetHead: Family(decode=yunet.decode),
+    RetinaFaceHead: Family(decode=retinaface.decode),
+}
+"""One line per family of one network."""
+CANDIDATES = 5000
+"""Most boxes that go into suppression, best first: the WIDER FACE protocol's customary limit."""
+
+
+class SingleDetector:
+    """One detector network with its input size policy.
+
+    Parameters
+    ----------
+    network : manifest entry, whose head is one of `FAMILIES`; with ``input.width`` and ``height`` its size is fixed
+    runner : loaded file
+    size : ``auto``, ``original`` or ``WIDTHxHEIGHT``
+    still : whether ``auto`` means the size for still pictures (long side 640) or for video
+
+    Raises
+    ------
+    ConfigError : a size is asked for that a network of fixed size has not
+    """
+
+    def __init__(self, network: Network, runner: Runner, *, size: str = "auto", still: bool = False) -> None:
+        family = FAMILIES[type(network.head)]
+        self.network = network
+        self.runner = runner
+        self.gives_landmarks = family.landmarks
+        self._size = size
+        self._still = still
+        self._fixed_wh = _fixed_size(network, size)
+        self._fit = stretch if network.input.fit == "stretch" else letterbox
+        self._decode = family.decode
+        self._head: Any = network.head
+        # A picture in work; pictures of a folder are analysed in several threads.
+        self._work = threading.local()
+
+    def size_for(self, image_wh: tuple[int, int]) -> tuple[int, int]:
+        """Width and height of the network's input for a picture of this size."""
+        if self._fixed_wh is not None:
+            return self._fixed_wh
+        return choose_size(
+            self._size,
+            image_wh,
+            still=self._still,
+            prepared=self.runner.sizes,
+            multiple_of=self.network.input.multiple_of or 32,
+        )
+
+    def encode(self, image: Image) -> tuple[F32, Letterbox]:
+        """Fit the picture into the network's input: the tensor, and how to find the way back."""
+        image_wh = (image.shape[1], image.shape[0])
+        fit = self._fit(image_wh, self.size_for(image_wh))
+        canvas, tensor = self._buffers(fit)
+        shrink(image, fit.content_wh, out=canvas[0, : fit.content_wh[1], : fit.content_wh[0]])
+        pixels = in_colour(canvas, self.network.input.color)
+        return to_tensor(pixels, self.network.input, self.runner.file.layout, out=tensor), fit
+
+    def _buffers(self, fit: Letterbox) -> tuple[Image, F32]:
+        """Canvas and tensor of this thread, kept while sizes stay: fresh megabytes cost as much as filling them."""
+        key = (fit.size_wh, fit.content_wh)
+        if getattr(self._work, "key", None) != key:
+            width, height = fit.size_wh
+            channels = 1 if self.network.input.color == "grey" else 3
+            nchw = self.runner.file.layout == "NCHW"
+            self._work.key = key
+            self._work.canvas = np.zeros((1, height, width, 3), dtype=np.uint8)
+            self._work.tensor = np.empty(
+                (1, channels, height, width) if nchw else (1, height, width, channels), dtype=np.float32
+            )
+        return self._work.canvas, self._work.tensor
+
+    def decode(
+        self, outputs: Mapping[str, F32], fit: Letterbox, image_wh: tuple[int, int], *, min_score: float
+    ) -> Detections:
+        """Raw outputs to faces in the picture, best first, overlapping ones suppressed."""
+        boxes, scores, landmarks = self._decode(outputs, fit.size_wh, self._head, min_score)
+        if len(scores) > CANDIDATES:
+            best = np.argsort(-scores, kind="stable")[:CANDIDATES]
+            boxes, scores = boxes[best], scores[best]
+            landmarks = None if landmarks is None else landmarks[best]
+        keep = nms(boxes, scores, max_iou=self._head.nms_iou)
+        landmarks = None if landmarks is None else landmarks[keep]
+        return in_picture(boxes[keep], scores[keep], landmarks, fit, image_wh)
+
+    def detect(self, image: Image, *, min_score: float) -> Detections:
+        """Find the faces of one picture whose score is at least ``min_score``."""
+        tensor, fit = self.encode(image)
+        outputs = self.runner.run(tensor)
+        return self.decode(outputs, fit, (image.shape[1], image.shape[0]), min_score=min_score)
+
+
+def in_colour(pixels: Image, color: str) -> Image:
+    """Turn BGR pixels, shape (1, H, W, 3), into a network's colours: the same, RGB, or grey of shape (1, H, W, 1)."""
+    if color == "bgr":
+        return pixels
+    turned: Image = cv2.cvtColor(pixels[0], cv2.COLOR_BGR2RGB if color == "rgb" else cv2.COLOR_BGR2GRAY)
+    return turned.reshape(1, *turned.shape[:2], -1)
+
+
+def in_picture(boxes: F32, scores: F32, landmarks: F32 | None, fit: Letterbox, image_wh: tuple[int, int]) -> Detections:
+    """From pixels of the input to pixels of the picture; what lies wholly outside is no face."""
+    scale: F32 = np.array(fit.scale * 2, dtype=np.float32)
+    landmarks = None if landmarks is None else landmarks / scale[:2]
+    found = clip_boxes(boxes / scale, image_wh)
+    inside = (found[:, 2:] > found[:, :2]).all(axis=1)
+    if not inside.all():
+        found, scores = found[inside], scores[inside]
+        landmarks = None if landmarks is None else landmarks[inside]
+    return Detections(boxes=found, scores=scores, landmarks=landmarks)
+
+
+def _fixed_size(network: Network, wanted: str) -> tuple[int, int] | None:
+    """Width and height of a network that has no other; ConfigError where another one is asked for."""
+    width, height = network.input.width, network.input.height
+    if width is None or height is None:
+        return None
+    if wanted not in ("auto", f"{width}x{height}"):
+        raise ConfigError(
+            f"detector.size = {wanted}: network {network.name} sees {width}x{height} and nothing else",
+            fix='set detector.size = "auto"',
+        )
+    return width, height
