@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.evaluate.data import Photograph
+from converters.evaluate.groups import Loss
 from converters.evaluate.statistics import RESAMPLES, Figure
 from edgeface.types import F32, Detections
 
@@ -36,9 +37,30 @@ def precision_figures(photographs: Sequence[Photograph], found: Sequence[Detecti
     """AP by level with its bootstrap interval over photographs (Efron 1979); the count is of faces that count."""
     figures = {}
     for level, curves in _curves(photographs, found).items():
-        low, high = curves.interval()
+        low, high = _middle(curves.resampled())
         figures[level] = Figure(curves.average_precision(), int(curves.faces.sum()), low, high)
     return figures
+
+
+def precision_losses(
+    photographs: Sequence[Photograph], before: Sequence[Detections], after: Sequence[Detections]
+) -> dict[str, Loss]:
+    """AP that ``after`` lost against ``before`` by level, 0 to 1 (negative: gained), with paired bootstrap intervals.
+
+    Photographs are resampled, the same ones for both: how hard a photograph is drops out of the difference.
+    """
+    first, second = _curves(photographs, before), _curves(photographs, after)
+    losses = {}
+    for level in LEVELS:
+        low, high = _middle(first[level].resampled() - second[level].resampled())
+        lost = first[level].average_precision() - second[level].average_precision()
+        losses[level] = Loss(group="all", value=lost, count=int(first[level].faces.sum()), low=low, high=high)
+    return losses
+
+
+def precision_recall(photographs: Sequence[Photograph], found: Sequence[Detections]) -> dict[str, tuple[F64, F64]]:
+    """Recall and precision at each of the 1000 thresholds by level, as the average precision is made of them."""
+    return {level: curves.recall_precision() for level, curves in _curves(photographs, found).items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,21 +73,22 @@ class _Curves:
 
     def average_precision(self, weights: F64 | None = None) -> float:
         """AP when photograph ``i`` is taken ``weights[i]`` times, once each by default; 0 where no face counts."""
+        return _voc(*self.recall_precision(weights))
+
+    def recall_precision(self, weights: F64 | None = None) -> tuple[F64, F64]:
+        """Return both at each threshold, 0 where no face counts."""
         each = np.ones(len(self.faces)) if weights is None else weights
         faces = float(each @ self.faces)
         if faces == 0:
-            return 0.0
+            return np.zeros(THRESHOLDS), np.zeros(THRESHOLDS)
         proposals, recalls = each @ self.proposals, each @ self.recalls
-        precision = np.divide(recalls, proposals, out=np.zeros(THRESHOLDS), where=proposals > 0)
-        return _voc(recalls / faces, precision)
+        return recalls / faces, np.divide(recalls, proposals, out=np.zeros(THRESHOLDS), where=proposals > 0)
 
-    def interval(self, *, seed: int = 1) -> tuple[float, float]:
-        """95 % interval of the AP over resampled sets of photographs."""
+    def resampled(self, *, seed: int = 1) -> F64:
+        """AP over resampled sets of photographs; the same sets for every detector that saw the same photographs."""
         count = len(self.faces)
         drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
-        values = [self.average_precision(weights.astype(np.float64)) for weights in drawn]
-        low, high = np.percentile(values, [2.5, 97.5])
-        return float(low), float(high)
+        return np.array([self.average_precision(weights.astype(np.float64)) for weights in drawn])
 
 
 def _curves(photographs: Sequence[Photograph], found: Sequence[Detections]) -> dict[str, _Curves]:
@@ -109,6 +132,11 @@ def _picture(counted: npt.NDArray[np.bool_], overlaps: F64) -> tuple[F64, F64]:
                 faces += 1
         proposal[row], recall[row] = proposals, faces
     return proposal, recall
+
+
+def _middle(values: F64) -> tuple[float, float]:
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def _stretched(scores: Sequence[F32]) -> list[F32]:

@@ -114,3 +114,35 @@ def test_figures_carry_count_and_interval() -> None:
 
 def test_rows_read_like_the_published_tables() -> None:
     assert widerface.as_rows({"easy": 0.938, "medium": 0.92, "hard": 0.7741}) == ".938 / .920 / .774"
+
+
+def test_a_loss_is_paired_by_photograph() -> None:
+    """Half the photographs are hopeless for both: each interval alone is wide, the loss of nothing has none."""
+    pictures = [photograph() for _ in range(40)]
+    before = [detections(FACES[:3]) if i % 2 else detections(FACES[:1]) for i in range(40)]
+    for loss in widerface.precision_losses(pictures, before, before).values():
+        assert (loss.value, loss.low, loss.high) == (0.0, 0.0, 0.0)
+    after = [detections(FACES[:2]) if i % 2 else detections(FACES[:1]) for i in range(40)]
+    losses = widerface.precision_losses(pictures, before, after)
+    precisions = [widerface.average_precisions(pictures, found)["easy"] for found in (before, after)]
+    easy = losses["easy"]
+    assert (easy.group, easy.count) == ("all", 120)
+    assert easy.value == pytest.approx(precisions[0] - precisions[1])
+    assert easy.low is not None
+    assert easy.high is not None
+    assert 0 < easy.low < easy.value < easy.high
+    figure = widerface.precision_figures(pictures, before)["easy"]
+    assert figure.low is not None
+    assert figure.high is not None
+    assert easy.high - easy.low < figure.high - figure.low
+
+
+def test_precision_and_recall_at_every_threshold() -> None:
+    found = detections(np.concatenate([FACES[:2], NOWHERE[:1]]), [0.9, 0.5, 0.1])
+    recall, precision = widerface.precision_recall([photograph()], [found])["easy"]
+    assert recall.shape == precision.shape == (widerface.THRESHOLDS,)
+    # Stretched to 1, 1/2 and 0: the second is reached half-way, the false one at the end.
+    assert (recall[0], precision[0]) == (pytest.approx(1 / 3), 1.0)
+    assert (recall[600], precision[600]) == (pytest.approx(2 / 3), 1.0)
+    assert (recall[-1], precision[-1]) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
+    assert (np.diff(recall) >= 0).all()
