@@ -1,99 +1,191 @@
-"""Build a bundle: pinned archives in, network files, self-tests and manifest out."""
+"""``build``: recipes in, network files, self-tests and manifests out.
+
+A network's files lie in ``build/networks/NAME/`` and are taken from there while nothing that they depend on has
+changed; a bundle is put together beside its place and takes it in one step.
+"""
 
 from __future__ import annotations
 
-import io
+import argparse
 import logging
+import multiprocessing
+import os
 import shutil
-from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
-import onnx
-from onnx import ModelProto
-from torch import nn
+import msgspec
+from tqdm import tqdm
 
-from converters.checkpoints.archive import read_member
-from converters.export.to_onnx import MULTIPLE_OF, export_onnx
-from converters.export.to_tflite import export_tflite
-from converters.export.weights import fp16_weights, int8_weights
-from converters.int8 import SHIPPED_RANGES, Samples, make_int8
-from converters.manifest import describe_network, file_name, selftest_name, write_manifest
-from converters.networks import FAMILIES
-from converters.recipe import Calibration, NetworkRecipe, Recipe
-from converters.selftest import make_selftest
-from converters.trial import Bench, Form, Trial, read_trials, record
-from edgeface.bundle import Precision
-from edgeface.config import RuntimeName
+from converters.make import Maker
+from converters.manifest import describe_network, encode, write_manifest
+from converters.names import BUILD, BUNDLE, ROOT, file_name, selftest_name
+from converters.plan import plan, show
+from converters.recipe import BundleRecipe, Recipe, list_recipes, list_variants, read_recipe
+from converters.trial import Trial, read_trials
+from edgeface.bundle import Bundle, BoxCrop, Network, SquareCrop, open_bundle
 from edgeface.errors import EdgefaceError, UsageError
 from edgeface.files import write_atomic
 
-ROOT = Path(__file__).parents[1]
-BUNDLE = ROOT / "models" / "default"
-PRODUCTS = ROOT / "build" / "networks"
-"""Every form that was made, shipped or not; git-ignored."""
+PART = "network.json"
+"""A network's part of a manifest, beside its files."""
+MEMORY_BYTES = 2_000_000_000
+"""What one conversion needs at most (1.1 GB measured for RetinaFace ResNet-50), with room."""
 
 logger = logging.getLogger(__name__)
 
 
-def build_bundle(recipe: Recipe, folder: Path, *, only: Sequence[str] = (), made: bool = False) -> None:
-    """Convert networks and write the bundle.
+def register(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add ``build`` and ``manifest``."""
+    build = commands.add_parser(
+        "build",
+        help="make networks or bundles from their recipes",
+        description="Makes what recipes say: NAME is a network (its files go to build/networks/NAME), a network's"
+        " variant (mobilenet-v1@w050), a bundle (default goes to models/default, others to build/bundles/NAME), or the"
+        " path of your own recipe. Nothing is searched and no pictures are needed: weights come from the pinned source,"
+        " int8 ranges from the committed file that `calibrate` wrote. What was made before and has not changed is kept,"
+        " so a build that was stopped goes on where it was.",
+        epilog="example: python -m converters build gender-v1",
+    )
+    build.add_argument("names", nargs="*", default=["default"], metavar="NAME", help="recipes (default: the bundle)")
+    build.add_argument("--out", type=Path, metavar="DIR", help="where a single bundle or network goes instead")
+    build.add_argument("--dry-run", action="store_true", help="only say the steps, downloads, memory and disk")
+    build.add_argument("--again", action="store_true", help="make everything anew")
+    build.add_argument("--jobs", type=_count, metavar="N", help="conversions at once (default: by memory and cores)")
+    build.set_defaults(run=_build)
+    manifest = commands.add_parser(
+        "manifest",
+        help="write a bundle's manifest again from recipe, files and results",
+        description="Converts nothing: takes the files as they lie, and the figures of converters/results.",
+    )
+    manifest.add_argument("name", nargs="?", default="default", metavar="BUNDLE", help="its recipe (%(default)s)")
+    manifest.add_argument("--out", type=Path, metavar="DIR", help="where the bundle lies")
+    manifest.set_defaults(run=_manifest)
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    recipes = [read_recipe(name) for name in arguments.names]
+    if arguments.out is not None and len(recipes) > 1:
+        raise UsageError("--out takes one recipe, not several", fix="name one, or leave --out away")
+    if arguments.dry_run:
+        print(show([plan(recipe) for recipe in recipes]))
+        return 0
+    for name, recipe in zip(arguments.names, recipes, strict=True):
+        folder = build(recipe, arguments.out, is_bundle=is_bundle(name), again=arguments.again, jobs=arguments.jobs)
+        print(folder)
+    return 0
+
+
+def _manifest(arguments: argparse.Namespace) -> int:
+    recipe = read_recipe(arguments.name)
+    refresh_manifest(recipe, arguments.out or bundle_folder(recipe.bundle))
+    return 0
+
+
+def is_bundle(name: str) -> bool:
+    """Whether a name is that of a bundle's recipe."""
+    return name in list_recipes("bundles")
+
+
+def bundle_folder(recipe: BundleRecipe) -> Path:
+    """Where a bundle is built."""
+    return BUNDLE if recipe.name == "default" else BUILD / "bundles" / recipe.name
+
+
+def build(
+    recipe: Recipe, out: Path | None = None, *, is_bundle: bool = True, again: bool = False, jobs: int | None = None
+) -> Path:
+    """Make the networks of a recipe, and the bundle of them; its folder.
 
     Parameters
     ----------
-    folder : the bundle's folder; files of other networks in it are kept
-    only : networks to convert anew; the files of the others are taken as they lie there. Empty: all
-    made : take the files that an earlier run made, where they are
+    out : folder of the bundle, or where a lone network's files are copied to
+    again : make everything anew
+    jobs : conversions at once; None: as many as cores and memory allow
 
     Raises
     ------
-    UsageError : unknown network
-    EdgefaceError : an archive is not to be had, or the bundle would be too large
+    UsageError : a bundle that cannot hold: a rule by boxes beside a detector that it was not measured with
+    EdgefaceError : in one line, what could not be made
     """
-    unknown = [name for name in only if name not in recipe.networks]
-    if unknown:
-        raise UsageError(f"there is no network {unknown[0]}", fix=f"choose from: {', '.join(recipe.networks)}")
-    for name in only or recipe.networks:
-        network = recipe.networks[name]
-        module = load_module(network)
-        if not made:
-            _clear_products(name)
-        for runtime, precisions in network.files.items():
-            for precision in precisions:
-                logger.info("%s: %s %s", name, runtime, precision)
-                path = PRODUCTS / file_name(name, runtime, precision)
-                _install(path if path.is_file() else make_file(name, recipe, module, runtime, precision), folder)
-        test = make_selftest(module, FAMILIES[network.family].outputs, network, recipe.selftest)
-        write_atomic(folder / selftest_name(name), test)
-    refresh_manifest(recipe, folder)
+    if is_bundle:
+        check_limits(recipe, read_trials())
+    make_all(recipe, again=again, jobs=jobs)
+    makers = {name: Maker(name, recipe) for name in recipe.networks}
+    for name, maker in makers.items():
+        entry = describe_network(maker, recipe, maker.folder)
+        write_atomic(maker.folder / PART, encode(entry))
+        if not is_bundle:
+            return _copied(entry, maker.folder, out) if out else maker.folder
+    folder = out or bundle_folder(recipe.bundle)
+    entries = [msgspec.json.decode((maker.folder / PART).read_bytes(), type=Network) for maker in makers.values()]
+    _place(recipe, entries, {name: maker.folder for name, maker in makers.items()}, folder)
+    return folder
+
+
+def make_all(recipe: Recipe, *, again: bool = False, jobs: int | None = None) -> None:
+    """Make every file of every network, several networks at once where memory allows."""
+    names = list(recipe.networks)
+    jobs = min(jobs or allowed_jobs(), len(names))
+    with tqdm(total=len(names), desc="networks", unit="network", disable=None) as bar:
+        if jobs <= 1:
+            for name in names:
+                _make(name, recipe, again)
+                bar.update()
+            return
+        # A process each: the converters keep state of their own, and torch's threads would stand in each other's way.
+        pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+        try:
+            for done in as_completed([pool.submit(_make, name, recipe, again) for name in names]):
+                done.result()
+                bar.update()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _make(name: str, recipe: Recipe, again: bool) -> None:
+    maker = Maker(name, recipe, again=again)
+    for runtime, precision in maker.files():
+        maker.file(runtime, precision)
+    maker.selftest()
+
+
+def allowed_jobs() -> int:
+    """Conversions that fit into the cores and the free memory."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(os.cpu_count() or 1, free // MEMORY_BYTES))
 
 
 def refresh_manifest(recipe: Recipe, folder: Path) -> None:
-    """Write the manifest for the files as they lie in ``folder``; files of forms that do not ship are removed.
+    """Write the manifest for the files as they lie in ``folder``.
 
     Raises
     ------
     EdgefaceError : the bundle would be too large, or a smaller form loses more than its limit
     """
     check_limits(recipe, read_trials())
-    entries = [
-        describe_network(name, recipe, load_module(network), folder) for name, network in recipe.networks.items()
-    ]
+    entries = [describe_network(Maker(name, recipe), recipe, folder) for name in recipe.networks]
+    entries += [network for network, _ in _taken(recipe.bundle)]
+    check_detectors(recipe, entries)
     write_manifest(recipe, entries, folder)
-    _remove_strays(recipe, folder)
-    total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    if total > recipe.max_bytes:
-        raise EdgefaceError(f"{folder} has {total:,} bytes, allowed {recipe.max_bytes:,}", fix="ship fewer files")
-    logger.info("%s: %d networks, %s bytes", folder, len(entries), f"{total:,}")
+    check_size(recipe.bundle, folder)
 
 
 def check_limits(recipe: Recipe, trials: Sequence[Trial]) -> None:
-    """Raise EdgefaceError unless every smaller form that ships was tried and kept its task's limit."""
+    """Raise EdgefaceError unless every smaller form that ships was tried and kept its task's limit.
+
+    Networks that were never trained have no answers to lose.
+    """
     for name, network in recipe.networks.items():
+        if network.random or network.task not in recipe.limits:
+            continue
         for runtime, precisions in network.files.items():
             for precision in precisions:
-                calibration = network.calibration.get(runtime) if precision == "int8" else None
+                how = network.quantize.get(runtime) if precision == "int8" and runtime != "opencv" else None
+                calibration = how.calibration if how else None
                 tried = [
                     trial
                     for trial in trials
@@ -107,166 +199,84 @@ def check_limits(recipe: Recipe, trials: Sequence[Trial]) -> None:
                     )
 
 
-def load_module(network: NetworkRecipe) -> nn.Module:
-    """Torch module of a network with the weights of its pinned checkpoint."""
-    return FAMILIES[network.family].load(read_member(network.source))
+def check_detectors(recipe: Recipe, networks: Sequence[Network]) -> None:
+    """Raise UsageError for a network cut by boxes beside a detector that it was not measured with.
 
-
-def make_file(
-    name: str,
-    recipe: Recipe,
-    module: nn.Module,
-    runtime: RuntimeName,
-    precision: Precision,
-    *,
-    calibration: Calibration | None = None,
-    samples: Samples | None = None,
-    ranges: Path = SHIPPED_RANGES,
-) -> Path:
-    """Make one file of a network and give its path among the products.
-
-    Parameters
-    ----------
-    calibration, samples, ranges : for int8: how and on what ranges are gathered, and where they are kept
+    A rule by boxes fits the boxes of the detector that it was made for; another's are larger, smaller or elsewhere, and
+    the network then sees what it never saw in training.
     """
-    path = PRODUCTS / file_name(name, runtime, precision)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if precision != "int8":
-        make = _make_onnx if runtime == "onnx" else _make_tflite
-        make(name, recipe, module, precision, path)
-        return path
-    network = recipe.networks[name]
-    chosen = calibration or network.calibration[runtime]
-    if calibration:
-        path = path.with_name(f"{name}.int8-{calibration}.{path.suffix[1:]}")
-    plain = _plain(name, recipe, module, runtime)
-    with _Silence():
-        make_int8(
-            name,
-            network,
-            runtime,
-            chosen,
-            plain=plain,
-            signatures=network.signatures(recipe.prepared),
-            samples=samples or Samples(recipe, BUNDLE),
-            ranges=ranges,
-            path=path,
-        )
-    return path
-
-
-def try_forms(
-    recipe: Recipe,
-    names: Sequence[str],
-    *,
-    data: Path | None = None,
-    limit: int | None = None,
-    made: bool = False,
-    runtime: RuntimeName | None = None,
-) -> None:
-    """Make every form that the recipe names under ``try``, compare it with fp32, and put the losses on record.
-
-    ``limit`` takes the first pictures only and records nothing; ``made`` builds upon what an earlier run made.
-    """
-    samples = Samples(recipe, BUNDLE, data)
-    bench = Bench(recipe, BUNDLE, data=data, limit=limit)
-    for name in names or recipe.networks:
-        network = recipe.networks[name]
-        module = load_module(network)
-        if not made:
-            _clear_products(name)
-        runtimes: list[RuntimeName] = [runtime] if runtime else list(network.files)
-        plain = {kind: _plain(name, recipe, module, kind) for kind in runtimes}
-        forms = []
-        for kind in runtimes:
-            for precision in network.tried:
-                for calibration in get_args(Calibration) if precision == "int8" else (None,):
-                    logger.info("%s: %s %s %s", name, kind, precision, calibration or "")
-                    path = make_file(
-                        name, recipe, module, kind, precision,
-                        calibration=calibration, samples=samples, ranges=PRODUCTS / "ranges",
-                    )  # fmt: skip
-                    forms.append(Form(runtime=kind, precision=precision, calibration=calibration, path=path))
-        trials = list(bench.compare(name, plain, forms))
-        if limit is None:
-            record(trials)
-
-
-def export_module(network: NetworkRecipe, module: nn.Module) -> ModelProto:
-    """Return the fp32 ONNX form of a network."""
-    height, width = network.input.height or MULTIPLE_OF, network.input.width or MULTIPLE_OF
-    outputs = FAMILIES[network.family].outputs
-    with _Silence():
-        return export_onnx(module, (network.channels, height, width), outputs, free_size=network.is_detector)
-
-
-def _make_onnx(name: str, recipe: Recipe, module: nn.Module, precision: Precision, path: Path) -> None:
-    model = export_module(recipe.networks[name], module)
-    if precision == "int8w":
-        model = int8_weights(model, recipe.networks[name].keep.get("onnx"))
-    elif precision == "fp16w":
-        model = fp16_weights(model)
-    _save(model, path)
-
-
-def _make_tflite(name: str, recipe: Recipe, module: nn.Module, precision: Precision, path: Path) -> None:
-    network = recipe.networks[name]
-    if precision == "fp32":
-        with _Silence():
-            export_tflite(module, network.channels, network.signatures(recipe.prepared), path)
+    detector = recipe.defaults.get("detect")
+    if detector is None or recipe.bundle.remeasure:
         return
-    from converters.export.tflite_weights import shrink_weights  # noqa: PLC0415
-
-    plain = _plain(name, recipe, module, "litert")
-    with _Silence():
-        shrink_weights(plain, precision, path, network.keep.get("litert"))
-
-
-def _plain(name: str, recipe: Recipe, module: nn.Module, runtime: RuntimeName) -> Path:
-    """Return the fp32 file that a smaller form is made from; made once per run."""
-    path = PRODUCTS / file_name(name, runtime, "fp32")
-    return path if path.is_file() else make_file(name, recipe, module, runtime, "fp32")
-
-
-def _clear_products(name: str) -> None:
-    """Take away what an earlier run made of a network, so that nothing stale is built upon."""
-    for path in [*PRODUCTS.glob(f"{name}.*"), *(PRODUCTS / "ranges").glob(f"{name}.*")]:
-        path.unlink()
+    for network in networks:
+        if not isinstance(network.input.crop, BoxCrop | SquareCrop) or network.random_weights:
+            continue
+        own = recipe.networks.get(network.name)
+        known = {row.detector for row in network.measured} | set(own.measured_with if own else ())
+        if detector not in known:
+            raise UsageError(
+                f"{network.name} is cut by boxes and was not measured with {detector}",
+                fix="set remeasure = true in the bundle's recipe (needs the labelled data), or choose another detector",
+            )
 
 
-def _save(model: ModelProto, path: Path) -> None:
-    write_atomic(path, model.SerializeToString(deterministic=True))
-    onnx.load(path)
+def check_size(recipe: BundleRecipe, folder: Path) -> None:
+    """Raise EdgefaceError for a bundle that is larger than its recipe allows."""
+    total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if recipe.max_bytes is not None and total > recipe.max_bytes:
+        raise EdgefaceError(f"{folder} has {total:,} bytes, allowed {recipe.max_bytes:,}", fix="ship fewer files")
+    logger.info("%s: %s bytes", folder, f"{total:,}")
 
 
-def _install(path: Path, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(path, folder / path.name)
+def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path], folder: Path) -> None:
+    """Put a bundle together beside its place, then let it take the place."""
+    taken = list(_taken(recipe.bundle))
+    every = [*entries, *(network for network, _ in taken)]
+    check_detectors(recipe, every)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".edgeface-") as scratch:
+        new = Path(scratch) / folder.name
+        try:
+            for network in entries:
+                _copy(network, places[network.name], new)
+            for network, source in taken:
+                _copy(network, source.folder, new)
+        except OSError as error:
+            raise EdgefaceError(f"{folder} cannot be written: {error.strerror}", fix="free some room") from None
+        write_manifest(recipe, every, new)
+        check_size(recipe.bundle, new)
+        open_bundle(new, allow_random=True)
+        if folder.exists():
+            folder.replace(Path(scratch) / "old")
+        new.replace(folder)
+    if recipe.bundle.remeasure:
+        from converters.evaluate.remeasure import remeasure  # noqa: PLC0415
+
+        remeasure(folder)
+        write_manifest(recipe, every, folder)
 
 
-def _remove_strays(recipe: Recipe, folder: Path) -> None:
-    """Take away files of a form that no longer ships."""
-    wanted = {
-        file_name(name, runtime, precision)
-        for name, network in recipe.networks.items()
-        for runtime, precisions in network.files.items()
-        for precision in precisions
-    }
-    for path in [*folder.glob("*.onnx"), *folder.glob("*.tflite")]:
-        if path.name not in wanted:
-            path.unlink()
+def _taken(recipe: BundleRecipe) -> Iterator[tuple[Network, Bundle]]:
+    for taken in recipe.taken:
+        folder = Path(taken.bundle)
+        source = open_bundle(folder if folder.is_absolute() else ROOT / folder, allow_random=True)
+        yield source.network(taken.network), source
 
 
-class _Silence:
-    """Keep the converters' chatter off the terminal; their errors are exceptions."""
+def _copied(network: Network, source: Path, folder: Path) -> Path:
+    _copy(network, source, folder)
+    write_atomic(folder / PART, encode(network))
+    return folder
 
-    def __enter__(self) -> None:
-        logging.disable(logging.WARNING)
-        self._out, self._err = redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO())
-        self._out.__enter__()
-        self._err.__enter__()
 
-    def __exit__(self, *failure: object) -> None:
-        logging.disable(logging.NOTSET)
-        self._err.__exit__(None, None, None)
-        self._out.__exit__(None, None, None)
+def _copy(network: Network, source: Path, folder: Path) -> None:
+    paths = [file.path for files in network.files.values() for file in files]
+    for path in (*paths, network.selftest.path):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / path, folder / path)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError("expected a number from 1 up")
+    return int(text)

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
-from torch import Tensor, nn
 
-from converters.export.to_tflite import output_names
-from converters.networks import FAMILIES
-from converters.recipe import Recipe
-from edgeface.bundle import MANIFEST, SCHEMA, Four, Manifest, Measured, Network, NetworkFile, Precision, SelfTest
-from edgeface.config import RuntimeName
+from converters.make import Maker, tool_versions
+from converters.names import RESULTS, file_name, selftest_name
+from converters.recipe import NetworkRecipe, Recipe
+from converters.reference import Reference, TorchReference, new_state
+from edgeface.bundle import (
+    MANIFEST,
+    SCHEMA,
+    FileRuntime,
+    Four,
+    Manifest,
+    Measured,
+    Network,
+    NetworkFile,
+    Precision,
+    SelfTest,
+    Source,
+)
 from edgeface.files import write_atomic
 
-RESULTS = Path(__file__).parent / "results"
 FITS = "detector_to_reference.json"
-MADE_BY = ("torch", "onnx", "onnxscript", "onnxruntime", "litert-torch", "ai-edge-quantizer")
 SESSION: Mapping[Precision, dict[str, str]] = {
     "fp32": {},
     "fp16w": {},
@@ -29,68 +38,114 @@ SESSION: Mapping[Precision, dict[str, str]] = {
     # On x86 without VNNI unsigned times signed can overflow the 16-bit sums.
     "int8": {"session.x64quantprecision": "1"},
 }
-SUFFIX: Mapping[RuntimeName, str] = {"onnx": "onnx", "litert": "tflite"}
 
 
-def file_name(network: str, runtime: RuntimeName, precision: Precision) -> str:
-    """Path of a network file in its bundle."""
-    return f"{network}.{precision}.{SUFFIX[runtime]}"
-
-
-def selftest_name(network: str) -> str:
-    """Path of a self-test in its bundle."""
-    return f"selftest/{network}.npz"
-
-
-def describe_network(name: str, recipe: Recipe, module: nn.Module, folder: Path) -> Network:
+def describe_network(maker: Maker, recipe: Recipe, folder: Path) -> Network:
     """Manifest entry of a network whose files lie in ``folder``."""
-    network = recipe.networks[name]
-    fit = read_detector_fits().get(name)
-    files: dict[RuntimeName, tuple[NetworkFile, ...]] = {
+    network, reference = maker.network, maker.reference
+    fit = read_detector_fits().get(maker.name)
+    files: dict[FileRuntime, tuple[NetworkFile, ...]] = {
         runtime: tuple(
-            describe_file(name, recipe, runtime, precision, folder / file_name(name, runtime, precision))
+            describe_file(maker, recipe, runtime, precision, folder / file_name(maker.name, runtime, precision))
             for precision in precisions
         )
         for runtime, precisions in network.files.items()
     }
-    test = folder / selftest_name(name)
-    height, width = network.input.height, network.input.width
-    if network.is_detector:
-        width, height = recipe.selftest.detector_size
+    test = folder / selftest_name(maker.name)
+    parameters, macs = count(reference, network, recipe)
     return Network(
-        name=name,
+        name=maker.name,
         task=network.task,
         title=network.title,
         paper=network.paper,
         licence=network.licence,
         training_data=network.training_data,
-        source=network.source,
+        source=describe_source(network),
         input=network.input,
         head=network.head,
+        also=network.also,
+        time=network.time,
+        random_weights=network.random,
         files=files,
-        selftest=SelfTest(path=selftest_name(name), bytes=test.stat().st_size, sha256=_sha256(test)),
+        selftest=SelfTest(path=selftest_name(maker.name), bytes=test.stat().st_size, sha256=_sha256(test)),
         limits=network.limits,
-        parameters=sum(parameter.numel() for parameter in module.parameters()),
-        macs=count_macs(module, (network.channels, height or 0, width or 0)),
+        parameters=parameters,
+        macs=macs,
         box_to_reference=None if fit is None else fit.box,
         landmarks_to_reference=None if fit is None else fit.landmarks,
-        measured=read_measured(name),
+        measured=read_measured(maker.name),
     )
+
+
+def describe_source(network: NetworkRecipe) -> Source:
+    """Where the weights come from, without the folders of this workstation."""
+    if network.source is None or network.random:
+        return Source(registry="random", path=f"seed {network.seed}")
+    return msgspec.structs.replace(network.source, path=Path(network.source.path).name) if (
+        network.source.registry == "file"
+    ) else network.source
+
+
+def describe_file(maker: Maker, recipe: Recipe, runtime: FileRuntime, precision: Precision, path: Path) -> NetworkFile:
+    """Manifest entry of one file."""
+    network = maker.network
+    facts: dict[str, Any] = {"input": "", "outputs": {}, "layout": "NHWC", "batches": (1,)}
+    if runtime != "opencv":
+        facts = _facts(maker, runtime, precision)
+    return NetworkFile(
+        runtime=runtime,
+        precision=precision,
+        path=path.name,
+        bytes=path.stat().st_size,
+        sha256=_sha256(path),
+        session=SESSION[precision] if runtime == "onnx" else {},
+        tolerance=network.tolerances.get(precision, recipe.tolerances[precision]),
+        **facts,
+    )
+
+
+def _facts(maker: Maker, runtime: FileRuntime, precision: Precision) -> dict[str, Any]:
+    """Names and shapes inside a file, by who made it."""
+    network, reference = maker.network, maker.reference
+    own = network.as_is == runtime
+    if own or not isinstance(reference, TorchReference):
+        from converters.passing import passed_facts  # noqa: PLC0415
+
+        return passed_facts(network, runtime)
+    from converters.export.to_tflite import INPUT, output_names, state_inputs  # noqa: PLC0415
+
+    onnx = runtime == "onnx"
+    names = reference.names
+    states = dict.fromkeys(reference.states) if onnx else state_inputs(reference.states)
+    batches = (1,) if network.task == "detect" else maker.prepared.batches
+    return {
+        "layout": "NCHW" if onnx else "NHWC",
+        "input": "input" if onnx else INPUT,
+        "inputs": {name: name if onnx else str(states[name]) for name in reference.states},
+        "outputs": {name: name for name in names} if onnx else dict(output_names(names)),
+        "batches": batches,
+        "signatures": () if onnx else maker.signatures,
+    }
 
 
 def write_manifest(recipe: Recipe, networks: Sequence[Network], folder: Path) -> None:
     """Write ``manifest.json``, keys sorted, two spaces, in one step."""
     manifest = Manifest(
         schema=SCHEMA,
-        name=recipe.name,
-        version=recipe.version,
-        made_by={package: importlib.metadata.version(package) for package in MADE_BY},
-        runtimes=recipe.runtimes,
-        defaults=recipe.defaults,
+        name=recipe.bundle.name,
+        version=recipe.bundle.version,
+        made_by=tool_versions(),
+        runtimes=dict(recipe.runtimes),
+        defaults=dict(recipe.defaults),
         networks=tuple(networks),
     )
-    text = json.dumps(msgspec.to_builtins(manifest), indent=2, sort_keys=True, ensure_ascii=False)
-    write_atomic(folder / MANIFEST, (text + "\n").encode())
+    write_atomic(folder / MANIFEST, encode(manifest))
+
+
+def encode(value: object) -> bytes:
+    """JSON with sorted keys and two spaces, for people who compare."""
+    text = json.dumps(msgspec.to_builtins(value), indent=2, sort_keys=True, ensure_ascii=False)
+    return (text + "\n").encode()
 
 
 def read_measured(name: str) -> tuple[Measured, ...]:
@@ -114,46 +169,43 @@ def read_detector_fits() -> Mapping[str, DetectorFit]:
     return msgspec.json.decode(path.read_bytes(), type=dict[str, DetectorFit]) if path.is_file() else {}
 
 
-def count_macs(module: nn.Module, shape: tuple[int, int, int]) -> int:
-    """Multiply-accumulates of convolutions and dense layers for one picture of C, H, W."""
-    import torch  # noqa: PLC0415
+def count(reference: Reference, network: NetworkRecipe, recipe: Recipe) -> tuple[int, int | None]:
+    """Parameters, and multiply-accumulates for one input; of a file that passed through, what its graph says."""
+    if not isinstance(reference, TorchReference):
+        from converters.passing import passed_size  # noqa: PLC0415
+
+        return passed_size(network)
+    width, height = network.input.width, network.input.height
+    if width is None or height is None:
+        width, height = recipe.selftest.detector_size
+    module = reference.module
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    return parameters, count_macs(reference, (network.channels, height, width))
+
+
+def count_macs(reference: TorchReference, shape: tuple[int, ...]) -> int:
+    """Multiply-accumulates of convolutions, dense and recurrent layers for one input without batch."""
+    import numpy as np  # noqa: PLC0415
+    from torch import nn  # noqa: PLC0415
 
     total = 0
 
-    def count(layer: nn.Module, _: object, output: Tensor) -> None:
+    def note(layer: Any, _: object, output: Any) -> None:
         nonlocal total
-        weight = layer.weight
-        assert isinstance(weight, Tensor)
-        total += weight[0].numel() * output.numel()
+        if isinstance(layer, nn.LSTM):
+            steps = int(np.prod(output[0].shape[:2]))
+            total += steps * sum(w.numel() for name, w in layer.named_parameters() if name.startswith("weight"))
+        elif isinstance(layer, nn.LSTMCell):
+            total += output[0].shape[0] * (layer.weight_ih.numel() + layer.weight_hh.numel())
+        else:
+            total += layer.weight[0].numel() * output.numel()
 
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    hooks = [layer.register_forward_hook(count) for layer in layers]
-    with torch.no_grad():
-        module(torch.zeros((1, *shape)))
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Linear, nn.LSTM, nn.LSTMCell)
+    hooks = [layer.register_forward_hook(note) for layer in reference.module.modules() if isinstance(layer, kinds)]
+    reference.run(np.zeros((1, *shape), np.float32))
     for hook in hooks:
         hook.remove()
     return total
-
-
-def describe_file(name: str, recipe: Recipe, runtime: RuntimeName, precision: Precision, path: Path) -> NetworkFile:
-    """Manifest entry of one file."""
-    network = recipe.networks[name]
-    outputs = FAMILIES[network.family].outputs
-    onnx = runtime == "onnx"
-    return NetworkFile(
-        runtime=runtime,
-        precision=precision,
-        path=path.name,
-        bytes=path.stat().st_size,
-        sha256=_sha256(path),
-        layout="NCHW" if onnx else "NHWC",
-        input="input" if onnx else "args_0",
-        outputs={output: output for output in outputs} if onnx else dict(output_names(outputs)),
-        batches=(1,) if network.is_detector else recipe.prepared.batches,
-        signatures=() if onnx else network.signatures(recipe.prepared),
-        session=SESSION[precision] if onnx else {},
-        tolerance=network.tolerances.get(precision, recipe.tolerances[precision]),
-    )
 
 
 def _sha256(path: Path) -> str:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from converters.manifest import RESULTS
-from edgeface.bundle import Closed, Precision, open_bundle
-from edgeface.config import RuntimeName
+from converters.names import BUNDLE, RESULTS
+from edgeface.bundle import Closed, FileRuntime, Precision, open_bundle
 from edgeface.files import write_atomic
 from edgeface.runtime import load_network, to_tensor
 from edgeface.selftest import stored_input
@@ -28,11 +29,29 @@ ROUND_S = 0.15
 logger = logging.getLogger(__name__)
 
 
+def register(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add ``time``."""
+    speed = commands.add_parser(
+        "time",
+        help="measure the shipped files' CPU time on this machine",
+        description="Runs every shipped file on its stored input, one thread, and writes the median CPU milliseconds"
+        " to converters/results/speed.json. The recipe's order of files and preferred runtime follow from it.",
+    )
+    speed.add_argument("--out", type=Path, default=BUNDLE, metavar="DIR", help="the bundle's folder (%(default)s)")
+    speed.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure and write."""
+    record(measure_bundle(arguments.out))
+    return 0
+
+
 class Speed(Closed, frozen=True, kw_only=True):
     """Median CPU milliseconds of one call on the stored input, batch 1, one thread, on a machine of this kind."""
 
     network: str
-    runtime: RuntimeName
+    runtime: FileRuntime
     precision: Precision
     size: str
     cpu_ms: float

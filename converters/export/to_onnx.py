@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import onnx
 import torch
@@ -13,56 +13,72 @@ from torch import nn
 OPSET = 18
 IR_VERSION = 10
 """The newest that onnxruntime 1.23.2 reads, the last release for Python 3.10."""
-MULTIPLE_OF = 32
+INPUT = "input"
 
 
 def export_onnx(
-    module: nn.Module, shape: tuple[int, int, int], outputs: Sequence[str], *, free_size: bool
+    module: nn.Module,
+    shape: tuple[int, ...],
+    outputs: Sequence[str],
+    *,
+    multiple_of: int | None = None,
+    states: Mapping[str, tuple[int, ...]] | None = None,
 ) -> ModelProto:
     """Export a network.
 
     Parameters
     ----------
-    module : takes float32 (N, C, H, W), gives a tuple of tensors whose first axis is N
-    shape : C, H, W of the example; H and W hold for an attribute network
-    outputs : their names
-    free_size : height and width are free multiples of 32
+    module : takes float32 (N, *shape), then its states, gives a tuple of tensors whose first axis is N
+    shape : of one example: C, H, W, or more axes for a window of frames
+    outputs : names of what it gives, new states included
+    multiple_of : height and width are free multiples of this
+    states : further inputs by name, shapes without batch
 
     Returns
     -------
-    A checked model with input ``input`` of (batch, C, H, W), the free dimensions named ``batch``, ``height``, ``width``
+    A checked model with input ``input`` of (batch, *shape), the free dimensions named ``batch``, ``height``, ``width``
     so that a session can fix them.
     """
-    channels, height, width = shape
+    memory = states or {}
     # A batch of one would be taken for a constant by torch.export.
-    example = torch.zeros((2, channels, height, width))
-    axes: dict[int, object] = {0: torch.export.Dim("batch")}
-    if free_size:
-        # The smallest example that is not a special case: torch.export also fixes what is one or equal by chance.
-        example = torch.zeros((2, channels, 3 * MULTIPLE_OF, 5 * MULTIPLE_OF))
-        axes |= {2: MULTIPLE_OF * torch.export.Dim("rows"), 3: MULTIPLE_OF * torch.export.Dim("columns")}
+    example = [torch.zeros((2, *shape)), *(torch.zeros((2, *size)) for size in memory.values())]
+    batch = torch.export.Dim("batch")
+    axes: list[dict[int, object]] = [{0: batch} for _ in example]
+    if multiple_of:
+        # An example that is no special case: torch.export also fixes what is one, or equal by chance.
+        sides = [max(3, -(-64 // multiple_of)) * multiple_of, max(5, -(-96 // multiple_of)) * multiple_of]
+        example[0] = torch.zeros((2, shape[0], *sides))
+        rows, columns = (torch.export.Dim(name, min=_least(multiple_of)) for name in ("rows", "columns"))
+        axes[0] |= {2: multiple_of * rows, 3: multiple_of * columns} if multiple_of > 1 else {2: rows, 3: columns}
     program = torch.onnx.export(
         module,
-        (example,),
+        tuple(example),
         dynamo=True,
         opset_version=OPSET,
-        input_names=["input"],
+        input_names=[INPUT, *memory],
         output_names=list(outputs),
-        dynamic_shapes=(axes,),
+        dynamic_shapes=tuple(axes),
         verbose=False,
     )
     buffer = io.BytesIO()
     program.save(buffer)
     model = onnx.load_from_string(buffer.getvalue())
     model.ir_version = min(model.ir_version, IR_VERSION)
-    free = {0: "batch", 2: "height", 3: "width"} if free_size else {0: "batch"}
-    _name_axes(model.graph.input[0], free)
+    _name_axes(model.graph.input[0], {0: "batch", 2: "height", 3: "width"} if multiple_of else {0: "batch"})
+    for value in model.graph.input[1:]:
+        _name_axes(value, {0: "batch"})
     for output in model.graph.output:
-        _name_axes(output, {0: "batch", 1: ""} if free_size else {0: "batch"})
+        free = range(1, len(output.type.tensor_type.shape.dim)) if multiple_of else ()
+        _name_axes(output, {0: "batch", **dict.fromkeys(free, "")} if multiple_of else {0: "batch"}, only_free=True)
     del model.graph.value_info[:]
     strip(model)
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _least(multiple_of: int) -> int:
+    """Smallest count of multiples: one, or for networks of any size what their receptive field needs."""
+    return 1 if multiple_of > 1 else 12
 
 
 def strip(model: ModelProto) -> None:
@@ -83,9 +99,12 @@ def _strip_all(parts: Iterable[ModelProto]) -> None:
         del part.metadata_props[:]
 
 
-def _name_axes(value: ValueInfoProto, names: dict[int, str]) -> None:
+def _name_axes(value: ValueInfoProto, names: Mapping[int, str], *, only_free: bool = False) -> None:
+    """Name free axes; an empty name leaves an axis without one. ``only_free`` spares axes that have a number."""
     for axis, name in names.items():
         dimension = value.type.tensor_type.shape.dim[axis]
+        if only_free and axis and dimension.HasField("dim_value"):
+            continue
         dimension.Clear()
         if name:
             dimension.dim_param = name

@@ -10,24 +10,37 @@ from torch import nn
 
 from edgeface.bundle import Signature
 
+INPUT = "args_0"
+Sizes = Mapping[str, tuple[int, ...]]
 
-def export_tflite(module: nn.Module, channels: int, signatures: Sequence[Signature], path: Path) -> None:
+
+def export_tflite(
+    module: nn.Module,
+    shape: tuple[int, ...],
+    signatures: Sequence[Signature],
+    path: Path,
+    *,
+    states: Sizes | None = None,
+) -> None:
     """Export a network; signatures share their weights.
 
     Parameters
     ----------
-    module : takes float32 (N, C, H, W)
-    channels : C
-    signatures : keys and shapes; the file's input is (batch, height, width, C), named ``args_0``
+    module : takes float32 (N, *shape), then its states
+    shape : of one example; C, H, W becomes channel-last (with the signature's height and width), other ranks stay
+    signatures : keys and shapes; the file's inputs are ``args_0``, ``args_1``, ...
     path : file to write; its outputs are ``output_0``, ``output_1``, ... in the module's order
+    states : further inputs by name, shapes without batch
     """
     # Imports jax and transformers: seconds that only a conversion should cost.
     import litert_torch  # noqa: PLC0415
 
-    wrapped = litert_torch.to_channel_last_io(module, args=[0]).eval()
+    picture = len(shape) == 3
+    wrapped = (litert_torch.to_channel_last_io(module, args=[0]) if picture else module).eval()
     converter = None
     for signature in signatures:
-        example = (torch.zeros((signature.batch, signature.height, signature.width, channels)),)
+        size = (signature.height, signature.width, shape[0]) if picture else shape
+        example = tuple(torch.zeros((signature.batch, *rest)) for rest in (size, *(states or {}).values()))
         add = litert_torch.signature if converter is None else converter.signature
         converter = add(signature.key, wrapped, example)
     assert converter is not None
@@ -37,3 +50,8 @@ def export_tflite(module: nn.Module, channels: int, signatures: Sequence[Signatu
 def output_names(outputs: Sequence[str]) -> Mapping[str, str]:
     """The head's names to those in the file."""
     return {name: f"output_{index}" for index, name in enumerate(outputs)}
+
+
+def state_inputs(states: Sizes) -> Mapping[str, str]:
+    """The memory's names to those of the file's inputs."""
+    return {name: f"args_{index}" for index, name in enumerate(states, start=1)}

@@ -1,27 +1,40 @@
-"""One torch module per network, and the weights that go into it."""
+"""One torch module per network: its docstring cites the paper and says its shapes.
+
+A module names what it gives in ``outputs``, in the order of its tuple; a recurrent step also names its memory in
+``states`` (by name, the shape without batch), which it takes after the input and gives after the outputs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from importlib import import_module
 
 from torch import nn
 
-from converters.networks import age_v1, gender_v1, mini_xception, retinaface, yunet
+from edgeface.errors import UsageError
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
-    """How a network is made: ``load`` turns a checkpoint's bytes into a module; ``outputs`` names what it gives."""
-
-    load: Callable[[bytes], nn.Module]
-    outputs: tuple[str, ...]
-
-
-FAMILIES = {
-    "yunet": Family(load=yunet.load, outputs=yunet.OUTPUTS),
-    "retinaface": Family(load=retinaface.load, outputs=retinaface.OUTPUTS),
-    "age_v1": Family(load=age_v1.load, outputs=age_v1.OUTPUTS),
-    "gender_v1": Family(load=gender_v1.load, outputs=gender_v1.OUTPUTS),
-    "mini_xception": Family(load=mini_xception.load, outputs=mini_xception.OUTPUTS),
+FAMILIES: Mapping[str, str] = {
+    "yunet": "converters.networks.yunet:YuNet",
+    "retinaface": "converters.networks.retinaface:RetinaFace",
+    "age_v1": "converters.networks.age_v1:AgeV1",
+    "gender_v1": "converters.networks.gender_v1:GenderV1",
+    "mini_xception": "converters.networks.mini_xception:MiniXception",
 }
+"""By family: module and the callable that makes it from a recipe's ``options``."""
+
+
+def make_network(family: str, options: Mapping[str, object]) -> nn.Module:
+    """Make a network without weights: whatever torch's generator gives, in evaluation mode.
+
+    Raises
+    ------
+    UsageError : no such family, or an option that it does not know
+    """
+    if family not in FAMILIES:
+        raise UsageError(f"there is no family '{family}'", fix=f"choose one of: {', '.join(sorted(FAMILIES))}")
+    place, _, name = FAMILIES[family].partition(":")
+    make: Callable[..., nn.Module] = getattr(import_module(place), name)
+    try:
+        return make(**options).eval()
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"family {family} cannot be made so: {error}", fix="correct the recipe's options") from None

@@ -1,0 +1,34 @@
+"""``fetch``: the pinned archives that a build needs, before it is without a network."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from typing import Any
+
+from converters.checkpoints.archive import read_source
+from converters.recipe import read_recipe
+
+logger = logging.getLogger(__name__)
+
+
+def register(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add ``fetch``."""
+    fetch = commands.add_parser(
+        "fetch",
+        help="fetch the pinned archives into .cache/packages",
+        description="Fetches what `build` would fetch, checks every sha256, and converts nothing.",
+        epilog="example: python -m converters fetch default face-api-age",
+    )
+    fetch.add_argument("names", nargs="*", default=["default"], metavar="NAME", help="recipes (default: the bundle)")
+    fetch.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fetch and say what came."""
+    for name in arguments.names:
+        for network, recipe in read_recipe(name).networks.items():
+            if recipe.source is not None and not recipe.random:
+                data, _ = read_source(recipe.source)
+                logger.info("%s: %s, %s bytes", network, recipe.source.path, f"{len(data):,}")
+    return 0

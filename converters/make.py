@@ -1,0 +1,285 @@
+"""The files of one network: each form in each runtime, made from the reference and kept while nothing changed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import io
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from converters.checkpoints.archive import read_source
+from converters.names import PRODUCTS, file_name, ranges_path, selftest_name
+from converters.recipe import NetworkRecipe, Prepared, Quantize, Recipe
+from converters.reference import Reference, TorchReference
+from edgeface.bundle import FileRuntime, Precision, Signature
+from edgeface.config import RuntimeName
+from edgeface.errors import EdgefaceError
+from edgeface.files import write_atomic
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+STAMPS = "stamps.json"
+TOOLS = (
+    "torch",
+    "onnx",
+    "onnx-ir",
+    "onnxscript",
+    "onnxruntime",
+    "litert-torch",
+    "litert-converter",
+    "ai-edge-litert",
+    "ai-edge-quantizer",
+    "numpy",
+)
+"""What the bytes of a network file depend on."""
+
+logger = logging.getLogger(__name__)
+
+
+def tool_versions() -> dict[str, str]:
+    """Installed versions of the tools that make files."""
+    found = {}
+    for tool in TOOLS:
+        try:
+            found[tool] = importlib.metadata.version(tool)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # the TFLite tools have no wheels for aarch64
+    return found
+
+
+class Maker:
+    """Makes the files of one network in ``products/NAME/``.
+
+    A file is taken as it lies when its stamp holds: recipe, ranges, tools and our own code are those it was made of.
+
+    Parameters
+    ----------
+    name : what the network is built under
+    products : folder for all networks' files, git-ignored
+    again : make everything anew
+    """
+
+    def __init__(self, name: str, recipe: Recipe, *, products: Path = PRODUCTS, again: bool = False) -> None:
+        self.name = name
+        self.network: NetworkRecipe = recipe.networks[name]
+        self.folder = products / name
+        self._recipe = recipe
+        self._again = again
+        self._made: set[Path] = set()
+
+    @property
+    def prepared(self) -> Prepared:
+        """Shapes that the files are prepared for."""
+        return self.network.shapes(self._recipe.prepared)
+
+    @property
+    def signatures(self) -> tuple[Signature, ...]:
+        """The same as signatures of a TFLite file."""
+        return self.network.signatures(self._recipe.prepared)
+
+    @cached_property
+    def reference(self) -> Reference:
+        """What the files are made from and held against."""
+        if self.network.family is not None:
+            return TorchReference(self.network)
+        from converters.passing import PassedReference  # noqa: PLC0415
+
+        return PassedReference(self.network)
+
+    def files(self) -> list[tuple[FileRuntime, Precision]]:
+        """Every form that the recipe ships."""
+        return [(runtime, precision) for runtime, kinds in self.network.files.items() for precision in kinds]
+
+    def file(self, runtime: FileRuntime, precision: Precision, *, equalised: bool = False) -> Path:
+        """Path of one form, made unless it is there already.
+
+        Raises
+        ------
+        EdgefaceError : in one line, why it cannot be made
+        """
+        name = file_name(self.name, runtime, precision)
+        path = self.folder / (name.replace(".fp32.", ".fp32-equalised.") if equalised else name)
+        with self._kept(path, self._stamp(runtime, precision, equalised)) as wanted:
+            if wanted:
+                logger.info("%s: making %s", self.name, path.name)
+                self._make(runtime, precision, path, equalised=equalised)
+        return path
+
+    def selftest(self) -> Path:
+        """Path of the stored input with its expected outputs."""
+        path = self.folder / selftest_name(self.name)
+        with self._kept(path, self._stamp("selftest", "fp32", False)) as wanted:
+            if wanted:
+                from converters.selftest import make_selftest  # noqa: PLC0415
+
+                write_atomic(path, make_selftest(self.reference, self.network, self._recipe.selftest))
+        return path
+
+    def _make(self, runtime: FileRuntime, precision: Precision, path: Path, *, equalised: bool) -> None:
+        if self.network.as_is == runtime and precision == "fp32":
+            assert self.network.source is not None
+            write_atomic(path, read_source(self.network.source)[0])
+        elif runtime == "opencv":
+            raise EdgefaceError(f"{self.name}: OpenCV runs a file only as it came", fix='set as_is = "opencv"')
+        elif precision == "int8":
+            self._make_int8(runtime, path)
+        elif precision != "fp32":
+            self._make_small(runtime, precision, path)
+        elif isinstance(self.reference, TorchReference):
+            self._export(runtime, path, equalised=equalised)
+        else:
+            from converters.passing import PassedReference  # noqa: PLC0415
+
+            assert isinstance(self.reference, PassedReference)
+            self.reference.write(runtime, path)
+
+    def _export(self, runtime: RuntimeName, path: Path, *, equalised: bool) -> None:
+        reference = self.reference
+        assert isinstance(reference, TorchReference)
+        module = reference.module
+        if equalised:
+            from converters.export.equalise import equalise  # noqa: PLC0415
+
+            module = equalise(module)
+        if runtime == "onnx":
+            from converters.export.to_onnx import export_onnx  # noqa: PLC0415
+
+            with silence():
+                model = export_onnx(
+                    module,
+                    self.shape,
+                    reference.names,
+                    multiple_of=None if self.network.input.width else self.network.input.multiple_of or 32,
+                    states=reference.states,
+                )
+            self._save(model, path)
+            return
+        from converters.export.to_tflite import export_tflite  # noqa: PLC0415
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with silence(), _beside(path) as part:
+            export_tflite(module, self.shape, self.signatures, part, states=reference.states)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input without its batch: C, H, W, with the frames first for a window."""
+        network = self.network
+        one = (network.channels, network.input.height or 0, network.input.width or 0)
+        window = network.time is not None and not network.time.states
+        return (network.time.window, *one) if window and network.time else one
+
+    def _make_small(self, runtime: RuntimeName, precision: Precision, path: Path) -> None:
+        keep = "|".join(self._quantize(runtime).keep) or None
+        plain = self.file(runtime, "fp32")
+        if runtime == "onnx":
+            import onnx  # noqa: PLC0415
+
+            from converters.export.weights import fp16_weights, int8_weights  # noqa: PLC0415
+
+            model = onnx.load(plain)
+            self._save(int8_weights(model, keep) if precision == "int8w" else fp16_weights(model), path)
+            return
+        from converters.export.tflite_weights import shrink_weights  # noqa: PLC0415
+
+        with silence(), _beside(path) as part:
+            shrink_weights(plain, precision, part, keep)
+
+    def _make_int8(self, runtime: RuntimeName, path: Path) -> None:
+        from converters.int8 import make_int8  # noqa: PLC0415
+
+        how = self._quantize(runtime)
+        plain = self.file(runtime, "fp32", equalised=how.equalise)
+        with silence(), _beside(path) as part:
+            make_int8(plain, runtime, how, ranges_path(self.name), part)
+
+    def _quantize(self, runtime: RuntimeName) -> Quantize:
+        return self.network.quantize.get(runtime, Quantize())
+
+    def _save(self, model: ModelProto, path: Path) -> None:
+        write_atomic(path, model.SerializeToString(deterministic=True))
+
+    def _stamp(self, *what: object) -> str:
+        """Hash of everything that a file depends on; the runtime's own part of the recipe only where it matters."""
+        parts: list[Any] = [what, msgspec.to_builtins(self.network), msgspec.to_builtins(self._recipe.workshop)]
+        parts += [tool_versions(), code_hash(self.network.family)]
+        ranges = ranges_path(self.name)
+        if "int8" in what and ranges.is_file():
+            parts.append(hashlib.sha256(ranges.read_bytes()).hexdigest())
+        return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
+
+    def is_kept(self, runtime: FileRuntime, precision: Precision) -> bool:
+        """Whether a form lies there and nothing that it was made of has changed."""
+        path = self.folder / file_name(self.name, runtime, precision)
+        return self._holds(path, self._stamp(runtime, precision, False))
+
+    @contextmanager
+    def _kept(self, path: Path, stamp: str) -> Iterator[bool]:
+        """Say whether a file must be made; what was made is stamped with its own hash when it stands."""
+        wanted = self._again and path not in self._made or not self._holds(path, stamp)
+        yield wanted
+        if wanted:
+            self._made.add(path)
+            stamps = self._stamps()
+            stamps[self._key(path)] = [stamp, hashlib.sha256(path.read_bytes()).hexdigest()]
+            book = msgspec.json.format(msgspec.json.encode(stamps, order="sorted"), indent=1)
+            write_atomic(self.folder / STAMPS, book)
+
+    def _holds(self, path: Path, stamp: str) -> bool:
+        if not path.is_file():
+            return False
+        return self._stamps().get(self._key(path)) == [stamp, hashlib.sha256(path.read_bytes()).hexdigest()]
+
+    def _stamps(self) -> dict[str, list[str]]:
+        book = self.folder / STAMPS
+        return msgspec.json.decode(book.read_bytes(), type=dict[str, list[str]]) if book.is_file() else {}
+
+    def _key(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+
+def code_hash(family: str | None) -> str:
+    """Hash of our own code that a file's bytes depend on."""
+    root = Path(__file__).parent
+    paths = [*(root / "export").glob("*.py"), *(root / "checkpoints").glob("*.py"), root / "networks" / "layers.py"]
+    if family is not None:
+        from converters.networks import FAMILIES  # noqa: PLC0415
+
+        module = FAMILIES.get(family, "").partition(":")[0].rpartition(".")[2]
+        paths += [root / "networks" / f"{module}.py", *(root / "keys").glob(f"{family}.*.toml")]
+    digest = hashlib.sha256()
+    for path in sorted(path for path in paths if path.is_file()):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A name to write to that takes its place at the end: libraries that write files themselves write them there."""
+    part = path.with_name(f".edgeface-{os.getpid()}-{path.name}")
+    try:
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise EdgefaceError(f"{path} cannot be written: {error.strerror}", fix="free some room") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Keep the converters' chatter off the terminal; their errors are exceptions."""
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)

