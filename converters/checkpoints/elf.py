@@ -7,10 +7,10 @@ state dictionary.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 
 import numpy as np
 
+from converters.checkpoints.errors import CheckpointError
 from edgeface.types import F32
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
@@ -21,7 +21,7 @@ _NOBITS = 8
 _OBJECT = 1
 
 
-def read_float_objects(data: bytes) -> Mapping[str, F32]:
+def read_float_objects(data: bytes, name: str = "the file") -> dict[str, F32]:
     """Every named data object of a 64-bit little-endian ELF file, as flat float32.
 
     Parameters
@@ -35,14 +35,16 @@ def read_float_objects(data: bytes) -> Mapping[str, F32]:
 
     Raises
     ------
-    ValueError : not a 64-bit little-endian ELF file, or its tables lead outside of it
+    CheckpointError : not a 64-bit little-endian ELF file, or its tables lead outside of it
     """
     if data[:6] != b"\x7fELF\x02\x01":
-        raise ValueError("not a 64-bit little-endian ELF file")
+        raise CheckpointError(f"{name} is no 64-bit little-endian ELF file", fix="bring the pinned shared object")
     try:
         return _read(data)
-    except (struct.error, IndexError, OverflowError, UnicodeDecodeError) as error:
-        raise ValueError(f"a table of the ELF file is cut off: {error}") from None
+    except (struct.error, IndexError, OverflowError, ValueError) as error:
+        raise CheckpointError(
+            f"{name}: a table of the ELF file is cut off: {error}", fix="bring the whole file"
+        ) from None
 
 
 def _read(data: bytes) -> dict[str, F32]:

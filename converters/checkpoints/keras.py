@@ -1,46 +1,44 @@
-"""Weights of Keras 2 ``.hdf5`` files, read with h5py alone."""
+"""Weights of Keras ``.hdf5`` and ``.h5`` files, read with h5py alone."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections import Counter
+from typing import Any
 
 import h5py
 import numpy as np
 
+from converters.checkpoints.errors import CheckpointError
 from edgeface.types import F32
 
-BATCH_NORM_EPSILON = 1e-3
-"""Keras' default, which all networks here kept."""
 
+def read_keras(data: bytes, name: str = "the file") -> dict[str, F32]:
+    """Variables as ``layer/variable`` with short variable names (``kernel``, ``depthwise_kernel``, ``gamma``).
 
-def read_keras(data: bytes) -> Mapping[str, Mapping[str, F32]]:
-    """Layer name to variable name to array.
-
-    Variable names are short (``kernel``, ``depthwise_kernel``, ``gamma``); kernels keep Keras' axes: (kh, kw, in, out),
-    depthwise (kh, kw, in, multiplier).
+    A whole model (group ``model_weights``) and a file of weights alone read the same. A layer that holds a network of
+    its own has several variables of one name: those carry their whole path, ``layer/inner/kernel``. Kernels keep
+    Keras' axes: (kh, kw, in, out), depthwise (kh, kw, in, multiplier).
 
     Raises
     ------
-    ValueError : not an HDF5 file with ``model_weights``
+    CheckpointError : not an HDF5 file, or without any weight
     """
-    layers: dict[str, dict[str, F32]] = {}
+    found: list[tuple[list[str], F32]] = []
 
-    def take(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            parts = name.split("/")
-            layers.setdefault(parts[0], {})[parts[-1].split(":")[0]] = np.asarray(item, dtype=np.float32)
+    def take(path: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.dtype.kind == "f" and not path.startswith("optimizer"):
+            found.append((path.replace(":0", "").split("/"), np.asarray(item, dtype=np.float32)))
 
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
-            file["model_weights"].visititems(take)
-    except (OSError, KeyError) as error:
-        raise ValueError(f"not a Keras weight file: {error}") from None
-    return layers
-
-
-def batch_norm_affine(layer: Mapping[str, F32]) -> tuple[F32, F32]:
-    """Scale and offset per channel that a batch norm at rest amounts to, both of shape (C,)."""
-    scale: F32 = layer["gamma"] / np.sqrt(layer["moving_variance"] + np.float32(BATCH_NORM_EPSILON))
-    offset: F32 = layer["beta"] - layer["moving_mean"] * scale
-    return scale, offset
+            file.get("model_weights", file).visititems(take)
+    except (OSError, RuntimeError, KeyError) as error:
+        words = str(error).splitlines()[0]
+        raise CheckpointError(f"{name} is no Keras weight file: {words}", fix="bring the whole .hdf5 file") from None
+    if not found:
+        raise CheckpointError(f"{name} is no Keras weight file: it holds no weights", fix="save it with its weights")
+    short = Counter((parts[0], parts[-1]) for parts, _ in found)
+    return {
+        "/".join((parts[0], parts[-1]) if short[parts[0], parts[-1]] == 1 else parts): array for parts, array in found
+    }

@@ -7,31 +7,11 @@ Expectation of Real and Apparent Age from a Single Image. IJCV 126, 2018, sectio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from converters.checkpoints.onnx_initializers import read_initializers
-from edgeface.types import F32
-
-OUTPUTS = ("probabilities",)
 CLASSES = 81
-KEYS = {
-    "stem": (52, 51),
-    "blocks.0.first": (47, 46),
-    "blocks.0.second": (44, 43),
-    "blocks.1.first": (39, 38),
-    "blocks.1.second": (36, 35),
-    "blocks.2.first": (28, 27),
-    "blocks.2.second": (25, 24),
-    "blocks.3.first": (20, 19),
-    "blocks.3.second": (17, 16),
-    "blocks.4.first": (9, 8),
-    "blocks.4.second": (6, 5),
-}
-"""Our convolution: the file's layer of its kernel, and the layer of the scale and offset that follow it."""
 
 
 class Block(nn.Module):
@@ -68,6 +48,8 @@ class AgeV1(nn.Module):
     Output: ``probabilities`` (N, 81), softmax applied: ages 0 to 80, where class 0 stands for a quarter of a year.
     """
 
+    outputs = ("probabilities",)
+
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 64, 7, stride=2)
@@ -81,23 +63,3 @@ class AgeV1(nn.Module):
         for block in self.blocks:
             x = block(x)
         return (fn.softmax(self.classify(x.mean((2, 3))), dim=1),)
-
-
-def load(checkpoint: bytes) -> AgeV1:
-    """Network with the weights of the original ONNX file; scales and offsets are folded into the convolutions."""
-    arrays = read_initializers(checkpoint)
-    network = AgeV1()
-    state = {key: value for ours, layers in KEYS.items() for key, value in folded(arrays, ours, *layers).items()}
-    state["classify.weight"] = torch.from_numpy(arrays["layer_1_weights"].T.copy())
-    state["classify.bias"] = torch.from_numpy(arrays["layer_1_bias"])
-    network.load_state_dict(state)
-    network.eval()
-    return network
-
-
-def folded(arrays: Mapping[str, F32], ours: str, conv: int, affine: int) -> dict[str, Tensor]:
-    """State of one convolution with the scale and offset after it folded in."""
-    scale = arrays[f"layer_{affine}_scale"].reshape(-1)
-    weight = arrays[f"layer_{conv}_weights"] * scale[:, None, None, None]
-    bias = arrays[f"layer_{conv}_bias"] * scale + arrays[f"layer_{affine}_offset"].reshape(-1)
-    return {f"{ours}.weight": torch.from_numpy(weight), f"{ours}.bias": torch.from_numpy(bias)}

@@ -6,16 +6,8 @@ form (pairs of 3x3 convolutions between poolings); the network itself is publish
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
-
-from converters.checkpoints.onnx_initializers import read_initializers
-from converters.networks.age_v1 import folded
-
-OUTPUTS = ("probabilities",)
-KEYS = {"first": (19, 18), "second": (16, 15), "third": (12, 11), "fourth": (9, 8)}
-"""Our convolution: the file's layer of its kernel, and the layer of the scale and offset that follow it."""
 
 
 class GenderV1(nn.Module):
@@ -25,6 +17,8 @@ class GenderV1(nn.Module):
 
     Output: ``probabilities`` (N, 2: female, male), softmax applied.
     """
+
+    outputs = ("probabilities",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,19 +36,3 @@ class GenderV1(nn.Module):
         x = fn.avg_pool2d(fn.relu(self.fourth(fn.relu(self.third(x)))), 2)
         answer = self.classify(fn.relu(self.dense(x)))
         return (fn.softmax(answer.flatten(1), dim=1),)
-
-
-def load(checkpoint: bytes) -> GenderV1:
-    """Network with the weights of the original ONNX file; its scales (also those of dropout) are folded in."""
-    arrays = read_initializers(checkpoint)
-    network = GenderV1()
-    state = {key: value for ours, layers in KEYS.items() for key, value in folded(arrays, ours, *layers).items()}
-    dense = (arrays["layer_4_weights"] * arrays["layer_5_scalar"]).T.reshape(16, 64, 8, 8)
-    classify = (arrays["layer_1_weights"] * arrays["layer_2_scalar"]).T[:, :, None, None]
-    state["dense.weight"] = torch.from_numpy(dense.copy())
-    state["dense.bias"] = torch.from_numpy(arrays["layer_4_bias"])
-    state["classify.weight"] = torch.from_numpy(classify.copy())
-    state["classify.bias"] = torch.from_numpy(arrays["layer_1_bias"])
-    network.load_state_dict(state)
-    network.eval()
-    return network

@@ -11,14 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from converters.checkpoints.torch_state import read_state
-
 STRIDES = (8, 16, 32)
 PRIORS_PER_CELL = 2
-OUTPUTS = ("loc", "conf", "landm")
 LEAK = 0.1
-UNUSED = ("body.avg.", "body.fc.")
-"""Keys of the backbone's ImageNet classifier, which some copies of the checkpoint still carry."""
 
 
 def conv_bn(into: int, out: int, kernel: int, stride: int, *, leak: float | None = LEAK) -> nn.Sequential:
@@ -127,6 +122,8 @@ class RetinaFace(nn.Module):
     the image.
     """
 
+    outputs = ("loc", "conf", "landm")
+
     def __init__(self) -> None:
         super().__init__()
         self.body = Body()
@@ -144,12 +141,3 @@ class RetinaFace(nn.Module):
         conf = torch.cat([head(x) for head, x in zip(self.ClassHead, features, strict=True)], dim=1)
         landm = torch.cat([head(x) for head, x in zip(self.LandmarkHead, features, strict=True)], dim=1)
         return loc, fn.softmax(conf, dim=-1), landm
-
-
-def load(checkpoint: bytes) -> RetinaFace:
-    """Network with the weights of a state dictionary; a missing or unexpected key raises RuntimeError."""
-    network = RetinaFace()
-    state = {name: tensor for name, tensor in read_state(checkpoint).items() if not name.startswith(UNUSED)}
-    network.load_state_dict(state)
-    network.eval()
-    return network

@@ -5,14 +5,8 @@ Wu, Peng, Yu: YuNet: A Tiny Millisecond-level Face Detector. Machine Intelligenc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
-
-from converters.checkpoints.elf import read_float_objects
-from edgeface.types import F32
 
 STRIDES = (8, 16, 32)
 HEADS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
@@ -47,6 +41,8 @@ class YuNet(nn.Module):
     (point = (cell + kps) * S: left eye, right eye, nose, left and right mouth corner as seen in the image).
     """
 
+    outputs = OUTPUTS
+
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 16, 3, stride=2, padding=1)
@@ -77,53 +73,3 @@ class YuNet(nn.Module):
                 answer = self.heads[name][level](features)
                 outputs.append(answer.permute(0, 2, 3, 1).reshape(answer.shape[0], -1, channels))
         return tuple(outputs)
-
-
-def load(checkpoint: bytes) -> YuNet:
-    """Network with the weights of libfacedetection's shared object, whose batch norm is folded already.
-
-    Layouts there: the stem is 16 rows of 27 (ky, kx, B G R) and five of padding; 1x1 kernels (out, in); depthwise
-    kernels (9, channels).
-
-    Raises
-    ------
-    ValueError : no such object file, or a tensor is missing or of another size
-    """
-    objects = read_float_objects(checkpoint)
-    network = YuNet()
-    state: dict[str, Tensor] = {}
-    stem = _find(objects, "backbone__model0_pw_weight", 16 * 32).reshape(16, 32)[:, :27]
-    state["stem.weight"] = torch.from_numpy(stem.reshape(16, 3, 3, 3).transpose(0, 3, 1, 2).copy())
-    state["stem.bias"] = torch.from_numpy(_find(objects, "backbone__model0_pw_bias", 16))
-    for ours, theirs in _units():
-        unit = network.get_submodule(ours)
-        assert isinstance(unit, Unit)
-        out, into = unit.pw.out_channels, unit.pw.in_channels
-        pointwise = _find(objects, f"{theirs}_pw_weight", out * into).reshape(out, into, 1, 1)
-        depthwise = _find(objects, f"{theirs}_dw_weight", 9 * out).reshape(3, 3, out).transpose(2, 0, 1)[:, None]
-        state[f"{ours}.pw.weight"] = torch.from_numpy(pointwise)
-        state[f"{ours}.pw.bias"] = torch.from_numpy(_find(objects, f"{theirs}_pw_bias", out))
-        state[f"{ours}.dw.weight"] = torch.from_numpy(depthwise.copy())
-        state[f"{ours}.dw.bias"] = torch.from_numpy(_find(objects, f"{theirs}_dw_bias", out))
-    network.load_state_dict(state)
-    network.eval()
-    return network
-
-
-def _units() -> Iterator[tuple[str, str]]:
-    yield "stem_unit", "backbone__model0_dp"
-    for stage in range(5):
-        for part in range(2):
-            yield f"stages.{stage}.{part}", f"backbone__model{stage + 1}_dp{part + 1}"
-    for level in range(3):
-        yield f"laterals.{level}", f"neck__lateral_convs__{level}"
-        for head in HEADS:
-            yield f"heads.{head}.{level}", f"bbox_head__multi_level_{head}__{level}"
-
-
-def _find(objects: Mapping[str, F32], name: str, values: int) -> F32:
-    array = objects.get(name)
-    if array is None or array.size != values:
-        have = "is missing" if array is None else f"has {array.size} values instead of {values}"
-        raise ValueError(f"tensor {name} {have}")
-    return array

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from converters.checkpoints import archive
 from converters.checkpoints.archive import ArchiveError, read_member
 from converters.checkpoints.elf import read_float_objects
-from converters.checkpoints.keras import batch_norm_affine, read_keras
+from converters.checkpoints.errors import CheckpointError
+from converters.checkpoints.keras import read_keras
 from converters.checkpoints.torch_state import read_state
 from edgeface.bundle import Source
 
@@ -185,7 +186,7 @@ def test_elf_objects_are_read_by_name() -> None:
     ],
 )
 def test_what_is_no_shared_object_is_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="ELF"):
+    with pytest.raises(CheckpointError, match="ELF"):
         read_float_objects(data)
 
 
@@ -193,7 +194,7 @@ def test_what_is_no_shared_object_is_refused(data: bytes) -> None:
 def test_elf_noise_never_does_more_than_raise(noise: bytes, at: int) -> None:
     data = bytearray(elf({"weight": bytes(16)}))
     data[at : at + len(noise)] = noise
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(CheckpointError):
         read_float_objects(bytes(data))
 
 
@@ -210,17 +211,15 @@ def keras_file() -> bytes:
     return buffer.getvalue()
 
 
-def test_keras_variables_have_short_names_and_batch_norm_becomes_one_scale_and_offset() -> None:
-    layers = read_keras(keras_file())
-    assert layers["conv"]["kernel"].shape == (3, 3, 1, 4)
-    scale, offset = batch_norm_affine(layers["norm"])
-    np.testing.assert_allclose(scale, 2.0, rtol=1e-6)
-    np.testing.assert_allclose(offset, 1.0 - 3.0 * 2.0, rtol=1e-6)
+def test_keras_variables_have_short_names() -> None:
+    tensors = read_keras(keras_file())
+    assert set(tensors) == {"conv/kernel", "norm/gamma", "norm/beta", "norm/moving_mean", "norm/moving_variance"}
+    assert tensors["conv/kernel"].shape == (3, 3, 1, 4)
 
 
 @pytest.mark.parametrize("data", [pytest.param(b"no hdf5", id="noise"), pytest.param(b"", id="empty")])
 def test_what_is_no_keras_file_is_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="not a Keras weight file"):
+    with pytest.raises(CheckpointError, match="no Keras weight file"):
         read_keras(data)
 
 
@@ -232,7 +231,7 @@ class Dangerous:
 def test_a_checkpoint_cannot_run_code(capsys: pytest.CaptureFixture[str]) -> None:
     buffer = io.BytesIO()
     torch.save({"weight": Dangerous()}, buffer)
-    with pytest.raises(Exception, match="(?i)weights.only"):
+    with pytest.raises(CheckpointError, match="pickled code and no state dictionary, and was not run"):
         read_state(buffer.getvalue())
     assert capsys.readouterr().out == ""
 

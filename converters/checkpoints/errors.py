@@ -1,0 +1,9 @@
+"""What can be wrong with a checkpoint, in one line."""
+
+from __future__ import annotations
+
+from edgeface.errors import EdgefaceError
+
+
+class CheckpointError(EdgefaceError):
+    """A checkpoint that cannot be read, or that does not fit the network it is meant for."""
