@@ -16,9 +16,26 @@ from edgeface.errors import UsageError
 FAMILIES: Mapping[str, str] = {
     "yunet": "converters.networks.yunet:YuNet",
     "retinaface": "converters.networks.retinaface:RetinaFace",
+    "blazeface_short": "converters.networks.blazeface:short_range",
+    "blazeface_back": "converters.networks.blazeface:back_camera",
+    "blazeface_full": "converters.networks.blazeface:full_range",
+    "centerface": "converters.networks.centerface:CenterFace",
+    "ultralight": "converters.networks.ultralight:UltraLight",
     "age_v1": "converters.networks.age_v1:AgeV1",
     "gender_v1": "converters.networks.gender_v1:GenderV1",
     "mini_xception": "converters.networks.mini_xception:MiniXception",
+    "big_xception": "converters.networks.big_xception:BigXception",
+    "vgg48": "converters.networks.vgg48:Vgg48",
+    "mobilenet_v1": "converters.networks.mobilenet_v1:MobileNetV1",
+    "mobile_face_net": "converters.networks.mobile_face_net:MobileFaceNet",
+    "mobile_face": "converters.networks.mobile_face:MobileFace",
+    "coral": "converters.networks.coral:Coral",
+    "coral_lstm": "converters.networks.coral_lstm:make",
+    "ssr_net": "converters.networks.ssr_net:SsrNet",
+    "dex": "converters.networks.dex:Dex",
+    "faceres": "converters.networks.faceres:FaceRes",
+    "face_api_age": "converters.networks.face_api:FaceApiAge",
+    "face_api_expression": "converters.networks.face_api:FaceApiExpression",
 }
 """By family: module and the callable that makes it from a recipe's ``options``."""
 

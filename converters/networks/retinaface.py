@@ -1,29 +1,34 @@
-"""RetinaFace with a MobileNet-0.25 backbone: boxes and five landmarks from two square priors per cell.
+"""RetinaFace with MobileNet-0.25 or ResNet-50 as its body: boxes and five landmarks from two square priors per cell.
 
 Deng, Guo, Ververas, Kotsia, Zafeiriou: RetinaFace: Single-shot Multi-level Face Localisation in the Wild. CVPR 2020,
 section 3 (context module, multi-task heads); the MobileNet-0.25 form is that of its section 4.5. The layer names are
-those of the widely used torch port, so that its state dictionary loads by name.
+those of the widely used torch port, so that its state dictionaries load by name.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from converters.networks.resnet import ResNet50
+
 STRIDES = (8, 16, 32)
 PRIORS_PER_CELL = 2
 LEAK = 0.1
+"""Slope of the LeakyReLU in the narrow form; the port has plain ReLU where features are wider than 64 channels."""
 
 
 def conv_bn(into: int, out: int, kernel: int, stride: int, *, leak: float | None = LEAK) -> nn.Sequential:
-    """Convolution without bias, batch norm, and LeakyReLU unless ``leak`` is None."""
+    """Convolution without bias, batch norm, and LeakyReLU (with 0: ReLU) unless ``leak`` is None."""
     layers: list[nn.Module] = [
         nn.Conv2d(into, out, kernel, stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(out),
     ]
     if leak is not None:
-        layers.append(nn.LeakyReLU(leak))
+        layers.append(nn.LeakyReLU(leak) if leak else nn.ReLU())
     return nn.Sequential(*layers)
 
 
@@ -39,8 +44,10 @@ def conv_dw(into: int, out: int, stride: int) -> nn.Sequential:
     )
 
 
-class Body(nn.Module):
-    """MobileNet-0.25 up to stride 32; gives the maps of strides 8, 16, 32 with 64, 128, 256 channels."""
+class MobileNet(nn.Module):
+    """MobileNet-0.25 up to stride 32; gives the maps of strides 8, 16, 32."""
+
+    channels = (64, 128, 256)
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,15 +64,13 @@ class Body(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """Feature pyramid, top down, 64 channels. Lin et al. 2017."""
+    """Feature pyramid, top down, all of ``out`` channels. Lin et al. 2017."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: tuple[int, int, int], out: int, leak: float) -> None:
         super().__init__()
-        self.output1 = conv_bn(64, 64, 1, 1)
-        self.output2 = conv_bn(128, 64, 1, 1)
-        self.output3 = conv_bn(256, 64, 1, 1)
-        self.merge1 = conv_bn(64, 64, 3, 1)
-        self.merge2 = conv_bn(64, 64, 3, 1)
+        self.output1, self.output2, self.output3 = (conv_bn(into, out, 1, 1, leak=leak) for into in channels)
+        self.merge1 = conv_bn(out, out, 3, 1, leak=leak)
+        self.merge2 = conv_bn(out, out, 3, 1, leak=leak)
 
     def forward(self, maps: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Run; the maps keep their sizes.
@@ -82,16 +87,17 @@ class Pyramid(nn.Module):
 class Context(nn.Module):
     """Context module with receptive fields of 3, 5 and 7 cells. Najibi et al. 2017 (SSH), section 3.3."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int, leak: float) -> None:
         super().__init__()
-        self.conv3X3 = conv_bn(64, 32, 3, 1, leak=None)
-        self.conv5X5_1 = conv_bn(64, 16, 3, 1)
-        self.conv5X5_2 = conv_bn(16, 16, 3, 1, leak=None)
-        self.conv7X7_2 = conv_bn(16, 16, 3, 1)
-        self.conv7x7_3 = conv_bn(16, 16, 3, 1, leak=None)
+        half, quarter = channels // 2, channels // 4
+        self.conv3X3 = conv_bn(channels, half, 3, 1, leak=None)
+        self.conv5X5_1 = conv_bn(channels, quarter, 3, 1, leak=leak)
+        self.conv5X5_2 = conv_bn(quarter, quarter, 3, 1, leak=None)
+        self.conv7X7_2 = conv_bn(quarter, quarter, 3, 1, leak=leak)
+        self.conv7x7_3 = conv_bn(quarter, quarter, 3, 1, leak=None)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Run; 64 channels in and out."""
+        """Run; as many channels out as in."""
         shared = self.conv5X5_1(x)
         parts = [self.conv3X3(x), self.conv5X5_2(shared), self.conv7x7_3(self.conv7X7_2(shared))]
         return fn.relu(torch.cat(parts, dim=1))
@@ -100,10 +106,10 @@ class Context(nn.Module):
 class Head(nn.Module):
     """1x1 convolution to ``values`` numbers for each of two priors per cell: (N, cells * 2, values)."""
 
-    def __init__(self, values: int) -> None:
+    def __init__(self, channels: int, values: int) -> None:
         super().__init__()
         self.values = values
-        self.conv1x1 = nn.Conv2d(64, PRIORS_PER_CELL * values, 1)
+        self.conv1x1 = nn.Conv2d(channels, PRIORS_PER_CELL * values, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Run."""
@@ -111,8 +117,17 @@ class Head(nn.Module):
         return answer.reshape(x.shape[0], -1, self.values)
 
 
+BODIES: Mapping[str, tuple[type[MobileNet | ResNet50], int]] = {
+    "mobilenet0.25": (MobileNet, 64),
+    "resnet50": (ResNet50, 256),
+}
+"""By the port's names: what makes the maps, and channels of the features."""
+
+
 class RetinaFace(nn.Module):
     """From a picture to raw answers per prior.
+
+    ``backbone`` is ``mobilenet0.25`` (426,608 parameters) or ``resnet50`` (27 million).
 
     Input: float32 (N, 3, H, W), BGR, 0 to 255 minus (104, 117, 123), H and W multiples of 32.
 
@@ -124,14 +139,18 @@ class RetinaFace(nn.Module):
 
     outputs = ("loc", "conf", "landm")
 
-    def __init__(self) -> None:
+    def __init__(self, backbone: str = "mobilenet0.25") -> None:
         super().__init__()
-        self.body = Body()
-        self.fpn = Pyramid()
-        self.ssh1, self.ssh2, self.ssh3 = Context(), Context(), Context()
-        self.ClassHead = nn.ModuleList(Head(2) for _ in STRIDES)
-        self.BboxHead = nn.ModuleList(Head(4) for _ in STRIDES)
-        self.LandmarkHead = nn.ModuleList(Head(10) for _ in STRIDES)
+        if backbone not in BODIES:
+            raise ValueError(f"backbone {backbone} is none of {', '.join(BODIES)}")
+        body, width = BODIES[backbone]
+        leak = LEAK if width <= 64 else 0.0
+        self.body = body()
+        self.fpn = Pyramid(body.channels, width, leak)
+        self.ssh1, self.ssh2, self.ssh3 = (Context(width, leak) for _ in STRIDES)
+        self.ClassHead = nn.ModuleList(Head(width, 2) for _ in STRIDES)
+        self.BboxHead = nn.ModuleList(Head(width, 4) for _ in STRIDES)
+        self.LandmarkHead = nn.ModuleList(Head(width, 10) for _ in STRIDES)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Run; see the class."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 
 class Closed(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -49,8 +49,8 @@ class RetinaFaceHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="r
 class BlazeFaceHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="blazeface"):
     """Anchors of side one at ``anchors``: stride, count per cell. Bazarevsky et al. 2019 (BlazeFace).
 
-    Outputs ``boxes`` (1, A, 16), in pixels of the input, and ``scores`` (1, A, 1), logits. Six points: image-left eye,
-    image-right eye, nose, mouth centre, two ears.
+    Outputs ``boxes`` (1, A, 16), in pixels of the input: centre and size, then six points (image-left eye, image-right
+    eye, nose, mouth centre, two ears), which are not used; and ``scores`` (1, A, 1), logits.
     """
 
     anchors: tuple[tuple[int, int], ...]
@@ -58,7 +58,7 @@ class BlazeFaceHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="bl
 
 
 class CenterFaceHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="centerface"):
-    """One face per cell of ``stride``; outputs ``heatmap``, ``size``, ``offset``, ``landmarks``. Xu et al. 2019."""
+    """One face per cell of ``stride``; outputs ``heatmap``, ``size``, ``offset``, ``landmarks``. Xu et al. 2020."""
 
     stride: int
     nms_iou: float
@@ -121,7 +121,7 @@ class RegressionHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="r
     """
 
     output: str
-    error_years: float
+    error_years: Annotated[float, Meta(gt=0)]
     percentiles: tuple[float, float] = (10.0, 90.0)
 
 

@@ -8,10 +8,8 @@ from math import exp, inf, log, sqrt
 import numpy as np
 
 from edgeface.bundle import YunetHead
+from edgeface.detect.limits import MOST
 from edgeface.types import F32
-
-MOST = 80.0
-"""Largest exponent: a network that answers nonsense gives a huge box, not an exception."""
 
 
 def decode(
