@@ -24,8 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m converters",
-        description="The workshop: turns trained networks into bundles that edgeface runs, converted to ONNX and TFLite,"
-        " quantized, measured and documented. `list` shows what it knows; `build NAME` makes it.",
+        description="The workshop: turns trained networks into bundles that edgeface runs, converted to ONNX and"
+        " TFLite, quantized, measured and documented. `list` shows what it knows; `build NAME` makes it.",
         epilog="From a checkpoint of your own to a running device: docs/converting.md.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

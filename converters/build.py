@@ -22,11 +22,11 @@ from tqdm import tqdm
 
 from converters.make import Maker
 from converters.manifest import describe_network, encode, write_manifest
-from converters.names import BUILD, BUNDLE, ROOT, file_name, selftest_name
+from converters.names import BUILD, BUNDLE, ROOT
 from converters.plan import plan, show
-from converters.recipe import BundleRecipe, Recipe, list_recipes, list_variants, read_recipe
+from converters.recipe import BundleRecipe, Recipe, list_recipes, read_recipe
 from converters.trial import Trial, read_trials
-from edgeface.bundle import Bundle, BoxCrop, Network, SquareCrop, open_bundle
+from edgeface.bundle import BoxCrop, Bundle, Network, SquareCrop, open_bundle
 from edgeface.errors import EdgefaceError, UsageError
 from edgeface.files import write_atomic
 
@@ -115,7 +115,7 @@ def build(
         check_limits(recipe, read_trials())
     make_all(recipe, again=again, jobs=jobs)
     makers = {name: Maker(name, recipe) for name in recipe.networks}
-    for name, maker in makers.items():
+    for maker in makers.values():
         entry = describe_network(maker, recipe, maker.folder)
         write_atomic(maker.folder / PART, encode(entry))
         if not is_bundle:

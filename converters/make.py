@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import io
 import logging
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -224,7 +224,7 @@ class Maker:
     @contextmanager
     def _kept(self, path: Path, stamp: str) -> Iterator[bool]:
         """Say whether a file must be made; what was made is stamped with its own hash when it stands."""
-        wanted = self._again and path not in self._made or not self._holds(path, stamp)
+        wanted = (self._again and path not in self._made) or not self._holds(path, stamp)
         yield wanted
         if wanted:
             self._made.add(path)
@@ -249,7 +249,8 @@ class Maker:
 def code_hash(family: str | None) -> str:
     """Hash of our own code that a file's bytes depend on."""
     root = Path(__file__).parent
-    paths = [*(root / "export").glob("*.py"), *(root / "checkpoints").glob("*.py"), root / "networks" / "layers.py"]
+    paths = [*(root / "export").glob("*.py"), *(root / "checkpoints").glob("*.py")]
+    paths += [root / "networks" / shared for shared in ("layers.py", "resnet.py")]
     if family is not None:
         from converters.networks import FAMILIES  # noqa: PLC0415
 
@@ -276,10 +277,20 @@ def _beside(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Keep the converters' chatter off the terminal; their errors are exceptions."""
+    """Keep the converters' chatter off the terminal, also what their C++ prints; their errors are exceptions."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(stream) for stream in (1, 2)]
     logging.disable(logging.WARNING)
     try:
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+            for stream in (1, 2):
+                os.dup2(nowhere.fileno(), stream)
             yield
     finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for stream, handle in zip((1, 2), kept, strict=True):
+            os.dup2(handle, stream)
+            os.close(handle)
         logging.disable(logging.NOTSET)

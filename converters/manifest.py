@@ -13,7 +13,7 @@ import msgspec
 from converters.make import Maker, tool_versions
 from converters.names import RESULTS, file_name, selftest_name
 from converters.recipe import NetworkRecipe, Recipe
-from converters.reference import Reference, TorchReference, new_state
+from converters.reference import Reference, TorchReference
 from edgeface.bundle import (
     MANIFEST,
     SCHEMA,
@@ -81,9 +81,11 @@ def describe_source(network: NetworkRecipe) -> Source:
     """Where the weights come from, without the folders of this workstation."""
     if network.source is None or network.random:
         return Source(registry="random", path=f"seed {network.seed}")
-    return msgspec.structs.replace(network.source, path=Path(network.source.path).name) if (
-        network.source.registry == "file"
-    ) else network.source
+    return (
+        msgspec.structs.replace(network.source, path=Path(network.source.path).name)
+        if (network.source.registry == "file")
+        else network.source
+    )
 
 
 def describe_file(maker: Maker, recipe: Recipe, runtime: FileRuntime, precision: Precision, path: Path) -> NetworkFile:
@@ -91,7 +93,7 @@ def describe_file(maker: Maker, recipe: Recipe, runtime: FileRuntime, precision:
     network = maker.network
     facts: dict[str, Any] = {"input": "", "outputs": {}, "layout": "NHWC", "batches": (1,)}
     if runtime != "opencv":
-        facts = _facts(maker, runtime, precision)
+        facts = _facts(maker, runtime)
     return NetworkFile(
         runtime=runtime,
         precision=precision,
@@ -104,7 +106,7 @@ def describe_file(maker: Maker, recipe: Recipe, runtime: FileRuntime, precision:
     )
 
 
-def _facts(maker: Maker, runtime: FileRuntime, precision: Precision) -> dict[str, Any]:
+def _facts(maker: Maker, runtime: FileRuntime) -> dict[str, Any]:
     """Names and shapes inside a file, by who made it."""
     network, reference = maker.network, maker.reference
     own = network.as_is == runtime

@@ -41,7 +41,7 @@ else:
 
 RECIPES = Path(__file__).parent / "recipes"
 VARIANT = "@"
-"""``mobilenet-v1@w050`` is the variant ``w050`` of ``mobilenet-v1``; what is built of it is called mobilenet-v1-w050."""
+"""``mobilenet-v1@w050`` is the variant ``w050`` of ``mobilenet-v1``, and built as ``mobilenet-v1-w050``."""
 DetectOrTask = Task | Literal["detect"]
 Calibration = Literal["average", "minmax"]
 """How int8 ranges are gathered: a moving average over the samples, or the least and the largest value."""
@@ -240,9 +240,11 @@ def read_recipe(name: str = "default", *, recipes: Path = RECIPES) -> Recipe:
     workshop = read_workshop(recipes)
     if name in list_recipes("bundles", recipes):
         bundle = _read(recipes / "bundles" / f"{name}.toml", BundleRecipe)
-        return Recipe(bundle=bundle, workshop=workshop, networks=dict(read_network(n, recipes) for n in bundle.networks))
+        networks = dict(read_network(one, recipes) for one in bundle.networks)
+        return Recipe(bundle=bundle, workshop=workshop, networks=networks)
     built, network = read_network(name, recipes)
-    return Recipe(bundle=BundleRecipe(name=built, version="0", networks=(name,)), workshop=workshop, networks={built: network})
+    alone = BundleRecipe(name=built, version="0", networks=(name,))
+    return Recipe(bundle=alone, workshop=workshop, networks={built: network})
 
 
 def read_workshop(recipes: Path = RECIPES) -> Workshop:
@@ -301,11 +303,11 @@ def list_variants(name: str, recipes: Path = RECIPES) -> list[str]:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables put over one another, deeply; a head or crop of another kind replaces the whole."""
+    """Tables put over one another, deeply; a head or crop of another kind and companions replace the whole."""
     result = dict(base)
     for key, value in over.items():
         old = result.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping) and key != "companions"
         if both and value.get("kind", old.get("kind")) == old.get("kind"):  # type: ignore[union-attr]
             result[key] = merged(old, value)  # type: ignore[arg-type]
         else:

@@ -17,14 +17,16 @@ Sizes = Mapping[str, tuple[int, ...]]
 class Reference(Protocol):
     """A network as it came, that answers float32 (N, C, H, W) inputs.
 
-    Attributes
-    ----------
-    outputs : names of its answers, new states not included
-    states : names of its memory, shapes without batch
+    ``outputs`` names its answers, new states not included; ``states`` its memory, with shapes without batch.
     """
 
-    outputs: Sequence[str]
-    states: Sizes
+    @property
+    def outputs(self) -> Sequence[str]:
+        """Names of the answers."""
+
+    @property
+    def states(self) -> Sizes:
+        """Names of the memory, shapes without batch."""
 
     def run(self, tensor: F32, states: Mapping[str, F32] | None = None) -> dict[str, F32]:
         """Answers and new states by name."""
@@ -35,8 +37,18 @@ class TorchReference:
 
     def __init__(self, network: NetworkRecipe) -> None:
         self.module: Any = load_module(network)
-        self.outputs: tuple[str, ...] = tuple(self.module.outputs)
-        self.states: Sizes = dict(getattr(self.module, "states", {}))
+        self._outputs: tuple[str, ...] = tuple(self.module.outputs)
+        self._states: Sizes = dict(getattr(self.module, "states", {}))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the answers."""
+        return self._outputs
+
+    @property
+    def states(self) -> Sizes:
+        """Names of the memory, shapes without batch."""
+        return self._states
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -50,5 +50,6 @@ def selftest_input(network: NetworkRecipe, recipe: SelfTestRecipe) -> npt.NDArra
         fit = letterbox((image.shape[1], image.shape[0]), size)
         scene[0, : fit.content_wh[1], : fit.content_wh[0]] = shrink(image, fit.content_wh)
     if network.input.color == "grey":
-        return cv2.cvtColor(scene[0], cv2.COLOR_BGR2GRAY)[None, ..., None]
+        grey: Image = cv2.cvtColor(scene[0], cv2.COLOR_BGR2GRAY)[None, ..., None]
+        return grey
     return scene if network.input.color == "bgr" else np.ascontiguousarray(scene[..., ::-1])

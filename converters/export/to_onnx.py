@@ -14,6 +14,8 @@ OPSET = 18
 IR_VERSION = 10
 """The newest that onnxruntime 1.23.2 reads, the last release for Python 3.10."""
 INPUT = "input"
+LEAST_SIDE = 12
+"""Smallest side of networks of any size: the receptive field of MTCNN's first."""
 
 
 def export_onnx(
@@ -48,8 +50,11 @@ def export_onnx(
         # An example that is no special case: torch.export also fixes what is one, or equal by chance.
         sides = [max(3, -(-64 // multiple_of)) * multiple_of, max(5, -(-96 // multiple_of)) * multiple_of]
         example[0] = torch.zeros((2, shape[0], *sides))
-        rows, columns = (torch.export.Dim(name, min=_least(multiple_of)) for name in ("rows", "columns"))
-        axes[0] |= {2: multiple_of * rows, 3: multiple_of * columns} if multiple_of > 1 else {2: rows, 3: columns}
+        if multiple_of > 1:
+            free = {2: multiple_of * torch.export.Dim("rows"), 3: multiple_of * torch.export.Dim("columns")}
+        else:
+            free = {2: torch.export.Dim("rows", min=LEAST_SIDE), 3: torch.export.Dim("columns", min=LEAST_SIDE)}
+        axes[0] |= free
     program = torch.onnx.export(
         module,
         tuple(example),
@@ -68,17 +73,12 @@ def export_onnx(
     for value in model.graph.input[1:]:
         _name_axes(value, {0: "batch"})
     for output in model.graph.output:
-        free = range(1, len(output.type.tensor_type.shape.dim)) if multiple_of else ()
-        _name_axes(output, {0: "batch", **dict.fromkeys(free, "")} if multiple_of else {0: "batch"}, only_free=True)
+        rest = range(1, len(output.type.tensor_type.shape.dim)) if multiple_of else range(0)
+        _name_axes(output, {0: "batch", **dict.fromkeys(rest, "")}, only_free=True)
     del model.graph.value_info[:]
     strip(model)
     onnx.checker.check_model(model, full_check=True)
     return model
-
-
-def _least(multiple_of: int) -> int:
-    """Smallest count of multiples: one, or for networks of any size what their receptive field needs."""
-    return 1 if multiple_of > 1 else 12
 
 
 def strip(model: ModelProto) -> None:
