@@ -10,8 +10,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgeface.bundle import Network, RetinaFaceHead, YunetHead
-from edgeface.detect import retinaface, yunet
+from edgeface.bundle import (
+    BlazeFaceHead,
+    CascadeHead,
+    CenterFaceHead,
+    Network,
+    RetinaFaceHead,
+    UltraLightHead,
+    YunetHead,
+)
+from edgeface.detect import blazeface, cascade, centerface, retinaface, ultralight, yunet
 from edgeface.detect.size import choose_size
 from edgeface.errors import ConfigError
 from edgeface.geometry import Letterbox, clip_boxes, letterbox, nms, shrink, stretch
@@ -33,6 +41,10 @@ class Family:
 FAMILIES: Mapping[type, Family] = {
     YunetHead: Family(decode=yunet.decode),
     RetinaFaceHead: Family(decode=retinaface.decode),
+    BlazeFaceHead: Family(decode=blazeface.decode, landmarks=False),
+    CenterFaceHead: Family(decode=centerface.decode),
+    UltraLightHead: Family(decode=ultralight.decode, landmarks=False),
+    CascadeHead: Family(decode=cascade.decode, landmarks=False),
 }
 """One line per family of one network."""
 CANDIDATES = 5000

@@ -35,8 +35,8 @@ def choose_size(
     """
     if setting == "auto":
         if not still:
-            known = [size for size in VIDEO_SIZES if size in prepared] or sorted(prepared)
-            return _nearest_aspect(image_wh, known or VIDEO_SIZES)
+            usual = [size for size in VIDEO_SIZES if size in prepared] or sorted(prepared)
+            return _nearest_aspect(image_wh, usual or VIDEO_SIZES)
         wanted = _fitted(image_wh, STILL_SIDE, multiple_of)
         return _smallest_holding(wanted, image_wh, prepared) if prepared else wanted
     if setting == "original":

@@ -1,4 +1,4 @@
-"""Networks that run: one small interface over ONNX Runtime and LiteRT.
+"""Networks that run: one small interface over ONNX Runtime, LiteRT and, for cascades, OpenCV.
 
 A `Runner` takes a float32 batch of exactly a prepared shape and gives named float32 arrays. Quantization parameters,
 signatures and session options stay inside.
@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edgeface.bundle import Bundle, FileRuntime, Network, NetworkFile, choose_file
+from edgeface.bundle import Bundle, CascadeHead, FileRuntime, Head, Network, NetworkFile, choose_file
 from edgeface.config import Config
 from edgeface.errors import BundleError, EdgefaceError
 from edgeface.runtime.batches import split
@@ -62,15 +62,10 @@ def load_network(
     BundleError : no such file, wrong hash, or the runtime refuses it
     RuntimeMissingError : the runtime is not installed
     """
-    # The heavy import stands here: who does not choose a runtime need not have it.
-    if runtime == "onnx":
-        from edgeface.runtime.onnx import OnnxRunner as Chosen  # noqa: PLC0415
-    else:
-        from edgeface.runtime.litert import LiteRtRunner as Chosen  # type: ignore[assignment]  # noqa: PLC0415
     file = choose_file(network, runtime, precision)
     data = bundle.read(file.path, size=file.bytes, sha256=file.sha256)
     try:
-        return Chosen(data, file, threads=threads)
+        return _make_runner(data, file, network.head, threads=threads)
     except EdgefaceError:
         raise
     except Exception as error:  # ONNX Runtime's have no base of their own
@@ -79,6 +74,21 @@ def load_network(
             f"{bundle.folder / file.path} does not load in {runtime}: {first}",
             fix="choose another runtime or bundle",
         ) from error
+
+
+def _make_runner(data: bytes, file: NetworkFile, head: Head, *, threads: int) -> Runner:
+    # The heavy imports stand here: who does not choose a runtime need not have it.
+    if isinstance(head, CascadeHead):
+        from edgeface.runtime.cascade import CascadeRunner  # noqa: PLC0415
+
+        return CascadeRunner(data, file, head)
+    if file.runtime == "onnx":
+        from edgeface.runtime.onnx import OnnxRunner  # noqa: PLC0415
+
+        return OnnxRunner(data, file, threads=threads)
+    from edgeface.runtime.litert import LiteRtRunner  # noqa: PLC0415
+
+    return LiteRtRunner(data, file, threads=threads)
 
 
 def choose_runner(
@@ -91,40 +101,36 @@ def choose_runner(
 ) -> Runner:
     """`load_network` with the overrides of the network's `[networks.<name>]` table.
 
-    What only OpenCV runs is run by it, whatever the process has chosen.
+    A cascade is run by OpenCV, whatever the process has chosen.
     """
     choice = config.networks.get(network.name)
     chosen = choice.runtime if choice and choice.runtime else runtime
-    if set(network.files) == {"opencv"}:
+    if isinstance(network.head, CascadeHead):
         chosen = "opencv"
     precision = choice.precision if choice else None
     return load_network(bundle, network, chosen, precision=precision, threads=threads)
 
 
-def run_faces(
-    runner: Runner, network: Network, pixels: Image, states: Mapping[str, F32] | None = None
-) -> dict[str, F32]:
+def run_faces(runner: Runner, network: Network, pixels: Image, states: Mapping[str, F32] = {}) -> dict[str, F32]:
     """Run any number of faces through an attribute network in its prepared batch sizes.
 
     Parameters
     ----------
     pixels : uint8 array, shape (N, H, W, C), in the network's colour order and size; N may be 0 only if it has no batch
-    states : of a recurrent network, by `State.input`, shape (N, ...); None: all begin anew, from zeros
+    states : a recurrent network's, by `State.input`, shape (N, ...), as `edgeface.memory.Memory.recall` gives them
 
     Returns
     -------
     outputs by name, first axis N.
     """
-    if states is None:
-        states = {state.input: np.zeros((len(pixels), *state.shape), np.float32) for state in network.states}
     parts: list[Mapping[str, F32]] = []
     start = 0
     for size, used in split(len(pixels), runner.batches):
         rows = np.minimum(np.arange(start, start + size), start + used - 1)
-        batch = to_tensor(pixels[rows], network.input, runner.file.layout)
-        # Most networks have no memory, and need not know of it.
-        outputs = runner.run(batch, {name: array[rows] for name, array in states.items()}) if states else runner.run(batch)
         start += used
+        batch = to_tensor(pixels[rows], network.input, runner.file.layout)
+        given = {name: array[rows] for name, array in states.items()}
+        outputs = runner.run(batch, given) if given else runner.run(batch)
         parts.append({name: array[:used] for name, array in outputs.items()})
     if len(parts) == 1:
         return dict(parts[0])
