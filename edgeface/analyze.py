@@ -16,11 +16,13 @@ import numpy as np
 from edgeface.config import Camera, Config
 from edgeface.crop import cut, reference_boxes
 from edgeface.errors import SourceError
+from edgeface.memory import Memory
 from edgeface.pipeline import Pipeline, Request
 from edgeface.quality import assess
-from edgeface.results import Analysis, Face
+from edgeface.results import USUAL, Analysis, Face
 from edgeface.sources import open_source
 from edgeface.types import (
+    AffectEstimate,
     AgeEstimate,
     Answer,
     Detections,
@@ -58,8 +60,8 @@ def analyze_image(
     ]
     answers: list[dict[Task, Answer]] = [{} for _ in qualities]
     seen: list[dict[str, Image]] = [{} for _ in qualities]
-    for request, answer in zip(requests, networks.answer(requests), strict=True):
-        answers[request.track][answer.task] = answer
+    for request, said in zip(requests, networks.answer(requests), strict=True):
+        answers[request.track] |= {answer.task: answer for answer in said}
         if crops:
             seen[request.track][request.network] = request.pixels
     faces = [
@@ -90,17 +92,23 @@ def analyze_video(
     )
     source = open_source("main", Camera(source=str(path)), limits=config.limits, started_at=EPOCH)
     least = config.detector.score * LOW_SCORE if min_score is None else min_score
+    memory = Memory()
+    tasks = [head.task for _, head in networks.heads]
     last: Frame | None = None
     failure: SourceError | KeyboardInterrupt | None = None
     try:
         for frame in source.frames():
             detections = networks.detect(frame.image, min_score=least)
             sighting, requests = pipeline.observe(frame, detections)
-            answers = networks.answer(requests)
-            pipeline.absorb(frame, [(request.track, answer) for request, answer in zip(requests, answers, strict=True)])
+            memory.retain("main", [track.id for track in sighting.tracks])
+            answers = networks.answer(requests, memory)
+            said = [(wish.track, answer) for wish, own in zip(requests, answers, strict=True) for answer in own]
+            pipeline.absorb(frame, said)
             visits = {visit.track: visit for visit in pipeline.current()}
             faces = [
-                _video_face(detections, track.detection, sighting.qualities[track.id], track.id, visits.get(track.id))
+                _video_face(
+                    detections, track.detection, sighting.qualities[track.id], track.id, visits.get(track.id), tasks
+                )
                 for track in sighting.tracks
                 if track.detection is not None
             ]
@@ -126,9 +134,9 @@ def analyze_video(
 def _requests(image: Image, found: Detections, row: int, quality: Quality, networks: Networks) -> Iterator[Request]:
     detector = networks.detector.network
     box = reference_boxes(found.boxes[row : row + 1], detector.box_to_reference)[0]
-    for network, _ in networks.heads:
+    for name, (network, _, _) in networks.attributes.items():
         pixels = cut(image, box, _points(found, row), network.input, offsets=detector.landmarks_to_reference)
-        yield Request(network=network.name, track=row, pixels=pixels, quality=quality.score, time_s=0.0)
+        yield Request(network=name, camera="", track=row, pixels=pixels, quality=quality.score, time_s=0.0)
 
 
 def _still_face(
@@ -140,8 +148,7 @@ def _still_face(
     networks: Networks,
     config: Config,
 ) -> Face:
-    heads = {head.task: head for _, head in networks.heads}
-    estimates = {task: heads[task].estimate(answer.probabilities) for task, answer in answers.items()}
+    estimates = {head.task: head.estimate(answers[head.task].probabilities) for _, head in networks.heads}
     clear = quality.score >= config.visits.min_quality
     return Face(
         box=_floats(found.boxes[row]),
@@ -155,7 +162,9 @@ def _still_face(
     )
 
 
-def _video_face(found: Detections, row: int, quality: Quality, track: int, visit: Visit | None) -> Face:
+def _video_face(
+    found: Detections, row: int, quality: Quality, track: int, visit: Visit | None, tasks: Sequence[Task]
+) -> Face:
     estimates: dict[Task, Estimate] = {}
     if visit is not None and visit.age is not None:
         estimates["age"] = AgeEstimate(years=visit.age.years, low=visit.age.low, high=visit.age.high)
@@ -169,13 +178,15 @@ def _video_face(found: Detections, row: int, quality: Quality, track: int, visit
             probability=shares.get(visit.expression.dominant, 0.0),
             probabilities=shares,
         )
+    if visit is not None and visit.affect is not None:
+        estimates["affect"] = AffectEstimate(valence=visit.affect.valence, arousal=visit.affect.arousal)
     return Face(
         box=_floats(found.boxes[row]),
         score=float(found.scores[row]),
         landmarks=_point_tuples(found, row),
         quality=quality,
         estimates=estimates,
-        known={task: task in estimates for task in ("age", "gender", "expression")},
+        known={task: task in estimates for task in dict.fromkeys((*USUAL, *tasks))},
         track=track,
         crops={},
     )
@@ -183,7 +194,7 @@ def _video_face(found: Detections, row: int, quality: Quality, track: int, visit
 
 def _certain(task: Task, estimate: Estimate, config: Config) -> bool:
     """Would the daemon say it, given looks like this one? It asks for `visits.min_samples` of them."""
-    if isinstance(estimate, AgeEstimate):
+    if not isinstance(estimate, LabelEstimate):
         return True
     least = config.visits.gender_certainty if task == "gender" else config.visits.expression_certainty
     return estimate.probability >= least

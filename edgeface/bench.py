@@ -74,10 +74,10 @@ class TimedRunner:
         self.cpu_s = 0.0
         self.wall_ms: list[float] = []
 
-    def run(self, batch: F32) -> Mapping[str, F32]:
+    def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
         """Run and measure."""
         wall_s, cpu_s = time.perf_counter(), time.thread_time()
-        outputs = self._runner.run(batch)
+        outputs = self._runner.run(batch, states)
         self.cpu_s += time.thread_time() - cpu_s
         self.wall_ms.append((time.perf_counter() - wall_s) * 1000)
         return outputs
@@ -238,8 +238,9 @@ def _file(source: Path, config: Config, decoder_threads: int | None) -> Iterator
 def _synthetic(bundle: Bundle, config: Config) -> Iterator[Frame]:
     """The detector's stored picture, moving to and fro over 640x360: no file, no person but the bundle's own."""
     network = bundle.network(config.detector.network or bundle.manifest.defaults["detect"])
-    still: Image = stored_input(bundle, network)[0]
-    still = cv2.resize(still, (640, 360), interpolation=cv2.INTER_LINEAR)
+    still: Image = cv2.resize(stored_input(bundle, network)[0], (640, 360), interpolation=cv2.INTER_LINEAR)
+    if network.input.color != "bgr":
+        still = cv2.cvtColor(still, cv2.COLOR_RGB2BGR if network.input.color == "rgb" else cv2.COLOR_GRAY2BGR)
     for index in range(SYNTHETIC_FRAMES):
         shift = round(40 * np.sin(index / SYNTHETIC_FPS))
         yield Frame(

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from edgeface.errors import ConfigError
+from edgeface.types import Task
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -116,7 +117,7 @@ class Camera(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Schedule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One `[schedule.<network>]` table: how often a network looks at one person."""
+    """One `[schedule.<network>]` table: how often a network looks at one person; not for recurrent networks."""
 
     every: Annotated[Seconds, Meta(description="seconds between looks once the answer stands")]
     first: Annotated[Seconds, Meta(description="seconds between the first looks at a new person")] = 0.2
@@ -130,7 +131,9 @@ class Visits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     confirm: Annotated[float, Meta(ge=0, le=60, description="seconds of presence before a visit starts")] = 0.3
     lost_after: Annotated[Seconds, Meta(description="seconds without a detection after which it ends")] = 2.0
     update: Annotated[Seconds, Meta(description="least seconds between two updates of one visit")] = 2.0
-    min_samples: Annotated[int, Meta(ge=1, le=1000, description="looks before age, gender, expression are said")] = 3
+    min_samples: Annotated[
+        int, Meta(ge=1, le=1000, description="looks before age, gender, expression, affect are said")
+    ] = 3
     min_quality: Annotated[Share, Meta(description="looks below this quality weigh nothing")] = 0.15
     gender_certainty: Annotated[
         float, Meta(ge=0.5, lt=1, description="fused probability below which gender is unknown")
@@ -173,7 +176,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     detector: Detector = msgspec.field(default_factory=Detector)
     cameras: Annotated[dict[Id, Camera], Meta(min_length=1)] = msgspec.field(default_factory=lambda: {"main": Camera()})
     attributes: Annotated[
-        dict[Literal["age", "gender", "expression"], str | Literal[False]],
+        dict[Task, str | Literal[False]],
         Meta(description="network per question, or false to leave the question out; default: the bundle's"),
     ] = {}
     schedule: Annotated[dict[str, Schedule], Meta(description="by network name")] = {}
@@ -184,10 +187,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     bundle: Annotated[str | None, Meta(description="name or folder of the bundle; default: default")] = None
 
 
-DEFAULT_SCHEDULE: Mapping[str, Schedule] = {
+DEFAULT_SCHEDULE: Mapping[Task, Schedule] = {
     "age": Schedule(every=4.0),
     "gender": Schedule(every=4.0),
     "expression": Schedule(every=0.5, first=0.2),
+    "affect": Schedule(every=0.5, first=0.2),
 }
 """By task, for networks without a `[schedule.<network>]` table: an expression changes, an age does not."""
 

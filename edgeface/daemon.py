@@ -14,8 +14,9 @@ import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from types import FrameType
+from typing import Literal
 
-from edgeface.bundle import Bundle
+from edgeface.bundle import Bundle, Network
 from edgeface.config import Config, mqtt_password
 from edgeface.errors import BrokerError, EdgefaceError
 from edgeface.events import Body, CameraHealth, NoticeNetwork, health_body, notice_body
@@ -25,7 +26,7 @@ from edgeface.notify import Notifier
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
 from edgeface.reader import Reader
-from edgeface.types import Frame, Reason
+from edgeface.types import Frame, Reason, Task
 from edgeface.worker import Networks, Worker
 
 logger = logging.getLogger(__name__)
@@ -198,9 +199,10 @@ class Daemon:
         self._outbox.accept(body)
 
     def _notice(self) -> Body:
-        networks = [self._networks.detector.network, *(network for network, _ in self._networks.heads)]
+        asked: list[tuple[Task | Literal["detect"], Network]] = [("detect", self._networks.detector.network)]
+        asked += [(head.task, network) for network, head in self._networks.heads]
         return notice_body(
-            networks=[NoticeNetwork(task=n.task, name=n.name, licence=n.licence, limits=n.limits) for n in networks],
+            networks=[NoticeNetwork(task=task, name=n.name, licence=n.licence, limits=n.limits) for task, n in asked],
             at=self._started_at,
         )
 

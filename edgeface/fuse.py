@@ -24,11 +24,11 @@ HYSTERESIS = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Mean:
-    """Quality-weighted mean of probability vectors, with the spread of one number per look.
+    """Quality-weighted mean of what looks say, with the spread of one number per look.
 
     Attributes
     ----------
-    total : float32 (K,), sum of weight times probabilities; None before the first look
+    total : float32 (K,), sum of weight times `Answer.probabilities`; None before the first look
     weight : sum of weights
     value, squares : sums of weight times the look's own number (years), and of its square
     samples : looks that weighed something

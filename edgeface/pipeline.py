@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from edgeface.bundle import Network
-from edgeface.config import DEFAULT_SCHEDULE, Config
+from edgeface.config import Config
 from edgeface.crop import cut, reference_boxes
 from edgeface.events import Body, FacesPace, SummaryWindow, faces_body, visit_body
 from edgeface.quality import assess
-from edgeface.schedule import Scheduler
+from edgeface.schedule import Scheduler, choose_schedule
 from edgeface.track import Tracker
 from edgeface.types import (
     Answer,
@@ -40,9 +40,10 @@ VIEW_S = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Request:
-    """One look that is due: these pixels through that network, for that track."""
+    """One look that is due: these pixels through that network, for that track of that camera."""
 
     network: str
+    camera: str
     track: int
     pixels: Image
     quality: float
@@ -70,7 +71,7 @@ class Pipeline:
     camera : its id
     config : the whole configuration
     detector : manifest entry of the detector, for its ``box_to_reference``
-    networks : attribute networks in use, with their heads
+    networks : attribute networks in use, with their heads; a network of several heads stands there for each
     new_id : gives ids for visits; random per boot, seeded in a replay
 
     Attributes
@@ -97,8 +98,9 @@ class Pipeline:
             confirm_s=config.visits.confirm,
             high_score=config.detector.score,
         )
+        tasks = {name: [head.task for network, head in networks if network.name == name] for name in self._networks}
         self._scheduler = Scheduler(
-            {network.name: config.schedule.get(network.name, DEFAULT_SCHEDULE[head.task]) for network, head in networks}
+            {name: choose_schedule(network, tasks[name], config) for name, network in self._networks.items()}
         )
         heads: dict[Task, Head] = {head.task: head for _, head in networks}
         self._book = VisitBook(camera, config.visits, heads, new_id)
@@ -181,6 +183,7 @@ class Pipeline:
         landmarks = None if detections.landmarks is None else detections.landmarks[row]
         return Request(
             network=network,
+            camera=self.camera,
             track=track_id,
             pixels=cut(frame.image, boxes[0], landmarks, spec, offsets=self._offsets),
             quality=sighting.qualities[track_id].score,

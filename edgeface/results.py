@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgeface.types import AgeEstimate, Estimate, Image, Quality, Task, Visit
+from edgeface.types import AffectEstimate, AgeEstimate, Estimate, Image, Quality, Task, Visit
+
+USUAL: tuple[Task, ...] = ("age", "gender", "expression")
+"""What every face and visit tells of, be it unknown; `affect` stands there only where a network answers it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,10 +76,10 @@ def as_json(analysis: Analysis) -> dict[str, object]:
 
 
 def visit_json(visit: Visit) -> dict[str, object]:
-    """One visit of a video's closing object; times in seconds into the video."""
+    """One visit of a video's closing object; times in seconds into the video. ``affect`` is there when known."""
     ended_s = visit.seen_s if visit.ended_s is None else visit.ended_s
     age, gender, expression = visit.age, visit.gender, visit.expression
-    return {
+    line: dict[str, object] = {
         "track": visit.track,
         "started": round(visit.started_s, 3),
         "ended": round(ended_s, 3),
@@ -98,15 +101,21 @@ def visit_json(visit: Visit) -> dict[str, object]:
             "samples": expression.samples,
         },
     }
+    if visit.affect is not None:
+        affect = visit.affect
+        line["affect"] = {**_affect_json(affect.valence, affect.arousal), "samples": affect.samples}
+    return line
 
 
 def describe(face: Face) -> list[str]:
-    """A face in words, one line each for age, gender and expression; what is not known has a question mark."""
+    """A face in words, one line each for age, gender, expression, affect; what is not known has a question mark."""
     lines: list[str] = []
     for task, estimate in face.estimates.items():
         doubt = "" if face.known[task] else " ?"
         if isinstance(estimate, AgeEstimate):
             lines.append(f"{estimate.years:.0f} years ({estimate.low:.0f}-{estimate.high:.0f}){doubt}")
+        elif isinstance(estimate, AffectEstimate):
+            lines.append(f"valence {estimate.valence:+.2f}, arousal {estimate.arousal:+.2f}{doubt}")
         else:
             lines.append(f"{estimate.label} {estimate.probability:.0%}{doubt}")
     return lines
@@ -130,6 +139,8 @@ def visits_as_text(path: Path, visits: Sequence[dict[str, Any]]) -> str:
             visit["gender"]["label"] if visit["gender"] else "gender unknown",
             f"mostly {visit['expression']['dominant']}" if visit["expression"] else "expression unknown",
         ]
+        if affect := visit.get("affect"):
+            said.append(f"valence {affect['valence']:+.1f}, arousal {affect['arousal']:+.1f}")
         lines.append(f"person {visit['track']}: {visit['started']:.1f} s to {visit['ended']:.1f} s, {', '.join(said)}")
     return "\n".join(lines) + "\n"
 
@@ -140,9 +151,7 @@ def _face_json(face: Face) -> dict[str, object]:
         "box": [round(value, 1) for value in face.box],
         "score": round(face.score, 4),
         "landmarks": face.landmarks and [[round(x, 1), round(y, 1)] for x, y in face.landmarks],
-        "age": None,
-        "gender": None,
-        "expression": None,
+        **dict.fromkeys((*USUAL, *face.known)),
         "known": dict(face.known),
         "quality": {
             "size_px": round(quality.size_px, 1),
@@ -163,7 +172,13 @@ def _face_json(face: Face) -> dict[str, object]:
 def _estimate_json(task: Task, estimate: Estimate) -> dict[str, object]:
     if isinstance(estimate, AgeEstimate):
         return {key: round(getattr(estimate, key), 1) for key in ("years", "low", "high")}
+    if isinstance(estimate, AffectEstimate):
+        return _affect_json(estimate.valence, estimate.arousal)
     if task == "gender":
         return {"label": estimate.label, "probability": round(estimate.probability, 4)}
     probabilities = {label: round(p, 4) for label, p in estimate.probabilities.items()}
     return {"label": estimate.label, "probabilities": probabilities}
+
+
+def _affect_json(valence: float, arousal: float) -> dict[str, object]:
+    return {"valence": round(valence, 3), "arousal": round(arousal, 3)}

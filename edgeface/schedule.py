@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from edgeface.config import Schedule
+from edgeface.bundle import Network
+from edgeface.config import DEFAULT_SCHEDULE, Config, Schedule
+from edgeface.errors import ConfigError
+from edgeface.types import Task
 
 BUDGET = 64
 """Most looks asked for in one frame; the rest comes in the next ones, those who waited longest first."""
@@ -25,6 +28,26 @@ class _Asked:
     looks: int
     last_s: float
     best: float
+
+
+def choose_schedule(network: Network, tasks: Iterable[Task], config: Config) -> Schedule:
+    """How often a network looks at one person: as configured, else as its most impatient question wants.
+
+    A recurrent network looks in the beat in which it was trained, and no view is good enough to break it.
+
+    Raises
+    ------
+    ConfigError : a `[schedule.<network>]` table for a recurrent network
+    """
+    own = config.schedule.get(network.name)
+    if network.time is None:
+        return own or min((DEFAULT_SCHEDULE[task] for task in tasks), key=lambda schedule: schedule.every)
+    if own is not None:
+        raise ConfigError(
+            f"network {network.name} looks every {network.time.spacing_s:g} s, as in its training",
+            fix=f"remove [schedule.{network.name}]",
+        )
+    return Schedule(every=network.time.spacing_s, first=network.time.spacing_s)
 
 
 class Scheduler:

@@ -36,7 +36,9 @@ def check(bundle: Bundle, network: Network, runner: Runner) -> float:
     BundleError : the difference is above the file's tolerance, or the stored arrays do not fit
     """
     stored = _stored(bundle, network)
-    outputs = runner.run(to_tensor(stored["input"], network.input, runner.file.layout))
+    batch = to_tensor(stored["input"], network.input, runner.file.layout)
+    states = {s.input: stored.get(s.input, np.zeros((1, *s.shape), np.float32)) for s in network.states}
+    outputs = runner.run(batch, states) if states else runner.run(batch)
     worst = 0.0
     for name, got in outputs.items():
         expected = stored.get(name)

@@ -134,7 +134,8 @@ class Answer:
     Attributes
     ----------
     task : which question it answers
-    probabilities : float32 array, shape (K,), sums to 1: over the labels, or over the ages of the head's support
+    probabilities : float32 array, shape (K,), sums to 1: over the labels, or over the ages of the head's support;
+        of affect the two values themselves, valence and arousal
     quality : 0 to 1, the weight that this look deserves (`Quality.score`)
     time_s : source time of the frame that was looked at
     """
@@ -163,7 +164,15 @@ class LabelEstimate:
     probabilities: Mapping[str, float]
 
 
-Estimate = AgeEstimate | LabelEstimate
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AffectEstimate:
+    """What a face shows, on two axes, each -1 to 1: unpleasant to pleasant, calm to excited."""
+
+    valence: float
+    arousal: float
+
+
+Estimate = AgeEstimate | LabelEstimate | AffectEstimate
 
 
 class Head(Protocol):
@@ -174,7 +183,7 @@ class Head(Protocol):
         """The question that this head answers."""
 
     def probabilities(self, outputs: Mapping[str, F32]) -> F32:
-        """Shape (N, K), each row sums to 1, from the named outputs of a batch of N."""
+        """Shape (N, K), as `Answer.probabilities`, from the named outputs of a batch of N."""
 
     def estimate(self, probabilities: F32) -> Estimate:
         """Read one row, shape (K,)."""
@@ -209,6 +218,15 @@ class VisitExpression:
     samples: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitAffect:
+    """Valence and arousal over the visit, each -1 to 1: the mean of the looks, weighted by their quality."""
+
+    valence: float
+    arousal: float
+    samples: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Visit:
     """What is known of one person's presence before one camera; None means unknown.
@@ -227,6 +245,7 @@ class Visit:
     age: VisitAge | None
     gender: VisitGender | None
     expression: VisitExpression | None
+    affect: VisitAffect | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from edgeface.config import Visits
 from edgeface.fuse import Mean, Mood, add_look, add_mood
 from edgeface.types import (
+    AffectEstimate,
     AgeEstimate,
     Answer,
     Head,
@@ -16,15 +17,16 @@ from edgeface.types import (
     Task,
     Track,
     Visit,
+    VisitAffect,
     VisitAge,
     VisitChange,
     VisitExpression,
     VisitGender,
 )
 
-Known = tuple[VisitAge | None, VisitGender | None, VisitExpression | None]
-Said = tuple[int | None, str | None, str | None]
-"""Years, gender and expression as a person would say them: what makes an update worth sending."""
+Known = tuple[VisitAge | None, VisitGender | None, VisitExpression | None, VisitAffect | None]
+Said = tuple[int | None, str | None, str | None, tuple[int, int] | None]
+"""Years, gender, expression, and affect in halves, as a person would say them: what makes an update worth sending."""
 
 TICK_S = 1e-3
 """Time stamps are no finer than this: 2.3 s - 0.3 s is 2 s."""
@@ -39,7 +41,8 @@ class _Person:
     age: Mean = field(default_factory=Mean)
     gender: Mean = field(default_factory=Mean)
     expression: Mood = field(default_factory=Mood)
-    said: Said = (None, None, None)
+    affect: Mean = field(default_factory=Mean)
+    said: Said = (None, None, None, None)
     said_s: float = 0.0
     known: Known | None = None
 
@@ -93,6 +96,8 @@ class VisitBook:
             person.age = add_look(person.age, answer, value=estimate.years)
         elif answer.task == "gender":
             person.gender = add_look(person.gender, answer)
+        elif answer.task == "affect":
+            person.affect = add_look(person.affect, answer)
         else:
             person.expression = add_mood(person.expression, answer)
 
@@ -125,8 +130,13 @@ class VisitBook:
         assert person.visit is not None
         # Estimates are read once per answer, not once per frame.
         if person.known is None:
-            person.known = (self._age(person.age), self._gender(person.gender), self._expression(person.expression))
-        age, gender, expression = person.known
+            person.known = (
+                self._age(person.age),
+                self._gender(person.gender),
+                self._expression(person.expression),
+                self._affect(person.affect),
+            )
+        age, gender, expression, affect = person.known
         return Visit(
             id=person.visit,
             camera=self._camera,
@@ -139,6 +149,7 @@ class VisitBook:
             age=age,
             gender=gender,
             expression=expression,
+            affect=affect,
         )
 
     def _age(self, mean: Mean) -> VisitAge | None:
@@ -165,10 +176,18 @@ class VisitBook:
         labels = list(fused.probabilities)
         return VisitExpression(dominant=labels[mood.dominant], shares=fused.probabilities, samples=mood.samples)
 
+    def _affect(self, mean: Mean) -> VisitAffect | None:
+        if mean.samples < self._settings.min_samples:
+            return None
+        fused = self._heads["affect"].estimate(mean.probabilities)
+        assert isinstance(fused, AffectEstimate)
+        return VisitAffect(valence=fused.valence, arousal=fused.arousal, samples=mean.samples)
+
     @staticmethod
     def _saying(visit: Visit) -> Said:
         return (
             None if visit.age is None else round(visit.age.years),
             None if visit.gender is None else visit.gender.label,
             None if visit.expression is None else visit.expression.dominant,
+            None if visit.affect is None else (round(2 * visit.affect.valence), round(2 * visit.affect.arousal)),
         )

@@ -11,11 +11,12 @@ from statistics import median
 import cv2
 import numpy as np
 
-from edgeface.attributes import make_head
-from edgeface.bundle import Bundle, Network, attribute_networks, choose_runtime, expect_landmarks
+from edgeface.attributes import make_heads
+from edgeface.bundle import Bundle, Network, attribute_networks, choose_runtime, chosen_networks, expect_landmarks
 from edgeface.config import Config
 from edgeface.detect import make_detector
 from edgeface.events import Body
+from edgeface.memory import Memory
 from edgeface.pipeline import Pipeline, Request, Sighting
 from edgeface.runtime import Runner, choose_runner, run_faces
 from edgeface.selftest import check
@@ -57,9 +58,12 @@ class Networks:
         wanted = attribute_networks(bundle, config)
         if not self.detector.gives_landmarks:
             expect_landmarks(wanted, detector=found.name)
-        self.attributes: dict[str, tuple[Network, Runner, Head]] = {
-            network.name: (network, load(network), make_head(network)) for network in wanted
-        }
+        asked = {task: network.name for task, network in chosen_networks(bundle, config).items()}
+        self.attributes: dict[str, tuple[Network, Runner, Sequence[Head]]] = {}
+        for network in wanted:
+            heads = [head for task, head in make_heads(network).items() if asked.get(task) == network.name]
+            self.attributes[network.name] = (network, load(network), heads)
+        self._order = list(asked)
 
     def verify(self, bundle: Bundle) -> dict[str, float]:
         """Run every network's stored input: largest difference by name; BundleError for one that computes wrongly."""
@@ -67,31 +71,37 @@ class Networks:
 
     @property
     def heads(self) -> list[tuple[Network, Head]]:
-        """Attribute networks and their heads, in the order age, gender, expression."""
-        return [(network, head) for network, _, head in self.attributes.values()]
+        """Attribute networks and their heads, one for each question, in the order age, gender, expression, affect."""
+        pairs = [(network, head) for network, _, heads in self.attributes.values() for head in heads]
+        return sorted(pairs, key=lambda pair: self._order.index(pair[1].task))
 
     def detect(self, image: Image, *, min_score: float) -> Detections:
         """Find the faces of one picture."""
         return self.detector.detect(image, min_score=min_score)
 
-    def answer(self, requests: Sequence[Request]) -> list[Answer]:
-        """Answer every request, in order; all faces of a network go through it together."""
-        answers: list[Answer | None] = [None] * len(requests)
+    def answer(self, requests: Sequence[Request], memory: Memory | None = None) -> list[list[Answer]]:
+        """Answer every request, in order, one answer for each head; all faces of a network go through it together.
+
+        Recurrent networks go on from ``memory`` and write into it; without one each look is a first one.
+        """
+        memory = Memory() if memory is None else memory
+        answers: list[list[Answer]] = [[] for _ in requests]
         rows: dict[str, list[int]] = defaultdict(list)
         for row, request in enumerate(requests):
             rows[request.network].append(row)
         for name, wanted in rows.items():
-            network, runner, head = self.attributes[name]
-            outputs = run_faces(runner, network, np.stack([requests[row].pixels for row in wanted]))
-            for row, probabilities in zip(wanted, head.probabilities(outputs), strict=True):
-                request = requests[row]
-                answers[row] = Answer(
-                    task=head.task,
-                    probabilities=probabilities,
-                    quality=request.quality,
-                    time_s=request.time_s,
-                )
-        return [answer for answer in answers if answer is not None]
+            network, runner, heads = self.attributes[name]
+            people = [(requests[row].camera, requests[row].track) for row in wanted]
+            pixels = np.stack([requests[row].pixels for row in wanted])
+            outputs = run_faces(runner, network, pixels, memory.recall(network, people))
+            memory.keep(network, people, outputs)
+            for head in heads:
+                for row, probabilities in zip(wanted, head.probabilities(outputs), strict=True):
+                    quality, time_s = requests[row].quality, requests[row].time_s
+                    answers[row].append(
+                        Answer(task=head.task, probabilities=probabilities, quality=quality, time_s=time_s)
+                    )
+        return answers
 
 
 class Stages:
@@ -142,6 +152,7 @@ class Worker:
             camera: Pipeline(camera, config, detector=networks.detector.network, networks=networks.heads, new_id=new_id)
             for camera in cameras
         }
+        self._memory = Memory()
         self._detect_due_s: dict[str, float] = {}
         self.stages = Stages(clock)
         self.frames: dict[str, int] = dict.fromkeys(cameras, 0)
@@ -154,16 +165,17 @@ class Worker:
                 detections = self._detect(frame)
             with self.stages.measure("track"):
                 seen.append(self._pipelines[frame.camera].observe(frame, detections))
+                self._memory.retain(frame.camera, [track.id for track in seen[-1][0].tracks])
         requests = [request for _, wanted in seen for request in wanted]
         with self.stages.measure("attributes"):
-            answers = self._networks.answer(requests)
+            answers = self._networks.answer(requests, self._memory)
         bodies: list[Body] = []
         with self.stages.measure("visits"):
             start = 0
             for sighting, wanted in seen:
                 own = answers[start : start + len(wanted)]
                 start += len(wanted)
-                pairs = [(request.track, answer) for request, answer in zip(wanted, own, strict=True)]
+                pairs = [(wish.track, answer) for wish, said in zip(wanted, own, strict=True) for answer in said]
                 camera = sighting.frame.camera
                 bodies += self._pipelines[camera].absorb(sighting.frame, pairs)
                 self.frames[camera] += 1
@@ -175,6 +187,7 @@ class Worker:
 
     def close(self, camera: str, reason: Reason) -> list[Body]:
         """End one camera's visits."""
+        self._memory.retain(camera, ())
         return self._pipelines[camera].close(reason)
 
     def _detect(self, frame: Frame) -> Detections | None:

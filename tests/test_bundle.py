@@ -208,7 +208,7 @@ def test_names_that_are_not_there() -> None:
     opened = open_bundle(DEFAULT)
     with pytest.raises(BundleError, match="has no network 'age-v2'; choose one of: yunet, retinaface"):
         opened.network("age-v2")
-    with pytest.raises(BundleError, match="yunet is a detector"):
+    with pytest.raises(BundleError, match="yunet answers no question about a face"):
         opened.network("yunet").attribute_head()
 
 

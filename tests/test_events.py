@@ -89,6 +89,7 @@ def test_the_start_of_a_visit_of_whom_nothing_is_known() -> None:
         "age": None,
         "gender": None,
         "expression": None,
+        "affect": None,
     }
 
 

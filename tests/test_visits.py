@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import Person, film
 
-from edgeface.attributes import Categorical, Expectation
-from edgeface.bundle import CategoricalHead, ExpectationHead
+from edgeface.attributes import Affect, Categorical, Expectation
+from edgeface.bundle import AffectHead, CategoricalHead, ExpectationHead
 from edgeface.config import Schedule, Visits
 from edgeface.fuse import Mood, add_mood
 from edgeface.schedule import Scheduler
@@ -26,6 +26,7 @@ HEADS: dict[Task, Head] = {
     "age": Expectation("age", ExpectationHead(support=SUPPORT, output="p")),
     "gender": Categorical("gender", CategoricalHead(labels=("female", "male"), output="p")),
     "expression": Categorical("expression", CategoricalHead(labels=MOODS, output="p")),
+    "affect": Affect("affect", AffectHead(output="p")),
 }
 
 
@@ -67,6 +68,10 @@ def mood(label: str, time_s: float, *, sure: float = 0.9, quality: float = 0.8) 
     return Answer(task="expression", probabilities=probabilities, quality=quality, time_s=time_s)
 
 
+def affect(valence: float, arousal: float, *, quality: float = 0.8) -> Answer:
+    return Answer(task="affect", probabilities=np.array([valence, arousal], np.float32), quality=quality, time_s=0.0)
+
+
 def events(changes: list[VisitChange]) -> list[tuple[str, str]]:
     return [(change.event, change.visit.id) for change in changes]
 
@@ -84,6 +89,26 @@ def test_a_visit_starts_updates_and_ends_once() -> None:
     (end,) = book.observe(8.0, [])
     assert (end.event, end.reason, end.visit.ended_s) == ("end", "lost", 5.0)
     assert book.observe(9.0, []) == []
+
+
+def test_affect_is_the_mean_of_the_looks_by_their_quality() -> None:
+    book = make_book()
+    book.observe(0.0, [track()])
+    for look in (affect(1, 0, quality=0.6), affect(-0.2, 0.4, quality=0.2), affect(0, 0, quality=0.1)):
+        book.absorb(1, look)
+        assert book.current()[0].affect is None
+    book.absorb(1, affect(0, 0.4, quality=0.2))
+    (visit,) = book.current()
+    assert visit.affect is not None
+    assert (visit.affect.valence, visit.affect.arousal) == pytest.approx((0.56, 0.16), abs=1e-6)
+    assert visit.affect.samples == 3, "the third look was too poor to count"
+    (update,) = book.observe(2.1, [track(now_s=2.1)])
+    assert update.event == "update"
+    book.absorb(1, affect(0.6, 0.16))
+    assert book.observe(4.2, [track(now_s=4.2)]) == [], "a hair more is no news"
+    for _ in range(9):
+        book.absorb(1, affect(-1, -1))
+    assert events(book.observe(6.3, [track(now_s=6.3)])) == [("update", "v1")]
 
 
 def test_who_was_never_confirmed_is_never_told() -> None:

@@ -1,44 +1,27 @@
-"""Age, gender and expression on labelled faces, through the device's own detector, crop, network and decoding.
+"""Age, gender and expression on labelled faces: what was said of each, and figures by group.
 
-Two ways to present a face: *end to end* (the chip is padded by 30 % on each side, the detector finds the face, the
-manifest's rule cuts it out; a face that is not found is a miss and counted) and *chip* (FER-2013: the whole picture
-is the crop, as its makers meant it).
+How a face is put before a network is `converters.evaluate.subject`'s matter; a face that was not found is a miss and
+counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from converters.evaluate.data import Chip
+from converters.evaluate.expressions import spelling
+from converters.evaluate.groups import FAIRFACE_BINS, GENDERS, age_range
 from converters.evaluate.statistics import Figure, mean_figure, share_figure
-from edgeface.analyze import analyze_image
-from edgeface.config import Config
-from edgeface.runtime import run_faces
-from edgeface.types import AgeEstimate, Image, LabelEstimate
-from edgeface.worker import Networks
+from converters.evaluate.subject import Answers, Subject
+from edgeface.attributes import make_heads
+from edgeface.bundle import CategoricalHead
+from edgeface.types import AgeEstimate, LabelEstimate
 
-PADDING = 0.3
-"""Share of the chip's side that is added on each side, by repeating the border."""
-BATCH = 64
-ENLARGED = 4
-"""Factor for FER-2013's chips before a detector looks for the face."""
+I64 = npt.NDArray[np.int64]
 
-FAIRFACE_BINS = {
-    "0-2": (0, 2),
-    "3-9": (3, 9),
-    "10-19": (10, 19),
-    "20-29": (20, 29),
-    "30-39": (30, 39),
-    "40-49": (40, 49),
-    "50-59": (50, 59),
-    "60-69": (60, 69),
-    "70+": (70, 120),
-}
 UTK_BANDS = {"0-9": (0, 9), "10-20": (10, 20), "21-40": (21, 40), "41-60": (41, 60), "61-120": (61, 120)}
 DECADES = {
     "0-9": (0, 9),
@@ -50,7 +33,6 @@ DECADES = {
     "61-70": (61, 70),
     "71+": (71, 120),
 }
-GENDERS = {"M": "male", "F": "female"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +44,22 @@ class Look:
     gender: str | None
 
 
-def end_to_end(chips: Iterable[Chip], networks: Networks, config: Config) -> Iterator[Look]:
-    """Find the face on every padded chip and read its age and gender; the largest face is the one that is meant."""
-    for chip in chips:
-        image = padded(chip.image)
-        analysis = analyze_image(image, networks, config, path="", min_score=config.detector.score)
-        if not analysis.faces:
-            yield Look(chip.labels, None, None)
-            continue
-        face = max(analysis.faces, key=lambda f: (f.box[2] - f.box[0]) * (f.box[3] - f.box[1]))
-        age, gender = face.estimates.get("age"), face.estimates.get("gender")
-        yield Look(
-            chip.labels,
-            age.years if isinstance(age, AgeEstimate) else None,
-            gender.label if isinstance(gender, LabelEstimate) else None,
+def looks(answers: Answers, subject: Subject) -> list[Look]:
+    """Read what a network for age or gender said of every chip."""
+    heads = make_heads(subject.network)
+    rows = {task: iter(head.probabilities(answers.outputs)) for task, head in heads.items()}
+    found: list[Look] = []
+    for labels, hit in zip(answers.labels, answers.found, strict=True):
+        said = {task: head.estimate(next(rows[task])) for task, head in heads.items()} if hit else {}
+        age, gender = said.get("age"), said.get("gender")
+        found.append(
+            Look(
+                labels,
+                age.years if isinstance(age, AgeEstimate) else None,
+                gender.label if isinstance(gender, LabelEstimate) else None,
+            )
         )
-
-
-def padded(image: Image) -> Image:
-    """A chip with a border of its own edge pixels, so that a detector has room around the face."""
-    border = round(PADDING * image.shape[0])
-    wide: Image = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REPLICATE)
-    return wide
+    return found
 
 
 def age_figures(looks: Sequence[Look], *, exact: bool) -> Iterator[tuple[str, str, Figure]]:
@@ -132,53 +108,21 @@ def gender_figures(looks: Sequence[Look], *, exact: bool) -> Iterator[tuple[str,
         )
 
 
-def expression_on_chips(
-    chips: Iterable[Chip], networks: Networks, name: str
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], tuple[str, ...]]:
-    """True and said label numbers on chips that are the crop themselves, and the labels in the network's order."""
-    network, runner, head = networks.attributes[name]
-    labels = network.attribute_head().labels  # type: ignore[union-attr]
-    spec = network.input
-    assert spec.width and spec.height
-    pixels: list[Image] = []
-    truth: list[int] = []
-    for chip in chips:
-        grey = cv2.cvtColor(chip.image, cv2.COLOR_BGR2GRAY)
-        pixels.append(cv2.resize(grey, (spec.width, spec.height), interpolation=cv2.INTER_LINEAR)[..., None])
-        truth.append(labels.index(chip.labels["emotion"]))
-    said: list[int] = []
-    for start in range(0, len(pixels), BATCH):
-        outputs = run_faces(runner, network, np.stack(pixels[start : start + BATCH]))
-        said += head.probabilities(outputs).argmax(axis=1).tolist()
-    return np.array(truth), np.array(said), labels
+def expressions(answers: Answers, subject: Subject) -> tuple[I64, I64, tuple[str, ...]]:
+    """True and said label numbers of the faces that were found, and the labels in the network's order.
 
-
-def expression_end_to_end(
-    chips: Iterable[Chip], networks: Networks, config: Config, name: str
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Figure]:
-    """True and said label numbers on padded chips on which the detector finds a face, and the share of those.
-
-    The chips are enlarged: at 48 pixels both detectors miss many of them.
+    A true label that the network does not know is -1: no answer is right.
     """
-    labels = networks.attributes[name][0].attribute_head().labels  # type: ignore[union-attr]
-    rows: list[tuple[int, int]] = []
-    hits: list[bool] = []
-    for chip in chips:
-        large = cv2.resize(chip.image, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC)
-        analysis = analyze_image(padded(large), networks, config, path="", min_score=config.detector.score)
-        hits.append(bool(analysis.faces))
-        if analysis.faces:
-            face = max(analysis.faces, key=lambda f: (f.box[2] - f.box[0]) * (f.box[3] - f.box[1]))
-            said = face.estimates["expression"]
-            assert isinstance(said, LabelEstimate)
-            rows.append((labels.index(chip.labels["emotion"]), labels.index(said.label)))
-    truth, answers = np.array(rows, dtype=np.int64).reshape(-1, 2).T
-    return truth, answers, share_figure(hits)
+    kind = subject.network.answers["expression"]
+    assert isinstance(kind, CategoricalHead)
+    labels = tuple(spelling(label) for label in kind.labels)
+    said = make_heads(subject.network)["expression"].probabilities(answers.outputs).argmax(axis=1)
+    true = [spelling(row["emotion"]) for row in answers.seen]
+    truth = np.array([labels.index(label) if label in labels else -1 for label in true], np.int64)
+    return truth, said.astype(np.int64), labels
 
 
-def expression_figures(
-    truth: npt.NDArray[np.int64], said: npt.NDArray[np.int64], labels: Sequence[str]
-) -> Iterator[tuple[str, str, Figure]]:
+def expression_figures(truth: I64, said: I64, labels: Sequence[str]) -> Iterator[tuple[str, str, Figure]]:
     """Accuracy, macro-F1, and the sensitivity of each label."""
     yield "accuracy", "all", share_figure((truth == said).tolist())
     scores = [
@@ -200,7 +144,7 @@ def _by(looks: Sequence[Look], groups: Mapping[str, Callable[[Look], bool]]) -> 
 
 
 def _between(low: int, high: int) -> Callable[[Look], bool]:
-    return lambda look: low <= _age_range(look)[0] and _age_range(look)[1] <= high
+    return lambda look: low <= age_range(look.labels["age"])[0] and age_range(look.labels["age"])[1] <= high
 
 
 def _labelled(column: str, value: str) -> Callable[[Look], bool]:
@@ -216,11 +160,6 @@ def _races(looks: Sequence[Look]) -> dict[str, Callable[[Look], bool]]:
     return {f"race {race}": _labelled("race", race) for race in races}
 
 
-def _age_range(look: Look) -> tuple[int, int]:
-    age = look.labels["age"]
-    return FAIRFACE_BINS[age] if age in FAIRFACE_BINS else (int(age), int(age))
-
-
 def _error(look: Look) -> float:
     assert look.years is not None
     return look.years - float(look.labels["age"])
@@ -229,5 +168,5 @@ def _error(look: Look) -> float:
 def _outside(look: Look) -> float:
     """Years by which an estimate lies outside its bin; ages are whole years, so 29.9 is still in 20 to 29."""
     assert look.years is not None
-    low, high = _age_range(look)
+    low, high = age_range(look.labels["age"])
     return max(0.0, low - look.years, look.years - (high + 1))

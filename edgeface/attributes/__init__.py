@@ -1,22 +1,50 @@
 """What networks say about a face: raw outputs become probabilities, probabilities become estimates.
 
-A kind of head is one file with a class that satisfies `edgeface.types.Head`, and one line in `make_head`.
+A kind of head is one file with a class that satisfies `edgeface.types.Head`, and one line in `KINDS`. `embedding` is a
+room of its own: it answers no question about one face.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edgeface.attributes.affect import Affect
 from edgeface.attributes.categorical import Categorical
+from edgeface.attributes.coral import Coral
 from edgeface.attributes.expectation import Expectation
-from edgeface.bundle import ExpectationHead, Network
+from edgeface.attributes.regression import Regression
+from edgeface.bundle import AffectHead, CategoricalHead, CoralHead, ExpectationHead, Network, RegressionHead
 from edgeface.errors import BundleError
-from edgeface.types import Head
+from edgeface.types import Head, Task
+
+KINDS: Mapping[type, tuple[Callable[[Task, Any], Head], frozenset[Task]]] = {
+    ExpectationHead: (Expectation, frozenset({"age"})),
+    CoralHead: (Coral, frozenset({"age"})),
+    RegressionHead: (Regression, frozenset({"age"})),
+    CategoricalHead: (Categorical, frozenset({"gender", "expression"})),
+    AffectHead: (Affect, frozenset({"affect"})),
+}
+"""By the manifest's struct: how such a head is made, and which questions it can answer."""
+
+
+def make_heads(network: Network) -> dict[Task, Head]:
+    """Return a head for every question that one pass of the network answers, its own first.
+
+    Raises
+    ------
+    BundleError : it answers none, or a head is of a kind that cannot answer its question
+    """
+    network.attribute_head()
+    made: dict[Task, Head] = {}
+    for task, head in network.answers.items():
+        make, tasks = KINDS[type(head)]
+        if task not in tasks:
+            raise BundleError(f"network {network.name} cannot answer {task} so", fix="install the bundle again")
+        made[task] = make(task, head)
+    return made
 
 
 def make_head(network: Network) -> Head:
-    """Return the head of an attribute network."""
-    head = network.attribute_head()
-    if network.task == "detect":
-        raise BundleError(f"network {network.name} answers no question about a face", fix="install the bundle again")
-    if isinstance(head, ExpectationHead):
-        return Expectation(network.task, head)
-    return Categorical(network.task, head)
+    """Return the head for the network's own question; BundleError as `make_heads`."""
+    return next(iter(make_heads(network).values()))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from edgeface.attributes.distribution import normalised
 from edgeface.bundle import CategoricalHead
 from edgeface.errors import BundleError
 from edgeface.types import F32, LabelEstimate, Task
@@ -34,9 +35,7 @@ class Categorical:
             )
         if self._head.activation == "softmax":
             raw = np.exp(raw - raw.max(axis=1, keepdims=True))
-        raw = np.clip(raw, 0, None)
-        rows: F32 = raw / np.maximum(raw.sum(axis=1, keepdims=True), np.float32(1e-12))
-        return rows
+        return normalised(raw)
 
     def estimate(self, probabilities: F32) -> LabelEstimate:
         """The likeliest label and all probabilities by label."""

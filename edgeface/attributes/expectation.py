@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from edgeface.attributes.distribution import bounds, normalised
 from edgeface.bundle import ExpectationHead
 from edgeface.errors import BundleError
 from edgeface.types import F32, AgeEstimate, Task
@@ -18,7 +19,7 @@ class Expectation:
         self.task: Task = task
         self._output = head.output
         self._support: F32 = np.array(head.support, dtype=np.float32)
-        self._shares = np.array(head.percentiles) / 100
+        self._percentiles = head.percentiles
 
     def probabilities(self, outputs: Mapping[str, F32]) -> F32:
         """Rows (N, K) that sum to 1; quantized outputs are brought back to a sum of 1.
@@ -27,20 +28,15 @@ class Expectation:
         ------
         BundleError : the network gives another number of values than there are ages
         """
-        raw = np.clip(outputs[self._output], 0, None)
+        raw = outputs[self._output]
         if raw.shape[1:] != self._support.shape:
             raise BundleError(
                 f"a network for {self.task} gives {raw.shape[1:]} values for {len(self._support)} ages",
                 fix="install the bundle again",
             )
-        rows: F32 = raw / np.maximum(raw.sum(axis=1, keepdims=True), np.float32(1e-12))
-        return rows
+        return normalised(raw)
 
     def estimate(self, probabilities: F32) -> AgeEstimate:
-        """Mean of the distribution, and the two percentiles between which it lies, in years.
-
-        Percentiles interpolate the cumulative distribution, each class's mass centred on its age.
-        """
-        cumulative = np.cumsum(probabilities, dtype=np.float64) - probabilities / 2
-        low, high = np.interp(self._shares, cumulative, self._support)
-        return AgeEstimate(years=float(probabilities @ self._support), low=float(low), high=float(high))
+        """Mean of the distribution, and the two percentiles between which it lies, in years."""
+        low, high = bounds(probabilities, self._support, self._percentiles)
+        return AgeEstimate(years=float(probabilities @ self._support), low=low, high=high)

@@ -160,7 +160,7 @@ class Measured(Closed, frozen=True, kw_only=True):
     count: int
     low: float | None = None
     high: float | None = None
-    runtime: RuntimeName = "onnx"
+    runtime: FileRuntime = "onnx"
     precision: Precision = "fp32"
     size: str | None = None
     detector: str | None = None
@@ -171,8 +171,9 @@ class SelfTest(Closed, frozen=True, kw_only=True):
     """A stored input (uint8, before mean and scale) and the outputs of the source network for it, in one ``.npz``.
 
     The array ``input`` has shape (1, H, W, C) in the network's colour order; each output array carries the head's name
-    for it. A step of a recurrent network starts from the arrays named as its states' inputs, of shape (1, ...), and
-    from zeros where there is none. ``tolerance`` of a file is the largest allowed difference, as a share of the largest absolute output.
+    for it. A recurrent network starts from the arrays named as its states' inputs, of shape (1, ...), and from zeros
+    where there is none. ``tolerance`` of a file is the largest allowed difference, as a share of the largest absolute
+    output.
     """
 
     path: str

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from edgeface.cli.common import add_bundle_option, add_config_options, read_bundle, read_config
+from edgeface.cli.common import (
+    add_bundle_option,
+    add_config_options,
+    add_random_option,
+    read_bundle,
+    read_config,
+)
 from edgeface.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -49,6 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--crops", action="store_true", help="save what each network saw, as PNG (pictures only)")
     add_config_options(parser)
     add_bundle_option(parser)
+    add_random_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -110,7 +117,9 @@ class _Job:
         stills = sum(still for _, still in jobs)
         workers = min(threads, stills) or 1
         if stills:
-            self._load(still=True, threads=threads if stills == 1 else 1)
+            networks = self._load(still=True, threads=threads if stills == 1 else 1)
+            for name in [name for name, (network, _, _) in networks.attributes.items() if network.states]:
+                print(f"edgeface: {name} looks at people over time; of a picture it sees one step", file=sys.stderr)
         with ThreadPoolExecutor(workers, thread_name_prefix="picture") as pool:
             waiting: deque[tuple[Path, Future[_Look] | None]] = deque()
             try:

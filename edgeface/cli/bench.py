@@ -6,7 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeface.cli.common import add_bundle_option, add_config_options, print_table, read_bundle, read_config
+from edgeface.cli.common import (
+    add_bundle_option,
+    add_config_options,
+    add_random_option,
+    print_table,
+    read_bundle,
+    read_config,
+)
 from edgeface.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--json", action="store_true", help="JSON on standard output")
     add_config_options(parser)
     add_bundle_option(parser)
+    add_random_option(parser)
     parser.set_defaults(run=run)
 
 

@@ -43,6 +43,15 @@ def add_bundle_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", metavar="NAME|DIR", help="bundle of networks; else EDGEFACE_BUNDLE, or: default")
 
 
+def add_random_option(parser: argparse.ArgumentParser) -> None:
+    """``--allow-random``."""
+    parser.add_argument(
+        "--allow-random",
+        action="store_true",
+        help="take a bundle with untrained networks, to try the chain: their answers mean nothing",
+    )
+
+
 def add_log_option(parser: argparse.ArgumentParser) -> None:
     """``--verbose``."""
     parser.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
@@ -68,8 +77,8 @@ def read_config(args: argparse.Namespace, extra: Mapping[str, Any] | None = None
 
 
 def read_bundle(args: argparse.Namespace, config: Config) -> Bundle:
-    """Open the bundle of a command."""
-    return open_bundle(find_bundle(args.bundle, config, os.environ))
+    """Open the bundle of a command; one with untrained networks only for ``--allow-random``."""
+    return open_bundle(find_bundle(args.bundle, config, os.environ), allow_random=args.allow_random)
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:

@@ -12,6 +12,7 @@ from edgeface.cli.common import (
     add_bundle_option,
     add_config_options,
     add_log_option,
+    add_random_option,
     read_bundle,
     read_config,
     set_up_logging,
@@ -46,6 +47,7 @@ def add_parser(subparsers: SubParsers[Any]) -> None:
     )
     add_config_options(parser)
     add_bundle_option(parser)
+    add_random_option(parser)
     add_log_option(parser)
     parser.set_defaults(run=run)
 

@@ -16,6 +16,7 @@ from edgeface.events.bodies import (
 from edgeface.events.messages import (
     KINDS,
     SCHEMA_VERSION,
+    Affect,
     Age,
     CameraHealth,
     Expression,
@@ -39,6 +40,7 @@ from edgeface.events.summary import SummaryWindow
 __all__ = [
     "KINDS",
     "SCHEMA_VERSION",
+    "Affect",
     "Age",
     "Body",
     "CameraHealth",

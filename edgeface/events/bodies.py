@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 import msgspec
 
 from edgeface.events.messages import (
+    Affect,
     Age,
     CameraHealth,
     Expression,
@@ -27,7 +28,7 @@ from edgeface.events.messages import (
     NoticeNetwork,
     VisitMessage,
 )
-from edgeface.types import Event, Visit, VisitAge, VisitChange, VisitExpression, VisitGender
+from edgeface.types import Event, Visit, VisitAffect, VisitAge, VisitChange, VisitExpression, VisitGender
 
 QOS: Mapping[Kind, int] = {"visits": 1, "faces": 0, "summary": 1, "health": 0, "notice": 1}
 RETAINED: frozenset[Kind] = frozenset({"summary", "health", "notice"})
@@ -98,6 +99,7 @@ def visit_body(change: VisitChange, *, at: datetime, started_at: Callable[[float
         age=_age(visit.age),
         gender=_gender(visit.gender),
         expression=_expression(visit.expression),
+        affect=_affect(visit.affect),
     )
     return Body(kind="visits", camera=visit.camera, message=message)
 
@@ -200,6 +202,12 @@ def _expression(expression: VisitExpression | None) -> Expression | None:
     return Expression(dominant=expression.dominant, shares=shares, samples=expression.samples)
 
 
+def _affect(affect: VisitAffect | None) -> Affect | None:
+    if affect is None:
+        return None
+    return Affect(valence=round(affect.valence, 3), arousal=round(affect.arousal, 3), samples=affect.samples)
+
+
 def _face(visit: Visit, width: int, height: int) -> Face:
     # A predicted box may reach beyond the frame.
     limits = (float(width), float(height)) * 2
@@ -213,6 +221,7 @@ def _face(visit: Visit, width: int, height: int) -> Face:
         age=_age(visit.age),
         gender=_gender(visit.gender),
         expression=_expression(visit.expression),
+        affect=_affect(visit.affect),
     )
 
 
@@ -225,6 +234,7 @@ _TASK_WORDS = {
     "age": "apparent age",
     "gender": "gender as its training data labels it",
     "expression": "facial expression",
+    "affect": "how pleasant and how excited a face looks",
 }
 
 

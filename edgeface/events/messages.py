@@ -60,6 +60,14 @@ class Expression(Struct, frozen=True, kw_only=True):
     samples: Annotated[Count, Meta(description="looks that count")]
 
 
+class Affect(Struct, frozen=True, kw_only=True):
+    """What the face shows on two axes, not what a person feels: mean over the visit."""
+
+    valence: Annotated[float, Meta(ge=-1, le=1, description="unpleasant (-1) to pleasant (1)")]
+    arousal: Annotated[float, Meta(ge=-1, le=1, description="calm (-1) to excited (1)")]
+    samples: Annotated[Count, Meta(description="looks that count")]
+
+
 class Envelope(Struct, frozen=True, kw_only=True):
     """What every message carries first."""
 
@@ -83,6 +91,7 @@ class VisitMessage(Envelope, frozen=True, kw_only=True):
     age: Age | None
     gender: Gender | None
     expression: Expression | None
+    affect: Affect | None = None
 
 
 class Face(Struct, frozen=True, kw_only=True):
@@ -94,6 +103,7 @@ class Face(Struct, frozen=True, kw_only=True):
     age: Age | None
     gender: Gender | None
     expression: Expression | None
+    affect: Affect | None = None
 
 
 class FacesMessage(Envelope, frozen=True, kw_only=True):

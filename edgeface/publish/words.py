@@ -14,6 +14,7 @@ from datetime import datetime, tzinfo
 import msgspec
 
 from edgeface.events import (
+    Affect,
     Age,
     Expression,
     FacesMessage,
@@ -56,7 +57,9 @@ def sentence(topic: str, payload: bytes, *, zone: tzinfo | None = None) -> str |
     return f"{_clock(message.at, zone)} {_told(message)}"
 
 
-def describe(age: Age | None, gender: Gender | None, expression: Expression | None) -> str:
+def describe(
+    age: Age | None, gender: Gender | None, expression: Expression | None, affect: Affect | None = None
+) -> str:
     """Say what is known of somebody: ``about 31 years (24-39), ...``; empty when nothing is."""
     parts = []
     if age is not None:
@@ -67,6 +70,8 @@ def describe(age: Age | None, gender: Gender | None, expression: Expression | No
     if expression is not None:
         most = max(expression.shares, key=expression.shares.__getitem__, default=expression.dominant)
         parts.append(f"mostly {most}" if expression.shares.get(most, 0) < 0.95 else most)
+    if affect is not None:
+        parts.append(f"valence {affect.valence:+.1f}, arousal {affect.arousal:+.1f}")
     return ", ".join(parts)
 
 
@@ -83,7 +88,7 @@ def _told(message: Message) -> str:
 
 
 def _visit(message: VisitMessage) -> str:
-    known = describe(message.age, message.gender, message.expression)
+    known = describe(message.age, message.gender, message.expression, message.affect)
     if message.event == "start":
         return f"somebody arrived (visit {message.visit}){': ' if known else ''}{known}"
     if message.event == "update":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgeface.bundle import NetworkFile
@@ -25,8 +25,28 @@ def _interpreter_class() -> Any:
     return Interpreter
 
 
+def _signature_runner(interpreter: Any, key: str) -> Callable[..., Mapping[str, F32]]:
+    """Call one signature with its inputs by name; the graph itself where the file has no signatures."""
+    if interpreter.get_signature_list():
+        return interpreter.get_signature_runner(key)  # type: ignore[no-any-return]
+    interpreter.allocate_tensors()
+    inputs = {detail["name"]: detail["index"] for detail in interpreter.get_input_details()}
+    outputs = {detail["name"]: detail["index"] for detail in interpreter.get_output_details()}
+
+    def run(**arrays: F32) -> Mapping[str, F32]:
+        for name, array in arrays.items():
+            interpreter.set_tensor(inputs[name], array)
+        interpreter.invoke()
+        return {name: interpreter.get_tensor(index) for name, index in outputs.items()}
+
+    return run
+
+
 class LiteRtRunner:
-    """One TFLite file; every prepared shape is a signature, and all share the weights."""
+    """One TFLite file; every prepared shape is a signature, and all share the weights.
+
+    Files of older converters have no signatures: then the one shape of the graph itself is the prepared one.
+    """
 
     def __init__(
         self,
@@ -43,16 +63,17 @@ class LiteRtRunner:
         self.sizes = tuple(sorted({(s.width, s.height) for s in file.signatures}))
         self.file = file
 
-    def run(self, batch: F32) -> Mapping[str, F32]:
-        """Outputs by the head's names; BundleError for a shape that was not prepared."""
+    def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
+        """Outputs by the manifest's names; BundleError for a shape that was not prepared."""
         axes = batch.shape[:3] if self.file.layout == "NHWC" else (batch.shape[0], *batch.shape[2:])
         key = self._signatures.get(axes)
         if key is None:
             raise BundleError(f"no signature for batch, height, width {axes}", fix="use a prepared size")
+        remembered = {self.file.inputs.get(name, name): array for name, array in states.items()}
         # An interpreter is one machine with one set of tensors: one call at a time.
         with self._lock:
             runner = self._runners.get(key)
             if runner is None:
-                runner = self._runners[key] = self._interpreter.get_signature_runner(key)
-            values = runner(**{self.file.input: batch})
+                runner = self._runners[key] = _signature_runner(self._interpreter, key)
+            values = runner(**{self.file.input: batch, **remembered})
         return {name: values[output] for name, output in self.file.outputs.items()}

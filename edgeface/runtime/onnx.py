@@ -39,7 +39,8 @@ class OnnxRunner:
         self.sizes: tuple[tuple[int, int], ...] = ()
         self.file = file
 
-    def run(self, batch: F32) -> Mapping[str, F32]:
-        """Outputs by the head's names."""
-        values = self._session.run(self._outputs, {self._input: batch})
+    def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
+        """Outputs by the manifest's names."""
+        remembered = {self.file.inputs.get(name, name): array for name, array in states.items()}
+        values = self._session.run(self._outputs, {self._input: batch, **remembered})
         return dict(zip(self._names, values, strict=True))

@@ -1,0 +1,25 @@
+"""Distributions over classes that stand for years: what every kind of head for an age shares."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeface.types import F32
+
+
+def normalised(raw: F32) -> F32:
+    """Rows (N, K) brought to a sum of 1; what quantization left below zero is zero."""
+    raw = np.clip(raw, 0, None)
+    rows: F32 = raw / np.maximum(raw.sum(axis=1, keepdims=True), np.float32(1e-12))
+    return rows
+
+
+def bounds(probabilities: F32, support: F32, percentiles: tuple[float, float]) -> tuple[float, float]:
+    """Years at two percentiles of one distribution, shape (K,), over ``support`` years.
+
+    The cumulative distribution is interpolated, each class's mass centred on its age.
+    """
+    cumulative: npt.NDArray[np.float64] = np.cumsum(probabilities, dtype=np.float64) - probabilities / 2
+    low, high = np.interp(np.array(percentiles) / 100, cumulative, support)
+    return float(low), float(high)

@@ -1,0 +1,50 @@
+"""What recurrent networks remember of people: the states of each track, from one look to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from edgeface.bundle import Network
+from edgeface.types import F32
+
+MOST = 1024
+"""Most people of whom anything is remembered; the one looked at longest ago is forgotten first."""
+
+Person = tuple[str, int]
+"""Camera and track."""
+
+
+class Memory:
+    """States by person and network, until the track is gone."""
+
+    def __init__(self, *, most: int = MOST) -> None:
+        self._most = most
+        self._states: dict[Person, dict[str, Mapping[str, F32]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def recall(self, network: Network, people: Sequence[Person]) -> dict[str, F32]:
+        """Return the states by `State.input`, shape (N, ...): zeros for who was not looked at yet."""
+        known = [self._states.get(person, {}).get(network.name, {}) for person in people]
+        return {
+            state.input: np.stack([states.get(state.input, np.zeros(state.shape, np.float32)) for states in known])
+            for state in network.states
+        }
+
+    def keep(self, network: Network, people: Sequence[Person], outputs: Mapping[str, F32]) -> None:
+        """Remember what the network gave for these people: outputs by `State.output`, shape (N, ...)."""
+        for row, person in enumerate(people if network.states else ()):
+            states = self._states.pop(person, {})
+            states[network.name] = {state.input: outputs[state.output][row].copy() for state in network.states}
+            self._states[person] = states
+        while len(self._states) > self._most:
+            del self._states[next(iter(self._states))]
+
+    def retain(self, camera: str, tracks: Iterable[int]) -> None:
+        """Forget everybody before this camera but these tracks."""
+        live = set(tracks)
+        for person in [person for person in self._states if person[0] == camera and person[1] not in live]:
+            del self._states[person]
