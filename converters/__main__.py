@@ -10,7 +10,7 @@ from importlib import import_module
 
 from edgeface.errors import run_command
 
-COMMANDS = ("listing", "build", "verify", "speed", "fetch", "evaluate.cli", "card")
+COMMANDS = ("listing", "inspection.cli", "build", "verify", "speed", "fetch", "evaluate.cli", "card")
 """Modules that add a command each; none of them imports torch before its command runs."""
 
 

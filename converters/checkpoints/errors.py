@@ -7,3 +7,7 @@ from edgeface.errors import EdgefaceError
 
 class CheckpointError(EdgefaceError):
     """A checkpoint that cannot be read, or that does not fit the network it is meant for."""
+
+
+class PassThroughError(EdgefaceError):
+    """A file that cannot pass through, and why, with the operator's name."""

@@ -48,12 +48,7 @@ def load_weights(module: Any, family: str, kind: str, tensors: Mapping[str, F32]
     """
     import torch  # noqa: PLC0415 - maps are also read where no network is made
 
-    adapt = getattr(sys.modules[type(module).__module__], "adapt", None)
-    shapes = parameter_shapes(module)
-    best = min(
-        (fit(key_map, shapes, adapt(tensors) if adapt else tensors) for key_map in read_maps(family, kind)),
-        key=lambda tried: tried.faults,
-    )
+    best = best_fit(module, family, kind, tensors)
     if best.faults:
         raise CheckpointError(
             f"the checkpoint does not fit {family}: {describe_faults(best)}",
@@ -61,6 +56,18 @@ def load_weights(module: Any, family: str, kind: str, tensors: Mapping[str, F32]
         )
     module.load_state_dict({name: torch.tensor(array) for name, array in best.state.items()}, strict=False)
     module.eval()
+
+
+def best_fit(module: Any, family: str, kind: str, tensors: Mapping[str, F32]) -> Fit:
+    """What the best of a family's key maps makes of a checkpoint; see `load_weights`.
+
+    Raises
+    ------
+    CheckpointError : no map for this kind
+    """
+    adapt = getattr(sys.modules[type(module).__module__], "adapt", None)
+    given, shapes = adapt(tensors) if adapt else tensors, parameter_shapes(module)
+    return min((fit(key_map, shapes, given) for key_map in read_maps(family, kind)), key=lambda tried: tried.faults)
 
 
 def parameter_shapes(module: Any) -> dict[str, tuple[int, ...]]:

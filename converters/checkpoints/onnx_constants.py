@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import GraphProto, NodeProto, numpy_helper
+from onnx import GraphProto, NodeProto
 
 from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.widen import widen
+from converters.inspection.onnx_graph import constants
 from edgeface.types import F32
 
 
@@ -25,10 +26,7 @@ def read_constants(data: bytes, name: str = "the file") -> dict[str, F32]:
     """
     try:
         graph = onnx.load_from_string(data).graph
-        stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-        for node in graph.node:
-            if node.op_type == "Constant" and node.attribute[0].name == "value":
-                stored[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+        stored = constants(graph)
         _widen_all(graph, stored)
     except Exception as error:  # protobuf's and numpy_helper's errors have no base in common
         words = (str(error).strip() or type(error).__name__).splitlines()[0]

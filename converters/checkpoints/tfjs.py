@@ -74,10 +74,9 @@ def _unpack(weights: Iterable[Mapping[str, Any]], blob: bytes) -> dict[str, F32]
         at += size
         if weight["dtype"] != "float32":
             continue
-        wide = values.astype(np.float32)
-        if "scale" in packed:
-            wide = wide * np.float32(packed["scale"]) + np.float32(packed["min"])
-        tensors[weight["name"]] = wide
+        # In double precision and rounded once, as tfjs itself does it.
+        wide = values * float(packed["scale"]) + float(packed["min"]) if "scale" in packed else values
+        tensors[weight["name"]] = wide.astype(np.float32)
     if at != len(blob):
         raise ValueError(f"the .bin file has {len(blob):,} bytes and the manifest {at:,}")
     return tensors

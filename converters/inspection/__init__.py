@@ -1,0 +1,1 @@
+"""What a file holds: networks and checkpoints described without running anything of theirs but the pinned runtimes."""

@@ -1,0 +1,106 @@
+"""A checkpoint described: its tensors, and the network of ours that they fit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from converters.checkpoints.errors import CheckpointError
+from converters.checkpoints.keymap import Fit, best_fit, describe_faults
+from converters.checkpoints.reading import kind_of, read_tensors
+from converters.recipe import list_recipes, list_variants, read_network
+from edgeface.bundle.heads import Closed
+from edgeface.errors import EdgefaceError
+from edgeface.types import F32
+
+
+class CheckpointFacts(Closed, frozen=True, kw_only=True):
+    """One checkpoint: what its tensors are called and which networks of ours take them.
+
+    ``fits`` names families, with the options of a recipe where it needs them, whose key map leaves nothing missing,
+    nothing over and nothing of another shape. Where there is none, ``nearest`` says of the closest what does not fit.
+    """
+
+    kind: str
+    bytes: int
+    sha256: str
+    tensors: dict[str, tuple[int, ...]]
+    parameters: int
+    fits: tuple[str, ...] = ()
+    nearest: str = ""
+
+
+def describe_checkpoint(data: bytes, name: str, companions: Mapping[str, bytes] | None = None) -> CheckpointFacts:
+    """Everything that can be said of a checkpoint.
+
+    Raises
+    ------
+    CheckpointError : it cannot be read
+    """
+    tensors = read_tensors(data, name, companions)
+    fits, nearest = known_networks(kind_of(name), tensors)
+    return CheckpointFacts(
+        kind=kind_of(name),
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        tensors={key: tuple(array.shape) for key, array in tensors.items()},
+        parameters=sum(int(array.size) for array in tensors.values()),
+        fits=fits,
+        nearest=nearest,
+    )
+
+
+def known_networks(kind: str, tensors: Mapping[str, F32]) -> tuple[tuple[str, ...], str]:
+    """Which networks of ours these tensors fit, and if none does, what is wrong with the nearest.
+
+    Nearest is the one with the fewest faults, if it takes more than it misses.
+    """
+    fits: list[str] = []
+    nearest: tuple[str, Fit] | None = None
+    for family, options in _networks():
+        tried = _fit(family, options, kind, tensors)
+        if tried is None:
+            continue
+        label = " ".join([family, *(f"{key}={json.dumps(value)}" for key, value in options.items())])
+        if not tried.faults:
+            fits.append(label)
+        elif len(tried.state) > tried.faults and (nearest is None or tried.faults < nearest[1].faults):
+            nearest = label, tried
+    words = f"{nearest[0]}, but for {describe_faults(nearest[1])}" if nearest and not fits else ""
+    return tuple(fits), words
+
+
+def _networks() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every family with its own options, then with those of the recipes."""
+    from converters.networks import FAMILIES  # noqa: PLC0415 - torch takes seconds
+
+    seen = set()
+    for family in FAMILIES:
+        seen.add((family, "{}"))
+        yield family, {}
+    for name in list_recipes("networks"):
+        for full in (name, *(f"{name}@{variant}" for variant in list_variants(name))):
+            try:
+                _, recipe = read_network(full)
+            except EdgefaceError:
+                continue  # a recipe that somebody is writing is none of this file's business
+            key = (recipe.family or "", json.dumps(recipe.options, sort_keys=True))
+            if recipe.family and key not in seen:
+                seen.add(key)
+                yield recipe.family, recipe.options
+
+
+def _fit(family: str, options: dict[str, Any], kind: str, tensors: Mapping[str, F32]) -> Fit | None:
+    import torch  # noqa: PLC0415
+
+    from converters.networks import make_network  # noqa: PLC0415
+
+    try:
+        # Only names and shapes are asked for: no memory is taken and nothing is drawn at random.
+        with torch.device("meta"):
+            module = make_network(family, options)
+        return best_fit(module, family, kind, tensors)
+    except CheckpointError:
+        return None  # no key map for this kind of file
