@@ -93,7 +93,7 @@ class Maker:
             return TorchReference(self.network)
         from converters.passing import PassedReference  # noqa: PLC0415
 
-        return PassedReference(self.network)
+        return PassedReference(self.name, self.network, self.prepared)
 
     def files(self) -> list[tuple[FileRuntime, Precision]]:
         """Every form that the recipe ships."""

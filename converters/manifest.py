@@ -27,6 +27,7 @@ from edgeface.bundle import (
     SelfTest,
     Source,
 )
+from edgeface.config import RuntimeName
 from edgeface.files import write_atomic
 
 FITS = "detector_to_reference.json"
@@ -93,7 +94,7 @@ def describe_file(maker: Maker, recipe: Recipe, runtime: FileRuntime, precision:
     network = maker.network
     facts: dict[str, Any] = {"input": "", "outputs": {}, "layout": "NHWC", "batches": (1,)}
     if runtime != "opencv":
-        facts = _facts(maker, runtime)
+        facts = _facts(maker, runtime, path)
     return NetworkFile(
         runtime=runtime,
         precision=precision,
@@ -106,14 +107,13 @@ def describe_file(maker: Maker, recipe: Recipe, runtime: FileRuntime, precision:
     )
 
 
-def _facts(maker: Maker, runtime: FileRuntime) -> dict[str, Any]:
+def _facts(maker: Maker, runtime: RuntimeName, path: Path) -> dict[str, Any]:
     """Names and shapes inside a file, by who made it."""
     network, reference = maker.network, maker.reference
-    own = network.as_is == runtime
-    if own or not isinstance(reference, TorchReference):
-        from converters.passing import passed_facts  # noqa: PLC0415
+    if network.as_is == runtime or not isinstance(reference, TorchReference):
+        from converters.passing import describe_passed  # noqa: PLC0415
 
-        return passed_facts(network, runtime)
+        return describe_passed(maker.name, network, maker.prepared, runtime, path)
     from converters.export.to_tflite import INPUT, output_names, state_inputs  # noqa: PLC0415
 
     onnx = runtime == "onnx"
@@ -174,9 +174,10 @@ def read_detector_fits() -> Mapping[str, DetectorFit]:
 def count(reference: Reference, network: NetworkRecipe, recipe: Recipe) -> tuple[int, int | None]:
     """Parameters, and multiply-accumulates for one input; of a file that passed through, what its graph says."""
     if not isinstance(reference, TorchReference):
-        from converters.passing import passed_size  # noqa: PLC0415
+        from converters.passing import PassedReference  # noqa: PLC0415
 
-        return passed_size(network)
+        assert isinstance(reference, PassedReference)
+        return reference.facts.parameters, reference.facts.macs
     width, height = network.input.width, network.input.height
     if width is None or height is None:
         width, height = recipe.selftest.detector_size

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from functools import cache
 
 import pytest
-from torch import nn
 
-from converters.build import BUNDLE
-from converters.checkpoints.archive import ArchiveError, read_member
-from converters.networks import FAMILIES
+from converters.checkpoints.archive import ArchiveError, read_source
+from converters.names import BUNDLE
 from converters.recipe import Recipe, read_recipe
+from converters.reference import TorchReference
 from edgeface.bundle import Bundle, open_bundle
 
 
@@ -32,7 +31,9 @@ def checkpoint(recipe: Recipe) -> Callable[[str], bytes]:
     @cache
     def read(name: str) -> bytes:
         try:
-            return read_member(recipe.networks[name].source)
+            source = recipe.networks[name].source
+            assert source is not None
+            return read_source(source)[0]
         except ArchiveError as error:
             pytest.skip(f"the pinned archive is not to be had: {error}")
 
@@ -40,11 +41,12 @@ def checkpoint(recipe: Recipe) -> Callable[[str], bytes]:
 
 
 @pytest.fixture(scope="session")
-def source_network(recipe: Recipe, checkpoint: Callable[[str], bytes]) -> Callable[[str], nn.Module]:
+def source_network(recipe: Recipe, checkpoint: Callable[[str], bytes]) -> Callable[[str], TorchReference]:
     """Torch module of a network with its weights."""
 
     @cache
-    def load(name: str) -> nn.Module:
-        return FAMILIES[recipe.networks[name].family].load(checkpoint(name))
+    def load(name: str) -> TorchReference:
+        checkpoint(name)
+        return TorchReference(recipe.networks[name])
 
     return load

@@ -12,17 +12,16 @@ import onnxruntime
 import pytest
 import skimage.data
 import torch
-from torch import nn
 from torch.nn import functional as fn
 
-from converters.networks import FAMILIES
 from converters.networks.mini_xception import MiniXception
 from converters.recipe import Recipe
-from converters.selftest import run_source, selftest_input
+from converters.reference import TorchReference
+from converters.selftest import selftest_input
 from edgeface.detect import retinaface, yunet
 from edgeface.runtime import to_tensor
 
-Load = Callable[[str], nn.Module]
+Load = Callable[[str], TorchReference]
 Read = Callable[[str], bytes]
 RNG = np.random.default_rng(7)
 
@@ -41,7 +40,7 @@ def test_equal_to_the_original_onnx_file(recipe: Recipe, name: str, checkpoint: 
     tensor = faces_and_noise(recipe, name)
     original = onnxruntime.InferenceSession(checkpoint(name), providers=["CPUExecutionProvider"])
     (expected,) = original.run(None, {"images": tensor})
-    got = run_source(source_network(name), ("probabilities",), tensor)["probabilities"]
+    got = source_network(name).run(tensor)["probabilities"]
     np.testing.assert_allclose(got, expected, atol=1e-4)
 
 
@@ -104,7 +103,7 @@ def test_equal_to_the_keras_graph_read_layer_by_layer(
     tensor = faces_and_noise(recipe, name)
     with torch.no_grad():
         expected = keras_reference(checkpoint(name), torch.from_numpy(tensor)).numpy()
-    got = run_source(source_network(name), ("probabilities",), tensor)["probabilities"]
+    got = source_network(name).run(tensor)["probabilities"]
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
@@ -128,7 +127,7 @@ def test_pooling_pads_like_keras_at_even_and_odd_sides(side: int) -> None:
 def test_yunet_finds_the_astronaut_where_its_makers_code_does(recipe: Recipe, source_network: Load) -> None:
     image = np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])[None]
     network = recipe.networks["yunet"]
-    outputs = run_source(source_network("yunet"), _outputs("yunet"), to_tensor(image, network.input, "NCHW"))
+    outputs = source_network("yunet").run(to_tensor(image, network.input, "NCHW"))
     boxes, scores, points = yunet.decode(outputs, (512, 512), network.head, 0.5)
     best = scores.argmax()
     assert scores[best] == pytest.approx(0.93, abs=0.01)
@@ -144,7 +143,7 @@ def test_yunet_is_fed_bgr_not_rgb(recipe: Recipe, source_network: Load) -> None:
     found = []
     for image in (skimage.data.astronaut()[..., ::-1], skimage.data.astronaut()):
         tensor = to_tensor(np.ascontiguousarray(image)[None], network.input, "NCHW")
-        outputs = run_source(source_network("yunet"), _outputs("yunet"), tensor)
+        outputs = source_network("yunet").run(tensor)
         found.append(yunet.decode(outputs, (512, 512), network.head, 0.5)[1])
     assert found[0].max() > found[1].max() + 0.01
 
@@ -152,7 +151,7 @@ def test_yunet_is_fed_bgr_not_rgb(recipe: Recipe, source_network: Load) -> None:
 def test_retinaface_finds_the_astronaut(recipe: Recipe, source_network: Load) -> None:
     image = np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])[None]
     network = recipe.networks["retinaface"]
-    outputs = run_source(source_network("retinaface"), _outputs("retinaface"), to_tensor(image, network.input, "NCHW"))
+    outputs = source_network("retinaface").run(to_tensor(image, network.input, "NCHW"))
     np.testing.assert_allclose(outputs["conf"].sum(axis=2), 1, atol=1e-5)
     boxes, scores, _ = retinaface.decode(outputs, (512, 512), network.head, 0.5)
     best = scores.argmax()
@@ -169,15 +168,11 @@ def test_retinaface_finds_the_astronaut(recipe: Recipe, source_network: Load) ->
     ],
 )
 def test_no_parameter_is_left_over(name: str, parameters: int, source_network: Load) -> None:
-    assert sum(p.numel() for p in source_network(name).parameters()) == parameters
+    assert sum(p.numel() for p in source_network(name).module.parameters()) == parameters
 
 
 @pytest.mark.parametrize("name", ["age-v1", "gender-v1", "expression-mini-xception", "gender-mini-xception"])
 def test_answers_vary(recipe: Recipe, name: str, source_network: Load) -> None:
     """A network fed in the wrong scale gives one constant answer."""
-    answers = run_source(source_network(name), ("probabilities",), faces_and_noise(recipe, name))["probabilities"]
+    answers = source_network(name).run(faces_and_noise(recipe, name))["probabilities"]
     assert np.ptp(answers, axis=0).max() > 0.2
-
-
-def _outputs(family: str) -> tuple[str, ...]:
-    return FAMILIES[family].outputs

@@ -10,7 +10,9 @@ import pytest
 
 from converters import manifest as manifests
 from converters import recipe as recipes
-from converters.build import BUNDLE, check_limits
+from converters.build import check_limits
+from converters.make import Maker
+from converters.names import BUNDLE
 from converters.recipe import Recipe, read_recipe
 from converters.trial import Trial, read_trials
 from edgeface.bundle import Bundle
@@ -49,6 +51,7 @@ def test_the_manifest_is_what_the_recipe_says(recipe: Recipe, bundle: Bundle) ->
     assert bundle.manifest.runtimes == recipe.runtimes
     for network in bundle.manifest.networks:
         wanted = recipe.networks[network.name]
+        maker = Maker(network.name, recipe)
         for field in ("task", "title", "paper", "licence", "training_data", "limits", "source", "input", "head"):
             assert getattr(network, field) == getattr(wanted, field), (
                 f"{network.name}: run `python -m converters manifest`"
@@ -56,7 +59,7 @@ def test_the_manifest_is_what_the_recipe_says(recipe: Recipe, bundle: Bundle) ->
         assert {r: tuple(f.precision for f in fs) for r, fs in network.files.items()} == wanted.files
         for file in (file for files in network.files.values() for file in files):
             path = BUNDLE / file.path
-            assert file == manifests.describe_file(network.name, recipe, file.runtime, file.precision, path)
+            assert file == manifests.describe_file(maker, recipe, file.runtime, file.precision, path)
         assert network.measured == manifests.read_measured(network.name), "run `python -m converters manifest`"
         fit = manifests.read_detector_fits().get(network.name)
         assert network.box_to_reference == (fit and fit.box)
@@ -76,14 +79,11 @@ def test_the_manifest_is_written_sorted_and_readable(bundle: Bundle) -> None:
         pytest.param('licence = "MIT', "Illegal character|not TOML|Unterminated", id="not TOML"),
     ],
 )
-def test_a_wrong_recipe_is_one_line_that_names_the_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, words: str
-) -> None:
-    text = (recipes.RECIPES / "default.toml").read_text("utf-8").replace('licence = "MIT"', line, 1)
+def test_a_wrong_recipe_is_one_line_that_names_the_key(tmp_path: Path, line: str, words: str) -> None:
+    text = recipes.recipe_path("retinaface").read_text("utf-8").replace('licence = "MIT"', line, 1)
     (tmp_path / "broken.toml").write_text(text, "utf-8")
-    monkeypatch.setattr(recipes, "RECIPES", tmp_path)
     with pytest.raises(EdgefaceError, match=words) as caught:
-        read_recipe("broken")
+        read_recipe(str(tmp_path / "broken.toml"))
     assert "\n" not in str(caught.value)
 
 

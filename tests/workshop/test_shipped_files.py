@@ -11,18 +11,16 @@ import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_quantizer.utils import tfl_flatbuffer_utils
-from torch import nn
 
-from converters.build import BUNDLE
 from converters.export.to_onnx import IR_VERSION, OPSET
-from converters.networks import FAMILIES
+from converters.names import BUNDLE
 from converters.recipe import read_recipe
-from converters.selftest import run_source
+from converters.reference import TorchReference
 from converters.verify import difference, picture, prepared_shapes
 from edgeface.bundle import Network, NetworkFile, open_bundle
 from edgeface.runtime import Runner, load_network, to_tensor
 
-Load = Callable[[str], nn.Module]
+Load = Callable[[str], TorchReference]
 RECIPE = read_recipe()
 ODD_SIZES = ((32, 32), (1024, 32), (96, 672), (1024, 768))
 FP32_TOLERANCE = 2e-5
@@ -62,14 +60,14 @@ def runner(path: str) -> Runner:
 
 @pytest.mark.parametrize(("network", "file"), FILES)
 def test_parity_with_the_source_at_every_shape(network: Network, file: NetworkFile, source_network: Load) -> None:
-    outputs = FAMILIES[RECIPE.networks[network.name].family].outputs
+    reference = source_network(network.name)
     allowed = FP32_TOLERANCE if file.precision == "fp32" else file.tolerance
     for shape in shapes(network, file):
         pixels = pictures(network, shape)
-        expected = run_source(source_network(network.name), outputs, to_tensor(pixels, network.input, "NCHW"))
+        expected = reference.run(to_tensor(pixels, network.input, "NCHW"))
         got = runner(file.path).run(np.ascontiguousarray(to_tensor(pixels, network.input, file.layout)))
-        assert set(got) == set(outputs)
-        for name in outputs:
+        assert set(got) == set(reference.outputs)
+        for name in reference.outputs:
             off = difference(got[name], expected[name], file.precision)
             assert off <= allowed, f"{name} at {shape} is off by {off:.6f}"
 
