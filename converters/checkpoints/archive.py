@@ -16,6 +16,7 @@ import tarfile
 import urllib.parse
 import urllib.request
 import zipfile
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -71,7 +72,7 @@ def read_member(source: Source, *, cache: Path = CACHE) -> bytes:
     archive = fetch_archive(source, cache=cache)
     try:
         data = _read(archive, source.path)
-    except (KeyError, OSError, zipfile.BadZipFile, tarfile.TarError) as error:
+    except (KeyError, OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as error:
         raise ArchiveError(f"{archive} has no member {source.path}: {error}", fix="correct the recipe") from None
     _expect(data, source.sha256, f"{source.path} in {archive.name}", fix="correct the recipe")
     return data
@@ -143,6 +144,9 @@ def _pip_index() -> str:
 def _run(command: list[str], cwd: Path) -> None:
     try:
         subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True)
+    except FileNotFoundError:
+        fix = f"install it, or put the archive into {cwd} yourself"
+        raise ArchiveError(f"{command[0]} is not installed, and {command[-1]} comes from it", fix=fix) from None
     except (OSError, subprocess.CalledProcessError) as error:
         words = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
         raise ArchiveError(f"{command[0]} failed: {words[-1] if words else error}", fix="check the network") from None

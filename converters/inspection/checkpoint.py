@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from converters.checkpoints.errors import CheckpointError
+from converters.checkpoints.keyfile import read_maps
 from converters.checkpoints.keymap import Fit, best_fit, describe_faults
 from converters.checkpoints.reading import kind_of, read_tensors
 from converters.recipe import list_recipes, list_variants, read_network
@@ -98,9 +99,13 @@ def _fit(family: str, options: dict[str, Any], kind: str, tensors: Mapping[str, 
     from converters.networks import make_network  # noqa: PLC0415
 
     try:
+        read_maps(family, kind)
+    except CheckpointError:
+        return None  # no key map for this kind of file
+    try:
         # Only names and shapes are asked for: no memory is taken and nothing is drawn at random.
         with torch.device("meta"):
             module = make_network(family, options)
-        return best_fit(module, family, kind, tensors)
-    except CheckpointError:
-        return None  # no key map for this kind of file
+    except RuntimeError:
+        module = make_network(family, options)  # it computes something of its own when it is made
+    return best_fit(module, family, kind, tensors)

@@ -9,11 +9,10 @@ from typing import Any
 
 import msgspec
 
+from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.reading import KINDS, kind_of
+from converters.inspection.facts import FileFacts
 from edgeface.errors import UsageError
-
-NETWORKS = {"onnx", "tflite"}
-"""Kinds that hold a graph beside their weights."""
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
@@ -58,19 +57,26 @@ def examine(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", fix="give a file") from None
     kind = kind_of(path.name)
-    facts: dict[str, Any] = {}
     if kind == "onnx":
         from converters.inspection.onnx_file import describe_onnx  # noqa: PLC0415
 
-        facts = msgspec.to_builtins(describe_onnx(data, str(path)))
-    elif kind == "tflite":
+        return _with_fits(describe_onnx(data, str(path)), data, path)
+    if kind == "tflite":
         from converters.inspection.tflite_file import describe_tflite  # noqa: PLC0415
 
-        facts = msgspec.to_builtins(describe_tflite(data, str(path)))
-    checkpoint = msgspec.to_builtins(describe_checkpoint(data, str(path), companions_of(path)))
-    if kind in NETWORKS:
-        return facts | {key: checkpoint[key] for key in ("fits", "nearest") if key in checkpoint}
-    return dict(checkpoint)
+        return _with_fits(describe_tflite(data, str(path)), data, path)
+    return dict(msgspec.to_builtins(describe_checkpoint(data, str(path), companions_of(path))))
+
+
+def _with_fits(facts: FileFacts, data: bytes, path: Path) -> dict[str, Any]:
+    """What is said of a network file, and which architecture of ours its weights fit."""
+    from converters.inspection.checkpoint import describe_checkpoint  # noqa: PLC0415
+
+    try:
+        found = msgspec.to_builtins(describe_checkpoint(data, str(path)))
+    except CheckpointError as error:
+        found = {"nearest": f"its weights cannot be read: {error.what}"}
+    return dict(msgspec.to_builtins(facts)) | {key: found[key] for key in ("fits", "nearest") if key in found}
 
 
 def companions_of(path: Path) -> Mapping[str, bytes]:
@@ -92,7 +98,7 @@ def _lines(key: str, value: Any) -> list[str]:
         return []
     elif isinstance(value, dict):
         return [f"  {key}: " + ", ".join(f"{name} {_number(count)}" for name, count in value.items())]
-    elif isinstance(value, list):
+    elif isinstance(value, (list, tuple)):
         return [f"  {key}: {', '.join(value)}"]
     else:
         return [f"  {key}: {_number(value)}"]
