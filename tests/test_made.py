@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,8 @@ from edgeface.errors import BundleError
 from edgeface.memory import Memory
 from edgeface.pipeline import Request
 from edgeface.runtime import Runner, load_network, run_faces
-from edgeface.types import F32
-from edgeface.worker import Networks
+from edgeface.types import F32, Frame
+from edgeface.worker import Networks, Worker
 
 ROOT = Path(__file__).parents[1]
 ALL = {"attributes.age": "answers", "attributes.gender": "answers", "attributes.affect": "answers"}
@@ -111,8 +113,6 @@ def test_a_self_test_may_start_from_a_memory(made: Path, tmp_path: Path) -> None
     path = folder / "selftest" / "step.npz"
     np.savez(path, input=np.zeros((1, 8, 8, 1), np.uint8), count=np.array([[4.0]], np.float32), **later)
     tree = json.loads((folder / "manifest.json").read_text())
-    import hashlib  # noqa: PLC0415
-
     data = path.read_bytes()
     tree["networks"][-1]["selftest"] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     (folder / "manifest.json").write_text(json.dumps(tree))
@@ -160,7 +160,7 @@ def test_a_picture(made: Path, analyze: Callable[..., Any], tmp_path: Path) -> N
     assert face["age"]["years"] == pytest.approx(100 * bright, abs=0.2)
     assert face["affect"] == {"valence": pytest.approx(2 * bright - 1, abs=0.002), "arousal": 0.25}
     assert face["known"]["affect"] is True
-    code, _, _ = main(words("analyze", made, picture, **ALL)), None, None
+    assert main(words("analyze", made, picture, **ALL)) == 0
     text = (tmp_path / "edgeface-out" / "she.png.txt").read_text()
     assert f"valence {2 * bright - 1:+.2f}, arousal +0.25" in text
 
@@ -326,6 +326,28 @@ def test_a_memory_is_of_one_person_and_ends_with_the_track(made: Path) -> None:
     memory.retain("desk", ())
     memory.retain("door", ())
     assert len(memory) == 0
+
+
+def test_the_worker_forgets_who_has_gone(made: Path) -> None:
+    config = Config(attributes={"age": "step"}, runtime=Runtime(name="onnx", threads=1))
+    networks = Networks(open_bundle(made), config)
+    worker = Worker(networks, config, ["door", "desk"], new_id=lambda: "v", clock=lambda: 0.0)
+
+    def turn(time_s: float, **images: np.ndarray) -> int:
+        at = datetime.fromtimestamp(time_s, timezone.utc)
+        frames = [
+            Frame(image=image, camera=camera, index=0, time_s=time_s, captured_at=at)
+            for camera, image in images.items()
+        ]
+        worker.turn(frames)
+        return len(worker._memory)
+
+    she, nobody = astronaut(), np.zeros((512, 512, 3), np.uint8)
+    assert turn(0.0, door=she, desk=she) == 2
+    assert turn(1.0, door=nobody, desk=she) == 2
+    assert turn(4.0, door=nobody, desk=she) == 1
+    worker.close("desk", "stopped")
+    assert len(worker._memory) == 0
 
 
 def test_networks_without_a_memory_leave_nothing(made: Path) -> None:

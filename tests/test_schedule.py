@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import msgspec
 import pytest
+from bundles import DEFAULT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeface.config import Schedule
-from edgeface.schedule import Scheduler
+from edgeface.bundle import Network, State, Time, open_bundle
+from edgeface.config import DEFAULT_SCHEDULE, Config, Schedule
+from edgeface.errors import ConfigError
+from edgeface.schedule import Scheduler, choose_schedule
 
 SCHEDULE = Schedule(every=4.0, first=0.2, looks=3, better=1.5)
 
@@ -87,3 +91,25 @@ def test_nobody_and_the_forgotten() -> None:
     scheduler.due(0.0, {1: 0.5})
     scheduler.forget([1, 99])
     assert scheduler.due(0.01, {1: 0.5}) == [("age", 1)]
+
+
+def network(time: Time | None = None) -> Network:
+    return msgspec.structs.replace(open_bundle(DEFAULT).network("age-v1"), time=time)
+
+
+def test_a_network_of_several_answers_looks_as_often_as_the_most_impatient_wants() -> None:
+    assert choose_schedule(network(), ["age"], Config()) == DEFAULT_SCHEDULE["age"]
+    assert choose_schedule(network(), ["age", "affect"], Config()) == DEFAULT_SCHEDULE["affect"]
+    config = Config(schedule={"age-v1": SCHEDULE})
+    assert choose_schedule(network(), ["age", "affect"], config) == SCHEDULE
+
+
+def test_a_recurrent_network_keeps_the_beat_of_its_training() -> None:
+    state = State(input="h", output="h_next", shape=(4,))
+    recurrent = network(Time(spacing_s=0.5, window=20, states=(state,)))
+    scheduler = Scheduler({"age-v1": choose_schedule(recurrent, ["age"], Config())})
+    times = [index / 10 for index in range(30)]
+    # The view gets better with every frame, which is no reason to look early.
+    assert [t for t in times if scheduler.due(t, {1: 0.01 + t})] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
+    with pytest.raises(ConfigError, match=r"age-v1 looks every 0.5 s, as in its training; remove \[schedule.age-v1\]"):
+        choose_schedule(recurrent, ["age"], Config(schedule={"age-v1": SCHEDULE}))

@@ -20,7 +20,7 @@ from edgeface.events import (
     visit_body,
 )
 from edgeface.publish.words import sentence
-from edgeface.types import VisitChange, VisitGender
+from edgeface.types import VisitAffect, VisitChange, VisitGender
 
 
 def said(body: Body) -> str | None:
@@ -83,6 +83,11 @@ ALL = {"age": AGE, "gender": WOMAN, "expression": HAPPY}
             change("update", gender=VisitGender(label="male", probability=0.9999, samples=9)),
             "main: visit 3f2a after 7 s: man as the data labels it (99 %)",
             id="nothing is certain",
+        ),
+        pytest.param(
+            change("update", affect=VisitAffect(valence=0.42, arousal=-0.08, samples=5)),
+            "main: visit 3f2a after 7 s: valence +0.4, arousal -0.1",
+            id="affect",
         ),
         pytest.param(faces_body("main", 4, 3, [], at=at(7)), "main: nobody in view", id="nobody"),
         pytest.param(faces_body("main", 4, 3, [visit()], at=at(7)), "main: in view now: 1 person", id="one face"),

@@ -54,7 +54,7 @@ class Step(nn.Module):
 def write(folder: Path) -> None:
     """Write both as ONNX and as TFLite."""
     signatures = [Signature(key=f"b{batch}", batch=batch, width=8, height=8) for batch in BATCHES]
-    for name, module in (("answers", Answers()), ("step", Step())):
+    for name, module in (("answers", Answers().eval()), ("step", Step().eval())):
         model = export_onnx(module, SHAPE, module.outputs, states=module.states)
         (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
         export_tflite(module, SHAPE, signatures, folder / f"{name}.tflite", states=module.states)
