@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from converters.evaluate.cli import AGREEMENT, SIZES
+from converters.evaluate.cli import AGREEMENT
+from converters.evaluate.detectors import SIZES
 from converters.evaluate.widerface import LEVELS
 from converters.speed import SPEED, Speed
 from converters.trial import read_trials

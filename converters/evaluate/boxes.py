@@ -100,13 +100,13 @@ def agreement(
     shares: tuple[float, float, float, float],
 ) -> dict[str, list[bool]]:
     """By network: whether crops from either detector's box get the same arg-max, for every common face."""
-    same: dict[str, list[bool]] = {network.name: [] for network, _ in reference.heads}
+    same: dict[str, list[bool]] = {name: [] for name in reference.attributes}
     for number, own, theirs, pairs in found:
         if not pairs:
             continue
         rows, columns = ([pair[i] for pair in pairs] for i in (0, 1))
         moved = reference_boxes(own.boxes, shares)
-        for name, (network, runner, head) in reference.attributes.items():
+        for name, (network, runner, (head, *_)) in reference.attributes.items():
             mine = np.stack([cut(images[number], moved[row], _points(own, row), network.input) for row in rows])
             other = np.stack(
                 [cut(images[number], theirs.boxes[row], _points(theirs, row), network.input) for row in columns]

@@ -1,10 +1,10 @@
-"""``python -m converters evaluate``: measure the shipped files and write ``converters/results``."""
+"""``python -m converters evaluate``: the field's protocols, and the figures that manifest and cards are made of."""
 
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,69 +14,76 @@ from tqdm import tqdm
 
 from converters.evaluate import attributes, boxes, widerface
 from converters.evaluate.data import chips, data_folder, photographs, read
-from converters.evaluate.statistics import Figure, share_figure
-from converters.manifest import FITS, RESULTS, DetectorFit
-from edgeface.bundle import Bundle, Measured, Network, Precision, find_bundle, open_bundle
-from edgeface.config import Config, NetworkChoice, RuntimeName
+from converters.evaluate.detectors import detector_at, detector_sizes, input_size
+from converters.evaluate.report import COMMAND, Line, count, measured
+from converters.evaluate.statistics import share_figure
+from converters.evaluate.subject import NOBODY, THREADS, Finder, Subject, open_any, padded
+from converters.manifest import FITS, DetectorFit
+from converters.names import BUNDLE, RESULTS
+from edgeface.bundle import Bundle, FileRuntime, Measured, Network, Precision, choose_file
+from edgeface.config import Config, NetworkChoice
 from edgeface.config import Detector as DetectorSettings
 from edgeface.config import Runtime as RuntimeSettings
 from edgeface.errors import UsageError
 from edgeface.files import write_atomic
+from edgeface.runtime import load_network
 from edgeface.types import Detections
 from edgeface.worker import Networks
 
-SIZES = ("original", "640x640", "320x320", "640x384", "320x192")
 NEAR_FACES = 1000
 WIDER = "WIDER FACE 274-image dev share"
 EXPRESSIONS = "FER-2013 PublicTest"
 AGREEMENT = "arg-max agreement, crops of yunet and retinaface"
-COMMAND = "python -m converters evaluate"
+PROTOCOLS = ("wider", "expression", "age", "gender", "affect", "verification", "speed")
+"""Modules below `converters.evaluate.protocols` that add a protocol each."""
+File = tuple[Network, FileRuntime, Precision]
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``evaluate`` with its three protocols."""
+    """Add ``evaluate`` with its protocols."""
     parser = commands.add_parser(
         "evaluate",
-        help="measure the shipped files on labelled data",
-        description="Runs a protocol through the device's own path and writes the figures to converters/results, from "
-        "where `manifest` and `card` take them. Needs the labelled data (EDGEFACE_DATA or --data).",
+        help="measure networks on labelled data",
+        description="Runs a protocol through the device's own path. `detectors`, `attributes` and `boxes` measure every"
+        " file of a bundle and write converters/results, from where `manifest` and `card` take their figures; the"
+        " others measure one file and write a picture and a JSON file to build/evaluate/NETWORK. Data come from"
+        " EDGEFACE_DATA or --data.",
+        epilog="Example: python -m converters evaluate expression --data fer2013/ --network expression-mini-xception"
+        " --mode chip",
     )
     protocols = parser.add_subparsers(metavar="PROTOCOL", required=True)
+    for name in PROTOCOLS:
+        import_module(f"converters.evaluate.protocols.{name}").add(protocols)
     for name, text, command in (
         ("detectors", "average precision on WIDER FACE, by input size and file", evaluate_detectors),
         ("attributes", "age, gender and expression, by group and file", evaluate_attributes),
         ("boxes", "fit box_to_reference, and how well crops from either detector agree", evaluate_boxes),
     ):
-        protocol = protocols.add_parser(name, help=text, description=text)
+        protocol = protocols.add_parser(name, help=f"for the cards: {text}", description=text)
         protocol.add_argument("--network", action="append", metavar="NAME", help="only this network (repeatable)")
-        protocol.add_argument("--runtime", choices=("onnx", "litert"), help="only files of this runtime")
+        protocol.add_argument("--runtime", choices=("onnx", "litert", "opencv"), help="only files of this runtime")
         protocol.add_argument("--precision", metavar="P", help="only files of this precision")
         protocol.add_argument(
             "--size",
             action="append",
-            type=_size,
+            type=input_size,
             metavar="WxH",
             help="only this detector size, or `original` (repeatable)",
         )
         protocol.add_argument("--detector", metavar="NAME", help="who finds the faces for `attributes` (the default's)")
-        protocol.add_argument("--limit", type=_count, metavar="N", help="first N pictures only; nothing is written")
+        protocol.add_argument("--limit", type=count, metavar="N", help="first N pictures only; nothing is written")
         protocol.add_argument("--data", metavar="DIR", help="folder of the labelled data")
-        protocol.add_argument("--bundle", metavar="DIR", default="models/default", help="bundle (%(default)s)")
+        protocol.add_argument("--bundle", metavar="DIR", default=str(BUNDLE), help="bundle (%(default)s)")
         protocol.set_defaults(run=command)
 
 
 def evaluate_detectors(args: argparse.Namespace) -> int:
     """WIDER FACE for every detector file and size."""
-    bundle = _bundle(args)
+    bundle = open_any(args.bundle)
     pictures = photographs(data_folder(args.data), limit=args.limit)
     for network, runtime, precision in _files(bundle, args, tasks=("detect",)):
-        sizes = [size for size in args.size or SIZES if size != "original" or runtime == "onnx"]
-        detectors = {
-            size: Networks(
-                bundle, _config(runtime, network.name, precision, detector=network.name, size=size), still=True
-            )
-            for size in sizes
-        }
+        sizes = args.size or detector_sizes(network, choose_file(network, runtime, precision))
+        detectors = {size: detector_at(bundle, network, runtime, precision, size) for size in sizes}
         found: dict[str, list[Detections]] = {size: [] for size in sizes}
         for picture in tqdm(pictures, desc=f"{network.name} {runtime} {precision}", unit="picture"):
             image = read(picture.path)
@@ -86,8 +93,16 @@ def evaluate_detectors(args: argparse.Namespace) -> int:
             figures = widerface.precision_figures(pictures, found[size])
             by_level = widerface.as_rows({level: figure.value for level, figure in figures.items()})
             print(f"{network.name} {runtime} {precision} {size}: {by_level}", flush=True)
+            command = f"{COMMAND} detectors --network {network.name}"
             rows = [
-                _measured(f"AP {level}", "all", figure, WIDER, network, runtime, precision, size=size)
+                measured(
+                    WIDER,
+                    (f"AP {level}", "all", figure),
+                    runtime=runtime,
+                    precision=precision,
+                    command=command,
+                    size=size,
+                )
                 for level, figure in figures.items()
             ]
             _save(network.name, rows, dry=args.limit is not None)
@@ -96,25 +111,28 @@ def evaluate_detectors(args: argparse.Namespace) -> int:
 
 def evaluate_attributes(args: argparse.Namespace) -> int:
     """UTKFace and FairFace for age and gender, FER-2013 for expression."""
-    bundle = _bundle(args)
+    bundle = open_any(args.bundle)
     folder = data_folder(args.data)
-    for network, runtime, precision in _files(bundle, args, tasks=("age", "gender", "expression")):
-        config = _config(runtime, network.name, precision, detector=args.detector)
-        config = msgspec.structs.replace(
-            config,
-            attributes={**dict.fromkeys(("age", "gender", "expression"), False), network.task: network.name},
-        )
-        networks = Networks(bundle, config, still=True)
-        rows: list[Measured] = []
-        for title, detector, figures in _protocols(network, networks, config, folder, args.limit):
-            for metric, group, figure in figures:
-                row = _measured(metric, group, figure, title, network, runtime, precision, detector=detector)
-                rows.append(row)
-                if row.group == "all":
-                    what = f"{network.name} {runtime} {precision} {detector or 'chips'}, {row.set}"
-                    print(f"{what}: {row.metric} {row.value:.4f} (n {row.count})", flush=True)
-        _save(network.name, rows, dry=args.limit is not None)
+    for file in _files(bundle, args, tasks=("age", "gender", "expression")):
+        rows = list(attribute_rows(bundle, file, folder, detector=args.detector, limit=args.limit))
+        _save(file[0].name, rows, dry=args.limit is not None)
     return 0
+
+
+def attribute_rows(
+    bundle: Bundle, file: File, folder: Path, *, detector: str | None, limit: int | None
+) -> Iterator[Measured]:
+    """Figures of one file of an attribute network on every set that asks its questions, told as they come."""
+    network, runtime, precision = file
+    for title, name, lines in _protocols(bundle, file, folder, detector, limit):
+        command = f"{COMMAND} attributes --network {network.name}"
+        command += f" --detector {name}" if name == "retinaface" else ""
+        for line in lines:
+            row = measured(title, line, runtime=runtime, precision=precision, command=command, detector=name)
+            if row.group == "all":
+                what = f"{network.name} {runtime} {precision} {name or 'chips'}, {row.set}"
+                print(f"{what}: {row.metric} {row.value:.4f} (n {row.count})", flush=True)
+            yield row
 
 
 def evaluate_boxes(args: argparse.Namespace) -> int:
@@ -123,16 +141,18 @@ def evaluate_boxes(args: argparse.Namespace) -> int:
     Boxes are fitted on the dev share, where faces have their surroundings; points on faces that fill the picture, as
     those do of which age and gender are asked: a small face's points lie too coarsely to fit anything to them.
     """
-    bundle = _bundle(args)
+    bundle = open_any(args.bundle)
     folder = data_folder(args.data)
     pictures = [read(p.path) for p in photographs(folder, limit=args.limit)]
     tasks = {"gender": "gender-mini-xception", "expression": "expression-mini-xception"}
     loaded = {
         name: Networks(
             bundle,
-            msgspec.structs.replace(
-                _config("onnx", name, "fp32", detector=name, size="original"),
-                attributes={**tasks, "age": False},
+            Config(
+                detector=DetectorSettings(network=name, size="original"),
+                runtime=RuntimeSettings(name="onnx", threads=THREADS),
+                networks={name: NetworkChoice(precision="fp32")},
+                attributes={**NOBODY, **tasks},  # type: ignore[dict-item]
             ),
             still=True,
         )
@@ -143,7 +163,7 @@ def evaluate_boxes(args: argparse.Namespace) -> int:
     pairs = [(o.boxes[i], r.boxes[j]) for _, o, r, rows in found for i, j in rows]
     shares = boxes.fit_box_to_reference(np.array([a for a, _ in pairs]), np.array([b for _, b in pairs]))
     near_chips = chips(folder, "fairface", "train", limit=args.limit or NEAR_FACES)
-    near = [attributes.padded(chip.image) for chip in near_chips]
+    near = [padded(chip.image) for chip in near_chips]
     close = boxes.common_faces(tqdm(near, desc="faces that fill the picture", unit="face"), own, reference)
     points = [(o.landmarks[i], r.landmarks[j]) for _, o, r, rows in close for i, j in rows]  # type: ignore[index]
     offsets = boxes.fit_landmarks_to_reference(np.array([a for a, _ in points]), np.array([b for _, b in points]))
@@ -155,70 +175,36 @@ def evaluate_boxes(args: argparse.Namespace) -> int:
     for name, same in agreement.items():
         figure = share_figure(same)
         print(f"{name}: same arg-max on {figure.value:.1%} of {figure.count} faces")
-        row = _measured(
-            AGREEMENT, "all", figure, WIDER, bundle.network(name), "onnx", "fp32", detector="yunet", protocol="boxes"
-        )
+        line = (AGREEMENT, "all", figure)
+        row = measured(WIDER, line, runtime="onnx", precision="fp32", command=f"{COMMAND} boxes", detector="yunet")
         _save(name, [row], dry=args.limit is not None)
     return 0
 
 
 def _protocols(
-    network: Network, networks: Networks, config: Config, folder: Path, limit: int | None
-) -> Iterator[tuple[str, str | None, Iterable[tuple[str, str, Figure]]]]:
+    bundle: Bundle, file: File, folder: Path, detector: str | None, limit: int | None
+) -> Iterator[tuple[str, str | None, Iterable[Line]]]:
     """Yield the name of a set, the detector that found its faces (None: the chip is the crop), and the figures."""
-    detector = networks.detector.network.name
-    if network.task == "expression":
+    network, runtime, precision = file
+    runner = load_network(bundle, network, runtime, precision=precision, threads=THREADS)
+    found = Subject(bundle, network, runner, Finder(bundle, detector=detector))
+    if "expression" in network.answers:
         listed = list(chips(folder, "fer2013", "publictest", limit=limit))
-        truth, said, labels = attributes.expression_on_chips(listed, networks, network.name)
-        yield EXPRESSIONS, None, attributes.expression_figures(truth, said, labels)
-        faces = tqdm(listed, desc=f"{network.name} {detector}", unit="face")
-        truth, said, found = attributes.expression_end_to_end(faces, networks, config, network.name)
-        yield EXPRESSIONS, detector, [("found", "all", found), *attributes.expression_figures(truth, said, labels)]
-        return
-    for title, name in (("UTKFace val", "utkface"), ("FairFace val", "fairface")):
+        for subject in (Subject(bundle, network, runner, None), found):
+            answers = subject.answer(tqdm(listed, desc=f"{network.name} {subject.mode}", unit="face"))
+            lines = list(attributes.expression_figures(*attributes.expressions(answers, subject)))
+            hits = [("found", "all", share_figure(answers.found.tolist()))] if subject.finder else []
+            yield EXPRESSIONS, subject.detector, [*hits, *lines]
+    tasks = [task for task in ("age", "gender") if task in network.answers]
+    for title, name in (("UTKFace val", "utkface"), ("FairFace val", "fairface")) if tasks else ():
         faces = tqdm(chips(folder, name, "val", limit=limit), desc=f"{network.name} {title}", unit="face")
-        looks = list(attributes.end_to_end(faces, networks, config))
-        figures = attributes.age_figures if network.task == "age" else attributes.gender_figures
-        yield title, detector, figures(looks, exact=name == "utkface")
+        looks = attributes.looks(found.answer(faces), found)
+        for task in tasks:
+            figures = attributes.age_figures if task == "age" else attributes.gender_figures
+            yield title, found.detector, figures(looks, exact=name == "utkface")
 
 
-def _measured(
-    metric: str,
-    group: str,
-    figure: Figure,
-    name: str,
-    network: Network,
-    runtime: RuntimeName,
-    precision: Precision,
-    *,
-    size: str | None = None,
-    detector: str | None = None,
-    protocol: str | None = None,
-) -> Measured:
-    command = f"{COMMAND} {protocol or ('detectors' if network.task == 'detect' else 'attributes')}"
-    if protocol is None:
-        command += f" --network {network.name}"
-    if detector == "retinaface":
-        command += " --detector retinaface"
-    return Measured(
-        metric=metric,
-        value=round(figure.value, 4),
-        set=name,
-        group=group,
-        count=figure.count,
-        low=None if figure.low is None else round(figure.low, 4),
-        high=None if figure.high is None else round(figure.high, 4),
-        runtime=runtime,
-        precision=precision,
-        size=size,
-        detector=detector,
-        command=command,
-    )
-
-
-def _files(
-    bundle: Bundle, args: argparse.Namespace, *, tasks: Sequence[str]
-) -> Sequence[tuple[Network, RuntimeName, Precision]]:
+def _files(bundle: Bundle, args: argparse.Namespace, *, tasks: Sequence[str]) -> Sequence[File]:
     """Files that the arguments choose, by network; UsageError for none, which would measure nothing in silence."""
     networks = {network.name: network for network in bundle.manifest.networks if network.task in tasks}
     for name in args.network or ():
@@ -235,32 +221,6 @@ def _files(
     if not chosen:
         raise UsageError("no file of the bundle is of this runtime and precision", fix="see `edgeface models list`")
     return chosen
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError("expected a number from 1 up")
-    return int(text)
-
-
-def _size(text: str) -> str:
-    if text != "original" and not re.fullmatch(r"[1-9]\d{1,3}x[1-9]\d{1,3}", text):
-        raise argparse.ArgumentTypeError("expected WIDTHxHEIGHT or original")
-    return text
-
-
-def _config(
-    runtime: RuntimeName, network: str, precision: str, *, detector: str | None = None, size: str = "auto"
-) -> Config:
-    return Config(
-        detector=DetectorSettings(network=detector, size=size),
-        runtime=RuntimeSettings(name="onnx", threads=2),
-        networks={network: NetworkChoice(runtime=runtime, precision=precision)},
-    )
-
-
-def _bundle(args: argparse.Namespace) -> Bundle:
-    return open_bundle(find_bundle(args.bundle, Config(), {}))
 
 
 def _key(row: Measured) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ A face set is a folder with ``labels.csv`` (columns ``part``, ``i`` and labels) 
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from converters.evaluate.tables import Row, read_table
 from edgeface.errors import UsageError
 from edgeface.types import F32, Image
 
 ENVIRONMENT = "EDGEFACE_DATA"
 COMPLETE = "complete the data set"
+MOST = 10_000_000
+"""Largest number of a table: a face's or a pixel's."""
 DEFAULT = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
@@ -76,28 +78,29 @@ def chips(folder: Path, name: str, part: str, *, limit: int | None = None) -> It
     limit : stop after so many
     """
     shape = SETS[name]
+    listed = read_table(folder / name / "labels.csv", ("part", "i"))
     rows = sorted(
-        (row for row in _table(folder / name / "labels.csv") if row["part"] == part),
-        key=lambda row: int(row["i"]),
+        ((row.count("i", MOST), dict(row.cells)) for row in listed if row.cells["part"] == part),
+        key=lambda numbered: numbered[0],
     )
     sheet_number, sheet = -1, np.zeros((0, 0, 3), np.uint8)
-    for row in rows[:limit]:
-        number, place = divmod(int(row["i"]), shape.per)
+    for index, row in rows[:limit]:
+        number, place = divmod(index, shape.per)
         if number != sheet_number:
             sheet_number, sheet = number, _sheet(folder / name, part, number)
         y, x = (shape.side * position for position in divmod(place, shape.columns))
         tile = sheet[y : y + shape.side, x : x + shape.side]
         if tile.shape[:2] != (shape.side, shape.side):
-            raise UsageError(f"{folder / name} has no tile for {part} {row['i']}", fix=COMPLETE)
+            raise UsageError(f"{folder / name} has no tile for {part} {index}", fix=COMPLETE)
         yield Chip(tile, row)
 
 
 def photographs(folder: Path, *, limit: int | None = None) -> list[Photograph]:
     """WIDER FACE's dev share in the order of its list."""
     root = folder / "widerface"
-    by_name: dict[str, list[dict[str, str]]] = {}
-    for row in _table(root / "boxes.csv"):
-        by_name.setdefault(f"{row['event']}/{row['image']}", []).append(row)
+    by_name: dict[str, list[Row]] = {}
+    for row in read_table(root / "boxes.csv", ("event", "image", *"xywh", "easy", "medium", "hard")):
+        by_name.setdefault(f"{row.cells['event']}/{row.cells['image']}", []).append(row)
     names = (line.strip() for line in _lines(root / "images.txt"))
     return [_photograph(root, name, by_name.get(name, [])) for name in [name for name in names if name][:limit]]
 
@@ -111,10 +114,10 @@ def read(path: Path) -> Image:
     return result
 
 
-def _photograph(root: Path, name: str, rows: Sequence[dict[str, str]]) -> Photograph:
-    xywh = np.array([[float(row[key]) for key in "xywh"] for row in rows], np.float32).reshape(-1, 4)
+def _photograph(root: Path, name: str, rows: Sequence[Row]) -> Photograph:
+    xywh = np.array([[row.number(key, 0, MOST) for key in "xywh"] for row in rows], np.float32).reshape(-1, 4)
     boxes: F32 = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-    counted = {level: np.array([row[level] == "1" for row in rows], bool) for level in ("easy", "medium", "hard")}
+    counted = {level: np.array([row.cells[level] == "1" for row in rows], bool) for level in ("easy", "medium", "hard")}
     return Photograph(name, root / "images" / f"{name}.avif", boxes, counted)
 
 
@@ -123,10 +126,6 @@ def _sheet(folder: Path, part: str, number: int) -> Image:
     if not found:
         raise UsageError(f"{folder} has no sheet {part}_{number:03d}", fix=COMPLETE)
     return read(found[0])
-
-
-def _table(path: Path) -> Iterator[dict[str, str]]:
-    yield from csv.DictReader(_lines(path))
 
 
 def _lines(path: Path) -> list[str]:

@@ -10,6 +10,7 @@ from records import on_record
 from converters.card_figures import PUBLIC_WEIGHTS
 from converters.evaluate import attributes, widerface
 from converters.evaluate.data import chips, data_folder, photographs, read
+from converters.evaluate.subject import open_subject
 from edgeface.bundle import Bundle
 from edgeface.config import Config, Runtime
 from edgeface.config import Detector as DetectorSettings
@@ -118,11 +119,12 @@ def test_a_share_of_the_photographs_measured_again(
 
 def test_a_share_of_the_faces_measured_again(bundle: Bundle, labelled: Path) -> None:
     """Age and gender on the first faces of UTKFace's validation part, from pixels to answers."""
-    config = Config(runtime=Runtime(name="onnx"), attributes={"expression": False})
-    networks = Networks(bundle, config, still=True)
-    looks = list(attributes.end_to_end(chips(labelled, "utkface", "val", limit=CHIPS), networks, config))
-    age = {(metric, group): figure for metric, group, figure in attributes.age_figures(looks, exact=True)}
-    gender = {(metric, group): figure for metric, group, figure in attributes.gender_figures(looks, exact=True)}
+    found = {}
+    for task, figures in (("age", attributes.age_figures), ("gender", attributes.gender_figures)):
+        subject = open_subject(str(bundle.folder), task, mode="end-to-end")
+        looks = attributes.looks(subject.answer(chips(labelled, "utkface", "val", limit=CHIPS)), subject)
+        found[task] = {(metric, group): figure for metric, group, figure in figures(looks, exact=True)}
+    age, gender = found["age"], found["gender"]
     assert age["found", "all"].value > 0.98
     assert age["MAE years", "all"].value == pytest.approx(5.77, abs=0.3)
     assert gender["accuracy", "all"].value == pytest.approx(0.958, abs=0.02)

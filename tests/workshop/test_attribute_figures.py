@@ -10,15 +10,15 @@ import pytest
 
 from converters.evaluate.attributes import (
     DECADES,
-    FAIRFACE_BINS,
     UTK_BANDS,
     Look,
     age_figures,
     expression_figures,
     gender_figures,
-    padded,
 )
+from converters.evaluate.groups import FAIRFACE_BINS
 from converters.evaluate.statistics import Figure
+from converters.evaluate.subject import padded
 
 Figures = dict[tuple[str, str], Figure]
 

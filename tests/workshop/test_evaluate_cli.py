@@ -9,8 +9,9 @@ import msgspec
 import pytest
 from astronaut import astronaut
 
-from converters.__main__ import BUNDLE, main
+from converters.__main__ import main
 from converters.evaluate import cli
+from converters.names import BUNDLE
 from edgeface.bundle import Measured
 
 FACE_XYWH = (178, 63, 90, 113)
