@@ -11,11 +11,9 @@ from onnx import GraphProto, ModelProto, ValueInfoProto, numpy_helper
 
 from converters.checkpoints.errors import PassThroughError
 from converters.inspection.facts import first_line
-from converters.inspection.onnx_graph import constants, real_inputs, sides
+from converters.inspection.onnx_graph import CHANNELS, constants, real_inputs, sides
 from converters.inspection.onnx_run import open_session, run, same
 from edgeface.types import F32
-
-COLOUR_CHANNELS = {1, 3}
 
 
 def free_batch(model: ModelProto, fed: Mapping[str, Any], expected: list[F32]) -> ModelProto:
@@ -62,7 +60,7 @@ def free_size(
     """
     (value, *others) = real_inputs(model.graph)
     shape = sides(value)
-    channel = next((axis for axis in (1, 3) if len(shape) == 4 and shape[axis] in COLOUR_CHANNELS), None)
+    channel = next((axis for axis in (1, 3) if len(shape) == 4 and shape[axis] in CHANNELS), None)
     if others or channel is None:
         raise PassThroughError(f"{name} has no single picture as its input", fix="give its size in the recipe")
     row = 2 if channel == 1 else 1

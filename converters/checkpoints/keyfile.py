@@ -144,10 +144,11 @@ def read_maps(family: str, kind: str) -> list[KeyMap]:
         return [KeyMap()]
     if not paths:
         raise CheckpointError(f"{family} has no key map for {kind} files", fix=f"write keys/{family}.{kind}.toml")
-    return [_read_map(path) for path in paths]
+    return [read_map(path) for path in paths]
 
 
-def _read_map(path: Path) -> KeyMap:
+def read_map(path: Path) -> KeyMap:
+    """One key map; CheckpointError says what is wrong in it."""
     try:
         key_map = msgspec.convert(tomllib.loads(path.read_text("utf-8")), KeyMap)
         for pattern in (*key_map.unused, *key_map.rename):

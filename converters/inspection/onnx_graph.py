@@ -9,6 +9,8 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoPro
 
 OWN = frozenset({"", "ai.onnx"})
 """Names of ONNX's own domain."""
+CHANNELS = frozenset({1, 3})
+"""Colour channels that a picture may have."""
 FREE_SIDE = 64
 """What stands in for a free height or width where a number is needed."""
 _INNER = {AttributeProto.GRAPH, AttributeProto.GRAPHS}
