@@ -105,7 +105,7 @@ def evaluate_detectors(args: argparse.Namespace) -> int:
                 )
                 for level, figure in figures.items()
             ]
-            _save(network.name, rows, dry=args.limit is not None)
+            save(network.name, rows, dry=args.limit is not None)
     return 0
 
 
@@ -115,7 +115,7 @@ def evaluate_attributes(args: argparse.Namespace) -> int:
     folder = data_folder(args.data)
     for file in _files(bundle, args, tasks=("age", "gender", "expression")):
         rows = list(attribute_rows(bundle, file, folder, detector=args.detector, limit=args.limit))
-        _save(file[0].name, rows, dry=args.limit is not None)
+        save(file[0].name, rows, dry=args.limit is not None)
     return 0
 
 
@@ -177,7 +177,7 @@ def evaluate_boxes(args: argparse.Namespace) -> int:
         print(f"{name}: same arg-max on {figure.value:.1%} of {figure.count} faces")
         line = (AGREEMENT, "all", figure)
         row = measured(WIDER, line, runtime="onnx", precision="fp32", command=f"{COMMAND} boxes", detector="yunet")
-        _save(name, [row], dry=args.limit is not None)
+        save(name, [row], dry=args.limit is not None)
     return 0
 
 
@@ -228,7 +228,7 @@ def _key(row: Measured) -> tuple[str, ...]:
     return tuple(str(value) for value in values)
 
 
-def _save(network: str, rows: Sequence[Measured], *, dry: bool) -> None:
+def save(network: str, rows: Sequence[Measured], *, dry: bool) -> None:
     """Put rows into a network's results; a row that was measured again replaces the old one."""
     if dry:
         return

@@ -48,26 +48,32 @@ def bars_height(count: int) -> float:
 
 
 def bars(
-    axes: Axes, figures: Mapping[str, Figure], *, title: str, unit: str = "", scale: float = 1.0, zero: bool = True
+    axes: Axes,
+    figures: Mapping[str, Figure],
+    *,
+    title: str,
+    unit: str = "",
+    scale: float = 1.0,
+    strong: str = "all",
+    counts: bool = True,
 ) -> None:
-    """Horizontal bars with 95 % intervals and counts, first on top; the bar named ``all`` stands out.
+    """Horizontal bars with their intervals and, if wanted, counts, first on top; the bar ``strong`` stands out.
 
-    ``scale`` multiplies values before they are shown, ``zero`` lets the axis begin at 0.
+    ``scale`` multiplies values before they are shown: 100 for shares in percent.
     """
     names = list(figures)
     values = np.array([figures[name].value for name in names]) * scale
     reach = np.array([_reach(figures[name]) for name in names]).reshape(-1, 2).T * scale
     rows = np.arange(len(names))
-    axes.barh(rows, values, color=[INK if name == "all" else MUTED for name in names], height=0.7)
+    axes.barh(rows, values, color=[INK if name == strong else MUTED for name in names], height=0.7)
     axes.errorbar(values, rows, xerr=reach, fmt="none", ecolor="#222222", elinewidth=0.9, capsize=2)
-    axes.set_yticks(rows, [f"{name} (n {figures[name].count})" for name in names], fontsize=8)
-    axes.invert_yaxis()
+    axes.set_yticks(rows, [f"{name} (n {figures[name].count})" if counts else name for name in names], fontsize=8)
+    axes.set_ylim(len(names) - 0.4, -0.6)
     ends = values + reach[1]
     span = float(ends.max()) if len(ends) else 1.0
     for row, (value, end) in enumerate(zip(values, ends, strict=True)):
         axes.text(end + 0.01 * span, row, f"{value:.1f}" if scale == 100 else f"{value:.2f}", va="center", fontsize=7)
-    if zero:
-        axes.set_xlim(0, 1.12 * max(span, 1e-6))
+    axes.set_xlim(0, 1.12 * max(span, 1e-6))
     axes.set_xlabel(unit, fontsize=8)
     axes.set_title(title, fontsize=9)
     _quiet(axes)

@@ -6,9 +6,10 @@ import argparse
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+from tqdm import tqdm
 
 from converters.evaluate.data import data_folder
 from converters.evaluate.drawing import png
@@ -27,6 +28,7 @@ DIGITS = 4
 KINDS = ("", "from", "age", "gender", "race")
 """Kinds of groups in the order in which they are read."""
 UNTRAINED = "the network was never trained: the figures say nothing but that the chain works"
+T = TypeVar("T")
 Line = tuple[str, str, Figure]
 """Metric, group, figure."""
 
@@ -43,7 +45,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bundle: str
     network: str
     runtime: FileRuntime
-    precision: Precision
+    precision: Precision | None
+    """None where every network was taken in the manifest's first precision."""
     mode: Mode | None = None
     detector: str | None = None
     sets: tuple[str, ...]
@@ -75,6 +78,12 @@ def add_arguments(parser: argparse.ArgumentParser, *, modes: bool = True, defaul
     parser.add_argument("--limit", type=count, metavar="N", help="first N pictures only")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (build/evaluate/NETWORK)")
     parser.add_argument("--allow-random", action="store_true", help="measure a network that was never trained, too")
+
+
+def progress(faces: Iterable[T], what: str) -> Iterable[T]:
+    """Show a bar while faces go by, where somebody looks."""
+    bar: Iterable[T] = tqdm(faces, desc=what, unit="face", disable=None)
+    return bar
 
 
 def count(text: str) -> int:
@@ -192,25 +201,29 @@ def figures_of(report: Report, title: str, metric: str) -> dict[str, Figure]:
     return {g: Figure(rows[g].value, rows[g].count, rows[g].low, rows[g].high) for g in ordered}
 
 
-def write(report: Report, drawing: Drawing, out: Path | None) -> Path:
-    """Write ``PROTOCOL-MODE-RUNTIME-PRECISION.json`` and its picture, each in one step; give the JSON's path."""
+def write(report: Report, drawing: Drawing, out: Path | None, *, groups: Sequence[str] = ()) -> Path:
+    """Write ``PROTOCOL-MODE-RUNTIME-PRECISION.json`` and its picture, each in one step; give the JSON's path.
+
+    The terminal gets the figures over all and those of ``groups``.
+    """
     parts = (report.protocol, report.mode, report.runtime, report.precision)
     path = (out or OUT / report.network) / ("-".join(part for part in parts if part) + ".json")
     write_atomic(path.with_suffix(".png"), png(drawing))
     write_atomic(path, msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
-    for line in said(report):
+    for line in said(report, groups):
         print(line)
     print(f"written: {path} and {path.with_suffix('.png').name}", flush=True)
     return path
 
 
-def said(report: Report) -> Iterator[str]:
-    """Lines for the terminal: what was measured, the figures over all, and the notes."""
+def said(report: Report, groups: Sequence[str] = ()) -> Iterator[str]:
+    """Lines for the terminal: what was measured, the figures over all and of some groups, and the notes."""
+    told = {"all", *groups}
     where = f", {report.mode}" if report.mode else ""
-    yield f"{report.network} {report.runtime} {report.precision}{where}: {', '.join(report.sets)}"
+    yield f"{report.network} {report.runtime} {report.precision or ''}{where}: {', '.join(report.sets)}"
     for row in report.figures:
-        if row.group == "all":
+        if row.group in told:
             interval = "" if row.low is None or row.high is None else f" ({row.low:.4f} to {row.high:.4f})"
-            size = f", {row.size}" if row.size else ""
-            yield f"  {row.set}{size}: {row.metric} {row.value:.4f}{interval}, n {row.count}"
+            what = ", ".join(part for part in (row.set, row.size, "" if row.group == "all" else row.group) if part)
+            yield f"  {what}: {row.metric} {row.value:.4f}{interval}, n {row.count}"
     yield from (f"  note: {note}" for note in report.notes)

@@ -17,7 +17,7 @@ from edgeface.errors import UsageError
 
 NAME = "utkface-names"
 LABELS = re.compile(r"^(\d{1,3})_([01])_([0-4])_\d+\D")
-SOME_LABELS = re.compile(r"^\d{1,3}_([01]_)?_?\d+\D")
+SOME_LABELS = re.compile(r"^\d{1,3}_(?:[01]_)?(?:_[0-4]_)?\d{12,}\D")
 """Three pictures of the published set lack gender or race in their names."""
 RACES = ("White", "Black", "Asian", "Indian", "Others")
 LOOK_AT = 50

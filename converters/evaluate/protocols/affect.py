@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from converters.evaluate import drawing
 from converters.evaluate.layouts import find_faces
 from converters.evaluate.metrics import concordance, normalised_rmse, rmse, sign_agreement
-from converters.evaluate.report import Line, Report, add_arguments, folder_of, report_of, subject_of, write
+from converters.evaluate.report import Line, Report, add_arguments, folder_of, progress, report_of, subject_of, write
 from converters.evaluate.statistics import RESAMPLES, Figure, share_figure
 from edgeface.attributes import make_heads
 
@@ -51,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure one file."""
     faces = find_faces(folder_of(args), ("affect",), layout=args.layout, part=args.part)[0]
     subject = subject_of(args, "affect")
-    answers = subject.answer(tqdm(faces.read(args.limit), desc=f"{subject.network.name} {faces.title}", unit="face"))
+    answers = subject.answer(progress(faces.read(args.limit), f"{subject.network.name} {faces.title}"))
     said = make_heads(subject.network)["affect"].probabilities(answers.outputs).astype(np.float64)
     truth = np.array([[float(row[name]) for name in AXES] for row in answers.seen], np.float64)
     lines = list(figures(truth, said))

@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from converters.evaluate import drawing
 from converters.evaluate.attributes import DECADES, Look, age_figures, looks
 from converters.evaluate.layouts import find_faces
 from converters.evaluate.metrics import cumulative_score
-from converters.evaluate.report import Line, Report, add_arguments, figures_of, folder_of, report_of, subject_of, write
+from converters.evaluate.report import (
+    Line,
+    Report,
+    add_arguments,
+    figures_of,
+    folder_of,
+    progress,
+    report_of,
+    subject_of,
+    write,
+)
 from converters.evaluate.statistics import mean_figure, share_figure
 
 if TYPE_CHECKING:
@@ -50,8 +59,8 @@ def run(args: argparse.Namespace) -> int:
     lines: list[tuple[str, Line]] = []
     tables: dict[str, Any] = {}
     for faces in sets:
-        progress = tqdm(faces.read(args.limit), desc=f"{subject.network.name} {faces.title}", unit="face")
-        seen = looks(subject.answer(progress), subject)
+        shown = progress(faces.read(args.limit), f"{subject.network.name} {faces.title}")
+        seen = looks(subject.answer(shown), subject)
         exact = faces.name == "utkface"
         lines += [(faces.title, line) for line in figures(seen, exact=exact)]
         if exact:
@@ -59,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     titles = [faces.title for faces in sets]
     layouts = [faces.layout for faces in sets]
     report = report_of("age", subject, sets=titles, layouts=layouts, lines=lines, tables=tables)
-    write(report, draw(report), args.out)
+    write(report, draw(report), args.out, groups=tuple(RANGES))
     return 0
 
 

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from converters.evaluate import drawing
 from converters.evaluate.expressions import spelling, voted
 from converters.evaluate.layouts import find_faces
 from converters.evaluate.metrics import TRIALS, balanced, interval, macro_f1_of
-from converters.evaluate.report import Line, Report, add_arguments, folder_of, report_of, subject_of, write
+from converters.evaluate.report import Line, Report, add_arguments, folder_of, progress, report_of, subject_of, write
 from converters.evaluate.statistics import Figure, share_figure
 from converters.evaluate.subject import Answers, Subject
 from edgeface.attributes import make_heads
@@ -67,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure one file."""
     faces = find_faces(folder_of(args), ("fer2013",), layout=args.layout, part=args.part)[0]
     subject = subject_of(args, "expression")
-    answers = subject.answer(tqdm(faces.read(args.limit), desc=f"{subject.network.name} {faces.title}", unit="face"))
+    answers = subject.answer(progress(faces.read(args.limit), f"{subject.network.name} {faces.title}"))
     told = [tell(answers, subject, faces.title, plus=plus) for plus in (False, True)]
     told = [one for one in told if len(one.truth)]
     lines = [(one.title, line) for one in told for line in figures(one)]
@@ -82,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         notes=[note for one in told for note in notes(one)],
         tables={f"confusion, {one.title}": _table(one) for one in told},
     )
-    write(report, draw(told, report), args.out)
+    write(report, draw(told, report), args.out, groups=(CLEAN,))
     return 0
 
 

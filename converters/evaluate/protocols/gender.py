@@ -5,13 +5,21 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from converters.evaluate import drawing
 from converters.evaluate.attributes import gender_figures, looks
 from converters.evaluate.groups import GENDERS
 from converters.evaluate.layouts import find_faces
-from converters.evaluate.report import Line, Report, add_arguments, figures_of, folder_of, report_of, subject_of, write
+from converters.evaluate.report import (
+    Line,
+    Report,
+    add_arguments,
+    figures_of,
+    folder_of,
+    progress,
+    report_of,
+    subject_of,
+    write,
+)
 from converters.evaluate.statistics import share_figure
 
 if TYPE_CHECKING:
@@ -39,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
     subject = subject_of(args, "gender")
     lines: list[tuple[str, Line]] = []
     for faces in sets:
-        progress = tqdm(faces.read(args.limit), desc=f"{subject.network.name} {faces.title}", unit="face")
-        seen = looks(subject.answer(progress), subject)
+        shown = progress(faces.read(args.limit), f"{subject.network.name} {faces.title}")
+        seen = looks(subject.answer(shown), subject)
         lines += [(faces.title, line) for line in gender_figures(seen, exact=faces.name == "utkface")]
         hits = [look.gender == GENDERS[look.labels["gender"]] for look in seen]
         lines.append((faces.title, ("accuracy, misses as errors", "all", share_figure(hits))))

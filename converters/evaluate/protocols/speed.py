@@ -27,7 +27,7 @@ from converters.evaluate.report import COMMAND, Report, count, measured, write
 from converters.evaluate.statistics import Figure
 from converters.evaluate.subject import Face, Finder, open_any
 from edgeface.analyze import analyze_image
-from edgeface.bundle import Bundle, Network
+from edgeface.bundle import Bundle, Network, Precision, choose_file
 from edgeface.config import Config, NetworkChoice
 from edgeface.config import Detector as DetectorSettings
 from edgeface.config import Runtime as RuntimeSettings
@@ -55,6 +55,7 @@ class Timing:
     """Milliseconds of one row of the table: the median and 95th percentile of the wall clock, and CPU time."""
 
     row: str
+    precision: Precision
     ms: float
     ms_p95: float
     cpu_ms: float
@@ -89,7 +90,10 @@ def run(args: argparse.Namespace) -> int:
 
     bundle = open_any(args.bundle, allow_random=args.allow_random)
     networks = chosen(bundle, args)
-    tables = {size: list(tqdm(rows(bundle, networks, size, args), desc=_name(size), unit="row")) for size in SIZES}
+    tables = {
+        size: list(tqdm(rows(bundle, networks, size, args), desc=_name(size), unit="row", disable=None))
+        for size in SIZES
+    }
     file = f" --precision {args.precision}" if args.precision else ""
     command = f"{COMMAND} speed --bundle {bundle.manifest.name} --runtime {args.runtime}{file} --threads {args.threads}"
     report = Report(
@@ -98,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
         bundle=f"{bundle.manifest.name} {bundle.manifest.version}",
         network=bundle.manifest.name,
         runtime=args.runtime,
-        precision=args.precision or "fp32",
+        precision=args.precision,
         sets=tuple(SET.format(*size) for size in tables),
         layouts=(),
         notes=(f"{describe_machine()}, {args.threads} threads, medians of {args.runs} runs; no GPU is used",),
@@ -107,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
                 SET.format(*size),
                 (metric, timing.row, Figure(value, args.runs, None, None)),
                 runtime=args.runtime,
-                precision=args.precision or "fp32",
+                precision=timing.precision,
                 command=command,
                 size=_name(size),
             )
@@ -169,12 +173,12 @@ def rows(
         runner = load_network(bundle, network, args.runtime, precision=args.precision, threads=args.threads)
         states = Memory().recall(network, [("", 0)])
         look = partial(_look, finder, image, face, network, runner, states)
-        yield timed(network.name, look, args.runs, used=network.name in defaults)
+        yield timed(network.name, look, args.runs, precision=runner.file.precision, used=network.name in defaults)
     if not args.network and "detect" in bundle.manifest.defaults:
         yield _whole_picture(bundle, image, args)
 
 
-def timed(row: str, call: Callable[[], object], runs: int, *, used: bool) -> Timing:
+def timed(row: str, call: Callable[[], object], runs: int, *, precision: Precision, used: bool) -> Timing:
     """Time a call after some to warm up."""
     for _ in range(WARM_UP):
         call()
@@ -186,6 +190,7 @@ def timed(row: str, call: Callable[[], object], runs: int, *, used: bool) -> Tim
         cpu.append(1000 * (time.process_time() - start_cpu))
     return Timing(
         row=row,
+        precision=precision,
         ms=float(np.median(wall)),
         ms_p95=float(np.percentile(wall, 95)),
         cpu_ms=float(np.median(cpu)),
@@ -211,7 +216,7 @@ def outside(timings: Sequence[Timing]) -> dict[str, float]:
 def markdown(size: str, timings: Sequence[Timing]) -> str:
     """One table as the reference systems print theirs, in seconds, with CPU time beside it."""
     lines = [f"| Network, {size} | CPU | CPU time |", "|---|---|---|"]
-    lines += [f"| {timing.row} | {timing.ms / 1000:.4f}s | {timing.cpu_ms / 1000:.4f}s |" for timing in timings]
+    lines += [f"| {_label(timing)} | {timing.ms / 1000:.4f}s | {timing.cpu_ms / 1000:.4f}s |" for timing in timings]
     told = ", ".join(f"{name} {value:g}" for name, value in outside(timings).items())
     return "\n".join([*lines, "", told] if told else lines)
 
@@ -221,11 +226,9 @@ def draw(report: Report, tables: dict[str, Sequence[Timing]]) -> Drawing:
     title = f"{report.bundle}, {report.runtime}: {report.notes[0]}"
     made = drawing.canvas(5.6 * len(tables), drawing.bars_height(max(map(len, tables.values()))), title)
     for axes, (size, timings) in zip(made.subplots(1, len(tables), squeeze=False)[0], tables.items(), strict=True):
-        found = {
-            "all" if t.row == ONE_PICTURE else t.row: Figure(t.ms, int(report.figures[0].count), t.ms, t.ms_p95)
-            for t in timings
-        }
-        drawing.bars(axes, found, title=f"{size}: median, whisker to the 95th percentile", unit="milliseconds")
+        found = {_label(t): Figure(t.ms, 1, t.ms, t.ms_p95) for t in timings}
+        title = f"{size}: median, whisker to the 95th percentile"
+        drawing.bars(axes, found, title=title, unit="milliseconds", strong=ONE_PICTURE, counts=False)
     return made
 
 
@@ -235,14 +238,15 @@ def _detector_rows(
     """As the device sizes a still picture, and (where the file can) on every pixel as the published systems did."""
     height, width = image.shape[:2]
     sizes = ["auto"]
-    file = next(f for f in network.files[args.runtime] if args.precision in (None, f.precision))
+    file = choose_file(network, args.runtime, args.precision)
     if not file.signatures and network.input.width is None:
         sizes.append(f"{-(-width // GRID) * GRID}x{-(-height // GRID) * GRID}")
     for size in sizes:
         networks = detector_at(bundle, network, args.runtime, args.precision, size, threads=args.threads)
         seen = networks.detector.size_for((width, height))
         row = f"{network.name} at {seen[0]}x{seen[1]}"
-        yield timed(row, partial(networks.detect, image, min_score=SCORE), args.runs, used=used and size == "auto")
+        call = partial(networks.detect, image, min_score=SCORE)
+        yield timed(row, call, args.runs, precision=file.precision, used=used and size == "auto")
 
 
 def _look(
@@ -265,7 +269,15 @@ def _whole_picture(bundle: Bundle, image: Image, args: argparse.Namespace) -> Ti
         def look() -> None:
             analyze_image(read(path), networks, config, path="", min_score=SCORE)
 
-        return timed(ONE_PICTURE, look, args.runs, used=False)
+        first = choose_file(networks.detector.network, args.runtime, args.precision)
+        return timed(ONE_PICTURE, look, args.runs, precision=first.precision, used=False)
+
+
+def _label(timing: Timing) -> str:
+    """Name of a row, with the precision where it is not the plain one."""
+    return (
+        timing.row if timing.row == ONE_PICTURE or timing.precision == "fp32" else f"{timing.row} ({timing.precision})"
+    )
 
 
 def _name(size_wh: tuple[int, int]) -> str:

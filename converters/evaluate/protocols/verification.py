@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from converters.evaluate import drawing
 from converters.evaluate.data import Chip, read
 from converters.evaluate.layouts.pairs import PairSet, find_pairs
-from converters.evaluate.report import Line, Report, add_arguments, folder_of, report_of, subject_of, write
+from converters.evaluate.report import Line, Report, add_arguments, folder_of, progress, report_of, subject_of, write
 from converters.evaluate.statistics import Figure, Z, share_figure
 from converters.evaluate.subject import Subject
 from edgeface.attributes.embedding import make_embedding
@@ -81,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         notes=notes(pairs, found[0]),
         tables=tables(found[0]),
     )
-    write(report, draw(report, found[0], head), args.out)
+    write(report, draw(report, found[0], head), args.out, groups=DISTANCES)
     return 0
 
 
@@ -89,7 +88,7 @@ def embed(subject: Subject, pairs: PairSet, limit: int | None) -> tuple[Distance
     """Distances of all pairs whose faces were found, and how many pictures and pairs that is."""
     listed = pairs.pairs[:limit]
     pictures = list(dict.fromkeys(path for pair in listed for path in (pair.first, pair.second)))
-    chips = (Chip(read(path), {"path": str(path)}) for path in tqdm(pictures, desc=subject.network.name, unit="face"))
+    chips = (Chip(read(path), {"path": str(path)}) for path in progress(pictures, subject.network.name))
     # A picture of such a set has surroundings of its own.
     answers = subject.answer(chips, pad=False)
     vectors = make_embedding(subject.network).vectors(answers.outputs)

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     sizes = args.size or detector_sizes(network, file)[:1]
     detectors = {one: detector_at(bundle, network, file.runtime, file.precision, one) for one in sizes}
     found: dict[str, list[Detections]] = {one: [] for one in sizes}
-    for picture in tqdm(pictures, desc=f"{network.name} {file.runtime} {file.precision}", unit="picture"):
+    for picture in tqdm(pictures, desc=f"{network.name} {file.runtime} {file.precision}", unit="picture", disable=None):
         image = read(picture.path)
         for one, detector in detectors.items():
             found[one].append(detector.detect(image, min_score=widerface.MIN_SCORE))
