@@ -64,14 +64,14 @@ class Maker:
     Parameters
     ----------
     name : what the network is built under
-    products : folder for all networks' files, git-ignored
+    products : folder for all networks' files; None: ``build/networks``, which is git-ignored
     again : make everything anew
     """
 
-    def __init__(self, name: str, recipe: Recipe, *, products: Path = PRODUCTS, again: bool = False) -> None:
+    def __init__(self, name: str, recipe: Recipe, *, products: Path | None = None, again: bool = False) -> None:
         self.name = name
         self.network: NetworkRecipe = recipe.networks[name]
-        self.folder = products / name
+        self.folder = (products or PRODUCTS) / name
         self._recipe = recipe
         self._again = again
         self._made: set[Path] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,8 +10,8 @@ from edgeface.bundle import FileRuntime, Precision
 
 ROOT = Path(__file__).parents[1]
 BUNDLE = ROOT / "models" / "default"
-BUILD = ROOT / "build"
-"""Everything that is made and not committed."""
+BUILD = Path(os.environ.get("EDGEFACE_BUILD") or ROOT / "build")
+"""Everything that is made and not committed; the environment may say another place."""
 PRODUCTS = BUILD / "networks"
 RANGES = Path(__file__).parent / "recipes" / "ranges"
 """Ranges of int8 files, committed: with them a build needs no pictures."""

@@ -42,6 +42,7 @@ else:
 RECIPES = Path(__file__).parent / "recipes"
 VARIANT = "@"
 """``mobilenet-v1@w050`` is the variant ``w050`` of ``mobilenet-v1``, and built as ``mobilenet-v1-w050``."""
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 DetectOrTask = Task | Literal["detect"]
 Calibration = Literal["average", "minmax"]
 """How int8 ranges are gathered: a moving average over the samples, or the least and the largest value."""
@@ -268,6 +269,14 @@ def read_network(name: str, recipes: Path = RECIPES) -> tuple[str, NetworkRecipe
             raise UsageError(f"recipe {path} has no variant '{variant}'", fix=f"it has: {known}")
         table = merged(table, variants[variant])
         built = f"{built}-{variant}"
+    if not NAME.fullmatch(built):
+        raise UsageError(
+            f"recipe {_shown(path)}: '{built}' is no name for a network",
+            fix="use small letters, digits, dots and dashes",
+        )
+    lock = lock_path(path, built)
+    if lock.is_file():
+        table["quantize"] = merged(_locked(lock), table.get("quantize", {}))
     network = _convert(path, table, NetworkRecipe)
     if network.source is not None and network.source.registry == "file":
         # A file that somebody brought lies beside its recipe.
@@ -284,12 +293,17 @@ def recipe_path(name: str, recipes: Path = RECIPES) -> Path:
             return path
         raise UsageError(f"there is no recipe {name}", fix="give the path of a recipe, or the name of a known one")
     path = recipes / "networks" / f"{name}.toml"
-    if not path.is_file() or not re.fullmatch(r"[a-z0-9._-]+", name):
+    if not path.is_file() or not NAME.fullmatch(name):
         known = [*list_recipes("networks", recipes), *list_recipes("bundles", recipes)]
         near = difflib.get_close_matches(name, known, n=3)
         fix = f"did you mean {' or '.join(near)}?" if near else "see `python -m converters list`"
         raise UsageError(f"there is no recipe '{name}'", fix=fix)
     return path
+
+
+def lock_path(recipe: Path, built: str) -> Path:
+    """Where `search` writes what it found for a network; it holds where the recipe itself says nothing."""
+    return recipe.with_name(f"{built}.lock.json")
 
 
 def list_recipes(kind: Literal["networks", "bundles"], recipes: Path = RECIPES) -> list[str]:
@@ -324,6 +338,15 @@ def _table(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"recipe {_shown(path)}: {error}", fix="correct the recipe") from None
+
+
+def _locked(path: Path) -> dict[str, Any]:
+    """How each runtime's int8 file is made, as `search` found it."""
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, Any]])
+        return {runtime: entry["quantize"] for runtime, entry in found.items()}
+    except (OSError, msgspec.DecodeError, KeyError) as error:
+        raise UsageError(f"lock {_shown(path)} cannot be read: {error}", fix="run `search` again") from None
 
 
 def _convert(path: Path, table: Mapping[str, Any], kind: type[T]) -> T:
