@@ -57,15 +57,25 @@ def read_buffers(data: bytes, name: str = "the file") -> dict[str, F32]:
 
 
 def parse(data: bytes, name: str = "the file") -> Any:
-    """Object form of a TFLite flatbuffer (``ModelT`` of LiteRT's schema); CheckpointError for anything else."""
+    """Object form of a TFLite file (``ModelT`` of LiteRT's schema), all buffers in it; CheckpointError for another."""
     if data[4:8] != IDENTIFIER:
         raise CheckpointError(f"{name} is no TFLite file", fix="bring a .tflite file")
     try:
         model = schema.ModelT.InitFromPackedBuf(data, 0)
         if not model.subgraphs:
             raise ValueError("it holds no graph")
+        for buffer in model.buffers:
+            _bring_in(buffer, data)
     except (struct.error, IndexError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{name} is no TFLite file that can be read: {error}", fix="bring the whole file"
         ) from None
     return model
+
+
+def _bring_in(buffer: Any, data: bytes) -> None:
+    """Large files keep their buffers behind the flatbuffer, by place and length: put such a one into its object."""
+    if buffer.offset > 1:
+        if buffer.offset + buffer.size > len(data):
+            raise ValueError("a buffer lies outside the file")
+        buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)

@@ -38,6 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode())
     else:
+        at = ", ".join(_sides(shape) for shape in facts.pop("macs_at", ()))
+        if "macs" in facts:
+            facts["macs"] = f"{facts['macs']:,} at {at}"
         print("\n".join([str(path), *(line for key, value in facts.items() for line in _lines(key, value))]))
     return 0
 
@@ -94,8 +97,6 @@ def _lines(key: str, value: Any) -> list[str]:
         parts = [_values([one]) for one in value]
     elif key == "tensors":
         parts = [f"{name} {_sides(shape)}" for name, shape in value.items()]
-    elif key == "macs_at":
-        return []
     elif isinstance(value, dict):
         return [f"  {key}: " + ", ".join(f"{name} {_number(count)}" for name, count in value.items())]
     elif isinstance(value, (list, tuple)):

@@ -108,7 +108,9 @@ def count_macs(model: ModelProto) -> int | None:
     try:
         graph = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
         shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
-        shapes |= {v.name: _numbers(v) for v in (*graph.input, *graph.output, *graph.value_info)}
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            if all(isinstance(side, int) for side in sides(value)):
+                shapes[value.name] = tuple(map(int, sides(value)))
         return sum(_macs(node, shapes) for node in all_nodes(graph))
     except Exception:  # an operator of somebody's own, or a shape that only a run can tell
         return None
@@ -128,13 +130,6 @@ def _macs(node: NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
         steps, batch, _ = shapes[node.input[0]]
         return steps * batch * (prod(shapes[node.input[1]]) + prod(shapes[node.input[2]]))
     return 0
-
-
-def _numbers(value: ValueInfoProto) -> tuple[int, ...]:
-    shape = sides(value)
-    if not all(isinstance(side, int) for side in shape):
-        raise ValueError(f"{value.name} has a free side")
-    return tuple(int(side) for side in shape)
 
 
 def _weights(nodes: Iterable[NodeProto], stored: Mapping[str, Any]) -> dict[str, int]:

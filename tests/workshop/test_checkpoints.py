@@ -93,6 +93,31 @@ def test_what_is_not_the_pinned_file_is_refused(tmp_path: Path, source: Source, 
         read_member(source, cache=tmp_path)
 
 
+def test_a_corrupt_archive_is_one_line(tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w:gz") as file:
+        member = tarfile.TarInfo("faces-1.0/net.bin")
+        member.size = 100_000
+        file.addfile(member, io.BytesIO(bytes(range(250)) * 400))
+    for cut in (30, 200, len(whole.getvalue()) - 20):
+        data = whole.getvalue()[:cut]
+        source = pin(data, name="faces-1.0.tar.gz", path="faces-1.0/net.bin")
+        (tmp_path / source.archive).write_bytes(data)
+        with pytest.raises(ArchiveError, match=r"faces-1.0.tar.gz has no member faces-1.0/net.bin: ") as raised:
+            read_member(source, cache=tmp_path)
+        assert "\n" not in str(raised.value)
+
+
+def test_without_npm_its_sources_give_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    source = Source(
+        registry="npm", package="@some/faces", version="1.0", archive="some-faces-1.0.tgz", archive_sha256="1" * 64,
+        path="package/model.json", sha256="2" * 64,
+    )  # fmt: skip
+    with pytest.raises(ArchiveError, match=r"^npm is not installed, and @some/faces@1.0 comes from it; install it"):
+        read_member(source, cache=tmp_path / "cache")
+
+
 @pytest.fixture
 def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """A package index on a loopback port that serves one source archive; gives the paths that were asked for."""

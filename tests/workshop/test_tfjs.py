@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.checkpoints.archive import ArchiveError, read_source
 from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.reading import read_tensors
-from edgeface.bundle import Source
+from tests.workshop.pins import FACE_API, source
 
 KERNEL = np.arange(12, dtype=np.float32).reshape(3, 4) / 8
 PARTS: list[tuple[dict[str, Any], bytes, np.ndarray | None]] = [
@@ -82,9 +81,7 @@ def test_shards_are_one_file_wherever_it_was_cut(cuts: list[int]) -> None:
     [
         pytest.param(json.dumps(manifest(["other.bin"])), BLOB, "needs other.bin, which is not there", id="no shard"),
         pytest.param(json.dumps(manifest(["model.bin"])), BLOB[:-30], "ends after the .bin file does", id="cut off"),
-        pytest.param(
-            json.dumps(manifest(["model.bin"])), BLOB + b"x", "bytes and the manifest", id="too long"
-        ),
+        pytest.param(json.dumps(manifest(["model.bin"])), BLOB + b"x", "bytes and the manifest", id="too long"),
         pytest.param(
             json.dumps(manifest(["model.bin"], flag={"dtype": "complex64"})), BLOB, "unknown type complex64", id="type"
         ),
@@ -99,25 +96,8 @@ def test_what_is_no_whole_manifest_is_refused_in_one_line(data: str, blob: bytes
     assert "\n" not in str(raised.value)
 
 
-FACE_API = Source(
-    registry="npm",
-    package="@vladmandic/face-api",
-    version="1.7.15",
-    archive="vladmandic-face-api-1.7.15.tgz",
-    archive_sha256="0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031",
-    path="package/model/age_gender_model-weights_manifest.json",
-    sha256="74b60bf3ebf981bf4e661e9cca3a185614e10b25d797118b62e2a68d3ff2569f",
-    companions={
-        "package/model/age_gender_model.bin": "49f92bbc0afef2342c4385e4a2b0acb6d7a727c6f0aa539499719a81acf9abaa"
-    },
-)
-
-
 def test_a_real_package_gives_every_weight() -> None:
-    try:
-        data, companions = read_source(FACE_API)
-    except ArchiveError as error:
-        pytest.skip(f"the pinned archive is not to be had: {error}")
+    data, companions = source(FACE_API)
     tensors = read_tensors(data, FACE_API.path, companions)
     assert sum(array.size for array in tensors.values()) == 421_731
     assert tensors["entry_flow/conv_in/filters"].shape == (3, 3, 3, 32)

