@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 DPI = 110
 BAR_INCHES = 0.28
 """Height of one bar with its label."""
+FEWEST = 4
+"""Bars for which there is always room, and for the title beside them."""
 WRAP = 110
 INK, MUTED = "#1f4e79", "#9bb7d4"
 COLOURS = ("#1f4e79", "#c55a11", "#548235", "#7030a0", "#806000", "#404040")
@@ -44,7 +46,7 @@ def png(drawing: Drawing) -> bytes:
 
 def bars_height(count: int) -> float:
     """Inches that so many bars need, with their axis."""
-    return 1.0 + BAR_INCHES * count
+    return 1.0 + BAR_INCHES * max(count, FEWEST)
 
 
 def bars(

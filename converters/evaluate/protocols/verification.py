@@ -108,7 +108,7 @@ def embed(subject: Subject, pairs: PairSet, limit: int | None) -> tuple[Distance
 def distances(vectors: F32, pairs: Sequence[tuple[int, int]]) -> tuple[F64, F64]:
     """Cosine and Euclidean distance of pairs of rows of unit vectors (N, L)."""
     first, second = (vectors[[pair[side] for pair in pairs]].astype(np.float64) for side in (0, 1))
-    return 1 - (first * second).sum(axis=1), np.linalg.norm(first - second, axis=1)
+    return np.clip(1 - (first * second).sum(axis=1), 0, 2), np.linalg.norm(first - second, axis=1)
 
 
 def figures(found: Distances, folds: int, head: EmbeddingHead) -> Iterator[Line]:
