@@ -10,7 +10,7 @@ from importlib import import_module
 
 from edgeface.errors import run_command
 
-COMMANDS = ("listing", "inspection.cli", "build", "verify", "speed", "fetch", "evaluate.cli", "card")
+COMMANDS = ("listing", "inspection.cli", "calibrate", "build", "verify", "trial", "speed", "fetch", "evaluate.cli", "compare", "card", "pack")
 """Modules that add a command each; none of them imports torch before its command runs."""
 
 

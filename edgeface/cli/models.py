@@ -1,11 +1,13 @@
-"""``edgeface models``: what the bundle holds, and whether it is whole and computes rightly here."""
+"""``edgeface models``: what a bundle holds, whether it computes rightly here; bundles installed and taken away."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
+from edgeface.bundle import SEARCH_PATH
 from edgeface.cli.common import (
     add_bundle_option,
     add_config_options,
@@ -19,7 +21,7 @@ from edgeface.errors import BundleError, RuntimeMissingError
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("models", help="list or verify the networks of a bundle")
+    parser = subparsers.add_parser("models", help="list, verify, install or remove bundles of networks")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, text, command in (
         ("list", "networks, files, licences", list_networks),
@@ -30,6 +32,21 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         add_bundle_option(action)
         action.add_argument("--json", action="store_true", help="JSON on standard output")
         if command is verify:
+            add_random_option(action)
+        action.set_defaults(run=command)
+    for name, text, command, what in (
+        (
+            "install",
+            "check an archive of a bundle, run its self-tests, and put it where edgeface looks",
+            install,
+            "FILE",
+        ),
+        ("remove", "take an installed bundle away", remove, "NAME"),
+    ):
+        action = actions.add_parser(name, help=text, description=text)
+        action.add_argument("what", metavar=what)
+        action.add_argument("--to", metavar="DIR", help=f"folder of bundles (default: {SEARCH_PATH[0]})")
+        if command is install:
             add_random_option(action)
         action.set_defaults(run=command)
 
@@ -97,3 +114,29 @@ def verify(args: argparse.Namespace) -> int:
         print_table([("file", "result", ""), *((row["file"], row["result"], row["detail"]) for row in rows)])
         print(f"{len(rows) - len(bad)} of {len(rows)} files of {bundle.folder} are right")
     return BundleError.exit_code if bad else 0
+
+
+def install(args: argparse.Namespace) -> int:
+    """Install an archive that ``python -m converters pack`` wrote."""
+    from edgeface.installing import install as put  # noqa: PLC0415 - loads the runtimes
+
+    bundle = put(Path(args.what), _parent(args), allow_random=args.allow_random)
+    name = bundle.manifest.name
+    print(f"{name} {bundle.manifest.version} is installed in {bundle.folder}")
+    if bundle.folder.parent in SEARCH_PATH:
+        print(f'choose it with `bundle = "{name}"` in the configuration, or --bundle {name}')
+    else:
+        print(f"choose it with --bundle {bundle.folder}")
+    return 0
+
+
+def remove(args: argparse.Namespace) -> int:
+    """Take an installed bundle away."""
+    from edgeface.installing import remove as take_away  # noqa: PLC0415
+
+    print(f"{take_away(args.what, _parent(args))} is removed")
+    return 0
+
+
+def _parent(args: argparse.Namespace) -> Path:
+    return Path(args.to) if args.to else SEARCH_PATH[0]

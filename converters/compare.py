@@ -1,0 +1,175 @@
+"""``compare``: two bundles or two files, what differs: manifest, tensors, outputs, figures."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from converters.checkpoints.reading import read_tensors
+from converters.pack import bundle_at
+from edgeface.bundle import Bundle, Measured, Network, NetworkFile, open_bundle
+from edgeface.errors import RuntimeMissingError, UsageError
+from edgeface.runtime import load_network, to_tensor
+from edgeface.selftest import stored_input
+from edgeface.types import F32
+
+LEFT_OUT = ("networks", "files", "measured", "selftest", "made_by")
+"""Parts of a manifest that are compared by what they mean, not as text."""
+MOST = 40
+"""Most lines about one thing; of more it says how many."""
+
+
+def register(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add ``compare``."""
+    compare = commands.add_parser(
+        "compare",
+        help="say what differs between two bundles or two files",
+        description="For two bundles (folders or names that `build` made): networks and files that only one has, what"
+        " the manifests say otherwise, how far the outputs on the stored pictures are apart, and figures that moved."
+        " For two files (.onnx, .tflite, .pth, .hdf5 ...): tensors that only one has, other shapes, and how far the"
+        " values are apart. The exit code is 0 when nothing differs and 1 otherwise.",
+        epilog="example: python -m converters compare models/default build/bundles/mine",
+    )
+    compare.add_argument("a", metavar="A", help="a bundle or a file")
+    compare.add_argument("b", metavar="B", help="another of the same kind")
+    compare.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the differences."""
+    a, b = arguments.a, arguments.b
+    if Path(a).is_file() != Path(b).is_file():
+        raise UsageError(f"{a} and {b} are not of one kind", fix="give two bundles or two files")
+    if Path(a).is_file():
+        lines = list(compare_files(Path(a), Path(b)))
+    else:
+        first, second = (open_bundle(bundle_at(name), allow_random=True) for name in (a, b))
+        lines = list(compare_bundles(first, second))
+    for line in lines:
+        print(line)
+    print(f"{len(lines)} differences" if lines else "nothing differs")
+    return 1 if lines else 0
+
+
+def compare_bundles(a: Bundle, b: Bundle) -> Iterator[str]:
+    """Differences of two bundles, a line each."""
+    yield from compare_tables("manifest", plain(a.manifest), plain(b.manifest))
+    for tool in sorted({**a.manifest.made_by, **b.manifest.made_by}):
+        versions = [bundle.manifest.made_by.get(tool, "-") for bundle in (a, b)]
+        if versions[0] != versions[1]:
+            yield f"made by: {tool} {versions[0]} -> {versions[1]}"
+    ours, theirs = ({n.name: n for n in bundle.manifest.networks} for bundle in (a, b))
+    yield from (f"network {name}: only in {a.folder}" for name in ours if name not in theirs)
+    yield from (f"network {name}: only in {b.folder}" for name in theirs if name not in ours)
+    for name in (name for name in ours if name in theirs):
+        yield from compare_networks((a, ours[name]), (b, theirs[name]))
+
+
+def compare_networks(a: tuple[Bundle, Network], b: tuple[Bundle, Network]) -> Iterator[str]:
+    """Differences of one network in two bundles."""
+    name = a[1].name
+    yield from compare_tables(name, plain(a[1]), plain(b[1]))
+    files = [{(f.runtime, f.precision): f for fs in n.files.values() for f in fs} for _, n in (a, b)]
+    for key in sorted({*files[0], *files[1]}):
+        one, other = (found.get(key) for found in files)
+        if one is None or other is None:
+            yield f"{name} {' '.join(key)}: only in {(b if one is None else a)[0].folder}"
+        elif one.sha256 != other.sha256:
+            yield f"{name} {' '.join(key)}: {one.bytes:,} -> {other.bytes:,} bytes, {outputs_apart(a, one, b, other)}"
+    yield from shorten(f"{name} figures", list(compare_figures(a[1].measured, b[1].measured)))
+
+
+def outputs_apart(a: tuple[Bundle, Network], one: NetworkFile, b: tuple[Bundle, Network], other: NetworkFile) -> str:
+    """How far two files are apart on the first one's stored picture, as a share of the largest value."""
+    if one.runtime == "opencv" or a[1].takes_window:
+        return "not run"
+    pixels = stored_input(*a)
+    answers = []
+    try:
+        for (bundle, network), file in ((a, one), (b, other)):
+            runner = load_network(bundle, network, file.runtime, precision=file.precision)
+            tensor = np.ascontiguousarray(to_tensor(pixels, network.input, file.layout))
+            states = {state.input: np.zeros((1, *state.shape), np.float32) for state in network.states}
+            answers.append(runner.run(tensor, states) if states else runner.run(tensor))
+    except RuntimeMissingError as error:
+        return f"not run: {error.what}"
+    shared = [name for name in answers[0] if name in answers[1] and answers[0][name].shape == answers[1][name].shape]
+    if not shared:
+        return "outputs of other names or shapes"
+    return f"outputs up to {max(apart(answers[0][name], answers[1][name]) for name in shared):.2e} apart"
+
+
+def compare_figures(a: tuple[Measured, ...], b: tuple[Measured, ...]) -> Iterator[str]:
+    """Figures that only one has, or that moved."""
+
+    def keyed(rows: tuple[Measured, ...]) -> dict[str, float]:
+        return {
+            " ".join(filter(None, (r.metric, r.group, r.set, r.runtime, r.precision, r.size, r.detector))): r.value
+            for r in rows
+        }
+
+    ours, theirs = keyed(a), keyed(b)
+    for key in sorted({*ours, *theirs}):
+        if ours.get(key) != theirs.get(key):
+            yield f"{key}: {ours.get(key, '-')} -> {theirs.get(key, '-')}"
+
+
+def compare_files(a: Path, b: Path) -> Iterator[str]:
+    """Differences of the tensors of two files."""
+    ours, theirs = (read_tensors(path.read_bytes(), path.name, companions(path)) for path in (a, b))
+    lines = [f"{name}: only in {a}" for name in ours if name not in theirs]
+    lines += [f"{name}: only in {b}" for name in theirs if name not in ours]
+    for name in (name for name in ours if name in theirs):
+        one, other = ours[name], theirs[name]
+        if one.shape != other.shape:
+            lines.append(f"{name}: shape {list(one.shape)} -> {list(other.shape)}")
+        elif not np.array_equal(one, other, equal_nan=True):
+            lines.append(f"{name}: up to {apart(one, other):.2e} apart")
+    return shorten("tensors", lines)
+
+
+def companions(path: Path) -> dict[str, bytes]:
+    """Files that belong to a tfjs description and lie beside it."""
+    if path.suffix != ".json":
+        return {}
+    return {other.name: other.read_bytes() for other in path.parent.glob("*.bin")}
+
+
+def compare_tables(what: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
+    """Values that differ, by the path of their key."""
+    for key in sorted({*a, *b}):
+        one, other = a.get(key), b.get(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            yield from compare_tables(f"{what}.{key}", one, other)
+        elif one != other:
+            yield f"{what}.{key}: {_shown(one)} -> {_shown(other)}"
+
+
+def plain(value: object) -> dict[str, Any]:
+    """A manifest or an entry as plain data, without the parts that are compared by themselves."""
+    table: dict[str, Any] = msgspec.to_builtins(value)
+    return {key: part for key, part in table.items() if key not in LEFT_OUT}
+
+
+def apart(a: npt.NDArray[Any] | F32, b: npt.NDArray[Any] | F32) -> float:
+    """Largest difference as a share of the first one's largest value."""
+    largest = float(np.abs(a).max(initial=0)) or 1.0
+    return float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max(initial=0)) / largest
+
+
+def shorten(what: str, lines: list[str]) -> Iterator[str]:
+    """The first lines, and how many more there are."""
+    yield from lines[:MOST]
+    if len(lines) > MOST:
+        yield f"{what}: {len(lines) - MOST} more"
+
+
+def _shown(value: object) -> str:
+    text = "-" if value is None else repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

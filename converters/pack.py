@@ -1,0 +1,73 @@
+"""``pack``: a bundle as one archive that ``edgeface models install`` takes; the same bytes wherever it is packed."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+
+from converters.names import BUILD, BUNDLE
+from edgeface.bundle import MANIFEST, Bundle, open_bundle
+from edgeface.errors import UsageError
+from edgeface.files import write_atomic
+
+PACKS = BUILD / "packs"
+
+
+def register(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add ``pack``."""
+    pack = commands.add_parser(
+        "pack",
+        help="write a bundle as one archive for `edgeface models install`",
+        description="Checks every file of a bundle against its manifest and writes one .tar with the manifest and what"
+        " it names, nothing else: sorted, without times, owners or this machine's paths. The same bundle gives the same"
+        " bytes anywhere. NAME is a bundle's folder, or a bundle that `build` made.",
+        epilog="example: python -m converters pack default && scp build/packs/default-0.1.0.tar pi:",
+    )
+    pack.add_argument("bundle", nargs="?", default="default", metavar="NAME|DIR", help="which (%(default)s)")
+    pack.add_argument("--out", type=Path, metavar="FILE", help="archive to write (build/packs/NAME-VERSION.tar)")
+    pack.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the archive and say where it is."""
+    bundle = open_bundle(bundle_at(arguments.bundle), allow_random=True)
+    manifest = bundle.manifest
+    path = arguments.out or PACKS / f"{manifest.name}-{manifest.version}.tar"
+    data = pack(bundle)
+    write_atomic(path, data)
+    print(f"{path}: {len(data):,} bytes")
+    return 0
+
+
+def bundle_at(name: str) -> Path:
+    """Folder of a bundle by path or by the name that it was built under; UsageError when there is none."""
+    places = [Path(name), BUNDLE if name == "default" else BUILD / "bundles" / name]
+    for place in places:
+        if (place / MANIFEST).is_file():
+            return place
+    raise UsageError(f"there is no bundle {name}", fix=f"run `python -m converters build {name}`, or give a folder")
+
+
+def pack(bundle: Bundle) -> bytes:
+    """Bytes of the archive.
+
+    Raises
+    ------
+    BundleError : a file is not the one of the manifest
+    """
+    members = {MANIFEST: (bundle.folder / MANIFEST).read_bytes()}
+    for network in bundle.manifest.networks:
+        test = network.selftest
+        members[test.path] = bundle.read(test.path, size=test.bytes, sha256=test.sha256)
+        for file in (file for files in network.files.values() for file in files):
+            members[file.path] = bundle.read(file.path, size=file.bytes, sha256=file.sha256)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in sorted(members.items()):
+            member = tarfile.TarInfo(f"{bundle.manifest.name}/{name}")
+            member.size, member.mode = len(data), 0o644
+            tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()

@@ -1,0 +1,100 @@
+"""``pack`` and ``compare``: the same bytes anywhere, and what differs between two bundles or files."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from converters.compare import apart, compare_bundles, compare_files
+from converters.manifest import encode
+from converters.names import BUNDLE
+from converters.pack import bundle_at, pack
+from edgeface.bundle import MANIFEST, Bundle, open_bundle
+from edgeface.errors import BundleError, UsageError
+from edgeface.installing import install
+
+
+def test_a_bundle_packs_to_the_same_bytes_anywhere_and_installs(tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere"
+    shutil.copytree(BUNDLE, other)
+    (other / "notes.txt").write_text("not part of it", "utf-8")
+    data = pack(open_bundle(BUNDLE))
+    assert pack(open_bundle(other)) == data
+    assert b"notes.txt" not in data
+    (tmp_path / "default.tar").write_bytes(data)
+    bundle = install(tmp_path / "default.tar", tmp_path / "models")
+    assert bundle.manifest == open_bundle(BUNDLE).manifest
+
+
+def test_a_file_that_is_not_the_manifests_is_not_packed(tmp_path: Path) -> None:
+    shutil.copytree(BUNDLE, tmp_path / "bundle")
+    (tmp_path / "bundle" / "gender-v1.fp32.onnx").write_bytes(b"other")
+    with pytest.raises(BundleError, match=r"gender-v1\.fp32\.onnx is not the file of the manifest"):
+        pack(open_bundle(tmp_path / "bundle"))
+
+
+def test_no_bundle_is_one_line() -> None:
+    with pytest.raises(UsageError, match="there is no bundle nowhere; run `python -m converters build nowhere`"):
+        bundle_at("nowhere")
+
+
+def test_a_bundle_does_not_differ_from_itself(bundle: Bundle) -> None:
+    assert list(compare_bundles(bundle, bundle)) == []
+
+
+def test_what_differs_between_bundles_is_named(tmp_path: Path, bundle: Bundle) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(BUNDLE, folder)
+    networks = {network.name: network for network in bundle.manifest.networks}
+    gender = networks["gender-v1"]
+    figure = gender.measured[0]
+    int8, fp32 = (next(f for f in gender.files["onnx"] if f.precision == p) for p in ("int8", "fp32"))
+    swapped = msgspec.structs.replace(int8, path=fp32.path, bytes=fp32.bytes, sha256=fp32.sha256)
+    changed = msgspec.structs.replace(
+        gender,
+        licence="MIT",
+        measured=(msgspec.structs.replace(figure, value=figure.value + 1), *gender.measured[1:]),
+        files={**gender.files, "onnx": (fp32, swapped)},
+    )
+    kept = [changed if n.name == "gender-v1" else n for n in bundle.manifest.networks if n.name != "yunet"]
+    manifest = msgspec.structs.replace(
+        bundle.manifest,
+        version="2",
+        networks=tuple(kept),
+        defaults={**bundle.manifest.defaults, "detect": "retinaface"},
+    )
+    (folder / MANIFEST).write_bytes(encode(manifest))
+    lines = list(compare_bundles(bundle, open_bundle(folder)))
+    assert "manifest.version: '0.1.0' -> '2'" in lines
+    assert "manifest.defaults.detect: 'yunet' -> 'retinaface'" in lines
+    assert f"network yunet: only in {bundle.folder}" in lines
+    assert "gender-v1.licence: 'CC0-1.0' -> 'MIT'" in lines
+    (file,) = [line for line in lines if line.startswith("gender-v1 onnx int8:")]
+    assert f"{int8.bytes:,} -> {fp32.bytes:,} bytes, outputs up to" in file
+    assert sum(figure.metric in line and f"-> {figure.value + 1}" in line for line in lines) == 1
+    assert len(lines) == 6
+
+
+def test_what_differs_between_checkpoints_is_named(tmp_path: Path) -> None:
+    one = {"same": torch.ones(3), "moved": torch.tensor([2.0, 4.0]), "grown": torch.zeros(2), "gone": torch.zeros(1)}
+    other = {"same": torch.ones(3), "moved": torch.tensor([2.0, 3.0]), "grown": torch.zeros(3), "new": torch.zeros(1)}
+    torch.save(one, tmp_path / "a.pth")
+    torch.save(other, tmp_path / "b.pth")
+    assert sorted(compare_files(tmp_path / "a.pth", tmp_path / "b.pth")) == sorted(
+        [
+            f"gone: only in {tmp_path / 'a.pth'}",
+            f"new: only in {tmp_path / 'b.pth'}",
+            "grown: shape [2] -> [3]",
+            "moved: up to 2.50e-01 apart",
+        ]
+    )
+
+
+def test_apart_is_a_share_of_the_first_ones_largest() -> None:
+    assert apart(np.array([4.0, -8.0]), np.array([4.0, -6.0])) == 0.25
+    assert apart(np.zeros(2), np.zeros(2)) == 0
