@@ -1,68 +1,117 @@
-"""ONNX int8 by plain post-training quantization: QDQ, unsigned activations, signed weights per channel."""
+"""ONNX int8 by post-training quantization: QDQ, unsigned activations, signed weights per channel."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import ModelProto
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.calibrate import TensorsData, create_calibrator, save_tensors_data
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from converters.export.layers import matching, onnx_layers
+from converters.export.ranges import Method, Tensors, lacking
 from converters.export.to_onnx import IR_VERSION, strip
-from converters.recipe import Calibration
 from edgeface.types import F32
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, batches: Iterator[F32]) -> None:
+    def __init__(self, batches: Iterator[F32], name: str) -> None:
         self._batches = batches
+        self._name = name
 
     def get_next(self) -> dict[str, F32] | None:
         """Next input, or None."""
         batch = next(self._batches, None)
-        return None if batch is None else {"input": batch}
+        return None if batch is None else {self._name: batch}
 
 
-def quantize_onnx(
-    model: ModelProto, batches: Iterator[F32] | None, calibration: Calibration, ranges: Path
-) -> ModelProto:
+def prepared_onnx(model: ModelProto) -> ModelProto:
+    """The form that is calibrated and quantized: shapes inferred, batch norm and constants folded."""
+    with tempfile.TemporaryDirectory() as scratch:
+        plain, ready = (Path(scratch) / name for name in ("plain.onnx", "ready.onnx"))
+        onnx.save(model, plain)
+        quant_pre_process(str(plain), str(ready), skip_symbolic_shape=True)
+        return onnx.load(ready)
+
+
+def calibrate_onnx(model: ModelProto, batches: Iterable[F32], method: Method) -> dict[str, tuple[float, float]]:
+    """Range of every tensor over inputs in the model's layout.
+
+    ``average`` is the mean over the samples of each one's least and largest value, ``minmax`` the extremes.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        ready = Path(scratch) / "ready.onnx"
+        onnx.save(prepared_onnx(model), ready)
+        calibrator = create_calibrator(
+            ready,
+            augmented_model_path=str(Path(scratch) / "augmented.onnx"),
+            calibrate_method=CalibrationMethod.MinMax,
+            extra_options={"moving_average": method == "average"},
+        )
+        calibrator.collect_data(_Reader(iter(batches), model.graph.input[0].name))
+        found = calibrator.compute_data()
+    return {name: (_number(found[name].lowest), _number(found[name].highest)) for name in found}
+
+
+def quantize_onnx(model: ModelProto, ranges: Tensors, keep: Sequence[str] = ()) -> ModelProto:
     """Quantize a network.
 
     Parameters
     ----------
     model : fp32 form
-    batches : inputs in the model's layout, or None where ``ranges`` exists already
-    calibration : how ranges are gathered: moving average over the samples, or least and largest
-    ranges : file of the ranges; read if it exists, written otherwise, so that a rebuild needs no data
+    ranges : by tensor, from `calibrate_onnx`
+    keep : patterns of layers (`converters.export.layers`) that stay in fp32
 
     Returns
     -------
     The int8 form; its softmax stays in fp32, because steps of 1/256 would ruin a mean over a distribution.
+
+    Raises
+    ------
+    UsageError : a pattern that matches no layer
+    EdgefaceError : a tensor has no range
     """
+    ready = prepared_onnx(model)
+    layers = onnx_layers(ready)
+    left = [node.name for node in ready.graph.node if node.op_type == "Softmax"]
+    left += [name for layer in matching(layers, keep) for name in layers[layer]]
     with tempfile.TemporaryDirectory() as scratch:
-        plain, ready, out = (Path(scratch) / name for name in ("plain.onnx", "ready.onnx", "int8.onnx"))
-        onnx.save(model, plain)
-        quant_pre_process(str(plain), str(ready), skip_symbolic_shape=True)
-        softmax = [node.name for node in onnx.load(ready).graph.node if node.op_type == "Softmax"]
-        quantize_static(
-            str(ready),
-            str(out),
-            None if batches is None else _Reader(batches),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=softmax,
-            calibrate_method=CalibrationMethod.MinMax,
-            extra_options={"CalibMovingAverage": calibration == "average", "CalibMovingAverageConstant": 0.05},
-            calibration_cache_path=str(ranges),
-        )
+        source, out, cache = (Path(scratch) / name for name in ("ready.onnx", "int8.onnx", "ranges.json"))
+        onnx.save(ready, source)
+        save_tensors_data(_tensors_data(ranges), cache)
+        try:
+            quantize_static(
+                str(source),
+                str(out),
+                None,
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=left,
+                calibrate_method=CalibrationMethod.MinMax,
+                calibration_cache_path=str(cache),
+            )
+        except ValueError as error:
+            raise lacking("the network", str(error)) from None
         quantized = onnx.load(out)
     quantized.ir_version = min(quantized.ir_version, IR_VERSION)
     del quantized.graph.value_info[:]
     strip(quantized)
     onnx.checker.check_model(quantized, full_check=True)
     return quantized
+
+
+def _number(value: npt.NDArray[np.float32]) -> float:
+    return float(np.asarray(value).reshape(-1)[0])
+
+
+def _tensors_data(ranges: Tensors) -> TensorsData:
+    ends = {name: (np.array(low, np.float32), np.array(high, np.float32)) for name, (low, high) in ranges.items()}
+    return TensorsData(CalibrationMethod.MinMax, ends)

@@ -1,23 +1,26 @@
-"""TFLite int8 by plain post-training quantization: every signature calibrated by itself."""
+"""TFLite int8 by post-training quantization: every signature calibrated by itself."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import qtyping, quantizer, recipe
 from ai_edge_quantizer.utils import qsv_utils, tfl_flatbuffer_utils
 
-from converters.recipe import Calibration
+from converters.export.layers import matching, tflite_layers, torch_path
+from converters.export.ranges import Method, Tensors, lacking
+from edgeface.errors import EdgefaceError
 from edgeface.types import F32
 
 THREADS = 2
-Ranges = dict[str, dict[str, npt.NDArray[np.float32]]]
-"""By tensor: ``min`` and ``max``, as the quantizer gathers them."""
+QSVS = dict[str, dict[str, npt.NDArray[np.float32]]]
+"""By tensor: ``min`` and ``max``, as the quantizer gathers and takes them."""
 
 
 def teach_leaky_relu() -> None:
@@ -31,54 +34,78 @@ def teach_leaky_relu() -> None:
     tfl_flatbuffer_utils.TFL_OP_CODE_TO_NAME = type(table)(taught)
 
 
-def quantize_tflite(
-    plain: Path, batches: Mapping[str, Iterator[F32]] | None, calibration: Calibration, ranges: Path, path: Path
-) -> None:
+def calibrate_tflite(
+    plain: Path, batches: Mapping[str, Iterable[F32]], method: Method
+) -> dict[str, dict[str, tuple[float, float]]]:
+    """Ranges by signature and tensor.
+
+    Parameters
+    ----------
+    plain : fp32 file
+    batches : by signature, channel-last inputs
+    method : ``average`` (the library's moving average, 0.95 old and 0.05 new, in the order of the samples) or
+        ``minmax`` (least and largest value)
+
+    Raises
+    ------
+    EdgefaceError : a signature has no batches
+    """
+    work = _quantizer(plain)
+    found = {}
+    for key, inputs in signature_inputs(plain).items():
+        samples = [{inputs[0]: batch} for batch in batches.get(key, ())]
+        if not samples:
+            raise EdgefaceError(f"signature {key} of {plain.name} has no pictures to calibrate with", fix="give some")
+        gathered = _gathered(work, key, samples, method)
+        names = _activations(plain)[key]
+        found[key] = {names[name]: _ends(values) for name, values in gathered.items() if name in names}
+    return found
+
+
+def quantize_tflite(plain: Path, ranges: Mapping[str, Tensors], path: Path, keep: Sequence[str] = ()) -> None:
     """Quantize a TFLite file.
 
     Parameters
     ----------
     plain, path : fp32 file to read, int8 file to write; inputs and outputs stay float32
-    batches : by signature, channel-last inputs; or None where ``ranges`` exists already. Each signature is calibrated,
-        then each tensor takes the widest range of all
-    calibration : how ranges are gathered: the library's moving average, or least and largest
-    ranges : file of the ranges; read if it exists, written otherwise
+    ranges : by signature and tensor, from `calibrate_tflite`; each tensor then takes the widest of all signatures
+    keep : patterns of layers (`converters.export.layers`) that stay in fp32
+
+    Raises
+    ------
+    UsageError : a pattern that matches no layer
+    EdgefaceError : a tensor or signature has no range
     """
-    teach_leaky_relu()
-    work = quantizer.Quantizer(str(plain))
-    work.load_quantization_recipe(recipe.static_wi8_ai8())
-    names = qtyping.TFLOperationName
-    for operation in (names.SOFTMAX, names.INPUT, names.OUTPUT):
-        # Steps of 1/256 would ruin a mean over a distribution; and a device's tensors stay float at both ends.
-        work.update_quantization_recipe(regex=".*", operation_name=operation, algorithm_key="no_quantize")
-    if ranges.is_file():
-        result = _from_json(ranges)
-    else:
-        if batches is None:
-            raise ValueError(f"{ranges} is missing and there is no data to calibrate with")
-        result = share_ranges(plain, _calibrate(work, batches, calibration))
-        ranges.parent.mkdir(parents=True, exist_ok=True)
-        ranges.write_text(_to_json(result), encoding="utf-8")
-    work.quantize(result).export_model(str(path), overwrite=True)
+    work = _quantizer(plain, list(_scopes(plain, keep)))
+    qsvs: QSVS = {}
+    for key, names in _activations(plain).items():
+        known = ranges.get(key, {})
+        for name, short in names.items():
+            if short in known:
+                low, high = known[short]
+                qsvs[name] = {"min": _scalar(low), "max": _scalar(high)}
+    try:
+        work.quantize(share_ranges(plain, qsvs)).export_model(str(path), overwrite=True)
+    except (KeyError, ValueError) as error:
+        raise lacking(plain, str(error).splitlines()[0]) from None
 
 
-def share_ranges(plain: Path, ranges: Ranges) -> Ranges:
+def share_ranges(plain: Path, ranges: QSVS) -> QSVS:
     """Give a tensor the same range in every signature: the least and the largest of all.
 
     Signatures share their biases, whose integers depend on the scale of the layer's input: two ranges of one tensor
     would leave one signature with the other's biases. The signatures are one graph in several shapes, so their tensors
     stand in the same order.
     """
-    graphs = [
-        [tensor.name.decode() for tensor in graph.tensors]
-        for graph in tfl_flatbuffer_utils.read_model(str(plain)).subgraphs
-    ]
+    graphs = [[tensor.name.decode() for tensor in graph.tensors] for graph in _model(plain).subgraphs]
     if len({len(names) for names in graphs}) != 1:
-        raise ValueError(f"the signatures of {plain.name} are not one graph in several shapes")
+        raise EdgefaceError(
+            f"the signatures of {plain.name} are not one graph in several shapes", fix="quantize them one by one"
+        )
     shared = dict(ranges)
     for names in zip(*graphs, strict=True):
         found = [ranges[name] for name in names if ranges.get(name)]
-        if len(found) < 2 or any(values["min"].shape != found[0]["min"].shape for values in found):
+        if len(found) < 2:
             continue
         widest = {
             "min": np.minimum.reduce([values["min"] for values in found]),
@@ -88,29 +115,73 @@ def share_ranges(plain: Path, ranges: Ranges) -> Ranges:
     return shared
 
 
-def _calibrate(work: quantizer.Quantizer, batches: Mapping[str, Iterator[F32]], calibration: Calibration) -> Ranges:
-    data = {key: [{"args_0": batch} for batch in samples] for key, samples in batches.items()}
-    if calibration == "average":
-        result: Ranges = work.calibrate(data, num_threads=THREADS)
+def _quantizer(plain: Path, kept: Sequence[str] = ()) -> quantizer.Quantizer:
+    teach_leaky_relu()
+    work = quantizer.Quantizer(str(plain))
+    work.load_quantization_recipe(recipe.static_wi8_ai8())
+    names = qtyping.TFLOperationName
+    for operation in (names.SOFTMAX, names.INPUT, names.OUTPUT):
+        # Steps of 1/256 would ruin a mean over a distribution; and a device's tensors stay float at both ends.
+        work.update_quantization_recipe(regex=".*", operation_name=operation, algorithm_key="no_quantize")
+    for scope in kept:
+        work.update_quantization_recipe(
+            regex=f"^{re.escape(scope)};?$",
+            operation_name=names.ALL_SUPPORTED,
+            algorithm_key="no_quantize",
+        )
+    return work
+
+
+def _scopes(plain: Path, keep: Sequence[str]) -> Iterator[str]:
+    """Names under which the quantizer knows the operators of the kept layers, in every signature."""
+    for layers in tflite_layers(plain):
+        for layer in matching(layers, keep):
+            yield from layers[layer]
+
+
+def _gathered(work: quantizer.Quantizer, key: str, samples: Sequence[Mapping[str, F32]], method: Method) -> QSVS:
+    if method == "average":
+        result: QSVS = work.calibrate({key: samples}, num_threads=THREADS)
         return result
-    merged: Ranges = {}
-    for key, samples in data.items():
-        for sample in samples:
-            for name, found in work.calibrate({key: [sample]}, num_threads=THREADS).items():
-                merged[name] = qsv_utils.min_max_update(merged.get(name), found)
+    merged: QSVS = {}
+    for sample in samples:
+        for name, found in work.calibrate({key: [sample]}, num_threads=THREADS).items():
+            merged[name] = qsv_utils.min_max_update(merged.get(name), found)
     return merged
 
 
-def _to_json(ranges: Ranges) -> str:
-    plain = {
-        name: {kind: np.asarray(value).tolist() for kind, value in values.items() if kind in ("min", "max")}
-        for name, values in sorted(ranges.items())
-    }
-    return json.dumps(plain, separators=(",", ":"), sort_keys=True) + "\n"
+def _activations(plain: Path) -> dict[str, dict[str, str]]:
+    """By signature: its tensors that are no constants, each with a short name that is unique in the signature."""
+    model = _model(plain)
+    found = {}
+    for key, number in _signature_graphs(plain).items():
+        graph = model.subgraphs[number]
+        names = [tensor.name.decode() for tensor in graph.tensors if model.buffers[tensor.buffer].data is None]
+        short: dict[str, str] = {}
+        for name in names:
+            path = torch_path(name)
+            same = sum(1 for other in short.values() if other.partition("#")[0] == path)
+            short[name] = f"{path}#{same + 1}" if same else path
+        found[key] = short
+    return found
 
 
-def _from_json(path: Path) -> Ranges:
-    stored = json.loads(path.read_text("utf-8"))
-    return {
-        name: {kind: np.array(value, np.float32) for kind, value in values.items()} for name, values in stored.items()
-    }
+def signature_inputs(plain: Path) -> dict[str, list[str]]:
+    """By signature, the names of its inputs."""
+    return {key: list(parts["inputs"]) for key, parts in Interpreter(str(plain)).get_signature_list().items()}
+
+
+def _signature_graphs(plain: Path) -> dict[str, int]:
+    return {entry.signatureKey.decode(): entry.subgraphIndex for entry in _model(plain).signatureDefs or ()}
+
+
+def _model(plain: Path) -> schema.ModelT:
+    return tfl_flatbuffer_utils.read_model(str(plain))
+
+
+def _ends(values: Mapping[str, npt.NDArray[np.float32]]) -> tuple[float, float]:
+    return float(np.min(values["min"])), float(np.max(values["max"]))
+
+
+def _scalar(value: float) -> npt.NDArray[np.float32]:
+    return np.full((1, 1, 1, 1), value, np.float32)

@@ -1,0 +1,122 @@
+"""``calibrate``: look at training pictures once, and write the range of every tensor beside the recipes."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters.export.ranges import ANY_SHAPE, Measured, RangesFile, rounded, write_ranges
+from converters.make import Maker, silence
+from converters.names import BUNDLE, ranges_path
+from converters.recipe import Quantize, read_recipe
+from edgeface.config import RuntimeName
+from edgeface.errors import UsageError
+from edgeface.types import F32
+
+logger = logging.getLogger(__name__)
+
+
+def register(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add ``calibrate``."""
+    command = commands.add_parser(
+        "calibrate",
+        help="measure the ranges that int8 files need",
+        description="Runs the fp32 files of a network on training pictures and writes each tensor's range, rounded to"
+        " four significant digits, to recipes/ranges/NAME.ranges.json with the pictures' hash, the seed and the method."
+        " `build` reads only that file. Calibrate again when the network, its options or its input change; every"
+        " signature of a TFLite file is calibrated by itself.",
+        epilog="example: python -m converters calibrate yunet --data ../shared/data",
+    )
+    command.add_argument("names", nargs="+", metavar="NAME", help="network recipes")
+    command.add_argument("--data", type=Path, metavar="DIR", help="folder of the labelled data")
+    command.add_argument(
+        "--pictures", type=Path, metavar="DIR", help="folder of your own pictures instead, at least 32"
+    )
+    command.add_argument("--out", type=Path, metavar="FILE", help="where to write instead (one NAME)")
+    command.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.out is not None and len(arguments.names) > 1:
+        raise UsageError("--out takes one network, not several", fix="name one, or leave --out away")
+    if arguments.pictures is not None and not arguments.pictures.is_dir():
+        raise UsageError(f"there is no folder {arguments.pictures}", fix="give a folder of pictures")
+    for recipe_name in arguments.names:
+        recipe = read_recipe(recipe_name)
+        for name, network in recipe.networks.items():
+            maker = Maker(name, recipe)
+            ways = {runtime: network.quantize.get(runtime, Quantize()) for runtime in quantized_runtimes(maker)}
+            found = measure(maker, ways, data=arguments.data, pictures=arguments.pictures)
+            path = arguments.out or ranges_path(name)
+            write_ranges(path, found)
+            print(path)
+    return 0
+
+
+def quantized_runtimes(maker: Maker) -> list[RuntimeName]:
+    """Runtimes in which a network has or tries an int8 form; UsageError where there is none."""
+    network = maker.network
+    found: list[RuntimeName] = [
+        runtime
+        for runtime, precisions in network.files.items()
+        if runtime != "opencv" and "int8" in (*precisions, *network.tried)
+    ]
+    if not found:
+        raise UsageError(f"{maker.name} has no int8 file", fix="name int8 under files or try in its recipe")
+    return found
+
+
+def measure(
+    maker: Maker, ways: dict[RuntimeName, Quantize], *, data: Path | None = None, pictures: Path | None = None
+) -> RangesFile:
+    """Ranges of one network in each runtime, rounded.
+
+    Parameters
+    ----------
+    ways : by runtime, how its file will be quantized
+    data, pictures : folder of the labelled data, or of own pictures
+    """
+    from converters.samples import Samples  # noqa: PLC0415 - skimage and scipy take a second
+
+    samples = Samples(maker.network, BUNDLE, data=data, pictures=pictures)
+    runtimes: dict[RuntimeName, Measured] = {}
+    for runtime, how in ways.items():
+        plain = maker.file(runtime, "fp32", equalised=how.equalise)
+        logger.info("%s: calibrating %s", maker.name, plain.name)
+        graphs = _onnx(plain, maker, how, samples) if runtime == "onnx" else _tflite(plain, maker, how, samples)
+        runtimes[runtime] = Measured(
+            method=how.calibration,
+            equalise=how.equalise,
+            graphs={key: rounded(tensors) for key, tensors in graphs.items()},
+        )
+    return RangesFile(network=maker.name, pictures=samples.described(), runtimes=runtimes)
+
+
+def _onnx(plain: Path, maker: Maker, how: Quantize, samples: Any) -> dict[str, dict[str, tuple[float, float]]]:
+    import onnx  # noqa: PLC0415
+
+    from converters.export.quantize_onnx import calibrate_onnx  # noqa: PLC0415
+
+    signatures = maker.signatures if maker.network.is_detector else maker.signatures[:1]
+
+    def batches() -> Iterator[F32]:
+        for signature in signatures:
+            for batch in samples.batches(signature):
+                yield np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
+
+    given = list(batches())
+    with silence():
+        return {ANY_SHAPE: calibrate_onnx(onnx.load(plain), given, how.calibration)}
+
+
+def _tflite(plain: Path, maker: Maker, how: Quantize, samples: Any) -> dict[str, dict[str, tuple[float, float]]]:
+    from converters.export.quantize_tflite import calibrate_tflite  # noqa: PLC0415
+
+    given: dict[str, Sequence[F32]] = {entry.key: list(samples.batches(entry)) for entry in maker.signatures}
+    with silence():
+        return calibrate_tflite(plain, given, how.calibration)

@@ -1,0 +1,221 @@
+"""``search``: find which layers of a network must stay float so that its int8 form keeps a tolerance.
+
+Slow, and therefore never part of a build: the result goes to the lock beside the recipe, which the build reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from tqdm import tqdm
+
+from converters.names import BUILD, BUNDLE, ranges_path
+from converters.recipe import Calibration, Quantize, lock_path, read_recipe, recipe_path
+from edgeface.bundle import Closed
+from edgeface.errors import EdgefaceError, UsageError
+from edgeface.files import write_atomic
+
+STATES = BUILD / "search"
+"""What an interrupted search found so far, git-ignored."""
+RANKED_ON = 64
+"""Pictures of the search half that layers are ranked on; ways and the final choice are judged on the whole half."""
+MOST = 0.5
+"""Share of the layers that may stay float; with more of them the file is not worth the name int8."""
+
+logger = logging.getLogger(__name__)
+
+
+class Score(Closed, frozen=True, kw_only=True):
+    """Loss of one form against fp32, in the task's unit: at its worst (what the limit is about), and on average."""
+
+    worst: float
+    mean: float
+
+
+class Way(Closed, frozen=True, kw_only=True):
+    """How ranges are gathered, and whether weights are evened out first."""
+
+    calibration: Calibration
+    equalise: bool
+
+    def quantize(self, kept: Sequence[str]) -> Quantize:
+        """The recipe's form of it, with layers that stay float."""
+        keep = tuple(f"^{re.escape(layer)}$" for layer in sorted(kept))
+        return Quantize(calibration=self.calibration, equalise=self.equalise, keep=keep)
+
+    def __str__(self) -> str:
+        return f"{self.calibration}{', equalised' if self.equalise else ''}"
+
+
+class Rank(Closed, frozen=True, kw_only=True):
+    """Mean loss when this layer alone is quantized."""
+
+    layer: str
+    loss: float
+
+
+class Found(Closed, frozen=True, kw_only=True):
+    """What `search` settles on for one runtime: one entry of the lock.
+
+    ``ways`` are all ways without a float layer, ``ranks`` all layers from the worst down, ``search`` and ``decide``
+    the final form's losses on the two halves of the dev pictures.
+    """
+
+    quantize: Quantize
+    tolerance: float
+    ways: dict[str, Score]
+    ranks: list[Rank]
+    search: Score
+    decide: Score | None = None
+
+
+Measure = Callable[[Way, Sequence[str]], Score]
+"""Score of the form made a certain way in which certain layers stay float."""
+
+
+def register(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add ``search``."""
+    command = commands.add_parser(
+        "search",
+        help="find the layers that must stay float in int8",
+        description="Tries moving average against least-and-largest ranges, with and without cross-layer equalisation,"
+        " ranks the layers by the task's loss when each alone is quantized (faster than each alone float: nearly all of"
+        " the network then runs in float), and lets the worst stay float until the tolerance holds. Looks at one half"
+        " of the dev pictures and reports on the other. Writes NAME.lock.json beside the recipe and the ranges that"
+        " belong to it. Takes minutes to hours; stopped with Ctrl-C it goes on where it was.",
+        epilog="example: python -m converters search retinaface --tolerance 0.8 --data ../shared/data",
+    )
+    command.add_argument("name", metavar="RECIPE", help="a network's recipe")
+    command.add_argument(
+        "--tolerance", type=float, required=True, metavar="T", help="allowed loss: points, or years for age"
+    )
+    command.add_argument("--runtime", choices=("onnx", "litert"), help="one runtime only")
+    command.add_argument("--data", type=Path, metavar="DIR", help="folder of the labelled data")
+    command.add_argument("--again", action="store_true", help="forget what an earlier search found")
+    command.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from converters.bench import Crops  # noqa: PLC0415 - --help needs no pictures
+    from converters.calibrate import measure as calibrated  # noqa: PLC0415
+    from converters.calibrate import quantized_runtimes  # noqa: PLC0415
+    from converters.export.ranges import write_ranges  # noqa: PLC0415
+    from converters.make import Maker  # noqa: PLC0415
+    from converters.searching import Subject  # noqa: PLC0415
+
+    recipe = read_recipe(arguments.name)
+    if len(recipe.networks) != 1:
+        raise UsageError(f"{arguments.name} is a bundle", fix="search one network at a time")
+    name = next(iter(recipe.networks))
+    maker = Maker(name, recipe)
+    lock = lock_path(recipe_path(arguments.name.partition("@")[0]), name)
+    settled = msgspec.json.decode(lock.read_bytes(), type=dict[str, Found]) if lock.is_file() else {}
+    crops = Crops(BUNDLE, data=arguments.data)
+    for runtime in quantized_runtimes(maker):
+        if arguments.runtime in (None, runtime):
+            state = State(STATES / f"{name}.{runtime}.json", again=arguments.again)
+            subject = Subject(maker, recipe, runtime, crops, state, data=arguments.data)
+            found = search(subject.ways, subject.layers, subject.measure, subject.rank, arguments.tolerance)
+            found = msgspec.structs.replace(found, decide=subject.decide(found.quantize))
+            print(table(name, runtime, found))
+            settled[runtime] = found
+            write_atomic(lock, msgspec.json.format(msgspec.json.encode(settled, order="sorted"), indent=1) + b"\n")
+    chosen = {runtime: settled[runtime].quantize for runtime in quantized_runtimes(maker) if runtime in settled}
+    write_ranges(ranges_path(name), calibrated(maker, chosen, data=arguments.data))
+    print(lock)
+    return 0
+
+
+class State:
+    """Scores that were measured, kept in a file after each one.
+
+    Parameters
+    ----------
+    again : forget what is there
+    """
+
+    def __init__(self, path: Path, *, again: bool = False) -> None:
+        self._path = path
+        self._known: dict[str, Score] = {}
+        if path.is_file() and not again:
+            self._known = msgspec.json.decode(path.read_bytes(), type=dict[str, Score])
+
+    def score(self, key: str, measure: Callable[[], Score]) -> Score:
+        """What is known under a key, measured if nothing is."""
+        if key not in self._known:
+            self._known[key] = measure()
+            write_atomic(self._path, msgspec.json.format(msgspec.json.encode(self._known), indent=1) + b"\n")
+        return self._known[key]
+
+
+def search(
+    ways: Sequence[Way],
+    layers: Callable[[Way], Sequence[str]],
+    measure: Measure,
+    rank: Measure,
+    tolerance: float,
+) -> Found:
+    """Settle on a way and on the layers that stay float.
+
+    Parameters
+    ----------
+    ways : those to try; the one with the smallest loss is taken
+    layers : names of the layers of the network prepared one way
+    measure : score of a form on all search pictures
+    rank : the same on fewer, to rank layers by
+    tolerance : largest loss that is allowed
+
+    Raises
+    ------
+    EdgefaceError : with half of the layers float the tolerance still does not hold
+    """
+    plain = {str(way): measure(way, ()) for way in tqdm(ways, desc="ways", disable=None, leave=False)}
+    best = min(ways, key=lambda way: plain[str(way)].worst)
+    score, kept = plain[str(best)], []
+    ranks: list[Rank] = []
+    if score.worst >= tolerance:
+        names = list(layers(best))
+        ranks = rank_layers(names, best, rank)
+        for place in tqdm(ranks[: int(MOST * len(names))], desc="floating", unit="layer", disable=None, leave=False):
+            kept.append(place.layer)
+            score = measure(best, kept)
+            logger.info("%d float layers (last: %s): loses %.3f", len(kept), place.layer, score.worst)
+            if score.worst < tolerance:
+                break
+        else:
+            raise EdgefaceError(
+                f"{len(kept)} float layers still lose {score.worst:.3f}, {tolerance} is allowed",
+                fix="fine-tune the network with quantization in the loop, or ship int8w",
+            )
+    how = best.quantize(kept)
+    return Found(quantize=how, tolerance=tolerance, ways=plain, ranks=ranks, search=score)
+
+
+def rank_layers(names: Sequence[str], way: Way, rank: Measure) -> list[Rank]:
+    """Layers by the mean loss when each alone is quantized, the worst first."""
+    ranks = []
+    for layer in tqdm(names, desc="layers", unit="layer", disable=None, leave=False):
+        score = rank(way, [other for other in names if other != layer])
+        ranks.append(Rank(layer=layer, loss=score.mean))
+    return sorted(ranks, key=lambda place: -place.loss)
+
+
+def table(name: str, runtime: str, found: Found) -> str:
+    """What was found, for people."""
+    rows = [f"{name} {runtime}: loss against fp32 in int8 throughout"]
+    rows += [f"  {way:28s} {score.worst:8.3f} (mean {score.mean:.3f})" for way, score in found.ways.items()]
+    if found.ranks:
+        rows.append("mean loss when one layer alone is int8")
+        rows += [f"  {place.layer:28s} {place.loss:8.3f}" for place in found.ranks]
+    kept = ", ".join(found.quantize.keep) or "none"
+    rows.append(f"float layers: {kept}")
+    rows.append(f"loss on the search half {found.search.worst:.3f} (tolerance {found.tolerance})")
+    if found.decide is not None:
+        rows.append(f"loss on the other half {found.decide.worst:.3f}")
+    return "\n".join(rows)

@@ -1,0 +1,131 @@
+"""What `search` measures with: forms of one network made in a scratch folder and held against fp32."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from converters.bench import Bench, Comparison, Crops, Outcome
+from converters.calibrate import measure as calibrated
+from converters.export.ranges import RangesFile, write_ranges
+from converters.int8 import make_int8
+from converters.make import Maker, silence
+from converters.names import file_name
+from converters.recipe import Quantize, Recipe
+from converters.reference import TorchReference
+from converters.search import RANKED_ON, Score, State, Way
+from edgeface.config import RuntimeName
+
+Pictures = Literal["search", "decide", "rank"]
+
+
+class Subject:
+    """One network in one runtime.
+
+    Parameters
+    ----------
+    crops : the labelled pictures
+    state : where scores are kept
+    data : folder of the labelled data
+    """
+
+    def __init__(
+        self,
+        maker: Maker,
+        recipe: Recipe,
+        runtime: RuntimeName,
+        crops: Crops,
+        state: State,
+        *,
+        data: Path | None = None,
+    ) -> None:
+        self._maker = maker
+        self._runtime: RuntimeName = runtime
+        self._state = state
+        self._data = data
+        self._benches: dict[Pictures, Bench] = {
+            "search": Bench(maker, recipe, crops, "search"),
+            "decide": Bench(maker, recipe, crops, "decide"),
+            "rank": Bench(maker, recipe, crops, "search", most=RANKED_ON),
+        }
+        self._before: dict[Pictures, Outcome] = {}
+        self._ranges: dict[str, RangesFile] = {}
+
+    @cached_property
+    def ways(self) -> list[Way]:
+        """Both ways to gather ranges; with equalisation where the network has layers that can be evened out."""
+        reference = self._maker.reference
+        able = False
+        if isinstance(reference, TorchReference):
+            from converters.export.equalise import pairs  # noqa: PLC0415
+
+            able = any(True for _ in pairs(reference.module))
+        return [
+            Way(calibration=calibration, equalise=equalise)
+            for equalise in ((False, True) if able else (False,))
+            for calibration in ("average", "minmax")
+        ]
+
+    def layers(self, way: Way) -> Sequence[str]:
+        """Layers of the file that is quantized, in its order."""
+        plain = self._plain(way)
+        if self._runtime == "onnx":
+            import onnx  # noqa: PLC0415
+
+            from converters.export.layers import INPUT, onnx_layers  # noqa: PLC0415
+            from converters.export.quantize_onnx import prepared_onnx  # noqa: PLC0415
+
+            return [name for name in onnx_layers(prepared_onnx(onnx.load(plain))) if name != INPUT]
+        from converters.export.layers import tflite_layers  # noqa: PLC0415
+
+        return list(tflite_layers(plain)[0])
+
+    def measure(self, way: Way, kept: Sequence[str]) -> Score:
+        """Loss on the search half."""
+        return self._score("search", way, kept)
+
+    def rank(self, way: Way, kept: Sequence[str]) -> Score:
+        """Loss on the first pictures of the search half."""
+        return self._score("rank", way, kept)
+
+    def decide(self, how: Quantize) -> Score:
+        """Loss of the final form on the other half."""
+        return self._run("decide", how)
+
+    def _score(self, pictures: Pictures, way: Way, kept: Sequence[str]) -> Score:
+        how = way.quantize(kept)
+        made_of = hashlib.sha256(repr((self._plain(way).read_bytes(), how.keep)).encode()).hexdigest()[:16]
+        return self._state.score(f"{pictures} {way} {made_of}", lambda: self._run(pictures, how))
+
+    def _run(self, pictures: Pictures, how: Quantize) -> Score:
+        bench = self._benches[pictures]
+        if pictures not in self._before:
+            self._before[pictures] = bench.run(self._runtime, "fp32", self._maker.file(self._runtime, "fp32"))
+        with tempfile.TemporaryDirectory() as scratch:
+            ranges = Path(scratch) / f"{self._maker.name}.ranges.json"
+            path = Path(scratch) / file_name(self._maker.name, self._runtime, "int8")
+            write_ranges(ranges, self._calibrated(how))
+            with silence():
+                make_int8(self._plain(how), self._runtime, how, ranges, path)
+            after = bench.run(self._runtime, "int8", path)
+        return scored(bench.compare(self._before[pictures], after), years=self._maker.network.task == "age")
+
+    def _plain(self, way: Way | Quantize) -> Path:
+        return self._maker.file(self._runtime, "fp32", equalised=way.equalise)
+
+    def _calibrated(self, how: Quantize) -> RangesFile:
+        key = f"{how.calibration} {how.equalise}"
+        if key not in self._ranges:
+            self._ranges[key] = calibrated(self._maker, {self._runtime: how}, data=self._data)
+        return self._ranges[key]
+
+
+def scored(found: Comparison, *, years: bool) -> Score:
+    """Losses in the unit of the tolerance."""
+    scale = 1.0 if years else 100.0
+    overall = [loss.value for loss in found.losses if loss.group == "all" or loss.group.startswith("AP ")]
+    return Score(worst=scale * max(overall), mean=scale * sum(overall) / len(overall))
