@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
@@ -28,7 +27,7 @@ class Form:
     ----------
     stages : groups of convolutions, each (channels, kernel side), with a 2x2 pooling behind each group
     padded : the convolutions keep the size of the map
-    activation : behind each convolution or, if not ``each``, behind the last one of a group
+    each : a ReLU behind each convolution, else behind the last one of a group only
     pool : of 2x2 cells
     tail : channels of one more 3x3 convolution with nothing behind it, or 0
     dense : sizes of the dense layers before the last; without any the last is a 3x3 convolution, averaged over the map
@@ -36,7 +35,6 @@ class Form:
 
     stages: tuple[tuple[tuple[int, int], ...], ...]
     padded: bool = True
-    activation: Callable[[Tensor], Tensor] = fn.relu
     each: bool = True
     pool: Callable[[Tensor, int], Tensor] = fn.max_pool2d
     tail: int = 0
@@ -54,7 +52,6 @@ FORMS: dict[FormName, Form] = {
     "plain": Form(
         stages=(((28, 3),), ((56, 3),), ((112, 3),)),
         padded=False,
-        activation=torch.tanh,
         dense=(305,),
     ),
 }
@@ -115,5 +112,5 @@ class Vgg48(nn.Module):
         for layer in layers:
             x = layer(x)
             if self.form.each or layer is layers[-1]:
-                x = self.form.activation(x)
+                x = fn.relu(x)
         return self.form.pool(x, 2)
