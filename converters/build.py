@@ -21,7 +21,7 @@ import msgspec
 from tqdm import tqdm
 
 from converters.make import Maker
-from converters.manifest import describe_network, encode, write_manifest
+from converters.manifest import describe_network, encode, read_measured, write_manifest
 from converters.names import BUILD, BUNDLE, ROOT
 from converters.plan import plan, show
 from converters.recipe import BundleRecipe, NetworkRecipe, Quantize, Recipe, list_recipes, read_recipe
@@ -270,7 +270,8 @@ def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path
         from converters.evaluate.remeasure import remeasure  # noqa: PLC0415
 
         remeasure(folder)
-        write_manifest(recipe, every, folder)
+        fresh = [msgspec.structs.replace(network, measured=read_measured(network.name)) for network in every]
+        write_manifest(recipe, fresh, folder)
 
 
 def _taken(recipe: BundleRecipe) -> Iterator[tuple[Network, Bundle]]:

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import cv2
 import msgspec
+import numpy as np
 import pytest
 from astronaut import astronaut
 
 from converters.__main__ import main
 from converters.evaluate import cli
+from converters.evaluate import data as data_module
+from converters.evaluate.data import Sheets
+from converters.evaluate.remeasure import remeasure
 from converters.names import BUNDLE
 from edgeface.bundle import Measured
 
@@ -134,3 +138,32 @@ def test_what_was_measured_again_replaces_its_row_and_no_other(results: Path, da
 
 def read(path: Path) -> list[Measured]:
     return msgspec.json.decode(path.read_bytes(), type=list[Measured])
+
+
+def test_a_network_cut_by_boxes_is_measured_beside_the_bundles_own_detector(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Astronauts for faces: one of every two tiles of a sheet is her face."""
+    monkeypatch.setitem(data_module.SETS, "fer2013", Sheets(side=48, columns=2, per=4))
+    for name in ("utkface", "fairface"):
+        monkeypatch.setitem(data_module.SETS, name, Sheets(side=128, columns=2, per=4))
+    face = astronaut()[40:200, 150:310]
+    for name, part, labels in (
+        ("fer2013", "publictest", "emotion\npublictest,0,happy\npublictest,1,happy\n"),
+        ("utkface", "val", "age,gender,race\nval,0,40,F,White\nval,1,40,F,White\n"),
+        ("fairface", "val", "age,gender,race\nval,0,40-49,F,White\nval,1,40-49,F,White\n"),
+    ):
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        (folder / "labels.csv").write_text(f"part,i,{labels}")
+        side = data_module.SETS[name].side
+        tile = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(folder / f"{part}_000.png"), np.vstack([np.hstack([tile, tile])] * 2))
+    monkeypatch.setenv(data_module.ENVIRONMENT, str(tmp_path / "data"))
+    assert remeasure(BUNDLE, limit=1) == ["expression-mini-xception", "gender-mini-xception"]
+    assert list(results.iterdir()) == []
+    remeasure(BUNDLE)
+    assert sorted(path.stem for path in results.iterdir()) == ["expression-mini-xception", "gender-mini-xception"]
+    rows = read(results / "gender-mini-xception.json")
+    assert {row.detector for row in rows} == {"yunet"}
+    assert {(row.metric, row.count) for row in rows if row.group == "all"} == {("found", 2), ("accuracy", 2)}
