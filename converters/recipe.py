@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -23,6 +23,7 @@ from edgeface.bundle import (
     Four,
     Head,
     Input,
+    MtcnnHead,
     NetworkTask,
     Precision,
     PreferredRuntime,
@@ -31,6 +32,7 @@ from edgeface.bundle import (
     Time,
 )
 from edgeface.config import RuntimeName
+from edgeface.detect.mtcnn import pyramid_sizes
 from edgeface.errors import UsageError
 from edgeface.types import Task
 
@@ -155,13 +157,21 @@ class NetworkRecipe(Closed, frozen=True, kw_only=True):
             return Prepared(sizes=((self.input.width, self.input.height),), batches=(1,))
         return workshop
 
+    def seen_sizes(self, sizes: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+        """Sizes in which the network itself meets fitted pictures of ``sizes``: MTCNN's first, all their levels."""
+        if not isinstance(self.head, MtcnnHead):
+            return tuple(sizes)
+        head = self.head
+        pyramids = (pyramid_sizes(size, head.smallest_face_px, head.factor) for size in sizes)
+        return tuple(dict.fromkeys(level for pyramid in pyramids for level in pyramid))
+
     def signatures(self, workshop: Prepared) -> tuple[Signature, ...]:
         """Shapes of a TFLite file: ``w320h192`` ... for detectors, ``b1`` ... for networks that see faces."""
         shapes = self.shapes(workshop)
         if (self.is_detector and self.task == "detect") or not self.input.width:
             return tuple(
                 Signature(key=f"w{width}h{height}", batch=1, width=width, height=height)
-                for width, height in shapes.sizes
+                for width, height in self.seen_sizes(shapes.sizes)
             )
         height, width = self.input.height, self.input.width
         assert height is not None
