@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from converters.names import BUILD, BUNDLE, ROOT
 from converters.plan import plan, show
 from converters.recipe import BundleRecipe, NetworkRecipe, Quantize, Recipe, list_recipes, read_recipe
 from converters.trial import Trial, read_trials
-from edgeface.bundle import BoxCrop, Bundle, Network, Precision, SquareCrop, open_bundle
+from edgeface.bundle import BoxCrop, Bundle, Network, Precision, SquareCrop, choose_file, open_bundle
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError, UsageError
 from edgeface.files import write_atomic
@@ -112,8 +112,6 @@ def build(
     UsageError : a bundle that cannot hold: a rule by boxes beside a detector that it was not measured with
     EdgefaceError : in one line, what could not be made
     """
-    if is_bundle:
-        check_limits(recipe, read_trials())
     make_all(recipe, again=again, jobs=jobs)
     makers = {name: Maker(name, recipe) for name in recipe.networks}
     for maker in makers.values():
@@ -123,6 +121,7 @@ def build(
             return _copied(entry, maker.folder, out) if out else maker.folder
     folder = out or bundle_folder(recipe.bundle)
     entries = [msgspec.json.decode((maker.folder / PART).read_bytes(), type=Network) for maker in makers.values()]
+    check_limits(recipe, read_trials(), Blame(recipe, entries, {name: m.folder for name, m in makers.items()}))
     _place(recipe, entries, {name: maker.folder for name, maker in makers.items()}, folder)
     return folder
 
@@ -167,19 +166,21 @@ def refresh_manifest(recipe: Recipe, folder: Path) -> None:
     ------
     EdgefaceError : the bundle would be too large, or a smaller form loses more than its limit
     """
-    check_limits(recipe, read_trials())
     entries = [describe_network(Maker(name, recipe), recipe, folder) for name in recipe.networks]
+    check_limits(recipe, read_trials(), Blame(recipe, entries, dict.fromkeys(recipe.networks, folder)))
     entries += [network for network, _ in _taken(recipe.bundle)]
     check_detectors(recipe, entries)
     write_manifest(recipe, entries, folder)
     check_size(recipe.bundle, folder)
 
 
-def check_limits(recipe: Recipe, trials: Sequence[Trial]) -> None:
+def check_limits(
+    recipe: Recipe, trials: Sequence[Trial], where: Callable[[str, RuntimeName, Precision], str] = lambda *_: ""
+) -> None:
     """Raise EdgefaceError for a smaller form that was tried and loses more than its task's limit.
 
-    One that was never tried is let pass with a warning: who has no labelled faces can still build. Networks that were
-    never trained have no answers to lose.
+    ``where`` gives words for the layer to blame. A form that was never tried is let pass with a warning: who has no
+    labelled faces can still build. Networks that were never trained have no answers to lose.
     """
     for name, network in recipe.networks.items():
         if network.random or network.task not in recipe.limits:
@@ -193,9 +194,28 @@ def check_limits(recipe: Recipe, trials: Sequence[Trial]) -> None:
                 )  # fmt: skip
             elif not tried.within:
                 raise EdgefaceError(
-                    f"{name} {runtime} {precision} loses more than its limit",
+                    f"{name} {runtime} {precision} loses more than its limit{where(name, runtime, precision)}",
                     fix=f"run `python -m converters search {name}`, or take it out of the recipe's files",
                 )
+
+
+class Blame:
+    """Words for the layer of a made file that is furthest from fp32.
+
+    ``places`` are the folders of the networks' files.
+    """
+
+    def __init__(self, recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path]) -> None:
+        self._recipe = recipe
+        self._entries = {entry.name: entry for entry in entries}
+        self._places = places
+
+    def __call__(self, name: str, runtime: RuntimeName, precision: Precision) -> str:
+        from converters.verify import worst_layer  # noqa: PLC0415 - loads both runtimes
+
+        network = self._entries[name]
+        file = choose_file(network, runtime, precision)
+        return worst_layer(self._recipe, self._places[name], network, file)
 
 
 def small_forms(network: NetworkRecipe) -> list[tuple[RuntimeName, Precision]]:

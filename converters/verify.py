@@ -75,8 +75,23 @@ def run(arguments: argparse.Namespace) -> int:
         )
         bad += [] if parity.holds else [parity]
     if bad:
-        raise EdgefaceError(f"{bad[0].path} is off by {max(bad[0].real, bad[0].random):.4f}", fix="build it again")
+        network = bundle.network(bad[0].network)
+        (file,) = (file for files in network.files.values() for file in files if file.path == bad[0].path)
+        off, where = max(bad[0].real, bad[0].random), worst_layer(recipe, folder, network, file)
+        raise EdgefaceError(f"{bad[0].path} is off by {off:.4f}{where}", fix="build it again")
     return 0
+
+
+def worst_layer(recipe: Recipe, folder: Path, network: Network, file: NetworkFile) -> str:
+    """Words for the layer of a file that is furthest from the fp32 file beside it, or none where there is none."""
+    plain = [other for other in network.files[file.runtime] if other.precision == "fp32"]
+    if file.precision == "fp32" or not plain or file.runtime == "opencv":
+        return ""
+    from converters.blame import layers_by_error  # noqa: PLC0415
+
+    fed = feeds(recipe, network, file)
+    layers = layers_by_error(folder / plain[0].path, folder / file.path, file.runtime, fed)
+    return f", most at {layers[0].name} ({layers[0].decibels} dB)" if layers else ""
 
 
 def verify_bundle(recipe: Recipe, bundle: Bundle) -> Iterator[Parity]:
@@ -117,6 +132,14 @@ def compare(recipe: Recipe, network: Network, file: NetworkFile, runner: Runner,
         # What int8 makes of noise says nothing: its ranges are those of pictures.
         random=worst[1] if file.precision == "fp32" else 0.0, allowed=allowed,
     )  # fmt: skip
+
+
+def feeds(recipe: Recipe, network: Network, file: NetworkFile) -> dict[str, F32]:
+    """Inputs of one call by the file's own names: the self-test's picture at the first prepared shape."""
+    source, shape = recipe.networks[network.name], next(prepared_shapes(recipe, network, file))
+    tensor = to_tensor(picture(source, recipe, (1, *shape[1:])), network.input, file.layout)
+    memory = {file.inputs.get(s.input, s.input): np.zeros((1, *s.shape), np.float32) for s in network.states}
+    return {file.input: np.ascontiguousarray(tensor), **memory}
 
 
 def difference(got: F32, expected: F32, precision: Precision) -> float:

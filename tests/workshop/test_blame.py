@@ -1,0 +1,68 @@
+"""The layer that a smaller file gets wrong is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from converters.blame import decibels, layers_by_error
+from converters.build import Blame, check_limits
+from converters.names import BUNDLE
+from converters.recipe import Recipe
+from converters.trial import read_trials
+from converters.verify import picture
+from edgeface.bundle import open_bundle
+from edgeface.errors import EdgefaceError
+from edgeface.runtime import to_tensor
+
+
+@pytest.fixture(scope="module")
+def face(recipe: Recipe) -> np.ndarray:
+    network = recipe.networks["gender-v1"]
+    return to_tensor(picture(network, recipe, (1, 32, 32)), network.input, "NHWC")
+
+
+def test_decibels() -> None:
+    values = np.array([3.0, -4.0], np.float32)
+    assert decibels(values, values) == 200
+    assert decibels(values, np.zeros(2, np.float32)) == 0
+    assert decibels(values, values * np.float32(1.1)) == pytest.approx(20, abs=0.1)
+
+
+@pytest.mark.parametrize(("runtime", "suffix"), [("onnx", "onnx"), ("litert", "tflite")])
+def test_int8_files_are_compared_layer_by_layer(face: np.ndarray, runtime: str, suffix: str) -> None:
+    feeds = {"input": np.ascontiguousarray(face.transpose(0, 3, 1, 2))} if runtime == "onnx" else {"args_0": face}
+    plain, small = (BUNDLE / f"gender-v1.{precision}.{suffix}" for precision in ("fp32", "int8"))
+    layers = layers_by_error(plain, small, runtime, feeds)  # type: ignore[arg-type]
+    assert len(layers) >= 5
+    assert [layer.decibels for layer in layers] == sorted(layer.decibels for layer in layers)
+    assert 5 < layers[0].decibels < 45
+    assert all(layer.decibels == 200 for layer in layers_by_error(plain, plain, runtime, feeds))  # type: ignore[arg-type]
+
+
+def test_a_spoiled_layer_comes_first(face: np.ndarray, tmp_path: Path) -> None:
+    plain = BUNDLE / "gender-v1.fp32.onnx"
+    model = onnx.load(plain)
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    spoiled = convolutions[2]
+    (weight,) = [tensor for tensor in model.graph.initializer if tensor.name == spoiled.input[1]]
+    rough = np.sign(numpy_helper.to_array(weight)) * np.float32(0.02)
+    weight.CopyFrom(numpy_helper.from_array(rough, weight.name))
+    onnx.save(model, tmp_path / "spoiled.onnx")
+    feeds = {"input": np.ascontiguousarray(face.transpose(0, 3, 1, 2))}
+    layers = {layer.name: layer.decibels for layer in layers_by_error(plain, tmp_path / "spoiled.onnx", "onnx", feeds)}
+    assert layers[convolutions[1].output[0]] == 200
+    assert layers[spoiled.output[0]] < 15
+
+
+def test_a_build_that_loses_too_much_says_where(recipe: Recipe) -> None:
+    trials = [msgspec.structs.replace(trial, within=False) for trial in read_trials() if trial.network == "gender-v1"]
+    entries = list(open_bundle(BUNDLE).manifest.networks)
+    blame = Blame(recipe, entries, dict.fromkeys(recipe.networks, BUNDLE))
+    with pytest.raises(EdgefaceError, match=r"gender-v1 onnx int8 loses .*, most at \w+ \(-?[\d.]+ dB\); run `python"):
+        check_limits(recipe, trials, blame)
