@@ -2,7 +2,7 @@
 
 ::
 
-    python tests/workshop/made.py tests/fixtures
+    PYTHONPATH=. python tests/workshop/made.py tests/fixtures
 
 `Answers` says three things of a picture's mean brightness in one pass. `Step` counts the looks at a person: its memory
 grows by one each time, and its ranks say that number.
@@ -61,4 +61,7 @@ def write(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    # The name of a class's module stands in the TFLite file.
+    import made
+
+    made.write(Path(sys.argv[1]))
