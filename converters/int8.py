@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from converters.export.ranges import ANY_SHAPE, read_ranges
+from converters.export.ranges import ANY_SHAPE, network_of, read_ranges
 from converters.recipe import Quantize
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError
@@ -32,7 +32,7 @@ def make_int8(plain: Path, runtime: RuntimeName, how: Quantize, ranges: Path, pa
 
         model = onnx.load(plain)
         refuse_memory(ranges, len(model.graph.input))
-        quantized = quantize_onnx(model, measured.graphs[ANY_SHAPE], how.keep)
+        quantized = quantize_onnx(model, measured.graphs[ANY_SHAPE], how.keep, name=network_of(ranges))
         write_atomic(path, quantized.SerializeToString(deterministic=True))
         return
     from converters.export.quantize_tflite import quantize_tflite, signature_inputs  # noqa: PLC0415
@@ -44,7 +44,7 @@ def make_int8(plain: Path, runtime: RuntimeName, how: Quantize, ranges: Path, pa
 def refuse_memory(ranges: Path, inputs: int) -> None:
     """Raise EdgefaceError for a network with more than the picture as input: its memory would drift in int8."""
     if inputs > 1:
-        name = ranges.name.partition(".ranges")[0]
         raise EdgefaceError(
-            f"{name} carries a memory from call to call, which int8 would let drift", fix='use "int8w" instead'
+            f"{network_of(ranges)} carries a memory from call to call, which int8 would let drift",
+            fix='use "int8w" instead',
         )

@@ -16,12 +16,16 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as fn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from converters.networks.layers import PReLU, SameConv2d, SameMaxPool2d
 from edgeface.errors import EdgefaceError
 
 ROUNDS = 40
 """Each pair moves its neighbours; after so many rounds nothing moves any more."""
 SETTLED = 1e-4
-HOMOGENEOUS_MODULES = (nn.ReLU, nn.LeakyReLU, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Identity, nn.Dropout)
+HOMOGENEOUS_MODULES = (
+    *(nn.ReLU, nn.LeakyReLU, nn.Identity, nn.Dropout, PReLU),
+    *(nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, SameMaxPool2d),
+)
 HOMOGENEOUS_FUNCTIONS = (fn.relu, torch.relu, fn.leaky_relu, fn.max_pool2d, torch.max_pool2d, fn.avg_pool2d)
 """f(s x) = s f(x) for s > 0, channel by channel; ReLU6, sigmoid and tanh are not."""
 
@@ -140,9 +144,17 @@ def _called(module: nn.Module, node: object) -> nn.Module | None:
     return module.get_submodule(str(node.target))
 
 
+class _Tracer(fx.Tracer):  # type: ignore[misc]
+    """Takes our own layers whole, as it does torch's: inside they look at the size of the map."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        own = isinstance(m, (PReLU, SameConv2d, SameMaxPool2d))
+        return own or super().is_leaf_module(m, module_qualified_name)
+
+
 def _graph(module: nn.Module) -> fx.Graph:
     try:
-        return fx.Tracer().trace(module)
+        return _Tracer().trace(module)
     except (fx.proxy.TraceError, TypeError) as error:
         line = str(error).splitlines()[0]
         raise EdgefaceError(f"{type(module).__name__} cannot be traced: {line}", fix="set equalise = false") from None

@@ -59,7 +59,9 @@ def calibrate_onnx(model: ModelProto, batches: Iterable[F32], method: Method) ->
     return {name: (_number(found[name].lowest), _number(found[name].highest)) for name in found}
 
 
-def quantize_onnx(model: ModelProto, ranges: Tensors, keep: Sequence[str] = ()) -> ModelProto:
+def quantize_onnx(
+    model: ModelProto, ranges: Tensors, keep: Sequence[str] = (), *, name: str = "the network"
+) -> ModelProto:
     """Quantize a network.
 
     Parameters
@@ -67,6 +69,7 @@ def quantize_onnx(model: ModelProto, ranges: Tensors, keep: Sequence[str] = ()) 
     model : fp32 form
     ranges : by tensor, from `calibrate_onnx`
     keep : patterns of layers (`converters.export.layers`) that stay in fp32
+    name : what errors call it
 
     Returns
     -------
@@ -98,8 +101,8 @@ def quantize_onnx(model: ModelProto, ranges: Tensors, keep: Sequence[str] = ()) 
                 calibrate_method=CalibrationMethod.MinMax,
                 calibration_cache_path=str(cache),
             )
-        except ValueError as error:
-            raise lacking("the network", str(error)) from None
+        except (KeyError, ValueError) as error:
+            raise lacking(name, str(error)) from None
         quantized = onnx.load(out)
     quantized.ir_version = min(quantized.ir_version, IR_VERSION)
     del quantized.graph.value_info[:]

@@ -14,7 +14,7 @@ from ai_edge_quantizer import qtyping, quantizer, recipe
 from ai_edge_quantizer.utils import qsv_utils, tfl_flatbuffer_utils
 
 from converters.export.layers import matching, tflite_layers, torch_path
-from converters.export.ranges import Method, Tensors, lacking
+from converters.export.ranges import Method, Tensors, lacking, network_of
 from edgeface.errors import EdgefaceError
 from edgeface.types import F32
 
@@ -87,7 +87,7 @@ def quantize_tflite(plain: Path, ranges: Mapping[str, Tensors], path: Path, keep
     try:
         work.quantize(share_ranges(plain, qsvs)).export_model(str(path), overwrite=True)
     except (KeyError, ValueError) as error:
-        raise lacking(plain, str(error).splitlines()[0]) from None
+        raise lacking(network_of(plain), str(error).splitlines()[0]) from None
 
 
 def share_ranges(plain: Path, ranges: QSVS) -> QSVS:

@@ -79,7 +79,7 @@ def read_ranges(path: Path, runtime: RuntimeName, method: Method, *, equalise: b
     ------
     EdgefaceError : there are none, or they were gathered another way than the recipe says
     """
-    name = path.name.partition(".ranges")[0]
+    name = network_of(path)
     fix = f"run `python -m converters calibrate {name}` where the labelled data is"
     if not path.is_file():
         raise EdgefaceError(f"{name} has no calibrated ranges ({path.name})", fix=fix)
@@ -99,9 +99,13 @@ def read_ranges(path: Path, runtime: RuntimeName, method: Method, *, equalise: b
     return measured
 
 
-def lacking(path: Path | str, missing: str) -> EdgefaceError:
+def network_of(path: Path) -> str:
+    """Name of the network that a file of ranges or of the network itself is named after."""
+    return path.name.partition(".")[0]
+
+
+def lacking(name: str, missing: str) -> EdgefaceError:
     """The network has a tensor that the ranges do not know: it changed since they were measured."""
-    name = Path(path).name.partition(".")[0]
     return EdgefaceError(
         f"the ranges of {name} lack tensor {missing}: the network changed since",
         fix=f"run `python -m converters calibrate {name}` where the labelled data is",
