@@ -11,7 +11,7 @@ from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.keyfile import read_maps
 from converters.checkpoints.keymap import Fit, best_fit, describe_faults
 from converters.checkpoints.reading import kind_of, read_tensors
-from converters.recipe import list_recipes, list_variants, read_network
+from converters.recipe import NetworkRecipe, list_recipes, list_variants, read_network
 from edgeface.bundle.heads import Closed
 from edgeface.errors import EdgefaceError
 from edgeface.types import F32
@@ -82,15 +82,19 @@ def _networks() -> Iterator[tuple[str, dict[str, Any]]]:
         seen.add((family, "{}"))
         yield family, {}
     for name in list_recipes("networks"):
-        for full in (name, *(f"{name}@{variant}" for variant in list_variants(name))):
-            try:
-                _, recipe = read_network(full)
-            except EdgefaceError:
-                continue  # a recipe that somebody is writing is none of this file's business
+        for recipe in _forms(name):
             key = (recipe.family or "", json.dumps(recipe.options, sort_keys=True))
             if recipe.family and key not in seen:
                 seen.add(key)
                 yield recipe.family, recipe.options
+
+
+def _forms(name: str) -> list[NetworkRecipe]:
+    """A network's recipe and its variants; nothing where somebody is just writing it: that is no fault of this file."""
+    try:
+        return [read_network(name)[1], *(read_network(f"{name}@{variant}")[1] for variant in list_variants(name))]
+    except EdgefaceError:
+        return []
 
 
 def _fit(family: str, options: dict[str, Any], kind: str, tensors: Mapping[str, F32]) -> Fit | None:
