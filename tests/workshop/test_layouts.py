@@ -210,6 +210,12 @@ def broken_fer(folder: Path, *, old: str, new: str, votes: bool = False) -> None
             "line 3: there is no picture",
             id="affect, picture",
         ),
+        pytest.param(
+            "affect",
+            lambda f: (face_sets.affect(f, [("1.png", 0, 0), ("2.png", 0, 0)]) / "2.png").write_bytes(b"no picture"),
+            "2.png cannot be decoded",
+            id="affect, damaged picture",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_file_and_line(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from converters.evaluate.data import Chip, read
 from converters.evaluate.tables import Row
+from edgeface.errors import UsageError
 from edgeface.types import Image
 
 
@@ -33,4 +34,7 @@ def picture(path: Path, row: Row) -> Image:
     """One picture that a row of a table names; UsageError names the row."""
     if not path.is_file():
         raise row.error(f"there is no picture {path}", fix="complete the data set or take the row out")
-    return read(path)
+    try:
+        return read(path)
+    except UsageError as error:
+        raise row.error(error.what, fix=error.fix) from None
