@@ -11,38 +11,16 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from converters.networks.layers import SameConv2d, same_max_pool
+from converters.networks.layers import SameConv2d
+from converters.networks.mini_xception import Block, Separable
 
 
-class Separable(nn.Module):
-    """3x3 depthwise without bias, then 1x1."""
+class Halving(Separable):
+    """The same with stride 2."""
 
-    def __init__(self, into: int, out: int, stride: int = 1) -> None:
-        super().__init__()
-        self.depthwise = SameConv2d(into, into, 3, stride, groups=into, bias=False)
-        self.pointwise = nn.Conv2d(into, out, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Run; (N, into, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
-        pointwise: Tensor = self.pointwise(self.depthwise(x))
-        return pointwise
-
-
-class Reduction(nn.Module):
-    """Two separable convolutions and a max-pool beside a 1x1 convolution with stride 2."""
-
-    def __init__(self, into: int, out: int, *, active: bool = True) -> None:
-        super().__init__()
-        self.active = active
-        self.separable = nn.ModuleList([Separable(into, out), Separable(out, out)])
-        self.expansion = nn.Conv2d(into, out, 1, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Run; half the height and width. The first block's input went through a ReLU already."""
-        y = self.separable[0](fn.relu(x) if self.active else x)
-        y = same_max_pool(self.separable[1](fn.relu(y)), 3, 2)
-        total: Tensor = y + self.expansion(x)
-        return total
+    def __init__(self, into: int, out: int) -> None:
+        super().__init__(into, out)
+        self.depthwise = SameConv2d(into, into, 3, 2, groups=into, bias=False)
 
 
 class Main(nn.Module):
@@ -73,18 +51,20 @@ class FaceApiAge(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = SameConv2d(3, 32, 3, 2)
-        self.entry = nn.ModuleList([Reduction(32, 64, active=False), Reduction(64, 128)])
+        self.entry = nn.ModuleList([Block(32, 64), Block(64, 128)])
         self.middle = nn.ModuleList([Main(128), Main(128)])
-        self.exit = Reduction(128, 256)
+        self.exit = Block(128, 256)
         self.last = Separable(256, 512)
         self.age = nn.Linear(512, 1)
         self.gender = nn.Linear(512, 2)
 
     def forward(self, face: Tensor) -> tuple[Tensor, Tensor]:
         """Run; see the class."""
-        x = fn.relu(self.stem(face))
-        for block in (*self.entry, *self.middle, self.exit):
+        x = self.entry[0](fn.relu(self.stem(face)))
+        x = self.entry[1](fn.relu(x), x)
+        for block in self.middle:
             x = block(x)
+        x = self.exit(fn.relu(x), x)
         feature = fn.relu(self.last(x)).mean((2, 3))
         return self.age(feature), fn.softmax(self.gender(feature), dim=1)
 
@@ -94,7 +74,7 @@ class Dense(nn.Module):
 
     def __init__(self, into: int, out: int, *, separable: bool = True) -> None:
         super().__init__()
-        first = Separable(into, out, 2) if separable else SameConv2d(into, out, 3, 2)
+        first = Halving(into, out) if separable else SameConv2d(into, out, 3, 2)
         self.conv = nn.ModuleList([first, *(Separable(out, out) for _ in range(3))])
 
     def forward(self, x: Tensor) -> Tensor:

@@ -80,15 +80,22 @@ class SameConv2d(nn.Conv2d):
         return fn.conv2d(x, self.weight, self.bias, self.stride, own, groups=self.groups)
 
 
-def same_max_pool(x: Tensor, kernel: int, stride: int) -> Tensor:
+class SameMaxPool2d(nn.MaxPool2d):
     """Max-pool with ``same`` padding of TensorFlow and Keras, for inputs of a fixed size.
 
     What hangs over at the end is left to ``ceil_mode``: a padding by a constant would be equal in fp32 and ruin int8,
     because the constant enters the range. ValueError for an even kernel with stride 1, where it cannot help.
     """
-    if stride == 1 and kernel % 2 == 0:
-        raise ValueError(f"a max-pool of {kernel} cells with stride 1 cannot be padded at its end alone")
-    top, bottom = same_padding(x.shape[2], kernel, stride)
-    left, right = same_padding(x.shape[3], kernel, stride)
-    uneven = (top, left) != (bottom, right)
-    return fn.max_pool2d(x, kernel, stride, padding=(top, left), ceil_mode=uneven)
+
+    def __init__(self, kernel: int, stride: int) -> None:
+        super().__init__(kernel, stride)
+        if stride == 1 and kernel % 2 == 0:
+            raise ValueError(f"a max-pool of {kernel} cells with stride 1 cannot be padded at its end alone")
+        self.cells, self.step = kernel, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run; (N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride))."""
+        top, bottom = same_padding(x.shape[2], self.cells, self.step)
+        left, right = same_padding(x.shape[3], self.cells, self.step)
+        uneven = (top, left) != (bottom, right)
+        return fn.max_pool2d(x, self.cells, self.step, padding=(top, left), ceil_mode=uneven)

@@ -11,7 +11,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from converters.networks.layers import same_max_pool
+from converters.networks.layers import SameMaxPool2d
 
 CHANNELS = (8, 16, 32, 64, 128)
 
@@ -35,16 +35,14 @@ class Block(nn.Module):
 
     def __init__(self, into: int, out: int, *, halves: bool = True) -> None:
         super().__init__()
-        self.halves = halves
+        self.pool = SameMaxPool2d(3, 2) if halves else nn.Identity()
         self.first = Separable(into, out)
         self.second = Separable(out, out)
         self.shortcut = nn.Conv2d(into, out, 1, stride=2 if halves else 1)
 
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """Run; half the height and width, rounded up. ``shortcut`` is what goes that way, if it is not ``x``."""
-        y = self.second(fn.relu(self.first(x)))
-        if self.halves:
-            y = same_max_pool(y, 3, 2)
+        y = self.pool(self.second(fn.relu(self.first(x))))
         total: Tensor = y + self.shortcut(x if shortcut is None else shortcut)
         return total
 

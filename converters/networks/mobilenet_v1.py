@@ -49,7 +49,7 @@ class Separable(nn.Module):
 class MobileNetV1(nn.Module):
     """From a face to what it shows.
 
-    Input: float32 (N, 3, S, S), RGB, pixel / 127.5 - 1; S is 224, or another multiple of 32.
+    Input: float32 (N, 3, S, S), RGB, pixel / 127.5 - 1; S is ``side``, a multiple of 32.
 
     Outputs, by ``heads``: ``expression`` gives ``probabilities`` (N, 8), softmax applied, in the order neutral, happy,
     sad, surprise, fear, disgust, angry, contempt; ``affect`` gives ``affect`` (N, 2), valence and arousal, each -1 to
@@ -59,8 +59,10 @@ class MobileNetV1(nn.Module):
     norm before the heads stands behind the average over the map, which it commutes with. Exporters fold all of them.
     """
 
-    def __init__(self, alpha: float = 1.0, heads: Heads = "both") -> None:
+    def __init__(self, alpha: float = 1.0, heads: Heads = "both", side: int = 224) -> None:
         super().__init__()
+        if side % REDUCTION:
+            raise ValueError(f"side {side} is no multiple of {REDUCTION}: Keras would pad such a map elsewhere")
         self.outputs = OUTPUTS[heads]
         width = int(STEM * alpha)
         self.first = SameConv2d(3, width, 3, 2, bias=False)
@@ -78,9 +80,7 @@ class MobileNetV1(nn.Module):
             self.affect = nn.Linear(width, 2)
 
     def forward(self, face: Tensor) -> tuple[Tensor, ...]:
-        """Run; see the class. ValueError for a side that is no multiple of 32: Keras would pad it elsewhere."""
-        if face.shape[2] % REDUCTION or face.shape[3] % REDUCTION:
-            raise ValueError(f"faces of {face.shape[3]}x{face.shape[2]} pixels: sides must be multiples of {REDUCTION}")
+        """Run; see the class."""
         x = fn.relu6(self.first_norm(self.first(face)))
         for block in self.blocks:
             x = block(x)

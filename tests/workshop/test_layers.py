@@ -18,7 +18,7 @@ from torch.nn import functional as fn
 
 from converters.export.to_onnx import export_onnx
 from converters.export.to_tflite import export_tflite
-from converters.networks.layers import PReLU, SameConv2d, same_max_pool, same_padding
+from converters.networks.layers import PReLU, SameConv2d, SameMaxPool2d, same_padding
 from edgeface.bundle import Signature
 
 SIDE = 18
@@ -34,11 +34,12 @@ class Small(nn.Module):
         self.conv = SameConv2d(3, len(slopes), 3, 2)
         self.prelu = PReLU(len(slopes))
         self.prelu.weight.data = torch.tensor(slopes)
+        self.pool = SameMaxPool2d(3, 2)
         self.dense = nn.Conv2d(len(slopes), 4, 5)
         self.last = PReLU(4, 0.1)
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        x = same_max_pool(self.prelu(self.conv(x)), 3, 2)
+        x = self.pool(self.prelu(self.conv(x)))
         return (self.last(self.dense(x).flatten(1)),)
 
 
@@ -132,7 +133,7 @@ def test_same_layers_equal_a_written_out_padding(height: int, width: int, kernel
     torch.testing.assert_close(conv(x), written)
     if (kernel, stride) == (2, 1):
         with pytest.raises(ValueError, match="cannot be padded"):
-            same_max_pool(x, kernel, stride)
+            SameMaxPool2d(kernel, stride)
         return
     pooled = fn.max_pool2d(fn.pad(x, (*columns, *rows), value=-torch.inf), kernel, stride)
-    torch.testing.assert_close(same_max_pool(x, kernel, stride), pooled, rtol=0, atol=0)
+    torch.testing.assert_close(SameMaxPool2d(kernel, stride)(x), pooled, rtol=0, atol=0)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Callable
 
-import h5py
 import numpy as np
 import onnxruntime
 import pytest
@@ -20,6 +17,7 @@ from converters.reference import TorchReference
 from converters.selftest import selftest_input
 from edgeface.detect import retinaface, yunet
 from edgeface.runtime import to_tensor
+from tests.workshop.keras_reference import run_keras
 
 Load = Callable[[str], TorchReference]
 Read = Callable[[str], bytes]
@@ -44,65 +42,12 @@ def test_equal_to_the_original_onnx_file(recipe: Recipe, name: str, checkpoint: 
     np.testing.assert_allclose(got, expected, atol=1e-4)
 
 
-def keras_reference(data: bytes, x: torch.Tensor) -> torch.Tensor:
-    """mini-Xception read layer by layer from its own graph: batch norm kept, ``same`` padding written out."""
-    file = h5py.File(io.BytesIO(data), "r")
-    layers = json.loads(file.attrs["model_config"])["config"]["layers"]
-    values: dict[str, torch.Tensor] = {}
-
-    def weights(layer: str) -> dict[str, torch.Tensor]:
-        found: dict[str, torch.Tensor] = {}
-        file["model_weights"][layer].visititems(
-            lambda name, item: (
-                found.__setitem__(name.split("/")[-1].split(":")[0], torch.from_numpy(np.asarray(item)))
-                if isinstance(item, h5py.Dataset)
-                else None
-            )
-        )
-        return found
-
-    def same(y: torch.Tensor, kernel: int, stride: int, fill: float) -> torch.Tensor:
-        total = [max(0, (-(-side // stride) - 1) * stride + kernel - side) for side in y.shape[2:]]
-        (top, left) = (t // 2 for t in total)
-        return fn.pad(y, (left, total[1] - left, top, total[0] - top), value=fill)
-
-    for layer in layers:
-        kind, config, name = layer["class_name"], layer["config"], layer["name"]
-        inputs = [values[source[0]] for source in layer["inbound_nodes"][0]] if layer["inbound_nodes"] else [x]
-        y = inputs[0]
-        if kind in ("Conv2D", "SeparableConv2D"):
-            w = weights(name)
-            kernel, stride = config["kernel_size"][0], config["strides"][0]
-            if config["padding"] == "same":
-                y = same(y, kernel, stride, 0.0)
-            if kind == "SeparableConv2D":
-                y = fn.conv2d(y, w["depthwise_kernel"].permute(2, 3, 0, 1), stride=stride, groups=y.shape[1])
-                y = fn.conv2d(y, w["pointwise_kernel"].permute(3, 2, 0, 1))
-            else:
-                y = fn.conv2d(y, w["kernel"].permute(3, 2, 0, 1), w.get("bias"), stride=stride)
-        elif kind == "BatchNormalization":
-            w = weights(name)
-            args = w["moving_mean"], w["moving_variance"], w["gamma"], w["beta"]
-            y = fn.batch_norm(y, *args, eps=config["epsilon"])
-        elif kind == "MaxPooling2D":
-            y = fn.max_pool2d(same(y, config["pool_size"][0], config["strides"][0], -torch.inf), 3, 2)
-        elif kind == "Add":
-            y = inputs[0] + inputs[1]
-        elif kind == "GlobalAveragePooling2D":
-            y = y.mean((2, 3))
-        elif kind == "Activation":
-            y = fn.relu(y) if config["activation"] == "relu" else fn.softmax(y, dim=1)
-        values[name] = y
-    return values[layers[-1]["name"]]
-
-
 @pytest.mark.parametrize("name", ["expression-mini-xception", "gender-mini-xception"])
 def test_equal_to_the_keras_graph_read_layer_by_layer(
     recipe: Recipe, name: str, checkpoint: Read, source_network: Load
 ) -> None:
     tensor = faces_and_noise(recipe, name)
-    with torch.no_grad():
-        expected = keras_reference(checkpoint(name), torch.from_numpy(tensor)).numpy()
+    (expected,) = run_keras(checkpoint(name), tensor.transpose(0, 2, 3, 1)).values()
     got = source_network(name).run(tensor)["probabilities"]
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
@@ -110,7 +55,7 @@ def test_equal_to_the_keras_graph_read_layer_by_layer(
 @pytest.mark.parametrize("side", [48, 64])
 def test_pooling_pads_like_keras_at_even_and_odd_sides(side: int) -> None:
     torch.manual_seed(3)
-    network = MiniXception(labels=7, side=side).eval()
+    network = MiniXception(labels=7).eval()
     maps: list[tuple[torch.Tensor, torch.Tensor]] = []
     for block in network.blocks:
         block.register_forward_hook(lambda _, inputs, output: maps.append((inputs[0], output)))
