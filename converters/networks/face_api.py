@@ -16,7 +16,7 @@ from converters.networks.mini_xception import Block, Separable
 
 
 class Halving(Separable):
-    """The same with stride 2."""
+    """A separable convolution with stride 2, padded at the end first."""
 
     def __init__(self, into: int, out: int) -> None:
         super().__init__(into, out)
