@@ -10,7 +10,21 @@ from importlib import import_module
 
 from edgeface.errors import run_command
 
-COMMANDS = ("listing", "inspection.cli", "calibrate", "build", "verify", "trial", "speed", "fetch", "evaluate.cli", "compare", "card", "pack")
+COMMANDS = (
+    "listing",
+    "inspection.cli",
+    "calibrate",
+    "build",
+    "verify",
+    "trial",
+    "search",
+    "speed",
+    "fetch",
+    "evaluate.cli",
+    "compare",
+    "card",
+    "pack",
+)
 """Modules that add a command each; none of them imports torch before its command runs."""
 
 
