@@ -18,7 +18,7 @@ from onnx import ModelProto
 
 from edgeface.errors import UsageError
 
-WEIGHTED_ONNX = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+WEIGHTED_ONNX = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU"})
 WEIGHTED_TFLITE = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"})
 SHAPED = frozenset({"Reshape", "Slice", "Resize", "Expand", "Unsqueeze", "Squeeze", "Pad", "ReduceMean", "Transpose"})
 """ONNX operators of which only the first input is data."""
@@ -53,6 +53,16 @@ def onnx_layers(model: ModelProto) -> dict[str, list[str]]:
 def tflite_layers(path: Path) -> list[dict[str, list[str]]]:
     """Of each signature: layer to the names of its operators' outputs, in order."""
     return [group(operators) for operators in tflite_operators(path)]
+
+
+def tflite_scopes(path: Path, patterns: Sequence[str]) -> list[str]:
+    """Patterns by which the quantizer knows every operator of the layers that ``patterns`` find, in all signatures."""
+    return [
+        f"^{re.escape(name)};?$"
+        for layers in tflite_layers(path)
+        for layer in matching(layers, patterns)
+        for name in layers[layer]
+    ]
 
 
 def tflite_operators(path: Path) -> Iterator[list[Operator]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import qtyping, quantizer, recipe
 from ai_edge_quantizer.utils import qsv_utils, tfl_flatbuffer_utils
 
-from converters.export.layers import matching, tflite_layers, torch_path
+from converters.export.layers import tflite_scopes, torch_path
 from converters.export.ranges import Method, Tensors, lacking, network_of
 from edgeface.errors import EdgefaceError
 from edgeface.types import F32
@@ -76,7 +75,7 @@ def quantize_tflite(plain: Path, ranges: Mapping[str, Tensors], path: Path, keep
     UsageError : a pattern that matches no layer
     EdgefaceError : a tensor or signature has no range
     """
-    work = _quantizer(plain, list(_scopes(plain, keep)))
+    work = _quantizer(plain, tflite_scopes(plain, keep))
     qsvs: QSVS = {}
     for key, names in _activations(plain).items():
         known = ranges.get(key, {})
@@ -125,18 +124,11 @@ def _quantizer(plain: Path, kept: Sequence[str] = ()) -> quantizer.Quantizer:
         work.update_quantization_recipe(regex=".*", operation_name=operation, algorithm_key="no_quantize")
     for scope in kept:
         work.update_quantization_recipe(
-            regex=f"^{re.escape(scope)};?$",
+            regex=scope,
             operation_name=names.ALL_SUPPORTED,
             algorithm_key="no_quantize",
         )
     return work
-
-
-def _scopes(plain: Path, keep: Sequence[str]) -> Iterator[str]:
-    """Names under which the quantizer knows the operators of the kept layers, in every signature."""
-    for layers in tflite_layers(plain):
-        for layer in matching(layers, keep):
-            yield from layers[layer]
 
 
 def _gathered(work: quantizer.Quantizer, key: str, samples: Sequence[Mapping[str, F32]], method: Method) -> QSVS:

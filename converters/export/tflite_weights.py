@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ai_edge_quantizer import qtyping, quantizer, recipe
 
+from converters.export.layers import tflite_scopes
 from edgeface.bundle import Precision
 
 FP16 = qtyping.OpQuantizationConfig(
@@ -15,14 +17,14 @@ FP16 = qtyping.OpQuantizationConfig(
 )
 
 
-def shrink_weights(plain: Path, precision: Precision, path: Path, keep: str | None = None) -> None:
+def shrink_weights(plain: Path, precision: Precision, path: Path, keep: Sequence[str] = ()) -> None:
     """Rewrite an fp32 TFLite file with smaller weights; its runtime widens them again.
 
     Parameters
     ----------
     plain, path : file to read, file to write
     precision : ``int8w`` (per output channel) or ``fp16w``
-    keep : pattern of the layers that become float16 also in ``int8w``
+    keep : patterns of layers (`converters.export.layers`) that become float16 also in ``int8w``
 
     Raises
     ------
@@ -31,13 +33,13 @@ def shrink_weights(plain: Path, precision: Precision, path: Path, keep: str | No
     if precision not in ("int8w", "fp16w"):
         raise ValueError(f"{precision} is not a form of smaller weights")
     work = quantizer.Quantizer(str(plain))
-    pattern: str | None = ".*"
+    scopes = [".*"]
     if precision == "int8w":
         work.load_quantization_recipe(recipe.weight_only_wi8_afp32())
-        pattern = keep
-    if pattern:
+        scopes = tflite_scopes(plain, keep)
+    for scope in scopes:
         work.update_quantization_recipe(
-            regex=pattern,
+            regex=scope,
             operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
             op_config=FP16,
             algorithm_key="float_casting",

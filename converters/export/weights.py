@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
 from onnx import ModelProto, numpy_helper
 from onnx.helper import make_node
 
+from converters.export.layers import matching, onnx_layers
 from edgeface.types import F32
 
 LEAST_VALUES = 512
 """Smaller tensors (biases) stay as they are: their scales would eat the gain."""
 
 
-def int8_weights(model: ModelProto, keep: str | None = None) -> ModelProto:
+def int8_weights(model: ModelProto, keep: Sequence[str] = ()) -> ModelProto:
     """Copy of a model whose large weights are int8 per output channel, behind DequantizeLinear.
 
-    Weights whose name matches ``keep`` become float16 instead.
+    Those of layers (`converters.export.layers`) that a pattern of ``keep`` finds become float16 instead.
 
     Symmetric, 127 steps to the largest value of a channel. With ``session.disable_quant_qdq`` the session folds the
     weights back to fp32 when it loads, so the speed is that of fp32.
     """
     smaller = _copy(model)
+    layers = onnx_layers(model) if keep else {}
+    kept = {name for layer in matching(layers, keep) for name in layers[layer]}
+    halved = {value for node in model.graph.node if node.name in kept for value in node.input}
     for tensor, axis in _large_weights(smaller):
         array = numpy_helper.to_array(tensor)
-        if keep and re.search(keep, tensor.name):
+        if tensor.name in halved:
             _behind_cast(smaller, tensor)
             continue
         whole, scales = quantize_per_channel(array, axis)
@@ -79,7 +83,7 @@ def _copy(model: ModelProto) -> ModelProto:
 
 
 def _large_weights(model: ModelProto) -> list[tuple[onnx.TensorProto, int]]:
-    """Weights of convolutions and dense layers, each with the axis of its output channels."""
+    """Weights of convolutions, dense and recurrent layers, each with the axis of its output channels."""
     axes: dict[str, int] = {}
     for node in model.graph.node:
         if node.op_type == "Conv":
@@ -89,5 +93,7 @@ def _large_weights(model: ModelProto) -> list[tuple[onnx.TensorProto, int]]:
             axes[node.input[1]] = 0 if transposed else 1
         elif node.op_type == "MatMul":
             axes[node.input[1]] = 1
+        elif node.op_type in ("LSTM", "GRU"):
+            axes |= {node.input[1]: 1, node.input[2]: 1}
     tensors = [tensor for tensor in model.graph.initializer if tensor.name in axes]
     return [(t, axes[t.name]) for t in tensors if int(np.prod(t.dims)) >= LEAST_VALUES]
