@@ -15,7 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from converters.__main__ import main
-from converters.inspection.facts import FileFacts, paths_in, precision_in_words
+from converters.inspection.facts import FileFacts, first_line, paths_in, precision_in_words
 from converters.inspection.onnx_file import count_macs, describe_onnx
 from converters.inspection.tflite_file import describe_tflite
 from edgeface.bundle import Bundle, NetworkFile
@@ -112,6 +112,18 @@ def test_a_file_that_a_runtime_refuses_says_why_in_one_line() -> None:
     assert answer.startswith("does not run it: ")
     assert "Konv" in answer
     assert "\n" not in answer
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        pytest.param("first\n  second", "first second", id="two lines"),
+        pytest.param("/a/b.h:23: adapt: Assertion `false` failed: No Gelu", "No Gelu", id="a place in C++"),
+        pytest.param("", "ValueError", id="nothing"),
+    ],
+)
+def test_an_error_becomes_one_line(said: str, line: str) -> None:
+    assert first_line(ValueError(said)) == line
 
 
 @pytest.mark.parametrize(

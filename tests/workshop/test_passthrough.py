@@ -70,6 +70,15 @@ def fixed_by_its_graph() -> ModelProto:
     return model(nodes, ("k", KERNEL), ("one", np.ones((1, 2), np.float32)))
 
 
+def mixing_its_rows() -> ModelProto:
+    """It runs with any batch, but each row's answer depends on the others."""
+    mean = helper.make_node("ReduceMean", ["f"], ["m"], axes=[0])
+    return model(
+        [CONV, helper.make_node("Flatten", ["c"], ["f"]), mean, helper.make_node("Sub", ["f", "m"], ["y"])],
+        ("k", KERNEL),
+    )
+
+
 @pytest.mark.parametrize(
     ("original", "shape"),
     [
@@ -89,6 +98,7 @@ def fixed_by_its_graph() -> ModelProto:
             model([FREE_CONV], ("k", KERNEL), shape=("N", 3, 8, 8), out=["N", 4, 6, 6]), ("batch", 3, 8, 8), id="free"
         ),
         pytest.param(fixed_by_its_graph(), (1, 3, 8, 8), id="a constant of one row keeps the batch at one"),
+        pytest.param(mixing_its_rows(), (1, 3, 8, 8), id="a graph that mixes the rows of a batch"),
     ],
 )
 def test_a_file_is_brought_to_our_opset_with_a_free_batch(original: ModelProto, shape: tuple[int | str, ...]) -> None:
