@@ -19,7 +19,7 @@ from converters.checkpoints.archive import read_source
 from converters.names import PRODUCTS, file_name, ranges_path, selftest_name
 from converters.recipe import NetworkRecipe, Prepared, Quantize, Recipe
 from converters.reference import Reference, TorchReference
-from edgeface.bundle import FileRuntime, Precision, Signature
+from edgeface.bundle import CascadeHead, FileRuntime, Precision, Signature
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError
 from edgeface.files import write_atomic
@@ -91,6 +91,10 @@ class Maker:
         """What the files are made from and held against."""
         if self.network.family is not None:
             return TorchReference(self.network)
+        if isinstance(self.network.head, CascadeHead):
+            from converters.cascade import CascadeReference  # noqa: PLC0415
+
+            return CascadeReference(self.network)
         from converters.passing import PassedReference  # noqa: PLC0415
 
         return PassedReference(self.name, self.network, self.prepared)
@@ -178,7 +182,7 @@ class Maker:
         return (network.time.window, *one) if window and network.time else one
 
     def _make_small(self, runtime: RuntimeName, precision: Precision, path: Path) -> None:
-        keep = "|".join(self._quantize(runtime).keep) or None
+        keep = self._quantize(runtime).keep
         plain = self.file(runtime, "fp32")
         if runtime == "onnx":
             import onnx  # noqa: PLC0415

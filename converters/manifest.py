@@ -92,7 +92,8 @@ def describe_source(network: NetworkRecipe) -> Source:
 def describe_file(maker: Maker, recipe: Recipe, runtime: FileRuntime, precision: Precision, path: Path) -> NetworkFile:
     """Manifest entry of one file."""
     network = maker.network
-    facts: dict[str, Any] = {"input": "", "outputs": {}, "layout": "NHWC", "batches": (1,)}
+    found = {name: name for name in maker.reference.outputs}
+    facts: dict[str, Any] = {"input": "picture", "outputs": found, "layout": "NHWC", "batches": (1,)}
     if runtime != "opencv":
         facts = _facts(maker, runtime, path)
     return NetworkFile(
@@ -174,8 +175,11 @@ def read_detector_fits() -> Mapping[str, DetectorFit]:
 def count(reference: Reference, network: NetworkRecipe, recipe: Recipe) -> tuple[int, int | None]:
     """Parameters, and multiply-accumulates for one input; of a file that passed through, what its graph says."""
     if not isinstance(reference, TorchReference):
+        from converters.cascade import CascadeReference  # noqa: PLC0415
         from converters.passing import PassedReference  # noqa: PLC0415
 
+        if isinstance(reference, CascadeReference):
+            return reference.parameters, None
         assert isinstance(reference, PassedReference)
         return reference.facts.parameters, reference.facts.macs
     width, height = network.input.width, network.input.height
@@ -193,17 +197,19 @@ def count_macs(reference: TorchReference, shape: tuple[int, ...]) -> int:
 
     total = 0
 
-    def note(layer: Any, _: object, output: Any) -> None:
+    def note(layer: Any, inputs: Any, output: Any) -> None:
         nonlocal total
         if isinstance(layer, nn.LSTM):
             steps = int(np.prod(output[0].shape[:2]))
             total += steps * sum(w.numel() for name, w in layer.named_parameters() if name.startswith("weight"))
         elif isinstance(layer, nn.LSTMCell):
             total += output[0].shape[0] * (layer.weight_ih.numel() + layer.weight_hh.numel())
+        elif isinstance(layer, nn.ConvTranspose2d):
+            total += layer.weight[0].numel() * inputs[0].numel()
         else:
             total += layer.weight[0].numel() * output.numel()
 
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Linear, nn.LSTM, nn.LSTMCell)
+    kinds = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.LSTM, nn.LSTMCell)
     hooks = [layer.register_forward_hook(note) for layer in reference.module.modules() if isinstance(layer, kinds)]
     reference.run(np.zeros((1, *shape), np.float32))
     for hook in hooks:

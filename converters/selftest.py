@@ -38,7 +38,7 @@ def selftest_input(network: NetworkRecipe, recipe: SelfTestRecipe) -> npt.NDArra
         box, points = np.array(recipe.box, np.float32), np.array(recipe.landmarks, np.float32)
         return cut(image, box, points, network.input)[None]
     width, height = network.input.width, network.input.height
-    size = (width, height) if width and height else recipe.detector_size
+    size = (width, height) if width and height else network.seen_sizes([recipe.detector_size])[0]
     if network.task == "stage":
         # Parts of a detector see faces, or a small picture, not the whole.
         x1, y1, x2, y2 = (round(value) for value in recipe.box)

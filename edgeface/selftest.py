@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from edgeface.bundle import Bundle, Network
 from edgeface.errors import BundleError
-from edgeface.runtime import Runner, to_tensor
+from edgeface.runtime import Runner, run_faces
 from edgeface.types import F32, Image
 
 
@@ -36,11 +36,9 @@ def check(bundle: Bundle, network: Network, runner: Runner) -> float:
     BundleError : the difference is above the file's tolerance, or the stored arrays do not fit
     """
     stored = _stored(bundle, network)
-    batch = to_tensor(stored["input"], network.input, runner.file.layout)
     states = {s.input: stored.get(s.input, np.zeros((1, *s.shape), np.float32)) for s in network.states}
-    outputs = runner.run(batch, states) if states else runner.run(batch)
     worst = 0.0
-    for name, got in outputs.items():
+    for name, got in run_faces(runner, network, stored["input"], states).items():
         expected = stored.get(name)
         if expected is None or expected.shape != got.shape:
             raise _broken(bundle, network)

@@ -36,6 +36,9 @@ FAMILIES: Mapping[str, str] = {
     "faceres": "converters.networks.faceres:FaceRes",
     "face_api_age": "converters.networks.face_api:FaceApiAge",
     "face_api_expression": "converters.networks.face_api:FaceApiExpression",
+    "mtcnn_pnet": "converters.networks.mtcnn:PNet",
+    "mtcnn_rnet": "converters.networks.mtcnn:RNet",
+    "mtcnn_onet": "converters.networks.mtcnn:ONet",
 }
 """By family: module and the callable that makes it from a recipe's ``options``."""
 

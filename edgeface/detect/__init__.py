@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from edgeface.bundle import Network
+from edgeface.bundle import MtcnnHead, Network
+from edgeface.detect.mtcnn import MtcnnDetector
 from edgeface.detect.single import FAMILIES, SingleDetector
 from edgeface.errors import BundleError
 from edgeface.runtime import Runner
@@ -62,4 +63,6 @@ def make_detector(
     """
     if type(network.head) in FAMILIES:
         return SingleDetector(network, runners[network.name], size=size, still=still)
+    if isinstance(network.head, MtcnnHead):
+        return MtcnnDetector(network, stages, runners, size=size, still=still)
     raise BundleError(f"network {network.name} is not a detector", fix="name a network of task detect")

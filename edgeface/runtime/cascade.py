@@ -62,5 +62,4 @@ class CascadeRunner:
             )
         boxes = np.array(found, dtype=np.float32).reshape(1, -1, 4)
         boxes[..., 2:] += boxes[..., :2]
-        values: dict[str, F32] = {"boxes": boxes, "weights": np.array(votes, dtype=np.float32).reshape(1, -1)}
-        return {name: values[output] for name, output in self.file.outputs.items()}
+        return {"boxes": boxes, "weights": np.array(votes, dtype=np.float32).reshape(1, -1)}
