@@ -23,7 +23,7 @@ from edgeface.files import write_atomic
 
 STATES = BUILD / "search"
 """What an interrupted search found so far, git-ignored."""
-RANKED_ON = 64
+RANKED_ON = 32
 """Pictures of the search half that layers are ranked on; ways and the final choice are judged on the whole half."""
 MOST = 0.5
 """Share of the layers that may stay float; with more of them the file is not worth the name int8."""
@@ -115,7 +115,6 @@ def _run(arguments: argparse.Namespace) -> int:
     name = next(iter(recipe.networks))
     maker = Maker(name, recipe)
     lock = lock_path(recipe_path(arguments.name.partition("@")[0]), name)
-    settled = msgspec.json.decode(lock.read_bytes(), type=dict[str, Found]) if lock.is_file() else {}
     crops = Crops(BUNDLE, data=arguments.data)
     for runtime in quantized_runtimes(maker):
         if arguments.runtime in (None, runtime):
@@ -124,12 +123,18 @@ def _run(arguments: argparse.Namespace) -> int:
             found = search(subject.ways, subject.layers, subject.measure, subject.rank, arguments.tolerance)
             found = msgspec.structs.replace(found, decide=subject.decide(found.quantize))
             print(table(name, runtime, found))
-            settled[runtime] = found
+            settled = {**read_lock(lock), runtime: found}
             write_atomic(lock, msgspec.json.format(msgspec.json.encode(settled, order="sorted"), indent=1) + b"\n")
+    settled = read_lock(lock)
     chosen = {runtime: settled[runtime].quantize for runtime in quantized_runtimes(maker) if runtime in settled}
     write_ranges(ranges_path(name), calibrated(maker, chosen, data=arguments.data))
     print(lock)
     return 0
+
+
+def read_lock(path: Path) -> dict[str, Found]:
+    """What was found before, by runtime."""
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, Found]) if path.is_file() else {}
 
 
 class State:
