@@ -56,7 +56,8 @@ class MobileNetV1(nn.Module):
     1; ``both`` gives the two in this order.
 
     ``alpha`` multiplies the width of every layer. Convolutions of stride 2 pad the end alone, as Keras does. The batch
-    norm before the heads stands behind the average over the map, which it commutes with. Exporters fold all of them.
+    norm before the heads stands behind the average over the map, which it commutes with: it is left in the files, on so
+    few values; the exporters fold all others.
     """
 
     def __init__(self, alpha: float = 1.0, heads: Heads = "both", side: int = 224) -> None:
