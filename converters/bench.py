@@ -102,7 +102,7 @@ class Crops:
             else:
                 finder = self._find(name, part)
                 shown = [(c, finder.cut(padded(c.image), face, network)) for c, face in self._faces[name, part]]
-            for chip, crop in _half(shown, half):
+            for chip, crop in half_of(shown, half):
                 pixels.append(crop)
                 labels.append(chip.labels)
         return np.stack(pixels), labels
@@ -113,7 +113,7 @@ class Crops:
             listed = photographs(self._folder, limit=self._limit)
             shown = tqdm(listed, desc="WIDER FACE", unit="picture", disable=None, leave=False)
             self._photographs = [(photograph, read(photograph.path)) for photograph in shown]
-        return _half(self._photographs, half)
+        return half_of(self._photographs, half)
 
     def _find(self, name: str, part: str) -> Finder:
         if self._finder is None:
@@ -266,6 +266,7 @@ def load(path: Path, file: NetworkFile) -> Runner:
     return LiteRtRunner(path.read_bytes(), file, threads=THREADS)
 
 
-def _half(listed: Sequence[T], half: Half) -> list[T]:
+def half_of(listed: Sequence[T], half: Half) -> list[T]:
+    """Every second of a list, from the first for the search and from the second for the decision; or all."""
     start = {"all": 0, "search": 0, "decide": 1}[half]
     return list(listed[start :: 1 if half == "all" else 2])

@@ -1,0 +1,99 @@
+"""What a smaller form loses is judged over all and by group."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converters import trial as trials
+from converters.bench import Comparison, half_of
+from converters.evaluate.groups import Loss, paired_loss
+from converters.recipe import Limit, Quantize
+from converters.trial import Trial, judge, line, read_trials, record
+
+
+def loss(group: str, value: float, count: int = 1000, reach: float = 0.001) -> Loss:
+    return Loss(group=group, value=value, count=count, low=value - reach, high=value + reach)
+
+
+def judged(losses: list[Loss], limit: Limit, agreement: float | None = None, **change: object) -> Trial:
+    found = Comparison(losses=losses, agreement=agreement, detail={"accuracy": 0.91234})
+    facts: dict[str, object] = {
+        "network": "small", "runtime": "onnx", "precision": "int8", "how": Quantize(keep=("^stem$",)),
+        "sizes": (40, 100), "seen": ("made faces", 1000),
+    }  # fmt: skip
+    return judge(found, limit, **(facts | change))  # type: ignore[arg-type]
+
+
+POINTS, EXPRESSION, YEARS = Limit(points=0.3), Limit(points=0.5, agreement=0.98), Limit(years=0.1)
+
+
+@pytest.mark.parametrize(
+    ("losses", "limit", "agreement", "because"),
+    [
+        pytest.param([loss("all", 0.002)], POINTS, 0.99, (), id="within"),
+        pytest.param([loss("all", 0.003)], POINTS, 0.99, ("all",), id="under means under"),
+        pytest.param([loss("all", 0.02)], EXPRESSION, 0.981, (), id="agreement suffices"),
+        pytest.param([loss("all", 0.02)], EXPRESSION, 0.979, ("all",), id="neither"),
+        pytest.param([loss("all", 0.09)], YEARS, None, (), id="years"),
+        pytest.param(
+            [loss("all", 0.001), loss("race Black", 0.009)], POINTS, 0.99, ("race Black",), id="a group is hurt"
+        ),
+        pytest.param([loss("all", 0.001), loss("race Black", 0.009, 99)], POINTS, 0.99, (), id="a small group"),
+        pytest.param(
+            [loss("all", 0.001), loss("age 60-69", 0.009, reach=0.01)], POINTS, 0.99, (), id="a group by chance"
+        ),
+        pytest.param(
+            [loss("AP easy 320x320", 0.004), loss("AP hard 320x320", 0.012)], Limit(points=1.0), None,
+            ("AP hard 320x320",), id="each level",
+        ),
+    ],
+)  # fmt: skip
+def test_limits_hold_over_all_and_in_large_groups(
+    losses: list[Loss], limit: Limit, agreement: float | None, because: tuple[str, ...]
+) -> None:
+    found = judged(losses, limit, agreement)
+    assert found.because == because
+    assert found.within == (not because)
+    words = line(found)
+    assert ("past the limit: " + ", ".join(because) if because else "within the limit") in words
+    assert "40 % of the bytes" in words
+
+
+def test_figures_are_in_the_unit_of_the_limit() -> None:
+    points, years = judged([loss("all", 0.002)], POINTS, 0.99), judged([loss("all", 0.0456)], YEARS)
+    assert (points.points, points.years, points.low, points.high) == (0.2, None, 0.1, 0.3)
+    assert (years.points, years.years, years.low) == (None, 0.046, 0.045)
+    assert points.keep == ("^stem$",)
+
+
+def test_a_paired_difference_is_narrower_than_either_form() -> None:
+    dice = np.random.default_rng(1)
+    before = (dice.random(3000) < 0.3).astype(float)
+    after = np.where(dice.random(3000) < 0.01, 1 - before, before)
+    whole = paired_loss(before, after, {})[0]
+    assert whole.low is not None
+    assert whole.high is not None
+    assert whole.high - whole.low < 0.01
+    assert whole.low <= float(after.mean() - before.mean()) <= whole.high
+
+
+def test_a_form_is_known_by_how_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "TRIALS", tmp_path / "trials.json")
+    first = judged([loss("all", 0.002)], POINTS, 0.99)
+    plain = judged([loss("all", 0.02)], POINTS, 0.9, how=Quantize())
+    record([first, plain])
+    record([judged([loss("all", 0.001)], POINTS, 0.995)])
+    assert [(trial.points, trial.keep) for trial in read_trials()] == [(2.0, ()), (0.1, ("^stem$",))]
+    assert first.is_of("small", "onnx", "int8", Quantize(keep=("^stem$",)))
+    assert not first.is_of("small", "onnx", "int8", Quantize())
+    assert not first.is_of("small", "onnx", "int8", Quantize(keep=("^stem$",), equalise=True))
+
+
+def test_the_halves_of_the_dev_pictures_share_nothing() -> None:
+    listed = list(range(11))
+    search, decide = half_of(listed, "search"), half_of(listed, "decide")
+    assert not set(search) & set(decide)
+    assert sorted([*search, *decide]) == half_of(listed, "all") == listed
