@@ -54,6 +54,7 @@ class Subject:
         }
         self._before: dict[Pictures, Outcome] = {}
         self._ranges: dict[str, RangesFile] = {}
+        self._made: dict[bool, Path] = {}
 
     @cached_property
     def ways(self) -> list[Way]:
@@ -104,7 +105,7 @@ class Subject:
     def _run(self, pictures: Pictures, how: Quantize) -> Score:
         bench = self._benches[pictures]
         if pictures not in self._before:
-            self._before[pictures] = bench.run(self._runtime, "fp32", self._maker.file(self._runtime, "fp32"))
+            self._before[pictures] = bench.run(self._runtime, "fp32", self._plain(Quantize()))
         with tempfile.TemporaryDirectory() as scratch:
             ranges = Path(scratch) / f"{self._maker.name}.ranges.json"
             path = Path(scratch) / file_name(self._maker.name, self._runtime, "int8")
@@ -115,7 +116,9 @@ class Subject:
         return scored(bench.compare(self._before[pictures], after), years=self._maker.network.task == "age")
 
     def _plain(self, way: Way | Quantize) -> Path:
-        return self._maker.file(self._runtime, "fp32", equalised=way.equalise)
+        if way.equalise not in self._made:
+            self._made[way.equalise] = self._maker.file(self._runtime, "fp32", equalised=way.equalise)
+        return self._made[way.equalise]
 
     def _calibrated(self, how: Quantize) -> RangesFile:
         key = f"{how.calibration} {how.equalise}"
