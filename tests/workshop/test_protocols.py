@@ -6,8 +6,10 @@ The made network `answers` says of a picture's brightness b (0 to 1): 100 b year
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from astronaut import astronaut
 from test_layouts import wider
 
 from converters.__main__ import main
+from converters.evaluate import cli
+from converters.evaluate.layouts import LAYOUTS
 from converters.evaluate.protocols import speed, verification
 from converters.evaluate.report import Report
 from converters.evaluate.statistics import Figure
@@ -453,3 +457,14 @@ def test_help_teaches(protocol: str, teaches: list[str], capsys: pytest.CaptureF
     text = " ".join(capsys.readouterr().out.split())
     for words in (*teaches, "Example: python -m converters evaluate"):
         assert words in text
+
+
+def test_the_page_on_measuring_names_commands_and_layouts_that_exist() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^python -m converters (evaluate .*)$", page, flags=re.MULTILINE)
+    parser = argparse.ArgumentParser()
+    cli.register(parser.add_subparsers())
+    named = {parser.parse_args(line.split()).run.__module__.rpartition(".")[2] for line in lines}
+    assert {"wider", "expression", "age", "gender", "affect", "verification", "speed"} <= named <= set(cli.PROTOCOLS)
+    layouts = {name for of_set in LAYOUTS.values() for name in of_set} | {"wider-mat", "lfw-pairs", "people"}
+    assert layouts <= set(re.findall(r"`([a-z0-9-]+)`", page))
