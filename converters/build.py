@@ -23,10 +23,11 @@ from tqdm import tqdm
 from converters.make import Maker
 from converters.manifest import describe_network, encode, read_measured, write_manifest
 from converters.names import BUILD, BUNDLE, ROOT
+from converters.pack import bundle_at
 from converters.plan import plan, show
-from converters.recipe import BundleRecipe, NetworkRecipe, Quantize, Recipe, list_recipes, read_recipe
+from converters.recipe import BundleRecipe, NetworkRecipe, Quantize, Recipe, is_bundle, read_recipe
 from converters.trial import Trial, read_trials
-from edgeface.bundle import BoxCrop, Bundle, Network, Precision, SquareCrop, choose_file, open_bundle
+from edgeface.bundle import MANIFEST, BoxCrop, Bundle, Network, Precision, SquareCrop, choose_file, open_bundle
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError, UsageError
 from edgeface.files import write_atomic
@@ -84,11 +85,6 @@ def _manifest(arguments: argparse.Namespace) -> int:
     recipe = read_recipe(arguments.name)
     refresh_manifest(recipe, arguments.out or bundle_folder(recipe.bundle))
     return 0
-
-
-def is_bundle(name: str) -> bool:
-    """Whether a name is that of a bundle's recipe."""
-    return name in list_recipes("bundles")
 
 
 def bundle_folder(recipe: BundleRecipe) -> Path:
@@ -211,6 +207,7 @@ class Blame:
         self._places = places
 
     def __call__(self, name: str, runtime: RuntimeName, precision: Precision) -> str:
+        """Words such as ``, most at conv1 (12.3 dB)``, or none where no layer stands out."""
         from converters.verify import worst_layer  # noqa: PLC0415 - loads both runtimes
 
         network = self._entries[name]
@@ -296,8 +293,8 @@ def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path
 
 def _taken(recipe: BundleRecipe) -> Iterator[tuple[Network, Bundle]]:
     for taken in recipe.taken:
-        folder = Path(taken.bundle)
-        source = open_bundle(folder if folder.is_absolute() else ROOT / folder, allow_random=True)
+        here = ROOT / taken.bundle  # an absolute path stays as it is
+        source = open_bundle(here if (here / MANIFEST).is_file() else bundle_at(taken.bundle), allow_random=True)
         yield source.network(taken.network), source
 
 

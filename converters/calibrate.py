@@ -12,7 +12,7 @@ import numpy as np
 
 from converters.export.ranges import ANY_SHAPE, Measured, RangesFile, rounded, write_ranges
 from converters.make import Maker, silence
-from converters.names import BUNDLE, ranges_path
+from converters.names import BUNDLE
 from converters.recipe import Quantize, read_recipe
 from edgeface.config import RuntimeName
 from edgeface.errors import UsageError
@@ -27,9 +27,9 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         "calibrate",
         help="measure the ranges that int8 files need",
         description="Runs the fp32 files of a network on training pictures and writes each tensor's range, rounded to"
-        " four significant digits, to recipes/ranges/NAME.ranges.json with the pictures' hash, the seed and the method."
-        " `build` reads only that file. Calibrate again when the network, its options or its input change; every"
-        " signature of a TFLite file is calibrated by itself.",
+        " four significant digits, to recipes/ranges/NAME.ranges.json, or beside a recipe of your own, with the"
+        " pictures' hash, the seed and the method. `build` reads only that file. Calibrate again when the network, its"
+        " options or its input change; every signature of a TFLite file is calibrated by itself.",
         epilog="example: python -m converters calibrate yunet --data ../shared/data",
     )
     command.add_argument("names", nargs="+", metavar="NAME", help="network recipes")
@@ -52,7 +52,7 @@ def _run(arguments: argparse.Namespace) -> int:
             maker = Maker(name, recipe)
             ways = {runtime: network.quantize.get(runtime, Quantize()) for runtime in quantized_runtimes(maker)}
             found = measure(maker, ways, data=arguments.data, pictures=arguments.pictures)
-            path = arguments.out or ranges_path(name)
+            path = arguments.out or maker.ranges
             write_ranges(path, found)
             print(path)
     return 0

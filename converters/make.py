@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from converters.checkpoints.archive import read_source
-from converters.names import PRODUCTS, file_name, ranges_path, selftest_name
+from converters.names import PRODUCTS, file_name, selftest_name
 from converters.recipe import NetworkRecipe, Prepared, Quantize, Recipe
 from converters.reference import Reference, TorchReference
 from edgeface.bundle import CascadeHead, FileRuntime, Precision, Signature
@@ -72,6 +72,7 @@ class Maker:
         self.name = name
         self.network: NetworkRecipe = recipe.networks[name]
         self.folder = (products or PRODUCTS) / name
+        self.ranges = recipe.ranges_path(name)
         self._recipe = recipe
         self._again = again
         self._made: set[Path] = set()
@@ -203,7 +204,7 @@ class Maker:
         how = self._quantize(runtime)
         plain = self.file(runtime, "fp32", equalised=how.equalise)
         with silence(), _beside(path) as part:
-            make_int8(plain, runtime, how, ranges_path(self.name), part)
+            make_int8(plain, runtime, how, self.ranges, part)
 
     def _quantize(self, runtime: RuntimeName) -> Quantize:
         return self.network.quantize.get(runtime, Quantize())
@@ -215,9 +216,8 @@ class Maker:
         """Hash of everything that a file depends on; the runtime's own part of the recipe only where it matters."""
         parts: list[Any] = [what, msgspec.to_builtins(self.network), msgspec.to_builtins(self._recipe.workshop)]
         parts += [tool_versions(), code_hash(self.network.family)]
-        ranges = ranges_path(self.name)
-        if "int8" in what and ranges.is_file():
-            parts.append(hashlib.sha256(ranges.read_bytes()).hexdigest())
+        if "int8" in what and self.ranges.is_file():
+            parts.append(hashlib.sha256(self.ranges.read_bytes()).hexdigest())
         return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
 
     def is_kept(self, runtime: FileRuntime, precision: Precision) -> bool:

@@ -16,7 +16,9 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from converters.names import ranges_path
 from edgeface.bundle import (
+    MANIFEST,
     AttributeHead,
     Closed,
     FileRuntime,
@@ -189,8 +191,8 @@ class Taken(Closed, frozen=True, kw_only=True):
 class BundleRecipe(Closed, frozen=True, kw_only=True):
     """``recipes/bundles/NAME.toml``.
 
-    ``networks`` are names of network recipes, ``taken`` come from other bundles. ``remeasure`` lets a network cut by
-    boxes stand beside a detector that it was not measured with: the build measures it then.
+    ``networks`` are names or paths of network recipes, ``taken`` come from other bundles. ``remeasure`` lets a network
+    cut by boxes stand beside a detector that it was not measured with: the build measures it then.
     """
 
     name: str
@@ -209,6 +211,13 @@ class Recipe(Closed, frozen=True, kw_only=True):
     bundle: BundleRecipe
     workshop: Workshop
     networks: Mapping[str, NetworkRecipe]
+    homes: Mapping[str, Path] = msgspec.field(default_factory=dict)
+    """Folders of recipes that were given by path: their ranges lie there."""
+
+    def ranges_path(self, network: str) -> Path:
+        """Where the ranges of a network's int8 files lie: beside a recipe of one's own, else with the known ones."""
+        known = ranges_path(network)
+        return self.homes[network] / known.name if network in self.homes else known
 
     @property
     def limits(self) -> Mapping[DetectOrTask, Limit]:
@@ -242,20 +251,55 @@ class Recipe(Closed, frozen=True, kw_only=True):
 
 
 def read_recipe(name: str = "default", *, recipes: Path = RECIPES) -> Recipe:
-    """Read ``recipes/bundles/NAME.toml`` with its networks, or one network alone as a bundle of its own.
+    """Read a bundle's recipe with its networks, or one network alone as a bundle of its own.
+
+    ``name`` is the name of a known recipe or the path of one's own; paths in a bundle's recipe are seen from there.
 
     Raises
     ------
     UsageError : there is no such recipe, or a key of it is wrong
     """
-    workshop = read_workshop(recipes)
     if name in list_recipes("bundles", recipes):
         bundle = _read(recipes / "bundles" / f"{name}.toml", BundleRecipe)
-        networks = dict(read_network(one, recipes) for one in bundle.networks)
-        return Recipe(bundle=bundle, workshop=workshop, networks=networks)
-    built, network = read_network(name, recipes)
-    alone = BundleRecipe(name=built, version="0", networks=(name,))
-    return Recipe(bundle=alone, workshop=workshop, networks={built: network})
+    elif is_bundle(name, recipes):
+        bundle = _own_bundle(Path(name))
+    else:
+        built, _ = read_network(name, recipes)
+        bundle = BundleRecipe(name=built, version="0", networks=(name,))
+    networks, homes = {}, {}
+    for one in bundle.networks:
+        built, networks[built] = read_network(one, recipes)
+        path = recipe_path(one.partition(VARIANT)[0], recipes)
+        if not _is_known(path, recipes):
+            homes[built] = path.parent
+    return Recipe(bundle=bundle, workshop=read_workshop(recipes), networks=networks, homes=homes)
+
+
+def is_bundle(name: str, recipes: Path = RECIPES) -> bool:
+    """Whether a name or path is that of a bundle's recipe: such a recipe has a ``version``, a network's has none."""
+    own = name.endswith(".toml") and Path(name).is_file() and "version" in _table(Path(name))
+    return own or name in list_recipes("bundles", recipes)
+
+
+def _own_bundle(path: Path) -> BundleRecipe:
+    bundle = _read(path, BundleRecipe)
+    if bundle.name == "default" or not NAME.fullmatch(bundle.name):
+        raise UsageError(
+            f"recipe {_shown(path)}: a bundle of your own cannot be called '{bundle.name}'",
+            fix="use small letters, digits, dots and dashes",
+        )
+    networks = tuple(str(path.parent / one) if _is_path(one) else one for one in bundle.networks)
+    taken = tuple(
+        msgspec.structs.replace(one, bundle=str((path.parent / one.bundle).absolute()))
+        if (path.parent / one.bundle / MANIFEST).is_file()
+        else one
+        for one in bundle.taken
+    )
+    return msgspec.structs.replace(bundle, networks=networks, taken=taken)
+
+
+def _is_path(name: str) -> bool:
+    return name.partition(VARIANT)[0].endswith(".toml")
 
 
 def read_workshop(recipes: Path = RECIPES) -> Workshop:
@@ -284,6 +328,11 @@ def read_network(name: str, recipes: Path = RECIPES) -> tuple[str, NetworkRecipe
             f"recipe {_shown(path)}: '{built}' is no name for a network",
             fix="use small letters, digits, dots and dashes",
         )
+    if path.stem in list_recipes("networks", recipes) and not _is_known(path, recipes):
+        # Figures and trials on record go by name: another network must not get them.
+        raise UsageError(
+            f"recipe {_shown(path)} has the name of a known network", fix=f"call it otherwise, my-{path.name} for one"
+        )
     lock = lock_path(path, built)
     if lock.is_file():
         table["quantize"] = merged(_locked(lock), table.get("quantize", {}))
@@ -309,6 +358,10 @@ def recipe_path(name: str, recipes: Path = RECIPES) -> Path:
         fix = f"did you mean {' or '.join(near)}?" if near else "see `python -m converters list`"
         raise UsageError(f"there is no recipe '{name}'", fix=fix)
     return path
+
+
+def _is_known(path: Path, recipes: Path) -> bool:
+    return path.resolve().parent == (recipes / "networks").resolve()
 
 
 def lock_path(recipe: Path, built: str) -> Path:

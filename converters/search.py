@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from tqdm import tqdm
 
-from converters.names import BUILD, BUNDLE, ranges_path
+from converters.names import BUILD, BUNDLE
 from converters.recipe import Calibration, Quantize, lock_path, read_recipe, recipe_path
 from edgeface.bundle import Closed
 from edgeface.errors import EdgefaceError, UsageError
@@ -127,7 +127,7 @@ def _run(arguments: argparse.Namespace) -> int:
             write_atomic(lock, msgspec.json.format(msgspec.json.encode(settled, order="sorted"), indent=1) + b"\n")
     settled = read_lock(lock)
     chosen = {runtime: settled[runtime].quantize for runtime in quantized_runtimes(maker) if runtime in settled}
-    write_ranges(ranges_path(name), calibrated(maker, chosen, data=arguments.data))
+    write_ranges(maker.ranges, calibrated(maker, chosen, data=arguments.data))
     print(lock)
     return 0
 

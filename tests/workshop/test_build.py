@@ -11,9 +11,7 @@ import sys
 from pathlib import Path
 
 import msgspec
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from converters import make as making
 from converters.build import allowed_jobs, build, check_detectors, check_size, refresh_manifest
@@ -33,64 +31,14 @@ from converters.recipe import (
 )
 from edgeface.bundle import MANIFEST, Bundle, Network, Source, open_bundle
 from edgeface.errors import EdgefaceError, UsageError
-
-RECIPE = """
-task = "gender"
-title = "A made network"
-paper = "none"
-licence = "CC0-1.0"
-training_data = "none"
-limits = "Nothing."
-files = { onnx = ["fp32", "int8w"] }
-measured_with = ["yunet"]
-
-[source]
-registry = "file"
-path = "made.onnx"
-
-[input]
-color = "rgb"
-mean = [127.5, 127.5, 127.5]
-scale = 0.01
-height = 16
-width = 16
-
-[input.crop]
-kind = "square"
-
-[head]
-kind = "categorical"
-output = "probabilities"
-labels = ["female", "male"]
-
-[variants.turned]
-head.labels = ["male", "female"]
-"""
+from tests.workshop.tiny import write_tiny
 
 
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Recipe of a tiny ONNX network beside its file; what is built goes below it."""
     monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
-    weights = helper.make_tensor("w", TensorProto.FLOAT, (768, 2), [((i * 7) % 13 - 6) / 500 for i in range(1536)])
-    nodes = [
-        helper.make_node("Flatten", ["images"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "w"], ["said"]),
-        helper.make_node("Softmax", ["said"], ["probabilities"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "made",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ("n", 3, 16, 16))],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ("n", 2))],
-        [weights],
-    )
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), tmp_path / "made.onnx"
-    )
-    recipe = tmp_path / "tiny.toml"
-    recipe.write_text(RECIPE, "utf-8")
-    return recipe
+    return write_tiny(tmp_path)
 
 
 def bundle_of(recipe: Path, **changes: object) -> Recipe:
