@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 import skimage.data
 import torch
-from ai_edge_litert.interpreter import Interpreter
 from torch import Tensor
 from torch.nn import functional as fn
 
 from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.keymap import load_weights
 from converters.checkpoints.reading import read_tensors
-from converters.export.to_onnx import export_onnx
-from converters.export.to_tflite import export_tflite
-from converters.make import silence
 from converters.networks import make_network
 from converters.networks.coral import Coral
 from converters.networks.dex import Dex
 from converters.recipe import RECIPES, list_variants, read_network
 from converters.reference import new_state
-from edgeface.bundle import CoralHead, Signature
+from edgeface.bundle import CoralHead
 from edgeface.crop import cut
 from edgeface.geometry import shrink
 from tests.workshop.modules import run, seeded
@@ -246,28 +240,3 @@ def test_dex_is_torchvisions_layers_in_a_row() -> None:
     with torch.no_grad():
         plain = fn.softmax(module.classifier(module.features(x).flatten(1)), dim=1)
     torch.testing.assert_close(run(module, x)[0], plain)
-
-
-@pytest.mark.parametrize(
-    ("family", "options", "side"),
-    [
-        pytest.param("coral", {"backbone": "compact", "width": 0.5}, 120, id="coral"),
-        pytest.param("ssr_net", {}, 64, id="ssr-net"),
-        pytest.param("dex", {"width": 0.0625, "side": 64}, 64, id="dex"),
-        pytest.param("face_api_age", {}, 112, id="face-api: age"),
-    ],
-)
-def test_both_runtimes_answer_as_torch(family: str, options: dict[str, Any], side: int, tmp_path: Path) -> None:
-    module = seeded(family, **options)
-    x = np.random.default_rng(6).random((2, 3, side, side), np.float32)
-    expected = [answer.numpy() for answer in run(module, torch.from_numpy(x))]
-    path = tmp_path / "network.tflite"
-    with silence():
-        model = export_onnx(module, (3, side, side), module.outputs)
-        export_tflite(module, (3, side, side), [Signature(key="b2", batch=2, width=side, height=side)], path)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    for got, wanted in zip(session.run(None, {"input": x}), expected, strict=True):
-        np.testing.assert_allclose(got, wanted, atol=1e-5, rtol=1e-5)
-    found = Interpreter(str(path)).get_signature_runner("b2")(args_0=np.ascontiguousarray(x.transpose(0, 2, 3, 1)))
-    for number, wanted in enumerate(expected):
-        np.testing.assert_allclose(found[f"output_{number}"], wanted, atol=1e-5, rtol=1e-5)
