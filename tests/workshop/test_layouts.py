@@ -293,6 +293,8 @@ def test_pairs_of_one_list_without_folds(lfw: Path) -> None:
 
 def test_all_pairs_of_a_folder_per_person(tmp_path: Path) -> None:
     face_sets.people(tmp_path / "lfw_small", {"Ann": [1, 2], "Bob": [3, 4, 5]})
+    # Other sets beside it are nobody's folders.
+    face_sets.people(tmp_path, {"fairface": [1], "utkface": [2, 3]})
     found = find_pairs(tmp_path)
     assert (found.layout, found.title, found.folds) == ("people", "lfw_small", 1)
     assert len(found.pairs) == 10

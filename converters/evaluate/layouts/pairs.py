@@ -55,7 +55,8 @@ def find_pairs(folder: Path, *, layout: str | None = None) -> PairSet:
     if listed is not None and layout != "people":
         pairs, folds = _listed(listed)
         return PairSet(title=f"{folder.name} {listed.name}", layout="lfw-pairs", pairs=pairs, folds=folds)
-    for root in (folder, folder / "lfw_small", folder / "lfw"):
+    # A folder of several data sets has folders of pictures, too: nobody's.
+    for root in (folder / "lfw_small", folder / "lfw", folder):
         people = _people(root) if layout != "lfw-pairs" else []
         if len(people) >= LEAST_PEOPLE:
             return PairSet(title=root.name, layout="people", pairs=list(_all_pairs(people)), folds=1)
