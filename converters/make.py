@@ -178,9 +178,7 @@ class Maker:
     def shape(self) -> tuple[int, ...]:
         """Shape of one input without its batch: C, H, W, with the frames first for a window."""
         network = self.network
-        one = (network.channels, network.input.height or 0, network.input.width or 0)
-        window = network.time is not None and not network.time.states
-        return (network.time.window, *one) if window and network.time else one
+        return (*network.frames, network.channels, network.input.height or 0, network.input.width or 0)
 
     def _make_small(self, runtime: RuntimeName, precision: Precision, path: Path) -> None:
         keep = self._quantize(runtime).keep

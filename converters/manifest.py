@@ -187,7 +187,7 @@ def count(reference: Reference, network: NetworkRecipe, recipe: Recipe) -> tuple
         width, height = recipe.selftest.detector_size
     module = reference.module
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    return parameters, count_macs(reference, (network.channels, height, width))
+    return parameters, count_macs(reference, (*network.frames, network.channels, height, width))
 
 
 def count_macs(reference: TorchReference, shape: tuple[int, ...]) -> int:

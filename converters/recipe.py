@@ -151,6 +151,11 @@ class NetworkRecipe(Closed, frozen=True, kw_only=True):
         """Colour channels of the input."""
         return 1 if self.input.color == "grey" else 3
 
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Frames of one input where a network looks at a whole window, else nothing."""
+        return (self.time.window,) if self.time is not None and not self.time.states else ()
+
     def shapes(self, workshop: Prepared) -> Prepared:
         """Shapes to prepare: the network's own, else the workshop's."""
         if self.prepared is not None:

@@ -71,6 +71,14 @@ def new_state(name: str) -> str:
     return f"{name}_next"
 
 
+def feed(network: NetworkRecipe, tensor: F32) -> F32:
+    """Input of a network for single faces (N, C, H, W): as they are, or moving through a window (N, T, C, H, W)."""
+    if not network.frames:
+        return tensor
+    frames: F32 = np.stack([np.roll(tensor, step, axis=3) for step in range(*network.frames)], axis=1)
+    return frames
+
+
 def load_module(network: NetworkRecipe) -> Any:
     """Torch module of a network: with the weights of its checkpoint, or seeded random ones.
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import skimage.data
 
 from converters.recipe import NetworkRecipe, SelfTestRecipe
-from converters.reference import Reference
+from converters.reference import Reference, feed
 from edgeface.crop import cut
 from edgeface.geometry import letterbox, shrink
 from edgeface.runtime import to_tensor
@@ -24,7 +24,7 @@ def make_selftest(reference: Reference, network: NetworkRecipe, recipe: SelfTest
     network starts with an empty memory; its new memory is stored with the outputs.
     """
     pixels = selftest_input(network, recipe)
-    answers = reference.run(to_tensor(pixels, network.input, "NCHW"))
+    answers = reference.run(feed(network, to_tensor(pixels, network.input, "NCHW")))
     buffer = io.BytesIO()
     # numpy stamps members with a fixed date, so equal arrays give equal bytes.
     np.savez_compressed(buffer, input=pixels, **answers)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from converters.make import Maker
 from converters.names import BUNDLE
 from converters.recipe import NetworkRecipe, Recipe, read_recipe
-from converters.reference import Reference
+from converters.reference import Reference, feed
 from converters.selftest import selftest_input
 from edgeface.bundle import Bundle, Closed, Network, NetworkFile, Precision, open_bundle
 from edgeface.errors import EdgefaceError
@@ -121,9 +121,9 @@ def compare(recipe: Recipe, network: Network, file: NetworkFile, runner: Runner,
     worst = [0.0, 0.0]
     for shape in shapes:
         for kind, pixels in enumerate((picture(source, recipe, shape), noise(source, shape))):
-            expected = reference.run(to_tensor(pixels, network.input, "NCHW"))
+            expected = reference.run(feed(source, to_tensor(pixels, network.input, "NCHW")))
             states = {name: np.zeros((shape[0], *size), np.float32) for name, size in reference.states.items()}
-            tensor = np.ascontiguousarray(to_tensor(pixels, network.input, file.layout))
+            tensor = np.ascontiguousarray(feed(source, to_tensor(pixels, network.input, file.layout)))
             got = runner.run(tensor, states) if states else runner.run(tensor)
             worst[kind] = max(worst[kind], *(difference(got[n], v, file.precision) for n, v in expected.items()))
     allowed = file.tolerance

@@ -1,0 +1,79 @@
+"""Every architecture all the way at its smallest setting: torch, ONNX, TFLite, a bundle, the device's own runtimes.
+
+Weights are seeded numbers, so nothing is fetched: this proves the chain, the precision is proved with trained ones.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from converters import make as making
+from converters.build import build
+from converters.recipe import BundleRecipe, NetworkRecipe, Prepared, Recipe, list_recipes, read_network, read_workshop
+from converters.verify import verify_bundle
+from edgeface.bundle import open_bundle
+from edgeface.errors import BundleError
+
+SMALLEST = {
+    "coral-lstm-step": "layers1",
+    "coral-lstm-window": "layers1",
+    "mobilenet-v1": "w025",
+}
+"""Variants that are smaller than the recipe itself."""
+LARGE = ("coral", "coral-lstm-step@resnet34", "coral-lstm-window@resnet34", "dex@vgg16", "retinaface-resnet50")
+"""Minutes of conversion each, or hundreds of megabytes."""
+TOLERANCE = 2e-4
+"""Largest difference as a share of an output's largest value; float sums in another order, through random layers."""
+
+
+def small() -> list[str]:
+    names = [name for name in list_recipes("networks") if name not in LARGE and read_network(name)[1].family]
+    return [f"{name}@{SMALLEST[name]}" if name in SMALLEST else name for name in names]
+
+
+def untrained(name: str) -> tuple[str, NetworkRecipe]:
+    """The network with random weights, in fp32 for the runtimes that its recipe names, at few shapes."""
+    built, network = read_network(name)
+    return built, msgspec.structs.replace(
+        network,
+        weights="random",
+        source=None,
+        as_is=None,
+        files=dict.fromkeys(network.files, ("fp32",)),
+        prepared=Prepared(sizes=((96, 64),), batches=(1, 2)),
+        quantize={},
+        tolerances={"fp32": TOLERANCE},
+    )
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", [*small(), *(pytest.param(name, marks=pytest.mark.large) for name in LARGE)])
+def test_from_torch_to_the_device(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
+    built, network = untrained(name)
+    recipe = Recipe(
+        bundle=BundleRecipe(name="chain", version="1", networks=(name,)),
+        workshop=read_workshop(),
+        networks={built: network},
+    )
+    folder = build(recipe, tmp_path / "chain", jobs=1)
+    with pytest.raises(BundleError, match=f"{built}.*--allow-random"):
+        open_bundle(folder)
+    bundle = open_bundle(folder, allow_random=True)
+    parities = list(verify_bundle(recipe, bundle))
+    assert len(parities) == sum(len(files) for files in network.files.values())
+    for parity in parities:
+        assert parity.holds, parity
+        assert parity.shapes >= 1
+    for file in (file for files in bundle.network(built).files.values() for file in files):
+        assert str(tmp_path).encode() not in (folder / file.path).read_bytes()
+
+
+def test_every_family_is_in_the_chain() -> None:
+    from converters.networks import FAMILIES  # noqa: PLC0415
+
+    met = {read_network(name)[1].family for name in (*small(), *LARGE)}
+    assert set(FAMILIES) <= met
