@@ -25,12 +25,18 @@ SMALLEST = {
 """Variants that are smaller than the recipe itself."""
 LARGE = ("coral", "coral-lstm-step@resnet34", "coral-lstm-window@resnet34", "dex@vgg16", "retinaface-resnet50")
 """Minutes of conversion each, or hundreds of megabytes."""
+ALIKE = ("expression-mini-xception", "gender-mini-xception", "gender-simple-cnn")
+"""The same modules as others, with another number of labels or an even side."""
+PARTS = {"mtcnn": ("mtcnn-refine", "mtcnn-output")}
+"""A detector of several networks holds in a bundle only with all of them."""
 TOLERANCE = 2e-4
 """Largest difference as a share of an output's largest value; float sums in another order, through random layers."""
 
 
 def small() -> list[str]:
-    names = [name for name in list_recipes("networks") if name not in LARGE and read_network(name)[1].family]
+    parts = [part for several in PARTS.values() for part in several]
+    left_out = (*LARGE, *ALIKE, *parts)
+    names = [name for name in list_recipes("networks") if name not in left_out and read_network(name)[1].family]
     return [f"{name}@{SMALLEST[name]}" if name in SMALLEST else name for name in names]
 
 
@@ -53,27 +59,29 @@ def untrained(name: str) -> tuple[str, NetworkRecipe]:
 @pytest.mark.parametrize("name", [*small(), *(pytest.param(name, marks=pytest.mark.large) for name in LARGE)])
 def test_from_torch_to_the_device(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
-    built, network = untrained(name)
+    networks = dict(map(untrained, (name, *PARTS.get(name, ()))))
+    built = next(iter(networks))
     recipe = Recipe(
-        bundle=BundleRecipe(name="chain", version="1", networks=(name,)),
+        bundle=BundleRecipe(name="chain", version="1", networks=tuple(networks)),
         workshop=read_workshop(),
-        networks={built: network},
+        networks=networks,
     )
     folder = build(recipe, tmp_path / "chain", jobs=1)
     with pytest.raises(BundleError, match=f"{built}.*--allow-random"):
         open_bundle(folder)
     bundle = open_bundle(folder, allow_random=True)
     parities = list(verify_bundle(recipe, bundle))
-    assert len(parities) == sum(len(files) for files in network.files.values())
+    assert len(parities) == sum(len(files) for network in networks.values() for files in network.files.values())
     for parity in parities:
         assert parity.holds, parity
         assert parity.shapes >= 1
-    for file in (file for files in bundle.network(built).files.values() for file in files):
+    for file in (f for network in bundle.manifest.networks for files in network.files.values() for f in files):
         assert str(tmp_path).encode() not in (folder / file.path).read_bytes()
 
 
 def test_every_family_is_in_the_chain() -> None:
     from converters.networks import FAMILIES  # noqa: PLC0415
 
-    met = {read_network(name)[1].family for name in (*small(), *LARGE)}
+    parts = [part for several in PARTS.values() for part in several]
+    met = {read_network(name)[1].family for name in (*small(), *LARGE, *parts)}
     assert set(FAMILIES) <= met
