@@ -1,11 +1,10 @@
-"""The detectors' torch modules against the published files, and their way to ONNX and TFLite."""
+"""The detectors' torch modules against the published files; `test_chain` takes them on to ONNX and TFLite."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,12 +19,10 @@ from converters.checkpoints.archive import ArchiveError, read_source
 from converters.checkpoints.keymap import load_weights
 from converters.checkpoints.reading import read_tensors
 from converters.export.to_onnx import export_onnx
-from converters.export.to_tflite import export_tflite
 from converters.networks import make_network
 from converters.networks.retinaface import RetinaFace
 from converters.recipe import NetworkRecipe, read_network
 from converters.reference import TorchReference
-from edgeface.bundle import Signature
 from edgeface.detect.single import FAMILIES
 from edgeface.geometry import iou, letterbox, nms, shrink, stretch
 from edgeface.runtime import to_tensor
@@ -161,34 +158,16 @@ def test_no_parameter_is_left_over(name: str, parameters: int) -> None:
     assert sum(parameter.numel() for parameter in trained(name).module.parameters()) == parameters
 
 
-@pytest.mark.parametrize("name", TRAINED)
-def test_onnx_equals_torch(name: str) -> None:
-    reference, tensor = trained(name), pictures(name)
-    shape = tensor.shape[1:]
-    free = recipe(name).input.multiple_of
-    model = export_onnx(reference.module, shape, reference.outputs, multiple_of=free)
+def test_no_max_pool_of_blazeface_sees_a_constant_pad() -> None:
+    """It would ruin int8. Strides of two need uneven pads, but before convolutions alone."""
+    reference, tensor = trained("blazeface-short"), pictures("blazeface-short")
+    model = export_onnx(reference.module, tensor.shape[1:], reference.outputs)
     close(run_onnx(model, tensor), reference.run(tensor))
-    if free:
-        for height, width in ((64, 64), (128, 96)):
-            other = np.ascontiguousarray(np.tile(tensor, (1, 1, 2, 2))[:, :, :height, :width])
-            close(run_onnx(model, other), reference.run(other))
     padded = {output for node in model.graph.node if node.op_type == "Pad" for output in node.output}
     pooled = {value for node in model.graph.node if node.op_type == "MaxPool" for value in node.input}
-    assert not padded & pooled, "a constant pad before a max-pool ruins int8"
-
-
-@pytest.mark.parametrize("name", ["centerface", "ultra-light"])
-def test_tflite_equals_torch(name: str, tmp_path: Path) -> None:
-    check_tflite(trained(name), pictures(name)[:1], tmp_path / "network.tflite")
-
-
-def check_tflite(reference: TorchReference, tensor: F32, path: Path) -> None:
-    height, width = tensor.shape[2:]
-    export_tflite(reference.module, tensor.shape[1:], [Signature(key="one", batch=1, width=width, height=height)], path)
-    runner = Interpreter(str(path), num_threads=1).get_signature_runner("one")
-    answers = runner(args_0=np.ascontiguousarray(tensor.transpose(0, 2, 3, 1)))
-    got = {name: answers[f"output_{number}"] for number, name in enumerate(reference.outputs)}
-    close(got, reference.run(tensor), share=2e-5)
+    assert padded
+    assert pooled
+    assert not padded & pooled
 
 
 def saved(state: dict[str, torch.Tensor]) -> bytes:
@@ -225,12 +204,3 @@ def test_resnet50_has_the_ports_names_and_sizes() -> None:
     assert shapes["ssh1.conv3X3.0.weight"] == (128, 256, 3, 3)
     assert shapes["ssh3.conv7x7_3.1.bias"] == (64,)
     assert shapes["LandmarkHead.2.conv1x1.weight"] == (20, 256, 1, 1)
-
-
-@pytest.mark.large
-def test_resnet50_reaches_onnx_and_tflite(tmp_path: Path) -> None:
-    reference = TorchReference(recipe("retinaface-resnet50"))
-    tensor = np.random.default_rng(3).normal(0, 60, (1, 3, 64, 96)).astype(np.float32)
-    model = export_onnx(reference.module, (3, 64, 96), reference.outputs, multiple_of=32)
-    close(run_onnx(model, tensor), reference.run(tensor), share=1e-4)
-    check_tflite(reference, tensor, tmp_path / "network.tflite")
