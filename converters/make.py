@@ -7,7 +7,7 @@ import importlib.metadata
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +41,21 @@ TOOLS = (
     "numpy",
 )
 """What the bytes of a network file depend on."""
+
+MATTERS = ("family", "options", "weights", "seed", "source", "as_is", "input", "outputs", "time")
+"""Parts of a network's recipe that its bytes depend on."""
+_ONNX, _LITERT = ("to_onnx",), ("to_tflite",)
+CODE: Mapping[tuple[str, Precision], Sequence[str]] = {
+    ("onnx", "fp32"): _ONNX,
+    ("onnx", "fp16w"): (*_ONNX, "weights", "layers"),
+    ("onnx", "int8w"): (*_ONNX, "weights", "layers"),
+    ("onnx", "int8"): (*_ONNX, "quantize_onnx", "layers", "ranges"),
+    ("litert", "fp32"): _LITERT,
+    ("litert", "fp16w"): (*_LITERT, "tflite_weights", "layers"),
+    ("litert", "int8w"): (*_LITERT, "tflite_weights", "layers"),
+    ("litert", "int8"): (*_LITERT, "quantize_tflite", "layers", "ranges"),
+}
+"""Modules of ``export`` that write each form."""
 
 logger = logging.getLogger(__name__)
 
@@ -210,11 +225,18 @@ class Maker:
     def _save(self, model: ModelProto, path: Path) -> None:
         write_atomic(path, model.SerializeToString(deterministic=True))
 
-    def _stamp(self, *what: object) -> str:
-        """Hash of everything that a file depends on; the runtime's own part of the recipe only where it matters."""
-        parts: list[Any] = [what, msgspec.to_builtins(self.network), msgspec.to_builtins(self._recipe.workshop)]
-        parts += [tool_versions(), code_hash(self.network.family)]
-        if "int8" in what and self.ranges.is_file():
+    def _stamp(self, runtime: str, precision: Precision, equalised: bool) -> str:
+        """Hash of everything that a file depends on: words about a network are none of it."""
+        network = self.network
+        parts: list[Any] = [runtime, precision, equalised, tool_versions(), msgspec.to_builtins(self.prepared)]
+        parts += [msgspec.to_builtins(getattr(network, name)) for name in MATTERS]
+        parts.append(code_hash(network.family, CODE.get((runtime, precision), ()), equalised=equalised))
+        if runtime == "selftest":
+            parts.append(msgspec.to_builtins(self._recipe.selftest))
+        elif precision != "fp32":
+            how = network.quantize.get(runtime)  # type: ignore[call-overload]
+            parts.append(None if how is None else msgspec.to_builtins(how))
+        if precision == "int8" and self.ranges.is_file():
             parts.append(hashlib.sha256(self.ranges.read_bytes()).hexdigest())
         return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
 
@@ -248,16 +270,19 @@ class Maker:
         return path.relative_to(self.folder).as_posix()
 
 
-def code_hash(family: str | None) -> str:
-    """Hash of our own code that a file's bytes depend on."""
+def code_hash(family: str | None, modules: Sequence[str], *, equalised: bool = False) -> str:
+    """Hash of our own code that a file's bytes depend on; ``modules`` are those of ``export`` that write it."""
     root = Path(__file__).parent
-    paths = [*(root / "export").glob("*.py"), *(root / "checkpoints").glob("*.py")]
-    paths += [root / "networks" / shared for shared in ("layers.py", "resnet.py")]
-    if family is not None:
+    paths = [*(root / "checkpoints").glob("*.py")]
+    paths += [root / "export" / f"{name}.py" for name in (*modules, *(["equalise"] if equalised else []))]
+    if family is None:
+        paths += [root / "passthrough.py", root / "free_axes.py"]
+    else:
         from converters.networks import FAMILIES  # noqa: PLC0415
 
         module = FAMILIES.get(family, "").partition(":")[0].rpartition(".")[2]
-        paths += [root / "networks" / f"{module}.py", *(root / "keys").glob(f"{family}.*.toml")]
+        paths += [root / "networks" / f"{name}.py" for name in (module, "layers", "resnet")]
+        paths += (root / "keys").glob(f"{family}.*.toml")
     digest = hashlib.sha256()
     for path in sorted(path for path in paths if path.is_file()):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
