@@ -97,6 +97,7 @@ def test_plain_cnn_equals_its_makers_code(recipe: Recipe) -> None:
 
 
 @pytest.mark.large
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("name", "accuracy"),
     [
