@@ -123,6 +123,7 @@ def test_the_threshold_gives_the_errors_that_the_recipe_names(name: str, rejecte
     assert float((cosine[~same] <= network.head.threshold).mean()) == pytest.approx(accepted, abs=0.003)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", BOTH)
 def test_both_runtimes_answer_as_torch(name: str, recipe: Recipe, tmp_path: Path) -> None:
     network, module, _, _ = with_weights(name)
