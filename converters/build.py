@@ -10,6 +10,7 @@ import argparse
 import logging
 import multiprocessing
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,9 +26,19 @@ from converters.manifest import describe_network, encode, read_measured, write_m
 from converters.names import BUILD, BUNDLE, ROOT
 from converters.pack import bundle_at
 from converters.plan import plan, show
-from converters.recipe import BundleRecipe, NetworkRecipe, Quantize, Recipe, is_bundle, read_recipe
+from converters.recipe import RECIPES, BundleRecipe, NetworkRecipe, Quantize, Recipe, is_bundle, read_recipe
 from converters.trial import Trial, read_trials
-from edgeface.bundle import MANIFEST, BoxCrop, Bundle, Network, Precision, SquareCrop, choose_file, open_bundle
+from edgeface.bundle import (
+    MANIFEST,
+    BoxCrop,
+    Bundle,
+    Manifest,
+    Network,
+    Precision,
+    SquareCrop,
+    choose_file,
+    open_bundle,
+)
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError, UsageError
 from edgeface.files import write_atomic
@@ -65,6 +76,12 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     )
     manifest.add_argument("name", nargs="?", default="default", metavar="BUNDLE", help="its recipe (%(default)s)")
     manifest.add_argument("--out", type=Path, metavar="DIR", help="where the bundle lies")
+    manifest.add_argument(
+        "--record",
+        action="store_true",
+        help="also keep it beside the bundle's recipe, as the hashes and figures to expect (for bundles whose files are"
+        " not committed)",
+    )
     manifest.set_defaults(run=_manifest)
 
 
@@ -83,8 +100,34 @@ def _build(arguments: argparse.Namespace) -> int:
 
 def _manifest(arguments: argparse.Namespace) -> int:
     recipe = read_recipe(arguments.name)
-    refresh_manifest(recipe, arguments.out or bundle_folder(recipe.bundle))
+    folder = arguments.out or bundle_folder(recipe.bundle)
+    refresh_manifest(recipe, folder)
+    if arguments.record:
+        write_atomic(recorded_path(recipe.bundle.name), (folder / MANIFEST).read_bytes())
     return 0
+
+
+def recorded_path(name: str) -> Path:
+    """Where the manifest of a bundle is kept whose files are not committed; the default one's lies with its files."""
+    return BUNDLE / MANIFEST if name == "default" else RECIPES / "bundles" / f"{name}.{MANIFEST}"
+
+
+def unlike_recorded(made: Manifest) -> Iterator[str]:
+    """Words for every file whose bytes are not those on record, though the tools are the same.
+
+    The same recipe and the same tools give the same bytes on linux x86-64; elsewhere, and with other tools, `verify`
+    says how far a file is off.
+    """
+    path = recorded_path(made.name)
+    if not path.is_file() or (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        return
+    known = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    if known.made_by != made.made_by:
+        return
+    hashes = {f.path: f.sha256 for n in known.networks for files in n.files.values() for f in files}
+    for file in (file for n in made.networks for files in n.files.values() for file in files):
+        if hashes.get(file.path, file.sha256) != file.sha256:
+            yield f"{file.path} is not the file on record in {path.name}: its recipe or our code has changed"
 
 
 def bundle_folder(recipe: BundleRecipe) -> Path:
@@ -280,7 +323,9 @@ def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path
             raise EdgefaceError(f"{folder} cannot be written: {error.strerror}", fix="free some room") from None
         write_manifest(recipe, every, new)
         check_size(recipe.bundle, new)
-        open_bundle(new, allow_random=True)
+        made = open_bundle(new, allow_random=True)
+        for line in unlike_recorded(made.manifest):
+            logger.warning("%s", line)
         if folder.exists():
             folder.replace(Path(scratch) / "old")
         new.replace(folder)

@@ -1,28 +1,35 @@
-"""Model cards and ``models/README.md``, written from manifest and committed results; nothing is typed by hand."""
+"""``card``: model cards and ``models/README.md``, from manifests and committed results; nothing is typed by hand.
+
+Only the default bundle is committed as files. Of every other one the recipe and the manifest are: with the hashes that
+a build should give and the figures that were measured.
+"""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 
 from converters import card_figures
 from converters.card_figures import table
-from converters.recipe import read_recipe
-from edgeface.bundle import Bundle, Network, open_bundle
+from converters.names import BUNDLE, ROOT
+from converters.recipe import RECIPES, Workshop, read_workshop
+from converters.selftest import selftest_input
+from edgeface.bundle import MANIFEST, Bundle, Manifest, Network, open_bundle
 from edgeface.files import write_atomic
-from edgeface.selftest import stored_input
 
-ROOT = Path(__file__).resolve().parents[1]
 PICTURE_SIDE = 256
 USES = {
     "detect": "finding faces and five points in each",
     "age": "estimating the apparent age of a face, fused over many looks",
     "gender": "estimating gender as its training data labels it, fused over many looks",
     "expression": "naming the expression a face shows, fused over time; not what the person feels",
+    "affect": "estimating how pleasant and how aroused a face looks; not what the person feels",
+    "embedding": "saying whether two pictures show one person, where both people asked for it",
 }
 
 
@@ -31,36 +38,74 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     parser = commands.add_parser(
         "card",
         help="write model cards and models/README.md",
-        description="Writes docs/cards and models/README.md from the manifest and converters/results.",
+        description="Writes docs/cards and models/README.md from the default bundle's manifest, from those recorded"
+        " beside the recipes of other bundles (`manifest NAME --record`), and from converters/results. Networks with"
+        " random weights get none.",
+        epilog="example: python -m converters card",
     )
-    parser.add_argument("--bundle", type=Path, default=ROOT / "models" / "default", metavar="DIR")
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(_: argparse.Namespace) -> int:
     """Write every card."""
-    bundle = open_bundle(args.bundle)
-    for path, data in documents(bundle).items():
+    for path, data in documents(open_bundle(BUNDLE), recorded()).items():
         write_atomic(ROOT / path, data)
     return 0
 
 
-def documents(bundle: Bundle) -> dict[str, bytes]:
+def recorded() -> list[Manifest]:
+    """Manifests of the bundles that are not committed as files."""
+    paths = sorted((RECIPES / "bundles").glob(f"*.{MANIFEST}"))
+    return [msgspec.json.decode(path.read_bytes(), type=Manifest) for path in paths]
+
+
+def documents(bundle: Bundle, others: Iterable[Manifest] = ()) -> dict[str, bytes]:
     """Every generated file by its path below the root."""
-    found: dict[str, bytes] = {"models/README.md": readme(bundle).encode()}
-    for network in bundle.manifest.networks:
-        found[f"docs/cards/{network.name}.md"] = card(network).encode()
-        found[f"docs/cards/{network.name}.png"] = picture(bundle, network)
+    others = list(others)
+    found: dict[str, bytes] = {"models/README.md": readme(bundle.manifest, others).encode()}
+    workshop = read_workshop()
+    for manifest in (bundle.manifest, *others):
+        for network in own_networks(manifest, bundle.manifest):
+            found[f"docs/cards/{network.name}.md"] = card(network, manifest.name).encode()
+            if network.files.keys() - {"opencv"}:
+                found[f"docs/cards/{network.name}.png"] = picture(network, workshop)
     return found
 
 
-def readme(bundle: Bundle) -> str:
-    """Table of the bundle's networks."""
-    manifest = bundle.manifest
+def own_networks(manifest: Manifest, default: Manifest) -> list[Network]:
+    """Networks of a bundle that have a card of their own there: trained, a whole, and not the default bundle's."""
+    known = set() if manifest is default else {network.name for network in default.networks}
+    return [n for n in manifest.networks if n.name not in known and not n.random_weights and n.task != "stage"]
+
+
+def readme(default: Manifest, others: Iterable[Manifest] = ()) -> str:
+    """Table of the bundles' networks."""
+    total = sum(f.bytes for n in default.networks for files in n.files.values() for f in files)
+    parts = [
+        "<!-- written by `python -m converters card`; do not edit -->",
+        f"# Bundle `{default.name}` {default.version}",
+        f"{len(default.networks)} networks, {total / 1e6:.1f} MB of files. `manifest.json` is the contract: hashes, "
+        "crops, heads, figures. Rebuild with `python -m converters build`; check with `edgeface models verify`.",
+        _networks(default, default),
+        "Each card gives the figures by group with counts, intervals and the commands that made them.",
+        "Made by: " + ", ".join(f"{name} {version}" for name, version in sorted(default.made_by.items())) + ".",
+    ]
+    for manifest in others:
+        parts += [
+            f"## Bundle `{manifest.name}` {manifest.version}",
+            f"Not committed as files: `python -m converters build {manifest.name}` makes it, "
+            f"`converters/recipes/bundles/{manifest.name}.{MANIFEST}` has the hashes to expect.",
+            _networks(manifest, default),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _networks(manifest: Manifest, default: Manifest) -> str:
     rows = [
         (
             f"[{n.name}](../docs/cards/{n.name}.md)",
-            n.task + (" (default)" if manifest.defaults.get(n.task) == n.name else ""),
+            " and ".join(n.answers or (n.task,))
+            + (" (default)" if manifest is default and n.name in manifest.defaults.values() else ""),
             n.licence,
             card_figures.headline(n),
             n.training_data,
@@ -68,33 +113,27 @@ def readme(bundle: Bundle) -> str:
             f"{n.parameters:,}",
             ", ".join(f"{f.runtime} {f.precision} {f.bytes / 1e6:.2f} MB" for files in n.files.values() for f in files),
         )
-        for n in manifest.networks
+        for n in own_networks(manifest, default)
     ]
-    total = sum(f.bytes for n in manifest.networks for files in n.files.values() for f in files)
-    return (
-        "<!-- written by `python -m converters card`; do not edit -->\n"
-        f"# Bundle `{manifest.name}` {manifest.version}\n\n"
-        f"{len(manifest.networks)} networks, {total / 1e6:.1f} MB of files. `manifest.json` is the contract: hashes, "
-        "crops, heads, figures. Rebuild with `python -m converters build`; check with `edgeface models verify`.\n\n"
-        + table(
-            ("network", "task", "licence", "measured", "training data", "weights from", "parameters", "files"), rows
-        )
-        + "\n\nEach card gives the figures by group with counts, intervals and the commands that made them.\n"
-        + "\nMade by: "
-        + ", ".join(f"{name} {version}" for name, version in sorted(manifest.made_by.items()))
-        + ".\n"
+    return table(
+        ("network", "task", "licence", "measured", "training data", "weights from", "parameters", "files"), rows
     )
 
 
-def card(network: Network) -> str:
+def card(network: Network, bundle: str = "default") -> str:
     """One model card."""
+    tasks = network.answers or (network.task,)
+    detects = network.task == "detect"
+    seen = network.files.keys() - {"opencv"}
     parts = [
         "<!-- written by `python -m converters card`; do not edit -->",
         f"# {network.title} (`{network.name}`)",
-        f"For {USES[network.task]}. {network.limits}",
+        f"For {', and for '.join(USES[task] for task in tasks)}. {network.limits}",
         card_figures.worst_group(network),
-        f"![what the network sees]({network.name}.png)",
-        "*The self-test's picture: what this network sees of `skimage.data.astronaut()` (NASA, public domain).*",
+        f"![what the network sees]({network.name}.png)" if seen else "",
+        "*The self-test's picture: what this network sees of `skimage.data.astronaut()` (NASA, public domain).*"
+        if seen
+        else "",
         "## Where it comes from",
         table(
             ("", ""),
@@ -112,27 +151,39 @@ def card(network: Network) -> str:
             ),
         ),
         "## Figures",
-        *(card_figures.detector_figures(network) if network.task == "detect" else card_figures.group_figures(network)),
+        *(card_figures.detector_figures(network) if detects else card_figures.group_figures(network)),
         "## Files",
         card_figures.files(network),
         *card_figures.trials(network),
         "## Rebuild",
-        f"```\npython -m converters build {network.name}\npython -m converters evaluate "
-        f"{'detectors' if network.task == 'detect' else 'attributes'} --network {network.name}\n"
-        "python -m converters manifest\npython -m converters card\n```",
+        f"```\n{_rebuild(network, bundle)}\n```",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _rebuild(network: Network, bundle: str) -> str:
+    protocol = {"detect": "detectors", "embedding": "verification"}.get(network.task, "attributes")
+    where, record = ("", "") if bundle == "default" else (f" --bundle build/bundles/{bundle}", f" {bundle} --record")
+    return "\n".join(
+        f"python -m converters {command}"
+        for command in (
+            f"build {network.name if bundle == 'default' else bundle}",
+            f"evaluate {protocol} --network {network.name}{where}",
+            f"manifest{record}",
+            "card",
+        )
+    )
 
 
 def _size(network: Network) -> str:
     """Input size, width first; that of the self-test where it is free."""
     width, height = network.input.width, network.input.height
-    return f"{width}x{height}" if width else "{}x{}".format(*read_recipe().selftest.detector_size)
+    return f"{width}x{height}" if width else "{}x{}".format(*read_workshop().selftest.detector_size)
 
 
-def picture(bundle: Bundle, network: Network) -> bytes:
+def picture(network: Network, workshop: Workshop) -> bytes:
     """PNG of the self-test's input, enlarged so that a person sees its pixels."""
-    pixels = stored_input(bundle, network)[0]
+    pixels = selftest_input(network, workshop.selftest)[0]
     shown = pixels[..., ::-1] if network.input.color == "rgb" else pixels
     factor = max(1, PICTURE_SIDE // max(shown.shape[:2]))
     large = np.repeat(np.repeat(shown, factor, axis=0), factor, axis=1)

@@ -11,16 +11,20 @@ from converters.evaluate.cli import AGREEMENT
 from converters.evaluate.detectors import SIZES
 from converters.evaluate.widerface import LEVELS
 from converters.speed import SPEED, Speed
-from converters.trial import read_trials
-from edgeface.bundle import Measured, Network, NetworkFile
+from converters.trial import Trial, read_trials
+from edgeface.bundle import FileRuntime, Measured, Network, NetworkFile, Precision
 
 LEAST_FACES = 30
 """A group smaller than this is listed, but not named as the worst: chance would choose it."""
+LEAST_JUDGED = 100
+"""A smaller group's loss is listed nowhere: single faces would make it."""
 AGREED = 0.97
 """Share of equal answers on crops from either detector below which the card states the loss."""
 PEOPLE = ("age ", "race ", "gender ")
 WORST: dict[str, tuple[tuple[str, str, Callable[..., Measured]], ...]] = {
     "detect": (),
+    "affect": (),
+    "embedding": (),
     "age": (("MAE years", "years off on average", max), ("years outside bin", "years outside the bin", max)),
     "gender": (("accuracy", "right", min),),
     "expression": (("sensitivity", "recognised", min),),
@@ -51,7 +55,7 @@ def worst_group(network: Network) -> str:
     sentences = []
     for name, rows in _by_set(first_file(network)):
         large = [r for r in rows if r.count >= LEAST_FACES]
-        for metric, words, worst_of in WORST[network.task]:
+        for metric, words, worst_of in (way for task in network.answers or (network.task,) for way in WORST[task]):
             of_metric = [r for r in large if r.metric == metric]
             groups = [r for r in of_metric if metric == "sensitivity" or r.group.startswith(PEOPLE)]
             whole = next((r for r in of_metric if r.group == "all"), None)
@@ -65,11 +69,16 @@ def worst_group(network: Network) -> str:
         words = f"average precision {value(worst)} on the {worst.metric[3:]} faces of {worst.set}"
         sentences.append(f"small faces: with an input of {worst.size} {words}")
     said = f"**Worst group**: {'; '.join(sentences)}. " if sentences else ""
+    if not network.measured:
+        return "**Not measured here**: nothing is known of how it does on any group of people."
     return said + UNLABELLED.get(network.task, "")
 
 
 def detector_figures(network: Network) -> Iterator[str]:
     """Average precision by input size and file, beside the public weights."""
+    if not network.measured:
+        yield "Not measured here."
+        return
     rows: dict[tuple[str, str, str], dict[str, Measured]] = {}
     for measured in network.measured:
         if measured.metric.startswith("AP "):
@@ -93,7 +102,7 @@ def detector_figures(network: Network) -> Iterator[str]:
                 *(value(rows[size, runtime, precision][level]) for level in LEVELS),
                 " / ".join(_ap(ap) for ap in PUBLIC_WEIGHTS.get((network.name, size), ())) or "-",
             )
-            for size, runtime, precision in sorted(rows, key=lambda key: (SIZES.index(key[0]), key[1:]))
+            for size, runtime, precision in sorted(rows, key=_size_order)
         ],
     )
     if network.box_to_reference is not None:
@@ -106,9 +115,17 @@ def detector_figures(network: Network) -> Iterator[str]:
     yield from commands(network)
 
 
+def _size_order(key: tuple[str, str, str]) -> tuple[int, str, str, str]:
+    """Sizes that all detectors run in the order of the protocol, then those of one detector."""
+    return (SIZES.index(key[0]) if key[0] in SIZES else len(SIZES), *key)
+
+
 def group_figures(network: Network) -> Iterator[str]:
     """Every figure of the first file by data set and group, those of the others over all."""
     first = first_file(network)
+    if not network.measured:
+        yield "Not measured here."
+        return
     yield (
         "Where a detector is named, faces are padded by 30 %, found by it and cut out by the manifest's rule, as on "
         "the device; faces that were not found are counted under *found*. Without one, the whole picture of the data "
@@ -132,64 +149,102 @@ def group_figures(network: Network) -> Iterator[str]:
 
 
 def files(network: Network) -> str:
-    """Every file that ships, with its CPU time."""
+    """Every file that ships: size, what was measured with it, and its CPU time against fp32's of the same run."""
     listed: Iterable[NetworkFile] = (file for files in network.files.values() for file in files)
     timed = msgspec.json.decode(SPEED.read_bytes(), type=list[Speed]) if SPEED.is_file() else []
-    times = {(t.network, t.runtime, t.precision): f"{t.cpu_ms:.2f} at {t.size}" for t in timed}
-    return table(
-        ("file", "runtime", "precision", "bytes", "CPU ms a call, one thread", "sha256"),
-        [
+    own = {(t.runtime, t.precision): t for t in timed if t.network == network.name}
+    machines = " and ".join(sorted({t.machine for t in own.values()}))
+    sized = f"{network.parameters:,} parameters"
+    sized += "" if network.macs is None else f", {network.macs / 1e6:.1f} M multiply-accumulates"
+    speed = f" CPU time is per call, one thread, all files in one run, on {machines}." if own else ""
+    rows = []
+    for f in listed:
+        time, plain = own.get((f.runtime, f.precision)), own.get((f.runtime, "fp32"))
+        rows.append(
             (
                 f"`{f.path}`",
                 f.runtime,
                 f.precision,
                 f"{f.bytes:,}",
-                times.get((network.name, f.runtime, f.precision), "-"),
+                headline(network, f.runtime, f.precision),
+                "-" if time is None else f"{time.cpu_ms:.2f} at {time.size}",
+                "-" if time is None or plain is None else f"{time.cpu_ms / plain.cpu_ms:.2f}",
                 f"`{f.sha256[:16]}`...",
             )
-            for f in listed
-        ],
-    )
+        )
+    heads = ("file", "runtime", "precision", "bytes", "measured", "CPU ms", "of fp32's", "sha256")
+    return f"{sized}.{speed}\n\n{table(heads, rows)}"
 
 
 def trials(network: Network) -> Iterator[str]:
-    """Forms that were made and measured, whether they ship or not."""
+    """Forms that were made and measured, whether they ship or not, with the group that loses most."""
     rows = [trial for trial in read_trials() if trial.network == network.name]
     if not rows:
         return
     yield "### Smaller forms that were tried"
     yield (
         "Against the fp32 form in the same runtime, by post-training quantization alone. Only what is within its limit "
-        f"may ship. Made by `python -m converters try {network.name}`."
+        f"may ship. In brackets 95 % confidence, paired. Made by `python -m converters try {network.name}`."
     )
     yield table(
-        ("form", "calibration", "bytes", "of fp32", "loss", "same answer", "on", "within the limit"),
+        ("form", "how", "bytes", "of fp32", "loss", "group that loses most", "same answer", "on", "within the limit"),
         [
             (
                 f"{t.runtime} {t.precision}",
-                str(t.calibration or "-"),
+                _how(t),
                 f"{t.bytes:,}",
                 f"{t.bytes / t.bytes_fp32 * 100:.0f} %",
-                f"{t.years:.3f} years" if t.years is not None else f"{t.points:.2f} points",
+                _loss(t.years if t.years is not None else t.points, t, t.low, t.high),
+                _worst_loss(t),
                 "-" if t.agreement is None else f"{t.agreement * 100:.1f} %",
-                f"{t.set}, {t.count}",
-                "yes" if t.within else "no",
+                f"{t.set}, {t.count}" + (f" ({t.note})" if t.note else ""),
+                "yes" if t.within else f"no{': ' if t.because else ''}{'; '.join(t.because)}",
             )
             for t in rows
         ],
     )
 
 
-def headline(network: Network) -> str:
-    """Return the one figure by which a network of its kind is known."""
+def _how(trial: Trial) -> str:
+    words = [str(trial.calibration or "-")]
+    words += [f"{len(trial.keep)} patterns of layers kept float"] if trial.keep else []
+    words += ["equalised"] if trial.equalise else []
+    return ", ".join(words)
+
+
+def _loss(loss: float | None, trial: Trial, low: float | None, high: float | None) -> str:
+    """Return a loss in the trial's unit, with its interval."""
+    if loss is None:
+        return "-"
+    digits, unit = (3, "years") if trial.years is not None else (2, "points")
+    interval = "" if low is None or high is None else f" ({low:.{digits}f} to {high:.{digits}f})"
+    return f"{loss:.{digits}f} {unit}{interval}"
+
+
+def _worst_loss(trial: Trial) -> str:
+    """Return the group of a hundred faces or more that loses most, so that nobody is hurt unseen."""
+    large = [group for group in trial.groups if group.count >= LEAST_JUDGED]
+    if not large:
+        return "-"
+    worst = max(large, key=lambda group: group.value)
+    return f"{worst.group}: {_loss(worst.value, trial, worst.low, worst.high)}, n {worst.count}"
+
+
+def headline(network: Network, runtime: FileRuntime | None = None, precision: Precision | None = None) -> str:
+    """Return the one figure by which a network of its kind is known, of its first file or of another."""
     wanted = {
         "detect": ("AP hard", "AP hard {} at 640x640"),
         "age": ("MAE years", "{} years off on average"),
         "gender": ("accuracy", "{} right"),
         "expression": ("accuracy", "{} right"),
+        "embedding": ("AUC", "AUC {}"),
+        "affect": ("CCC valence", "CCC {} for valence"),
     }
     metric, words = wanted[network.task]
-    for row in sorted(first_file(network), key=lambda r: (r.set != "UTKFace val", r.detector == "retinaface")):
+    rows = first_file(network)
+    if runtime is not None:
+        rows = [r for r in network.measured if (r.runtime, r.precision) == (runtime, precision)]
+    for row in sorted(rows, key=lambda r: (r.set != "UTKFace val", r.detector == "retinaface")):
         if (row.metric, row.group) == (metric, "all") and row.size in (None, "640x640"):
             return f"{words.format(value(row))}, {row.set}, n {row.count}"
     return "not measured"

@@ -11,6 +11,7 @@ import skimage.data
 
 from converters.recipe import NetworkRecipe, SelfTestRecipe
 from converters.reference import Reference, feed
+from edgeface.bundle import Network
 from edgeface.crop import cut
 from edgeface.geometry import letterbox, shrink
 from edgeface.runtime import to_tensor
@@ -31,14 +32,16 @@ def make_selftest(reference: Reference, network: NetworkRecipe, recipe: SelfTest
     return buffer.getvalue()
 
 
-def selftest_input(network: NetworkRecipe, recipe: SelfTestRecipe) -> npt.NDArray[np.uint8]:
+def selftest_input(network: NetworkRecipe | Network, recipe: SelfTestRecipe) -> npt.NDArray[np.uint8]:
     """Pixels of the stored input, shape (1, H, W, C)."""
     image: Image = np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])
     if network.input.crop is not None:
         box, points = np.array(recipe.box, np.float32), np.array(recipe.landmarks, np.float32)
         return cut(image, box, points, network.input)[None]
     width, height = network.input.width, network.input.height
-    size = (width, height) if width and height else network.seen_sizes([recipe.detector_size])[0]
+    size = (width, height) if width and height else recipe.detector_size
+    if isinstance(network, NetworkRecipe) and not (width and height):
+        size = network.seen_sizes([size])[0]
     if network.task == "stage":
         # Parts of a detector see faces, or a small picture, not the whole.
         x1, y1, x2, y2 = (round(value) for value in recipe.box)

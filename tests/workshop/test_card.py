@@ -7,13 +7,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from converters.card import ROOT, card, documents
+from converters.card import ROOT, card, documents, recorded
 from edgeface.bundle import Bundle, Measured, Network
 
 
 @pytest.fixture(scope="module")
 def written(bundle: Bundle) -> dict[str, bytes]:
-    return documents(bundle)
+    return documents(bundle, recorded())
 
 
 def test_every_network_has_a_card_and_no_card_is_left_over(bundle: Bundle, written: dict[str, bytes]) -> None:
