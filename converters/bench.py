@@ -22,7 +22,7 @@ from converters.evaluate.groups import GENDERS, Bools, Loss, paired_loss, people
 from converters.evaluate.subject import Face, Finder, padded, whole
 from converters.make import Maker
 from converters.manifest import describe_file
-from converters.recipe import Recipe
+from converters.schema import Recipe
 from edgeface.attributes import make_heads
 from edgeface.bundle import Network, NetworkFile, Precision, SelfTest, Source, open_bundle
 from edgeface.config import RuntimeName

@@ -10,10 +10,9 @@ import argparse
 import logging
 import multiprocessing
 import os
-import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -21,25 +20,22 @@ from typing import Any
 import msgspec
 from tqdm import tqdm
 
+from converters.limits import Blame, check_detectors, check_limits, check_size
 from converters.make import Maker
 from converters.manifest import describe_network, encode, read_measured, write_manifest
 from converters.names import BUILD, BUNDLE, ROOT
 from converters.pack import bundle_at
 from converters.plan import plan, show
-from converters.recipe import RECIPES, BundleRecipe, NetworkRecipe, Quantize, Recipe, is_bundle, read_recipe
-from converters.trial import Trial, read_trials
+from converters.recipe import is_bundle, read_recipe
+from converters.recorded import recorded_path, unlike_recorded
+from converters.schema import BundleRecipe, Recipe
+from converters.trial import read_trials
 from edgeface.bundle import (
     MANIFEST,
-    BoxCrop,
     Bundle,
-    Manifest,
     Network,
-    Precision,
-    SquareCrop,
-    choose_file,
     open_bundle,
 )
-from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError, UsageError
 from edgeface.files import write_atomic
 
@@ -105,29 +101,6 @@ def _manifest(arguments: argparse.Namespace) -> int:
     if arguments.record:
         write_atomic(recorded_path(recipe.bundle.name), (folder / MANIFEST).read_bytes())
     return 0
-
-
-def recorded_path(name: str) -> Path:
-    """Where the manifest of a bundle is kept whose files are not committed; the default one's lies with its files."""
-    return BUNDLE / MANIFEST if name == "default" else RECIPES / "bundles" / f"{name}.{MANIFEST}"
-
-
-def unlike_recorded(made: Manifest) -> Iterator[str]:
-    """Words for every file whose bytes are not those on record, though the tools are the same.
-
-    The same recipe and the same tools give the same bytes on linux x86-64; elsewhere, and with other tools, `verify`
-    says how far a file is off.
-    """
-    path = recorded_path(made.name)
-    if not path.is_file() or (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        return
-    known = msgspec.json.decode(path.read_bytes(), type=Manifest)
-    if known.made_by != made.made_by:
-        return
-    hashes = {f.path: f.sha256 for n in known.networks for files in n.files.values() for f in files}
-    for file in (file for n in made.networks for files in n.files.values() for file in files):
-        if hashes.get(file.path, file.sha256) != file.sha256:
-            yield f"{file.path} is not the file on record in {path.name}: its recipe or our code has changed"
 
 
 def bundle_folder(recipe: BundleRecipe) -> Path:
@@ -211,99 +184,6 @@ def refresh_manifest(recipe: Recipe, folder: Path) -> None:
     check_detectors(recipe, entries)
     write_manifest(recipe, entries, folder)
     check_size(recipe.bundle, folder)
-
-
-def check_limits(
-    recipe: Recipe, trials: Sequence[Trial], where: Callable[[str, RuntimeName, Precision], str] = lambda *_: ""
-) -> None:
-    """Raise EdgefaceError for a smaller form that was tried and loses more than its task's limit.
-
-    ``where`` gives words for the layer to blame. A form that was never tried is let pass with a warning: who has no
-    labelled faces can still build. Networks that were never trained have no answers to lose.
-    """
-    for name, network in recipe.networks.items():
-        if network.random or network.task not in recipe.limits:
-            continue
-        for runtime, precision in small_forms(network):
-            tried = find_trial(trials, name, network, runtime, precision)
-            if tried is None:
-                logger.warning(
-                    "%s %s %s was never held against fp32 on labelled faces: run `python -m converters try %s`",
-                    name, runtime, precision, name,
-                )  # fmt: skip
-            elif not tried.within:
-                raise EdgefaceError(
-                    f"{name} {runtime} {precision} loses more than its limit{where(name, runtime, precision)}",
-                    fix=f"run `python -m converters search {name}`, or take it out of the recipe's files",
-                )
-
-
-class Blame:
-    """Words for the layer of a made file that is furthest from fp32.
-
-    ``places`` are the folders of the networks' files.
-    """
-
-    def __init__(self, recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path]) -> None:
-        self._recipe = recipe
-        self._entries = {entry.name: entry for entry in entries}
-        self._places = places
-
-    def __call__(self, name: str, runtime: RuntimeName, precision: Precision) -> str:
-        """Words such as ``, most at conv1 (12.3 dB)``, or none where no layer stands out."""
-        """Words for one form, or none where there is nothing to hold it against."""
-        from converters.verify import worst_layer  # noqa: PLC0415 - loads both runtimes
-
-        network = self._entries[name]
-        file = choose_file(network, runtime, precision)
-        return worst_layer(self._recipe, self._places[name], network, file)
-
-
-def small_forms(network: NetworkRecipe) -> list[tuple[RuntimeName, Precision]]:
-    """Forms that ship and are not fp32."""
-    return [
-        (runtime, precision)
-        for runtime, precisions in network.files.items()
-        for precision in precisions
-        if runtime != "opencv" and precision != "fp32"
-    ]
-
-
-def find_trial(
-    trials: Sequence[Trial], name: str, network: NetworkRecipe, runtime: RuntimeName, precision: Precision
-) -> Trial | None:
-    """What was found when a form was held against fp32, as the recipe makes it now."""
-    how = network.quantize.get(runtime, Quantize()) if precision == "int8" else None
-    return next((trial for trial in trials if trial.is_of(name, runtime, precision, how)), None)
-
-
-def check_detectors(recipe: Recipe, networks: Sequence[Network]) -> None:
-    """Raise UsageError for a network cut by boxes beside a detector that it was not measured with.
-
-    A rule by boxes fits the boxes of the detector that it was made for; another's are larger, smaller or elsewhere, and
-    the network then sees what it never saw in training.
-    """
-    detector = recipe.defaults.get("detect")
-    if detector is None or recipe.bundle.remeasure:
-        return
-    for network in networks:
-        if not isinstance(network.input.crop, BoxCrop | SquareCrop) or network.random_weights:
-            continue
-        own = recipe.networks.get(network.name)
-        known = {row.detector for row in network.measured} | set(own.measured_with if own else ())
-        if detector not in known:
-            raise UsageError(
-                f"{network.name} is cut by boxes and was not measured with {detector}",
-                fix="set remeasure = true in the bundle's recipe (needs the labelled data), or choose another detector",
-            )
-
-
-def check_size(recipe: BundleRecipe, folder: Path) -> None:
-    """Raise EdgefaceError for a bundle that is larger than its recipe allows."""
-    total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    if recipe.max_bytes is not None and total > recipe.max_bytes:
-        raise EdgefaceError(f"{folder} has {total:,} bytes, allowed {recipe.max_bytes:,}", fix="ship fewer files")
-    logger.info("%s: %s bytes", folder, f"{total:,}")
 
 
 def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path], folder: Path) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 from converters.export.ranges import ANY_SHAPE, Measured, RangesFile, rounded, write_ranges
 from converters.make import Maker, silence
 from converters.names import BUNDLE
-from converters.recipe import Quantize, read_recipe
+from converters.recipe import read_recipe
+from converters.schema import Quantize
 from edgeface.config import RuntimeName
 from edgeface.errors import UsageError
 from edgeface.types import F32

@@ -11,13 +11,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import cv2
-import msgspec
 import numpy as np
 
 from converters import card_figures
 from converters.card_figures import table
 from converters.names import BUNDLE, ROOT
-from converters.recipe import RECIPES, Workshop, read_workshop
+from converters.recipe import read_workshop
+from converters.recorded import recorded
+from converters.schema import Workshop
 from converters.selftest import selftest_input
 from edgeface.bundle import MANIFEST, Bundle, Manifest, Network, open_bundle
 from edgeface.files import write_atomic
@@ -51,12 +52,6 @@ def run(_: argparse.Namespace) -> int:
     for path, data in documents(open_bundle(BUNDLE), recorded()).items():
         write_atomic(ROOT / path, data)
     return 0
-
-
-def recorded() -> list[Manifest]:
-    """Manifests of the bundles that are not committed as files."""
-    paths = sorted((RECIPES / "bundles").glob(f"*.{MANIFEST}"))
-    return [msgspec.json.decode(path.read_bytes(), type=Manifest) for path in paths]
 
 
 def documents(bundle: Bundle, others: Iterable[Manifest] = ()) -> dict[str, bytes]:

@@ -7,7 +7,8 @@ import json
 from typing import Any
 
 from converters.names import PRODUCTS
-from converters.recipe import NetworkRecipe, list_recipes, list_variants, read_network, read_recipe
+from converters.recipe import list_recipes, list_variants, read_network, read_recipe
+from converters.schema import NetworkRecipe
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:

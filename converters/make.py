@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +16,9 @@ import msgspec
 
 from converters.checkpoints.archive import read_source
 from converters.names import PRODUCTS, file_name, selftest_name
-from converters.recipe import NetworkRecipe, Prepared, Quantize, Recipe
 from converters.reference import Reference, TorchReference
+from converters.schema import NetworkRecipe, Prepared, Quantize, Recipe
+from converters.stamps import CODE, MATTERS, code_hash, tool_versions
 from edgeface.bundle import CascadeHead, FileRuntime, Precision, Signature
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError
@@ -28,47 +28,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 STAMPS = "stamps.json"
-TOOLS = (
-    "torch",
-    "onnx",
-    "onnx-ir",
-    "onnxscript",
-    "onnxruntime",
-    "litert-torch",
-    "litert-converter",
-    "ai-edge-litert",
-    "ai-edge-quantizer",
-    "numpy",
-)
-"""What the bytes of a network file depend on."""
-
-MATTERS = ("family", "options", "weights", "seed", "source", "as_is", "input", "outputs", "time")
-"""Parts of a network's recipe that its bytes depend on."""
-_ONNX, _LITERT = ("to_onnx",), ("to_tflite",)
-CODE: Mapping[tuple[str, Precision], Sequence[str]] = {
-    ("onnx", "fp32"): _ONNX,
-    ("onnx", "fp16w"): (*_ONNX, "weights", "layers"),
-    ("onnx", "int8w"): (*_ONNX, "weights", "layers"),
-    ("onnx", "int8"): (*_ONNX, "quantize_onnx", "layers", "ranges"),
-    ("litert", "fp32"): _LITERT,
-    ("litert", "fp16w"): (*_LITERT, "tflite_weights", "layers"),
-    ("litert", "int8w"): (*_LITERT, "tflite_weights", "layers"),
-    ("litert", "int8"): (*_LITERT, "quantize_tflite", "layers", "ranges"),
-}
-"""Modules of ``export`` that write each form."""
-
 logger = logging.getLogger(__name__)
-
-
-def tool_versions() -> dict[str, str]:
-    """Installed versions of the tools that make files."""
-    found = {}
-    for tool in TOOLS:
-        try:
-            found[tool] = importlib.metadata.version(tool)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # the TFLite tools have no wheels for aarch64
-    return found
 
 
 class Maker:
@@ -268,25 +228,6 @@ class Maker:
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
-
-
-def code_hash(family: str | None, modules: Sequence[str], *, equalised: bool = False) -> str:
-    """Hash of our own code that a file's bytes depend on; ``modules`` are those of ``export`` that write it."""
-    root = Path(__file__).parent
-    paths = [*(root / "checkpoints").glob("*.py")]
-    paths += [root / "export" / f"{name}.py" for name in (*modules, *(["equalise"] if equalised else []))]
-    if family is None:
-        paths += [root / "passthrough.py", root / "free_axes.py"]
-    else:
-        from converters.networks import FAMILIES  # noqa: PLC0415
-
-        module = FAMILIES.get(family, "").partition(":")[0].rpartition(".")[2]
-        paths += [root / "networks" / f"{name}.py" for name in (module, "layers", "resnet")]
-        paths += (root / "keys").glob(f"{family}.*.toml")
-    digest = hashlib.sha256()
-    for path in sorted(path for path in paths if path.is_file()):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 @contextmanager

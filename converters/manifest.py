@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
-from converters.make import Maker, tool_versions
+from converters.make import Maker
 from converters.names import RESULTS, file_name, selftest_name
-from converters.recipe import NetworkRecipe, Recipe
 from converters.reference import Reference, TorchReference
+from converters.schema import NetworkRecipe, Recipe
+from converters.stamps import tool_versions
 from edgeface.bundle import (
     MANIFEST,
     SCHEMA,

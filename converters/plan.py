@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from converters.checkpoints.archive import CACHE
 from converters.make import Maker
 from converters.names import PRODUCTS, file_name
-from converters.recipe import Recipe
+from converters.schema import Recipe
 from edgeface.bundle import Closed, Precision
 
 SHARE = {"fp32": 1.0, "fp16w": 0.55, "int8w": 0.4, "int8": 0.4}

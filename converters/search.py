@@ -16,7 +16,8 @@ import msgspec
 from tqdm import tqdm
 
 from converters.names import BUILD, BUNDLE
-from converters.recipe import Calibration, Quantize, lock_path, read_recipe, recipe_path
+from converters.recipe import lock_path, read_recipe, recipe_path
+from converters.schema import Calibration, Quantize
 from edgeface.bundle import Closed
 from edgeface.errors import EdgefaceError, UsageError
 from edgeface.files import write_atomic

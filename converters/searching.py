@@ -15,8 +15,8 @@ from converters.export.ranges import RangesFile, write_ranges
 from converters.int8 import make_int8
 from converters.make import Maker, silence
 from converters.names import file_name
-from converters.recipe import Quantize, Recipe
 from converters.reference import TorchReference
+from converters.schema import Quantize, Recipe
 from converters.search import RANKED_ON, Score, State, Way
 from edgeface.config import RuntimeName
 

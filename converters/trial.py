@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from converters.names import BUNDLE, RESULTS
-from converters.recipe import Calibration, Limit, Quantize, Recipe, read_recipe
+from converters.recipe import read_recipe
+from converters.schema import Calibration, Limit, Quantize, Recipe
 from edgeface.bundle import Closed, Precision
 from edgeface.config import RuntimeName
 from edgeface.files import write_atomic

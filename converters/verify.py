@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from converters.make import Maker
 from converters.names import BUNDLE
-from converters.recipe import NetworkRecipe, Recipe, read_recipe
+from converters.recipe import read_recipe
 from converters.reference import Reference, feed
+from converters.schema import NetworkRecipe, Recipe
 from converters.selftest import selftest_input
 from edgeface.bundle import Bundle, Closed, Network, NetworkFile, Precision, open_bundle
 from edgeface.errors import EdgefaceError

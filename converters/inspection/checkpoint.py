@@ -11,7 +11,8 @@ from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.keyfile import read_maps
 from converters.checkpoints.keymap import Fit, best_fit, describe_faults
 from converters.checkpoints.reading import kind_of, read_tensors
-from converters.recipe import NetworkRecipe, list_recipes, list_variants, read_network
+from converters.recipe import list_recipes, list_variants, read_network
+from converters.schema import NetworkRecipe
 from edgeface.bundle.heads import Closed
 from edgeface.errors import EdgefaceError
 from edgeface.types import F32
@@ -60,10 +61,7 @@ def known_networks(kind: str, tensors: Mapping[str, F32]) -> tuple[tuple[str, ..
     """
     fits: list[str] = []
     nearest: tuple[str, Fit] | None = None
-    for family, options in _networks():
-        tried = _fit(family, options, kind, tensors)
-        if tried is None:
-            continue
+    for family, options, tried in tried_networks(kind, tensors):
         label = " ".join([family, *(f"{key}={json.dumps(value)}" for key, value in options.items())])
         if not tried.faults:
             fits.append(label)
@@ -71,6 +69,14 @@ def known_networks(kind: str, tensors: Mapping[str, F32]) -> tuple[tuple[str, ..
             nearest = label, tried
     words = f"{nearest[0]}, but for {describe_faults(nearest[1])}" if nearest and not fits else ""
     return tuple(fits), words
+
+
+def tried_networks(kind: str, tensors: Mapping[str, F32]) -> Iterator[tuple[str, dict[str, Any], Fit]]:
+    """Every network of ours that has a key map for such a file: family, options, and how well the tensors fit it."""
+    for family, options in _networks():
+        tried = _fit(family, options, kind, tensors)
+        if tried is not None:
+            yield family, options, tried
 
 
 def _networks() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -9,8 +9,9 @@ import pytest
 
 from converters.checkpoints.archive import ArchiveError, read_source
 from converters.names import BUNDLE
-from converters.recipe import Recipe, read_recipe
+from converters.recipe import read_recipe
 from converters.reference import TorchReference
+from converters.schema import Recipe
 from edgeface.bundle import Bundle, open_bundle
 
 

@@ -11,9 +11,9 @@ import pytest
 from onnx import numpy_helper
 
 from converters.blame import decibels, layers_by_error
-from converters.build import Blame, check_limits
+from converters.limits import Blame, check_limits
 from converters.names import BUNDLE
-from converters.recipe import Recipe
+from converters.schema import Recipe
 from converters.trial import read_trials
 from converters.verify import picture
 from edgeface.bundle import open_bundle

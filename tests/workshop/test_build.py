@@ -14,21 +14,12 @@ import msgspec
 import pytest
 
 from converters import make as making
-from converters.build import allowed_jobs, build, check_detectors, check_size, refresh_manifest
+from converters.build import allowed_jobs, build, refresh_manifest
+from converters.limits import check_detectors, check_size
 from converters.names import ROOT
 from converters.plan import plan, show
-from converters.recipe import (
-    BundleRecipe,
-    NetworkRecipe,
-    Recipe,
-    Taken,
-    list_recipes,
-    list_variants,
-    merged,
-    read_network,
-    read_recipe,
-    read_workshop,
-)
+from converters.recipe import list_recipes, list_variants, merged, read_network, read_recipe, read_workshop
+from converters.schema import BundleRecipe, NetworkRecipe, Recipe, Taken
 from edgeface.bundle import MANIFEST, Bundle, Network, Source, open_bundle
 from edgeface.errors import EdgefaceError, UsageError
 from tests.workshop.tiny import write_tiny

@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from converters.card import ROOT, card, documents, recorded
+from converters.card import ROOT, card, documents
+from converters.recorded import recorded
 from edgeface.bundle import Bundle, Measured, Network
 
 

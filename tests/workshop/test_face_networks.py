@@ -18,8 +18,9 @@ from converters.evaluate.data import chips, data_folder
 from converters.export.to_onnx import export_onnx
 from converters.make import silence
 from converters.networks import make_network
-from converters.recipe import NetworkRecipe, Recipe, list_variants, read_network
+from converters.recipe import list_variants, read_network
 from converters.reference import load_module
+from converters.schema import NetworkRecipe, Recipe
 from converters.selftest import selftest_input
 from edgeface.bundle import AffectHead, CategoricalHead
 from edgeface.errors import UsageError

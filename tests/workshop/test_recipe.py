@@ -10,10 +10,11 @@ import pytest
 
 from converters import manifest as manifests
 from converters import recipe as recipes
-from converters.build import check_limits, find_trial, small_forms
+from converters.limits import check_limits, find_trial, small_forms
 from converters.make import Maker
 from converters.names import BUNDLE
-from converters.recipe import Recipe, read_recipe
+from converters.recipe import read_recipe
+from converters.schema import Recipe
 from converters.trial import read_trials
 from edgeface.bundle import Bundle
 from edgeface.errors import EdgefaceError

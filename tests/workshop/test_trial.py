@@ -10,7 +10,7 @@ import pytest
 from converters import trial as trials
 from converters.bench import Comparison, half_of
 from converters.evaluate.groups import Loss, paired_loss
-from converters.recipe import Limit, Quantize
+from converters.schema import Limit, Quantize
 from converters.trial import Trial, judge, line, read_trials, record
 
 
