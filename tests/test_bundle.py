@@ -266,6 +266,7 @@ class Wrong:
 
     def __init__(self, runner: Any, spoil: Callable[[np.ndarray], np.ndarray]) -> None:
         self._runner, self._spoil, self.file = runner, spoil, runner.file
+        self.batches = runner.batches
 
     def run(self, batch: Any) -> dict[str, Any]:
         return {name: self._spoil(array) for name, array in self._runner.run(batch).items()}

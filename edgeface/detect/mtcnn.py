@@ -28,8 +28,8 @@ REFINE_PX, OUTPUT_PX = 24, 48
 SAME_LEVEL_IOU = 0.5
 MULTIPLE_OF = 32
 """Of the fitted picture's sides, so that a size can be told from its largest level."""
-WINDOWS = 1000
-"""Most windows that are refined, best first: a picture of noise must not stop the camera."""
+LEVEL_WINDOWS, WINDOWS = 2000, 1000
+"""Most windows that one level proposes and that are refined, best first: noise must not stop the camera."""
 
 
 def pyramid_sizes(size_wh: Size, smallest_px: float, factor: float) -> tuple[Size, ...]:
@@ -185,7 +185,8 @@ class MtcnnDetector:
             level = shrink(picture, level_wh)[None]
             outputs = self._runner.run(to_tensor(level, self.network.input, self._runner.file.layout))
             found = proposals(outputs, level_wh, size_wh, min_score=self._head.thresholds[0])
-            keep = nms(found[0], found[1], max_iou=SAME_LEVEL_IOU)
+            best = np.argsort(-found[1], kind="stable")[:LEVEL_WINDOWS]
+            keep = best[nms(found[0][best], found[1][best], max_iou=SAME_LEVEL_IOU)]
             parts.append((found[0][keep], found[1][keep], found[2][keep]))
         windows, scores, offsets = (np.concatenate(part) for part in zip(*parts, strict=True))
         keep = nms(windows, scores, max_iou=self._head.nms_iou)[:WINDOWS]
