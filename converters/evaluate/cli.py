@@ -34,7 +34,7 @@ NEAR_FACES = 1000
 WIDER = "WIDER FACE 274-image dev share"
 EXPRESSIONS = "FER-2013 PublicTest"
 AGREEMENT = "arg-max agreement, crops of yunet and retinaface"
-PROTOCOLS = ("wider", "expression", "age", "gender", "affect", "verification", "speed")
+PROTOCOLS = ("wider", "expression", "age", "gender", "affect", "verification", "speed", "field")
 """Modules below `converters.evaluate.protocols` that add a protocol each."""
 File = tuple[Network, FileRuntime, Precision]
 

@@ -1,0 +1,237 @@
+"""All detectors of the field side by side: what each finds, and what one picture costs it.
+
+Every detector runs in fp32 (ONNX Runtime; a cascade in OpenCV itself) with one thread, through the device's own path.
+Multiply-accumulates are counted from the calls that a detector really makes: a cascade of networks makes more of them
+where there are more faces.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
+from statistics import mean
+
+import cv2
+import msgspec
+from tqdm import tqdm
+
+from converters.evaluate.data import Photograph, read
+from converters.evaluate.widerface import MIN_SCORE, average_precisions
+from converters.make import Maker
+from converters.manifest import count_macs, describe_network, write_manifest
+from converters.names import RESULTS
+from converters.recipe import read_network, read_workshop
+from converters.reference import TorchReference
+from converters.schema import BundleRecipe, Recipe
+from converters.speed import describe_machine
+from edgeface.bundle import Bundle, Closed, MtcnnHead, Network, NetworkFile, open_bundle
+from edgeface.config import Detector as DetectorSettings
+from edgeface.detect import Detector, make_detector
+from edgeface.files import write_atomic
+from edgeface.runtime import Runner, load_network
+from edgeface.types import F32, Detections, Image
+
+DETECTORS = (
+    "yunet",
+    "retinaface",
+    "retinaface-resnet50",
+    "blazeface-short",
+    "blazeface-full",
+    "blazeface-back",
+    "centerface",
+    "ultra-light",
+    "mtcnn",
+    "viola-jones",
+)
+SIZES = ("320x320", "640x640")
+"""Of detectors of free size: long sides 320 and 640."""
+FIGURES = RESULTS / "detectors.json"
+TIMED = 40
+"""Photographs that are timed, spread over the set."""
+UNTRAINED_TIMED = 4
+"""Of those, how many a network that was never trained is timed on."""
+RUNS = 3
+SCORE = DetectorSettings().score
+
+Count = Callable[[tuple[int, ...]], int]
+"""Multiply-accumulates of one call, by the shape of one input without batch."""
+
+
+class Row(Closed, frozen=True, kw_only=True):
+    """One detector at one input size.
+
+    ``ap`` is by level, 0 to 1, None where the network was never trained; ``macs`` and ``cpu_ms`` are means over
+    photographs, at the score that devices use; ``macs`` is None for a cascade, which multiplies hardly at all.
+    """
+
+    detector: str
+    title: str
+    size: str
+    parameters: int
+    macs: int | None
+    ap: dict[str, float] | None
+    cpu_ms: float
+    landmarks: bool
+
+
+class Field(Closed, frozen=True, kw_only=True):
+    """The whole table: ``pictures`` measured, ``timed`` of them, on which machine, by which command."""
+
+    pictures: int
+    timed: int
+    machine: str
+    command: str
+    rows: tuple[Row, ...]
+
+
+class Counted:
+    """A runner that adds up multiply-accumulates; ``count`` says them by an input's shape, None: there are none."""
+
+    def __init__(self, runner: Runner, count: Count | None) -> None:
+        self._runner = runner
+        self._count = count
+        self.file: NetworkFile = runner.file
+        self.batches = runner.batches
+        self.sizes = runner.sizes
+        self.macs = 0
+
+    def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
+        """Run and count."""
+        if self._count is not None:
+            self.macs += len(batch) * self._count(batch.shape[1:])
+        return self._runner.run(batch, states)
+
+
+def make_field(names: Sequence[str], folder: Path) -> tuple[Bundle, Mapping[str, Count]]:
+    """Make each detector's fp32 file and put them into a bundle here; with it the counters of those that multiply."""
+    recipes = {}
+    for name in names:
+        built, network = read_network(name)
+        stages = (network.head.refine, network.head.output) if isinstance(network.head, MtcnnHead) else ()
+        for one, recipe in ((built, network), *(read_network(stage) for stage in stages)):
+            runtime = "opencv" if "opencv" in recipe.files else "onnx"
+            recipes[one] = msgspec.structs.replace(recipe, files={runtime: ("fp32",)})
+    whole = Recipe(bundle=BundleRecipe(name="field", version="0"), workshop=read_workshop(), networks=recipes)
+    entries: list[Network] = []
+    counts: dict[str, Count] = {}
+    for name in tqdm(recipes, desc="files", unit="network", disable=None):
+        maker = Maker(name, whole)
+        paths = [maker.file(runtime, precision) for runtime, precision in maker.files()]
+        paths.append(maker.selftest())
+        for path in paths:
+            place = folder / path.relative_to(maker.folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)
+        entries.append(describe_network(maker, whole, folder))
+        if isinstance(maker.reference, TorchReference):
+            counts[name] = cache(partial(count_macs, maker.reference))
+    write_manifest(whole, entries, folder)
+    return open_bundle(folder, allow_random=True), counts
+
+
+def measure(bundle: Bundle, counts: Mapping[str, Count], names: Sequence[str], pictures: Sequence[Photograph]) -> Field:
+    """Measure detectors of a bundle on photographs; they take turns, so that a busy spell hits all."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        entrants = [entrant for name in names for entrant in _entrants(bundle, bundle.network(name), counts)]
+        timed = set(map(id, spread(pictures, TIMED)))
+        for number, picture in enumerate(tqdm(pictures, unit="picture", disable=None)):
+            image = read(picture.path)
+            for entrant in entrants:
+                entrant.look(image, timed=id(picture) in timed, first=number == 0)
+    finally:
+        cv2.setNumThreads(before)
+    return Field(
+        pictures=len(pictures),
+        timed=len(timed),
+        machine=describe_machine(),
+        command="python -m converters evaluate field",
+        rows=tuple(entrant.row(pictures) for entrant in entrants),
+    )
+
+
+class Entrant:
+    """One detector at one size, and what it did so far."""
+
+    def __init__(self, network: Network, size: str, parameters: int, detector: Detector, runners: Sequence[Counted]):
+        self._network, self._size, self._parameters = network, size, parameters
+        self._detector, self._runners = detector, runners
+        self._found: list[Detections] = []
+        self._ms: list[float] = []
+        self._macs = 0
+
+    def look(self, image: Image, *, timed: bool, first: bool) -> None:
+        """Detect; a network that was never trained is timed on few pictures and on no other."""
+        random = self._network.random_weights
+        if first:
+            self._detector.detect(image, min_score=SCORE)
+        if not random:
+            self._found.append(self._detector.detect(image, min_score=MIN_SCORE))
+        if timed and not (random and len(self._ms) >= UNTRAINED_TIMED):
+            before = sum(runner.macs for runner in self._runners)
+            self._ms.append(cpu_ms(self._detector, image))
+            self._macs += (sum(runner.macs for runner in self._runners) - before) // RUNS
+
+    def row(self, pictures: Sequence[Photograph]) -> Row:
+        """The row of the table."""
+        ap = average_precisions(pictures, self._found) if self._found else None
+        return Row(
+            detector=self._network.name,
+            title=self._network.title,
+            size=self._size,
+            parameters=self._parameters,
+            macs=self._macs // len(self._ms) or None,
+            ap=None if ap is None else {level: round(value, 4) for level, value in ap.items()},
+            cpu_ms=round(mean(self._ms), 2),
+            landmarks=self._detector.gives_landmarks,
+        )
+
+
+def _entrants(bundle: Bundle, network: Network, counts: Mapping[str, Count]) -> Iterator[Entrant]:
+    width, height = network.input.width, network.input.height
+    fixed = f"{width}x{height}" if width and height else None
+    stages = bundle.stages(network)
+    parameters = sum(one.parameters for one in (network, *stages))
+    for size in (fixed,) if fixed else SIZES:
+        runners = {
+            one.name: Counted(load_network(bundle, one, next(iter(one.files)), threads=1), counts.get(one.name))
+            for one in (network, *stages)
+        }
+        detector = make_detector(network, runners, stages=stages, size="auto" if fixed else size, still=True)
+        yield Entrant(network, size, parameters, detector, list(runners.values()))
+
+
+def cpu_ms(detector: Detector, image: Image) -> float:
+    """CPU time of the cheapest of `RUNS` detections of a picture, at the score that devices use."""
+    taken = []
+    for _ in range(RUNS):
+        start = time.process_time()
+        detector.detect(image, min_score=SCORE)
+        taken.append(time.process_time() - start)
+    return 1000 * min(taken)
+
+
+def spread(pictures: Sequence[Photograph], most: int) -> Sequence[Photograph]:
+    """Up to ``most`` of the photographs, evenly spread."""
+    step = max(1, len(pictures) // most)
+    return pictures[::step][:most]
+
+
+def save(field: Field, path: Path = FIGURES) -> Field:
+    """Write the figures beside those that lie there already; a detector that was measured again replaces the old."""
+    fresh = {row.detector for row in field.rows}
+    old = load(path).rows if path.is_file() else ()
+    rows = [*field.rows, *(row for row in old if row.detector not in fresh and row.detector in DETECTORS)]
+    rows.sort(key=lambda row: DETECTORS.index(row.detector))
+    whole = msgspec.structs.replace(field, rows=tuple(rows))
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n")
+    return whole
+
+
+def load(path: Path = FIGURES) -> Field:
+    """Read the figures."""
+    return msgspec.json.decode(path.read_bytes(), type=Field)
