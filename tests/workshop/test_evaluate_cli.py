@@ -57,7 +57,7 @@ def data(tmp_path: Path) -> Path:
         ),
         pytest.param(["evaluate", "attributes"], ["age, gender and expression", "--detector"], id="attributes"),
         pytest.param(["evaluate", "boxes"], ["box_to_reference", "--limit"], id="boxes"),
-        pytest.param(["card"], ["models/README.md", "docs/cards", "--bundle"], id="card"),
+        pytest.param(["card"], ["models/README.md", "docs/cards", "converters/results"], id="card"),
     ],
 )
 def test_help_teaches(command: list[str], teaches: list[str], capsys: pytest.CaptureFixture[str]) -> None:
