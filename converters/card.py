@@ -163,7 +163,8 @@ def _rebuild(network: Network, bundle: str) -> str:
         f"python -m converters {command}"
         for command in (
             f"build {network.name if bundle == 'default' else bundle}",
-            f"evaluate {protocol} --network {network.name}{where}",
+            f"evaluate {protocol} --network {network.name}{where}"
+            + (" --record" if protocol == "verification" else ""),
             f"manifest{record}",
             "card",
         )

@@ -60,6 +60,9 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
         " Example: python -m converters evaluate verification --data lfw/ --bundle build/networks/mobilefacenet",
     )
     add_arguments(parser)
+    parser.add_argument(
+        "--record", action="store_true", help="also keep the figures for the card, in converters/results"
+    )
     parser.set_defaults(run=run)
 
 
@@ -81,6 +84,10 @@ def run(args: argparse.Namespace) -> int:
         tables=tables(found[0]),
     )
     write(report, draw(report, found[0], head), args.out, groups=DISTANCES)
+    if args.record:
+        from converters.evaluate.cli import save  # noqa: PLC0415 - the commands know of every protocol
+
+        save(subject.network.name, report.figures, dry=args.limit is not None)
     return 0
 
 
