@@ -80,7 +80,9 @@ class Mqtt(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Detector(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How faces are found."""
 
-    network: Annotated[str | None, Meta(description="yunet or retinaface; empty: the bundle's default")] = None
+    network: Annotated[
+        str | None, Meta(description="a detector of the bundle, such as yunet; empty: the bundle's default")
+    ] = None
     size: Annotated[
         str,
         Meta(
