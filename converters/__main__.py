@@ -13,6 +13,7 @@ from edgeface.errors import run_command
 COMMANDS = (
     "listing",
     "inspection.cli",
+    "probe",
     "calibrate",
     "build",
     "verify",

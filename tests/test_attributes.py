@@ -170,6 +170,12 @@ def test_years_said_outright_are_the_mean_of_a_bell(said: list[float], error_yea
                 assert estimate.high - estimate.low == pytest.approx(2 * 1.2816 * error_years, rel=0.04)
 
 
+def test_years_may_be_said_in_hundreds() -> None:
+    head = Regression("age", RegressionHead(output="years", error_years=7.0, unit_years=100.0))
+    rows = head.probabilities({"years": np.array([[0.25], [0.6]], np.float32)})
+    assert [head.estimate(row).years for row in rows] == pytest.approx([25.0, 60.0], abs=0.02)
+
+
 def test_a_child_is_not_made_older_by_the_end_of_the_scale() -> None:
     head = Regression("age", RegressionHead(output="years", error_years=7.0))
     rows = head.probabilities({"years": np.array([[1.0], [3.0], [97.5]], np.float32)})

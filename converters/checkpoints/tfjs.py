@@ -44,6 +44,16 @@ def read_tfjs(data: bytes, name: str, companions: Mapping[str, bytes]) -> dict[s
     return tensors
 
 
+def shard_names(data: bytes, name: str) -> list[str]:
+    """Names of the ``.bin`` files that a manifest's values lie in; CheckpointError as `read_tfjs`."""
+    try:
+        return [PurePosixPath(path).name for group in _groups(json.loads(data)) for path in group["paths"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{name} is no tfjs weight manifest: {error}", fix="bring the .json beside its .bin"
+        ) from None
+
+
 def _groups(held: Any) -> Iterable[Mapping[str, Any]]:
     groups = held["weightsManifest"] if isinstance(held, dict) else held
     if not isinstance(groups, list):

@@ -129,9 +129,7 @@ class Subject:
         """Input pixels for one picture; None for a face that is not found."""
         if self.finder is None:
             return whole(image, self.network)
-        if min(image.shape[:2]) < SMALL_PX:
-            image = cv2.resize(image, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC)
-        image = padded(image) if pad else image
+        image = prepared(image, pad=pad)
         face = self.finder.face(image)
         return None if face is None else self.finder.cut(image, face, self.network)
 
@@ -247,6 +245,13 @@ def whole(image: Image, network: Network) -> Image:
     box = np.array([0, 0, image.shape[1], image.shape[0]], np.float32)
     everything = BoxCrop(left=0, top=0, right=0, bottom=0)
     return cut(image, box, None, msgspec.structs.replace(network.input, crop=everything))
+
+
+def prepared(image: Image, *, pad: bool) -> Image:
+    """Picture as a detector gets it: small ones enlarged, and with room around the face where ``pad`` says so."""
+    if min(image.shape[:2]) < SMALL_PX:
+        image = cv2.resize(image, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC)
+    return padded(image) if pad else image
 
 
 def padded(image: Image) -> Image:

@@ -1,4 +1,4 @@
-"""Age said outright, in years: one number, with the error that was measured of such numbers."""
+"""Age said outright: one number, with the error that was measured of such numbers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ class Regression:
                 f"a network for {self.task} gives {raw.shape[1:]} values instead of years",
                 fix="install the bundle again",
             )
-        return self._curves(np.interp(raw.reshape(-1), self._means, self._centres))
+        years = raw.reshape(-1) * self._head.unit_years
+        return self._curves(np.interp(years, self._means, self._centres))
 
     def estimate(self, probabilities: F32) -> AgeEstimate:
         """Mean of the distribution, and the two percentiles between which it lies, in years."""

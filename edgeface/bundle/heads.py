@@ -115,12 +115,13 @@ class CoralHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="coral"
 
 
 class RegressionHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="regression"):
-    """Age said outright, in years, output (N, 1).
+    """Age said outright, output (N, 1), in steps of ``unit_years`` (100 for a network that says 0 to 1).
 
     ``error_years`` is its measured root mean square error: the spread that an answer gets.
     """
 
     output: str
+    unit_years: Annotated[float, Meta(gt=0)] = 1.0
     error_years: Annotated[float, Meta(gt=0)]
     percentiles: tuple[float, float] = (10.0, 90.0)
 

@@ -1,0 +1,136 @@
+"""What ``probe`` found, as a recipe that ``build`` takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from converters.recipe import NAME
+from converters.schema import NetworkRecipe
+from edgeface.bundle import AttributeHead, Input
+from edgeface.errors import UsageError
+from edgeface.types import Task
+
+UNSTATED = "not stated; correct this"
+BARE = re.compile(r"[A-Za-z0-9_-]+")
+LINE = 120
+
+
+def complete(
+    opened: NetworkRecipe,
+    task: Task,
+    spec: Input,
+    head: AttributeHead,
+    *,
+    also: Mapping[Task, AttributeHead],
+    detector: str,
+    smallest_px: int | None = None,
+) -> NetworkRecipe:
+    """A recipe with all that was found out, and honest words for what a file does not tell.
+
+    Parameters
+    ----------
+    opened : family, options, source and files, as `opening.open_file` gives them
+    also : further questions that the same pass answers
+    detector : whose boxes the crop rule fits
+    """
+    answers: Mapping[Task, AttributeHead] = {task: head, **also}
+    outputs = {one.output: one.output for one in answers.values()}
+    return msgspec.structs.replace(
+        opened,
+        task=task,
+        title=UNSTATED,
+        paper=UNSTATED,
+        licence=UNSTATED,
+        training_data=UNSTATED,
+        limits=f"Not stated; correct this. {LIMITS[task]}",
+        input=msgspec.structs.replace(spec, smallest_face_px=smallest_px),
+        head=head,
+        also=dict(also),
+        outputs={} if opened.family else outputs,
+        measured_with=(detector,),
+    )
+
+
+LIMITS: Mapping[Task, str] = {
+    "age": "Apparent age, not a person's age. Not for decisions about a person, not for age verification.",
+    "gender": "Guesses which of two labels an annotator would give; says nothing about a person's gender. Not for"
+    " decisions about a person.",
+    "expression": "Names what a face shows, not what a person feels. Not for judging people.",
+}
+
+
+def place(file: Path, out: Path | None) -> Path:
+    """Where the recipe goes: as said, or by the file's name into the current folder.
+
+    Raises
+    ------
+    UsageError : the name is none for a network, or something lies there
+    """
+    stem = re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-")[:64] or "network"
+    path = out or Path(f"{stem}.toml")
+    if path.suffix != ".toml" or not NAME.fullmatch(path.stem):
+        raise UsageError(f"{path} is no name for a recipe", fix="use small letters, digits, dots and dashes, and .toml")
+    if path.exists():
+        raise UsageError(f"{path} is there already", fix="take it away, or give another name with --out")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}", fix="make it, or give another name with --out")
+    return path
+
+
+def recipe_text(recipe: NetworkRecipe, path: Path, found: str) -> str:
+    """Text of a recipe that lies at ``path``; the source is named from there.
+
+    ``found`` goes on top, as a comment.
+    """
+    assert recipe.source is not None
+    source = msgspec.structs.replace(recipe.source, path=os.path.relpath(recipe.source.path, path.parent))
+    table = msgspec.to_builtins(msgspec.structs.replace(recipe, source=source))
+    return "\n".join([*(f"# {line}" for line in found.splitlines()), *_table(table, ())]) + "\n"
+
+
+def _table(table: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[str]:
+    """Lines of a TOML table: its values, then the tables inside it."""
+    inner = {key: value for key, value in table.items() if isinstance(value, dict)}
+    if above and len(inner) < len(table):
+        yield ""
+        yield f"[{'.'.join(map(_key, above))}]"
+    for key, value in table.items():
+        if key not in inner:
+            yield from _pair(key, value)
+    for key, value in inner.items():
+        if value:
+            yield from _table(value, (*above, key))
+
+
+def _pair(key: str, value: Any) -> Iterator[str]:
+    line = f"{_key(key)} = {_value(value)}"
+    if len(line) <= LINE or not isinstance(value, (list, tuple)):
+        yield line
+        return
+    yield f"{_key(key)} = ["
+    row = " "
+    for part in map(_value, value):
+        if len(row) + len(part) + 2 > LINE:
+            yield row
+            row = " "
+        row += f" {part},"
+    yield row
+    yield "]"
+
+
+def _key(key: str) -> str:
+    return key if BARE.fullmatch(key) else _value(key)
+
+
+def _value(value: Any) -> str:
+    """A string, number, truth or list; TOML writes them as JSON does, but for one control character."""
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_value, value))}]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
