@@ -50,7 +50,9 @@ def test_what_is_written_is_read_and_a_tensor_takes_a_line(tmp_path: Path) -> No
     [
         pytest.param(None, "litert", "average", False, "small has no calibrated ranges", id="missing"),
         pytest.param("", "onnx", "average", False, "has no ranges for onnx", id="other runtime"),
-        pytest.param("", "litert", "minmax", False, "calibration average, the recipe says calibration minmax", id="way"),
+        pytest.param(
+            "", "litert", "minmax", False, "calibration average, the recipe says calibration minmax", id="way"
+        ),
         pytest.param("", "litert", "average", True, "the recipe says calibration average, equalised", id="equalised"),
         pytest.param("{", "litert", "average", False, "cannot be read", id="cut off"),
         pytest.param('{"network": 3}', "litert", "average", False, "cannot be read", id="another file"),
@@ -103,7 +105,5 @@ def test_every_int8_file_that_ships_has_its_ranges() -> None:
         for runtime, precisions in network.files.items():
             if "int8" in precisions and runtime != "opencv" and not network.random:
                 how = network.quantize[runtime]
-                measured = read_ranges(
-                    RANGES / f"{built}.ranges.json", runtime, how.calibration, equalise=how.equalise
-                )
+                measured = read_ranges(RANGES / f"{built}.ranges.json", runtime, how.calibration, equalise=how.equalise)
                 assert all(measured.graphs.values())
