@@ -140,7 +140,8 @@ def build(
 
 def make_all(recipe: Recipe, *, again: bool = False, jobs: int | None = None) -> None:
     """Make every file of every network, several networks at once where memory allows."""
-    names = list(recipe.networks)
+    # A process takes seconds to load torch: none is begun for what is there.
+    names = [name for name in recipe.networks if again or not Maker(name, recipe).stands()]
     jobs = min(jobs or allowed_jobs(), len(names))
     with tqdm(total=len(names), desc="networks", unit="network", disable=None) as bar:
         if jobs <= 1:

@@ -205,6 +205,11 @@ class Maker:
         path = self.folder / file_name(self.name, runtime, precision)
         return self._holds(path, self._stamp(runtime, precision, False))
 
+    def stands(self) -> bool:
+        """Whether everything that the recipe ships lies there, and nothing that it was made of has changed."""
+        test = self._holds(self.folder / selftest_name(self.name), self._stamp("selftest", "fp32", False))
+        return test and all(self.is_kept(runtime, precision) for runtime, precision in self.files())
+
     @contextmanager
     def _kept(self, path: Path, stamp: str) -> Iterator[bool]:
         """Say whether a file must be made; what was made is stamped with its own hash when it stands."""
