@@ -88,7 +88,7 @@ def run(command: Command, folder: Path) -> None:
         assert line.strip() == "..." or line in said, f"{command.text} does not say: {line}\n{done.stdout}"
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_every_command_does_what_the_page_shows(folder: Path) -> None:
     for command in commands(""):
         run(command, folder)
@@ -96,7 +96,7 @@ def test_every_command_does_what_the_page_shows(folder: Path) -> None:
     assert {"my-faces.tar", "bundles", "edgeface-out"} <= packed
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_commands_that_need_faces_run_where_there_are_some(folder: Path) -> None:
     try:
         data_folder(None)
