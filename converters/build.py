@@ -38,6 +38,7 @@ from edgeface.bundle import (
 )
 from edgeface.errors import EdgefaceError, UsageError
 from edgeface.files import write_atomic
+from edgeface.installing import try_network
 
 PART = "network.json"
 """A network's part of a manifest, beside its files."""
@@ -205,6 +206,8 @@ def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path
         write_manifest(recipe, every, new)
         check_size(recipe.bundle, new)
         made = open_bundle(new, allow_random=True)
+        for network in made.manifest.networks:
+            try_network(made, network)
         for line in unlike_recorded(made.manifest):
             logger.warning("%s", line)
         if folder.exists():

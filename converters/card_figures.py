@@ -33,8 +33,8 @@ WORST: dict[str, tuple[tuple[str, str, Callable[..., Measured]], ...]] = {
 UNLABELLED = {
     "detect": "WIDER FACE says nothing of age, gender or origin: how detection differs between groups of people was "
     "not measured.",
-    "embedding": "Measured on all pairs of 100 pictures of ten men of Labeled Faces in the Wild, far too few to compare "
-    "with published figures: how verification differs between groups of people was not measured.",
+    "embedding": "Measured on all pairs of 100 pictures of ten men of Labeled Faces in the Wild, far too few to "
+    "compare with published figures: how verification differs between groups of people was not measured.",
     "expression": "FER-2013 says nothing of age, gender or origin: how recognition differs between groups of people "
     "was not measured.",
 }

@@ -53,7 +53,7 @@ def install(archive: Path, parent: Path = INSTALLED, *, allow_random: bool = Fal
             )
         _expect_only_what_is_named(bundle, archive)
         for network in bundle.manifest.networks:
-            _try(bundle, network)
+            try_network(bundle, network)
         place = parent / unpacked.name
         if place.exists():
             place.rename(scratch / "old")
@@ -130,8 +130,13 @@ def _expect_only_what_is_named(bundle: Bundle, archive: Path) -> None:
         raise BundleError(f"{archive} holds {stray}, which its manifest does not name", fix="do not use it")
 
 
-def _try(bundle: Bundle, network: Network) -> None:
-    """Hash every file of a network and run its self-test wherever its runtime is installed."""
+def try_network(bundle: Bundle, network: Network) -> None:
+    """Hash every file of a network and run its self-test wherever its runtime is installed.
+
+    Raises
+    ------
+    BundleError : a file is not the one of the manifest, or computes wrongly here
+    """
     for file in (file for files in network.files.values() for file in files):
         bundle.read(file.path, size=file.bytes, sha256=file.sha256)
         if network.takes_window:

@@ -1,0 +1,50 @@
+"""How large int8 files are: most of what a network weighs is saved, and a further input size costs little."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from converters import make as making
+from converters.make import Maker
+from converters.names import BUNDLE
+from converters.schema import Prepared, Recipe
+from edgeface.bundle import Bundle, open_bundle
+
+LARGE_NETWORK = 300_000
+"""Parameters above which names, scales and float biases weigh little."""
+SHARE = 0.4
+SIGNATURE_BYTES = 150_000
+
+
+def litert_bytes(recipe: Recipe, sizes: tuple[tuple[int, int], ...]) -> dict[str, int]:
+    network = msgspec.structs.replace(recipe.networks["retinaface"], prepared=Prepared(sizes=sizes))
+    maker = Maker("retinaface", msgspec.structs.replace(recipe, networks={"retinaface": network}))
+    return {precision: maker.file("litert", precision).stat().st_size for precision in ("fp32", "int8")}  # type: ignore[arg-type]
+
+
+@pytest.mark.timeout(900)
+def test_retinaface_in_int8(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "PRODUCTS", tmp_path)
+    one = litert_bytes(recipe, ((320, 320),))
+    assert one["int8"] <= SHARE * one["fp32"]
+    two = litert_bytes(recipe, ((320, 320), (320, 192)))
+    assert two["int8"] - one["int8"] <= SIGNATURE_BYTES
+
+
+def test_shipped_onnx_files_of_large_networks(bundle: Bundle) -> None:
+    met = 0
+    for network in bundle.manifest.networks:
+        files = {file.precision: file.bytes for file in network.files["onnx"]}
+        if network.parameters > LARGE_NETWORK and "fp32" in files and "int8" in files:
+            assert files["int8"] <= SHARE * files["fp32"], network.name
+            met += 1
+    assert met == 1, "RetinaFace alone ships in both"
+
+
+def test_the_bundle_keeps_its_size(recipe: Recipe) -> None:
+    total = sum(path.stat().st_size for path in BUNDLE.rglob("*") if path.is_file())
+    assert total <= (recipe.bundle.max_bytes or 0) == 15_000_000
+    assert open_bundle(BUNDLE).manifest.name == "default"
