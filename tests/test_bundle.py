@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from bundles import DEFAULT, Tree, copy, network
 
-from edgeface.bundle import opening as room
 from edgeface import selftest
 from edgeface.bundle import Network, attribute_networks, choose_file, choose_runtime, find_bundle, inside, open_bundle
+from edgeface.bundle import opening as room
 from edgeface.config import Config, NetworkChoice
 from edgeface.errors import BundleError
 from edgeface.runtime import choose_runner, load_network
