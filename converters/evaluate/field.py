@@ -132,17 +132,28 @@ def make_field(names: Sequence[str], folder: Path) -> tuple[Bundle, Mapping[str,
     return open_bundle(folder, allow_random=True), counts
 
 
-def measure(bundle: Bundle, counts: Mapping[str, Count], names: Sequence[str], pictures: Sequence[Photograph]) -> Field:
-    """Measure detectors of a bundle on photographs; they take turns, so that a busy spell hits all."""
+def measure(
+    bundle: Bundle,
+    counts: Mapping[str, Count],
+    names: Sequence[str],
+    pictures: Sequence[Photograph],
+    known: Field | None = None,
+) -> Field:
+    """Measure detectors of a bundle on photographs; they take turns, so that a busy spell hits all.
+
+    With ``known`` precision is taken from there, and only costs are measured anew.
+    """
+    precise = {(row.detector, row.size): row.ap for row in known.rows} if known else {}
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
         entrants = [entrant for name in names for entrant in _entrants(bundle, bundle.network(name), counts)]
         timed = set(map(id, spread(pictures, TIMED)))
-        for number, picture in enumerate(tqdm(pictures, unit="picture", disable=None)):
+        looked = [picture for picture in pictures if known is None or id(picture) in timed]
+        for number, picture in enumerate(tqdm(looked, unit="picture", disable=None)):
             image = read(picture.path)
             for entrant in entrants:
-                entrant.look(image, timed=id(picture) in timed, first=number == 0)
+                entrant.look(image, timed=id(picture) in timed, first=number == 0, precisely=known is None)
     finally:
         cv2.setNumThreads(before)
     return Field(
@@ -150,7 +161,7 @@ def measure(bundle: Bundle, counts: Mapping[str, Count], names: Sequence[str], p
         timed=len(timed),
         machine=describe_machine(),
         command="python -m converters evaluate field",
-        rows=tuple(entrant.row(pictures) for entrant in entrants),
+        rows=tuple(entrant.row(pictures, precise.get(entrant.name)) for entrant in entrants),
     )
 
 
@@ -164,21 +175,26 @@ class Entrant:
         self._ms: list[float] = []
         self._macs = 0
 
-    def look(self, image: Image, *, timed: bool, first: bool) -> None:
+    @property
+    def name(self) -> tuple[str, str]:
+        """Detector and size."""
+        return self._network.name, self._size
+
+    def look(self, image: Image, *, timed: bool, first: bool, precisely: bool) -> None:
         """Detect; a network that was never trained is timed on few pictures and on no other."""
         random = self._network.random_weights
         if first:
             self._detector.detect(image, min_score=SCORE)
-        if not random:
+        if precisely and not random:
             self._found.append(self._detector.detect(image, min_score=MIN_SCORE))
         if timed and not (random and len(self._ms) >= UNTRAINED_TIMED):
             before = sum(runner.macs for runner in self._runners)
             self._ms.append(cpu_ms(self._detector, image))
             self._macs += (sum(runner.macs for runner in self._runners) - before) // RUNS
 
-    def row(self, pictures: Sequence[Photograph]) -> Row:
-        """The row of the table."""
-        ap = average_precisions(pictures, self._found) if self._found else None
+    def row(self, pictures: Sequence[Photograph], known: dict[str, float] | None = None) -> Row:
+        """The row of the table; ``known`` is its precision where that was not measured now."""
+        ap = average_precisions(pictures, self._found) if self._found else known
         return Row(
             detector=self._network.name,
             title=self._network.title,

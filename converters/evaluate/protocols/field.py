@@ -23,6 +23,9 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--network", action="append", metavar="NAME", help="only this detector (repeatable)")
     parser.add_argument("--limit", type=count, metavar="N", help="first N pictures only; nothing is written")
     parser.add_argument("--data", metavar="DIR", help="folder of the labelled data")
+    parser.add_argument(
+        "--cost", action="store_true", help="only measure time and multiply-accumulates again, a minute or two"
+    )
     parser.add_argument("--page", action="store_true", help="only write the page again, from the figures as they are")
     parser.set_defaults(run=run)
 
@@ -44,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if unknown := set(names) - set(DETECTORS):
         raise UsageError(f"{min(unknown)} is no detector of the field", fix=f"choose from: {', '.join(DETECTORS)}")
     with tempfile.TemporaryDirectory() as folder:
-        field = measure(*make_field(names, Path(folder)), names, pictures)
+        field = measure(*make_field(names, Path(folder)), names, pictures, load() if args.cost else None)
     print(table(field))
     if args.limit is None:
         write_atomic(PAGE, page(save(field)).encode())
