@@ -30,7 +30,6 @@ def complete(
     *,
     also: Mapping[Task, AttributeHead],
     detector: str,
-    smallest_px: int | None = None,
 ) -> NetworkRecipe:
     """A recipe with all that was found out, and honest words for what a file does not tell.
 
@@ -50,7 +49,7 @@ def complete(
         licence=UNSTATED,
         training_data=UNSTATED,
         limits=f"Not stated; correct this. {LIMITS[task]}",
-        input=msgspec.structs.replace(spec, smallest_face_px=smallest_px),
+        input=spec,
         head=head,
         also=dict(also),
         outputs={} if opened.family else outputs,

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
@@ -173,6 +173,7 @@ def test_the_recipe_is_read_again_and_built(
     assert (folder / "found.fp32.onnx").is_file()
 
 
+@settings(max_examples=25)
 @given(
     st.permutations(FER),
     st.sampled_from(
@@ -202,6 +203,7 @@ def labelled(words: Sequence[str]) -> list[dict[str, str]]:
     return [{"emotion": word} for word in words]
 
 
+@settings(max_examples=40)
 @given(st.permutations(FER), st.floats(0, 0.4), st.integers(0, 99))
 def test_a_label_order_is_counted_through_noise(order: list[str], noise: float, seed: int) -> None:
     dice = np.random.default_rng(seed)
