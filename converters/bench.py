@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from converters.evaluate import widerface
 from converters.evaluate.data import Chip, Photograph, chips, data_folder, photographs, read
+from converters.evaluate.expressions import spelling
 from converters.evaluate.groups import GENDERS, Bools, Loss, paired_loss, people
 from converters.evaluate.subject import Face, Finder, padded, whole
 from converters.make import Maker
@@ -201,9 +202,10 @@ class Bench:
             said = (head.estimate(row) for row in rows)
             years = np.array([answer.years for answer in said if isinstance(answer, AgeEstimate)], np.float64)
             return Outcome(np.abs(years - np.array([float(row["age"]) for row in labels])), years)
-        names: Sequence[str] = self.network.attribute_head().labels  # type: ignore[union-attr]
+        labels_said: Sequence[str] = self.network.attribute_head().labels  # type: ignore[union-attr]
+        names = [spelling(label) for label in labels_said]
         column = "emotion" if self.network.task == "expression" else "gender"
-        truth = np.array([names.index(GENDERS.get(row[column], row[column])) for row in labels])
+        truth = np.array([names.index(GENDERS.get(row[column], spelling(row[column]))) for row in labels])
         answers = rows.argmax(axis=1)
         return Outcome((answers != truth).astype(np.float64), answers.astype(np.float64))
 

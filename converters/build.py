@@ -20,9 +20,10 @@ from typing import Any
 import msgspec
 from tqdm import tqdm
 
+from converters.checkpoints.archive import read_source
 from converters.limits import Blame, check_detectors, check_limits, check_size
 from converters.make import Maker
-from converters.manifest import describe_network, encode, read_measured, write_manifest
+from converters.manifest import alone, describe_network, encode, read_measured, write_manifest
 from converters.names import BUILD, BUNDLE, ROOT
 from converters.pack import bundle_at
 from converters.plan import plan, show
@@ -30,6 +31,7 @@ from converters.recipe import is_bundle, read_recipe
 from converters.recorded import recorded_path, unlike_recorded
 from converters.schema import BundleRecipe, Recipe
 from converters.trial import read_trials
+from converters.verify import prove
 from edgeface.bundle import (
     MANIFEST,
     Bundle,
@@ -37,7 +39,7 @@ from edgeface.bundle import (
     open_bundle,
 )
 from edgeface.errors import EdgefaceError, UsageError
-from edgeface.files import write_atomic
+from edgeface.files import make_folder, swap_folder, write_atomic
 from edgeface.installing import try_network
 
 PART = "network.json"
@@ -127,14 +129,16 @@ def build(
     """
     make_all(recipe, again=again, jobs=jobs)
     makers = {name: Maker(name, recipe) for name in recipe.networks}
-    for maker in makers.values():
-        entry = describe_network(maker, recipe, maker.folder)
-        write_atomic(maker.folder / PART, encode(entry))
-        if not is_bundle:
-            return _copied(entry, maker.folder, out) if out else maker.folder
-    folder = out or bundle_folder(recipe.bundle)
-    entries = [msgspec.json.decode((maker.folder / PART).read_bytes(), type=Network) for maker in makers.values()]
+    entries = [describe_network(maker, recipe, maker.folder) for maker in makers.values()]
+    for entry in entries:
+        write_atomic(makers[entry.name].folder / PART, encode(entry))
     check_limits(recipe, read_trials(), Blame(recipe, entries, {name: m.folder for name, m in makers.items()}))
+    if any(entry.measured for entry in entries):
+        logger.info("figures are those of converters/results: not measured here")
+    if not is_bundle:
+        folder = makers[entries[0].name].folder
+        return _copied(entries[0], folder, out) if out else folder
+    folder = out or bundle_folder(recipe.bundle)
     _place(recipe, entries, {name: maker.folder for name, maker in makers.items()}, folder)
     return folder
 
@@ -144,6 +148,11 @@ def make_all(recipe: Recipe, *, again: bool = False, jobs: int | None = None) ->
     # A process takes seconds to load torch: none is begun for what is there.
     names = [name for name in recipe.networks if again or not Maker(name, recipe).stands()]
     jobs = min(jobs or allowed_jobs(), len(names))
+    for name in names:
+        # Before there are several processes: two would fetch one archive at once.
+        source = recipe.networks[name].source
+        if source is not None and not recipe.networks[name].random:
+            read_source(source)
     with tqdm(total=len(names), desc="networks", unit="network", disable=None) as bar:
         if jobs <= 1:
             for name in names:
@@ -165,6 +174,13 @@ def _make(name: str, recipe: Recipe, again: bool) -> None:
     for runtime, precision in maker.files():
         maker.file(runtime, precision)
     maker.selftest()
+    entry = describe_network(maker, recipe, maker.folder)
+    write_atomic(maker.folder / PART, encode(entry))
+    try:
+        prove(recipe, alone(entry, maker.folder))
+    except EdgefaceError:
+        maker.forget()  # what was not proved is not kept
+        raise
 
 
 def allowed_jobs() -> int:
@@ -193,7 +209,11 @@ def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path
     taken = list(_taken(recipe.bundle))
     every = [*entries, *(network for network, _ in taken)]
     check_detectors(recipe, every)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    if recipe.bundle.remeasure:
+        from converters.evaluate.data import data_folder  # noqa: PLC0415
+
+        data_folder(None)  # nothing takes its place that could not be measured
+    make_folder(folder.parent)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".edgeface-") as scratch:
         new = Path(scratch) / folder.name
         try:
@@ -210,14 +230,15 @@ def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path
             try_network(made, network)
         for line in unlike_recorded(made.manifest):
             logger.warning("%s", line)
-        if folder.exists():
-            folder.replace(Path(scratch) / "old")
-        new.replace(folder)
+        swap_folder(new, folder)
     if recipe.bundle.remeasure:
         from converters.evaluate.remeasure import remeasure  # noqa: PLC0415
 
         remeasure(folder)
-        fresh = [msgspec.structs.replace(network, measured=read_measured(network.name)) for network in every]
+        fresh = [
+            msgspec.structs.replace(network, measured=read_measured(network.name) or network.measured)
+            for network in every
+        ]
         write_manifest(recipe, fresh, folder)
 
 

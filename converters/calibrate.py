@@ -31,7 +31,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         " four significant digits, to recipes/ranges/NAME.ranges.json, or beside a recipe of your own, with the"
         " pictures' hash, the seed and the method. `build` reads only that file. Calibrate again when the network, its"
         " options or its input change; every signature of a TFLite file is calibrated by itself.",
-        epilog="example: python -m converters calibrate yunet --data ../shared/data",
+        epilog="example: python -m converters calibrate yunet --data faces",
     )
     command.add_argument("names", nargs="+", metavar="NAME", help="network recipes")
     command.add_argument("--data", type=Path, metavar="DIR", help="folder of the labelled data")

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from converters import card_figures
+from converters import card_figures, card_trials
 from converters.card_figures import table
 from converters.names import BUNDLE, ROOT
 from converters.recipe import read_workshop
@@ -149,7 +149,7 @@ def card(network: Network, bundle: str = "default") -> str:
         *(card_figures.detector_figures(network) if detects else card_figures.group_figures(network)),
         "## Files",
         card_figures.files(network),
-        *card_figures.trials(network),
+        *card_trials.trials(network),
         "## Rebuild",
         f"```\n{_rebuild(network, bundle)}\n```",
     ]

@@ -75,14 +75,24 @@ def compare_networks(a: tuple[Bundle, Network], b: tuple[Bundle, Network]) -> It
     """Differences of one network in two bundles."""
     name = a[1].name
     yield from compare_tables(name, plain(a[1]), plain(b[1]))
+    if a[1].selftest.sha256 != b[1].selftest.sha256:
+        yield f"{name}: another self-test"
     files = [{(f.runtime, f.precision): f for fs in n.files.values() for f in fs} for _, n in (a, b)]
     for key in sorted({*files[0], *files[1]}):
         one, other = (found.get(key) for found in files)
         if one is None or other is None:
             yield f"{name} {' '.join(key)}: only in {(b if one is None else a)[0].folder}"
-        elif one.sha256 != other.sha256:
+            continue
+        yield from compare_tables(f"{name} {' '.join(key)}", entry(one), entry(other))
+        if one.sha256 != other.sha256:
             yield f"{name} {' '.join(key)}: {one.bytes:,} -> {other.bytes:,} bytes, {outputs_apart(a, one, b, other)}"
     yield from shorten(f"{name} figures", list(compare_figures(a[1].measured, b[1].measured)))
+
+
+def entry(file: NetworkFile) -> dict[str, Any]:
+    """What a manifest says of a file, but for its bytes."""
+    table: dict[str, Any] = msgspec.to_builtins(file)
+    return {key: part for key, part in table.items() if key not in ("bytes", "sha256")}
 
 
 def outputs_apart(a: tuple[Bundle, Network], one: NetworkFile, b: tuple[Bundle, Network], other: NetworkFile) -> str:

@@ -53,7 +53,6 @@ class Blame:
 
     def __call__(self, name: str, runtime: RuntimeName, precision: Precision) -> str:
         """Words such as ``, most at conv1 (12.3 dB)``, or none where no layer stands out."""
-        """Words for one form, or none where there is nothing to hold it against."""
         from converters.verify import worst_layer  # noqa: PLC0415 - loads both runtimes
 
         network = self._entries[name]

@@ -188,17 +188,21 @@ class Maker:
     def _stamp(self, runtime: str, precision: Precision, equalised: bool) -> str:
         """Hash of everything that a file depends on: words about a network are none of it."""
         network = self.network
-        parts: list[Any] = [runtime, precision, equalised, tool_versions(), msgspec.to_builtins(self.prepared)]
+        parts: list[Any] = [runtime, precision, equalised, tool_versions(), msgspec.to_builtins(self.signatures)]
         parts += [msgspec.to_builtins(getattr(network, name)) for name in MATTERS]
         parts.append(code_hash(network.family, CODE.get((runtime, precision), ()), equalised=equalised))
         if runtime == "selftest":
-            parts.append(msgspec.to_builtins(self._recipe.selftest))
+            parts += [msgspec.to_builtins(self._recipe.selftest), msgspec.to_builtins(network.head)]
         elif precision != "fp32":
             how = network.quantize.get(runtime)  # type: ignore[call-overload]
             parts.append(None if how is None else msgspec.to_builtins(how))
         if precision == "int8" and self.ranges.is_file():
             parts.append(hashlib.sha256(self.ranges.read_bytes()).hexdigest())
         return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
+
+    def forget(self) -> None:
+        """Take nothing of what was made for granted the next time."""
+        (self.folder / STAMPS).unlink(missing_ok=True)
 
     def is_kept(self, runtime: FileRuntime, precision: Precision) -> bool:
         """Whether a form lies there and nothing that it was made of has changed."""

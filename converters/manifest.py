@@ -18,6 +18,7 @@ from converters.stamps import tool_versions
 from edgeface.bundle import (
     MANIFEST,
     SCHEMA,
+    Bundle,
     FileRuntime,
     Four,
     Manifest,
@@ -144,6 +145,14 @@ def write_manifest(recipe: Recipe, networks: Sequence[Network], folder: Path) ->
         networks=tuple(networks),
     )
     write_atomic(folder / MANIFEST, encode(manifest))
+
+
+def alone(network: Network, folder: Path) -> Bundle:
+    """One network, whose files lie in ``folder``, as a bundle of itself."""
+    manifest = Manifest(
+        schema=SCHEMA, name=network.name, version="0", made_by={}, runtimes={}, defaults={}, networks=(network,)
+    )
+    return Bundle(folder=folder, manifest=manifest)
 
 
 def encode(value: object) -> bytes:

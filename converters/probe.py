@@ -31,7 +31,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         " found by the detector; UTKFace and FairFace found by the detector), the table printed with how sure it is,"
         " and a recipe written that `build` takes. What no face can tell (title, licence, training data) is left for"
         " you to correct in it.",
-        epilog="example: python -m converters probe my-gender.onnx --data ../shared/data --out my-gender.toml",
+        epilog="example: python -m converters probe my-gender.onnx --data faces --out my-gender.toml",
     )
     probe.add_argument("file", type=Path, metavar="FILE", help="a network or a checkpoint")
     probe.add_argument("--task", choices=TASKS, help="what it is asked (default: what its number of answers says)")

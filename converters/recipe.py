@@ -125,8 +125,13 @@ def read_network(name: str, recipes: Path = RECIPES) -> tuple[str, NetworkRecipe
         )
     lock = lock_path(path, built)
     if lock.is_file():
-        table["quantize"] = merged(_locked(lock), table.get("quantize", {}))
+        table["quantize"] = merged(table.get("quantize", {}), _locked(lock))
     network = _convert(path, table, NetworkRecipe)
+    if network.input.crop is None and network.task not in ("detect", "stage"):
+        raise UsageError(
+            f"recipe {_shown(path)}: a network that answers {network.task} sees faces, and [input.crop] is missing",
+            fix='say how a face is cut: kind = "landmarks", "square" or "box"',
+        )
     if network.source is not None and network.source.registry == "file":
         # A file that somebody brought lies beside its recipe.
         source = msgspec.structs.replace(network.source, path=str(path.parent / network.source.path))

@@ -90,7 +90,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         " the network then runs in float), and lets the worst stay float until the tolerance holds. Looks at one half"
         " of the dev pictures and reports on the other. Writes NAME.lock.json beside the recipe and the ranges that"
         " belong to it. Takes minutes to hours; stopped with Ctrl-C it goes on where it was.",
-        epilog="example: python -m converters search retinaface --tolerance 0.8 --data ../shared/data",
+        epilog="example: python -m converters search retinaface --tolerance 0.8 --data faces",
     )
     command.add_argument("name", metavar="RECIPE", help="a network's recipe")
     command.add_argument(
@@ -127,7 +127,11 @@ def _run(arguments: argparse.Namespace) -> int:
             settled = {**read_lock(lock), runtime: found}
             write_atomic(lock, msgspec.json.format(msgspec.json.encode(settled, order="sorted"), indent=1) + b"\n")
     settled = read_lock(lock)
-    chosen = {runtime: settled[runtime].quantize for runtime in quantized_runtimes(maker) if runtime in settled}
+    # What was not searched stays as the recipe has it: both runtimes' ranges lie in one file.
+    chosen = {
+        runtime: settled[runtime].quantize if runtime in settled else maker.network.quantize.get(runtime, Quantize())
+        for runtime in quantized_runtimes(maker)
+    }
     write_ranges(maker.ranges, calibrated(maker, chosen, data=arguments.data))
     print(lock)
     return 0

@@ -53,10 +53,10 @@ def tool_versions() -> dict[str, str]:
 def code_hash(family: str | None, modules: Sequence[str], *, equalised: bool = False) -> str:
     """Hash of our own code that a file's bytes depend on; ``modules`` are those of ``export`` that write it."""
     root = Path(__file__).parent
-    paths = [*(root / "checkpoints").glob("*.py")]
+    paths = [*(root / "checkpoints").glob("*.py"), root / "selftest.py", root / "reference.py"]
     paths += [root / "export" / f"{name}.py" for name in (*modules, *(["equalise"] if equalised else []))]
     if family is None:
-        paths += [root / "passthrough.py", root / "free_axes.py"]
+        paths += [root / "passthrough.py", root / "free_axes.py", root / "export" / "onnx2tf.py"]
     else:
         from converters.networks import FAMILIES  # noqa: PLC0415
 

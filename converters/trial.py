@@ -88,7 +88,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         description="Makes the forms that a recipe names under files and try, runs them and fp32 through the device's"
         " runtimes on all validation pictures of the task, and prints what each loses with its 95 % interval, over all"
         " and by group. A form ships only if its trial keeps the limit of recipes/workshop.toml.",
-        epilog="example: python -m converters try gender-v1 --data ../shared/data",
+        epilog="example: python -m converters try gender-v1 --data faces",
     )
     command.add_argument("names", nargs="+", metavar="NAME", help="network recipes")
     command.add_argument("--data", type=Path, metavar="DIR", help="folder of the labelled data")
@@ -149,7 +149,8 @@ def _try(
     if runtime == "onnx" and how is not None:
         bare = bench.compare(before, bench.run(runtime, precision, path, options=False))
         trial = msgspec.structs.replace(trial, without_options=_scaled(bare.worst.value, trial.years is None))
-    searched = how is not None and (bool(how.keep) or how.equalise)
+    # A detector's calibration was chosen on the same photographs, too.
+    searched = how is not None and (bool(how.keep) or how.equalise or maker.network.task == "detect")
     return msgspec.structs.replace(trial, note=SEARCHED if searched else None)
 
 

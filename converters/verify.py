@@ -12,12 +12,12 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from converters.make import Maker
-from converters.names import BUNDLE
-from converters.recipe import read_recipe
+from converters.names import PRODUCTS
+from converters.recipe import is_bundle, read_recipe
 from converters.reference import Reference, feed
 from converters.schema import NetworkRecipe, Recipe
 from converters.selftest import selftest_input
-from edgeface.bundle import Bundle, Closed, Network, NetworkFile, Precision, open_bundle
+from edgeface.bundle import Bundle, Closed, Network, NetworkFile, Precision
 from edgeface.errors import EdgefaceError
 from edgeface.runtime import Runner, load_network, to_tensor
 from edgeface.selftest import check
@@ -62,25 +62,46 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print one line per file; EdgefaceError when one is off."""
     from converters.build import bundle_folder  # noqa: PLC0415
+    from converters.evaluate.subject import open_any  # noqa: PLC0415
 
     recipe = read_recipe(arguments.name)
-    folder = arguments.folder or (BUNDLE if arguments.name == "default" else bundle_folder(recipe.bundle))
-    bundle = open_bundle(folder, allow_random=True)
+    folder = PRODUCTS / recipe.bundle.name
+    if is_bundle(arguments.name):
+        folder = bundle_folder(recipe.bundle)
+    bundle = open_any(str(arguments.folder or folder), allow_random=True)
     bad = []
     for parity in verify_bundle(recipe, bundle):
-        note = "" if parity.holds else "  OFF"
-        print(
-            f"{parity.path}: off by {parity.real:.2e}, on random pixels {parity.random:.2e},"
-            f" allowed {parity.allowed:g}, {parity.shapes} shapes{note}",
-            flush=True,
-        )
+        print(words(parity), flush=True)
         bad += [] if parity.holds else [parity]
     if bad:
-        network = bundle.network(bad[0].network)
-        (file,) = (file for files in network.files.values() for file in files if file.path == bad[0].path)
-        off, where = max(bad[0].real, bad[0].random), worst_layer(recipe, folder, network, file)
-        raise EdgefaceError(f"{bad[0].path} is off by {off:.4f}{where}", fix="build it again")
+        raise off_by(recipe, bundle, bad[0])
     return 0
+
+
+def words(parity: Parity) -> str:
+    """One line about one file."""
+    note = "" if parity.holds else "  OFF"
+    if parity.shapes == 0:
+        return f"{parity.path}: off by {parity.real:.2e} in its self-test, allowed {parity.allowed:g}{note}"
+    return (
+        f"{parity.path}: off by {parity.real:.2e}, on random pixels {parity.random:.2e},"
+        f" allowed {parity.allowed:g}, {parity.shapes} shapes{note}"
+    )
+
+
+def off_by(recipe: Recipe, bundle: Bundle, parity: Parity) -> EdgefaceError:
+    """Put into words how far a file is off, and at which layer most."""
+    network = bundle.network(parity.network)
+    (file,) = (file for files in network.files.values() for file in files if file.path == parity.path)
+    off, where = max(parity.real, parity.random), worst_layer(recipe, bundle.folder, network, file)
+    return EdgefaceError(f"{parity.path} is off by {off:.4f}{where}", fix="build it again, or allow more in its recipe")
+
+
+def prove(recipe: Recipe, bundle: Bundle) -> None:
+    """Raise EdgefaceError for the first file of a fresh build that is off by more than its tolerance."""
+    for parity in verify_bundle(recipe, bundle, quiet=True):
+        if not parity.holds:
+            raise off_by(recipe, bundle, parity)
 
 
 def worst_layer(recipe: Recipe, folder: Path, network: Network, file: NetworkFile) -> str:
@@ -95,12 +116,12 @@ def worst_layer(recipe: Recipe, folder: Path, network: Network, file: NetworkFil
     return f", most at {layers[0].name} ({layers[0].decibels} dB)" if layers else ""
 
 
-def verify_bundle(recipe: Recipe, bundle: Bundle) -> Iterator[Parity]:
+def verify_bundle(recipe: Recipe, bundle: Bundle, *, quiet: bool = False) -> Iterator[Parity]:
     """Compare every file with its source at every prepared shape.
 
     Networks that were taken from another bundle have no recipe here: their self-tests are run instead.
     """
-    for network in tqdm(bundle.manifest.networks, desc="networks", unit="network", disable=None):
+    for network in tqdm(bundle.manifest.networks, desc="networks", unit="network", disable=quiet or None):
         reference = Maker(network.name, recipe).reference if network.name in recipe.networks else None
         for file in (file for files in network.files.values() for file in files):
             if file.runtime == "opencv":
@@ -109,7 +130,7 @@ def verify_bundle(recipe: Recipe, bundle: Bundle) -> Iterator[Parity]:
             if reference is None:
                 off = check(bundle, network, runner)
                 yield Parity(
-                    network=network.name, path=file.path, shapes=1, real=off, random=0.0, allowed=file.tolerance
+                    network=network.name, path=file.path, shapes=0, real=off, random=0.0, allowed=file.tolerance
                 )
             else:
                 yield compare(recipe, network, file, runner, reference)
@@ -131,7 +152,7 @@ def compare(recipe: Recipe, network: Network, file: NetworkFile, runner: Runner,
     return Parity(
         network=network.name, path=file.path, shapes=len(shapes), real=worst[0],
         # What int8 makes of noise says nothing: its ranges are those of pictures.
-        random=worst[1] if file.precision == "fp32" else 0.0, allowed=allowed,
+        random=0.0 if file.precision == "int8" else worst[1], allowed=allowed,
     )  # fmt: skip
 
 
@@ -149,6 +170,8 @@ def difference(got: F32, expected: F32, precision: Precision) -> float:
     The largest difference as a share of the largest expected value; for int8, whose single cells of a detector may
     jump where no face is, the root mean square of the differences as a share of that of the values.
     """
+    if got.shape != expected.shape or not np.isfinite(got).all():
+        return float("inf")
     off = (got - expected).astype(np.float64)
     if precision == "int8":
         return float(np.sqrt(np.square(off).mean() / max(1e-12, float(np.square(expected.astype(np.float64)).mean()))))

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 
 
 class EdgefaceError(Exception):
@@ -30,6 +31,10 @@ class EdgefaceError(Exception):
         super().__init__(f"{what}; {fix}")
         self.what = what
         self.fix = fix
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Come out of another process as what went in: keyword arguments are not pickled by themselves."""
+        return partial(type(self), fix=self.fix), (self.what,)
 
 
 class UsageError(EdgefaceError):

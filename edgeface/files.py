@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,29 @@ def write_atomic(path: Path, data: bytes) -> None:
             raise
     except OSError as error:
         raise _unwritable(path, error) from None
+
+
+def swap_folder(new: Path, place: Path) -> None:
+    """Let a finished folder take a place; what stood there is gone afterwards, or still stands if it cannot be done.
+
+    Raises
+    ------
+    EdgefaceError : the folder above cannot be written
+    """
+    old = place.with_name(f".edgeface-old-{place.name}")
+    try:
+        if place.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            place.rename(old)
+        try:
+            new.rename(place)
+        except OSError:
+            if old.exists():
+                old.rename(place)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise _unwritable(place, error) from None
 
 
 class Growing:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from edgeface.bundle import MANIFEST, SEARCH_PATH, Bundle, Network, open_bundle
 from edgeface.errors import BundleError, EdgefaceError, RuntimeMissingError, UsageError
+from edgeface.files import swap_folder
 from edgeface.runtime import load_network
 from edgeface.selftest import check
 
@@ -55,9 +56,7 @@ def install(archive: Path, parent: Path = INSTALLED, *, allow_random: bool = Fal
         for network in bundle.manifest.networks:
             try_network(bundle, network)
         place = parent / unpacked.name
-        if place.exists():
-            place.rename(scratch / "old")
-        unpacked.rename(place)
+        swap_folder(unpacked, place)
     return Bundle(folder=place, manifest=bundle.manifest)
 
 
@@ -104,6 +103,9 @@ def _unpack(archive: Path, scratch: Path) -> Path:
                 path.chmod(0o644)
     except (tarfile.TarError, EOFError) as error:
         raise BundleError(f"{archive} is not a bundle's archive: {error}", fix="pack it again") from None
+    except OSError as error:
+        what = f"{archive} cannot be unpacked: {error.strerror}"
+        raise EdgefaceError(what, fix="free some room, or copy the file anew") from None
     tops = {PurePosixPath(name).parts[0] for name in names}
     if len(tops) != 1 or f"{next(iter(tops))}/{MANIFEST}" not in names:
         raise BundleError(f"{archive} does not hold one folder with a {MANIFEST}", fix="pack it again")
@@ -153,9 +155,12 @@ def _scratch(parent: Path) -> Iterator[Path]:
     """Folder beside the bundles, so that the last step is a rename; gone afterwards."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=parent, prefix=".edgeface-") as scratch:
-            yield Path(scratch)
+        scratch = tempfile.mkdtemp(dir=parent, prefix=".edgeface-")
     except OSError as error:
         raise EdgefaceError(
             f"{parent} cannot be written: {error.strerror}", fix="run it with sudo, or name another folder with --to"
         ) from None
+    try:
+        yield Path(scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -33,6 +33,10 @@ class ArchiveError(EdgefaceError):
     """An archive that cannot be fetched, or that is not the pinned one."""
 
 
+class UnreachableError(ArchiveError):
+    """An archive that cannot be fetched now: no network, no client."""
+
+
 def read_source(source: Source, *, cache: Path | None = None) -> tuple[bytes, dict[str, bytes]]:
     """Bytes of a checkpoint and of its companions, by path: out of a pinned archive, or a file that somebody brought.
 
@@ -125,7 +129,7 @@ def _fetch_by_link(source: Source, path: Path) -> None:
         with urllib.request.urlopen(link, timeout=_TIMEOUT_S) as answer:
             data = answer.read()
     except (OSError, ValueError, KeyError) as error:
-        raise ArchiveError(f"{source.archive} cannot be fetched: {error}", fix="check the network") from None
+        raise UnreachableError(f"{source.archive} cannot be fetched: {error}", fix="check the network") from None
     _expect(data, source.archive_sha256, source.archive, fix="correct the recipe's pin")
     partial = path.with_suffix(".part")
     partial.write_bytes(data)
@@ -146,10 +150,12 @@ def _run(command: list[str], cwd: Path) -> None:
         subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True)
     except FileNotFoundError:
         fix = f"install it, or put the archive into {cwd} yourself"
-        raise ArchiveError(f"{command[0]} is not installed, and {command[-1]} comes from it", fix=fix) from None
+        raise UnreachableError(f"{command[0]} is not installed, and {command[-1]} comes from it", fix=fix) from None
     except (OSError, subprocess.CalledProcessError) as error:
         words = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
-        raise ArchiveError(f"{command[0]} failed: {words[-1] if words else error}", fix="check the network") from None
+        raise UnreachableError(
+            f"{command[0]} failed: {words[-1] if words else error}", fix="check the network"
+        ) from None
 
 
 def _read(archive: Path, member: str) -> bytes:

@@ -60,7 +60,7 @@ class Photograph:
 
 
 def data_folder(explicit: str | None = None) -> Path:
-    """Folder of the labelled data: an argument, EDGEFACE_DATA, or ``../shared/data`` beside the source tree."""
+    """Folder of the labelled data: an argument, EDGEFACE_DATA, or the usual place beside the source tree."""
     folder = Path(explicit or os.environ.get(ENVIRONMENT) or DEFAULT)
     if not folder.is_dir():
         raise UsageError(f"there is no labelled data at {folder}", fix=f"set {ENVIRONMENT} or give --data DIR")

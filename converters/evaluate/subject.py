@@ -18,12 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.evaluate.data import Chip
+from converters.manifest import alone
 from edgeface.bundle import (
     MANIFEST,
-    SCHEMA,
     BoxCrop,
     Bundle,
-    Manifest,
     Network,
     choose_file,
     find_bundle,
@@ -219,10 +218,7 @@ def open_any(folder: str, *, allow_random: bool = False) -> Bundle:
             f"{part}: network {network.name} has random weights, its answers mean nothing",
             fix="use a trained one, or give --allow-random to try the chain",
         )
-    manifest = Manifest(
-        schema=SCHEMA, name=network.name, version="0", made_by={}, runtimes={}, defaults={}, networks=(network,)
-    )
-    return Bundle(folder=Path(folder), manifest=manifest)
+    return alone(network, Path(folder))
 
 
 def choose_network(bundle: Bundle, task: str, name: str | None) -> Network:

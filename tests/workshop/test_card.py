@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from converters.card import ROOT, card, documents
+from converters.manifest import read_measured
+from converters.recipe import read_recipe
 from converters.recorded import recorded
 from edgeface.bundle import Bundle, Measured, Network
 
@@ -18,8 +20,12 @@ def written(bundle: Bundle) -> dict[str, bytes]:
 
 
 def test_every_network_has_a_card_and_no_card_is_left_over(bundle: Bundle, written: dict[str, bytes]) -> None:
-    networks = {network.name for network in bundle.manifest.networks}
-    expected = {f"docs/cards/{name}.{kind}" for name in networks for kind in ("md", "png")} | {"models/README.md"}
+    whole = {network.name for network in bundle.manifest.networks}
+    others = [n for manifest in recorded() for n in manifest.networks if n.task != "stage" and not n.random_weights]
+    whole |= {network.name for network in others}
+    drawn = whole - {network.name for network in others if "opencv" in network.files}
+    expected = {f"docs/cards/{name}.md" for name in whole} | {f"docs/cards/{name}.png" for name in drawn}
+    expected |= {"models/README.md"}
     assert set(written) == expected
     there = {f"docs/cards/{path.name}" for path in (ROOT / "docs" / "cards").iterdir()}
     assert there | {"models/README.md"} == expected
@@ -151,3 +157,29 @@ def test_every_figure_of_the_shipped_default_file_stands_in_its_card(bundle: Bun
             assert f"{file.bytes:,}" in text
         for row in network.measured:
             assert row.set in text or row.metric.startswith("AP ")
+
+
+def test_recorded_bundles_are_what_their_recipes_say() -> None:
+    """Otherwise run ``python -m converters build NAME`` and ``python -m converters manifest NAME --record``."""
+    for manifest in recorded():
+        recipe = read_recipe(manifest.name)
+        assert dict(recipe.defaults) == manifest.defaults
+        for network in manifest.networks:
+            if network.name in recipe.networks:
+                wanted = recipe.networks[network.name]
+                for field in (
+                    "task",
+                    "title",
+                    "paper",
+                    "licence",
+                    "training_data",
+                    "limits",
+                    "source",
+                    "input",
+                    "head",
+                ):
+                    assert getattr(network, field) == getattr(wanted, field), network.name
+                shipped = {runtime: tuple(f.precision for f in files) for runtime, files in network.files.items()}
+                assert shipped == wanted.files
+                assert network.measured == read_measured(network.name)
+                assert network.measured or network.name == "viola-jones", f"{network.name} was never measured"

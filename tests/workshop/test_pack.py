@@ -77,7 +77,8 @@ def test_what_differs_between_bundles_is_named(tmp_path: Path, bundle: Bundle) -
     (file,) = [line for line in lines if line.startswith("gender-v1 onnx int8:")]
     assert f"{int8.bytes:,} -> {fp32.bytes:,} bytes, outputs up to" in file
     assert sum(figure.metric in line and f"-> {figure.value + 1}" in line for line in lines) == 1
-    assert len(lines) == 6
+    assert "gender-v1 onnx int8.path: 'gender-v1.int8.onnx' -> 'gender-v1.fp32.onnx'" in lines
+    assert len(lines) == 7
 
 
 def test_what_differs_between_checkpoints_is_named(tmp_path: Path) -> None:
