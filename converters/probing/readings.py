@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import msgspec
@@ -48,6 +48,8 @@ LEAST_AGES = 60
 LEAST_RANKS = 10
 SPREAD = 10.0
 """Years of error that a regression's answers are read with before it is measured."""
+LEAST_SURE = 1e-3
+"""Probabilities below this are taken for it: one face must not outweigh all others."""
 SAME_SHARE = 0.95
 SAME_YEARS = 1.0
 
@@ -62,12 +64,14 @@ class Read:
     words : the same for people
     errors : shape (N,), the error of each face: years off, or 1 for a wrong answer and 0 for a right one
     answers : shape (N,), years, or the number of the class
+    surprise : mean logarithm of one over the true label's probability; of ages the mean error
     """
 
     head: AttributeHead
     words: str
     errors: F64
     answers: F64
+    surprise: float
 
     @property
     def error(self) -> float:
@@ -224,14 +228,21 @@ def _read(task: Probed, words: str, head: AttributeHead, outputs: Mapping[str, F
     if isinstance(head, CategoricalHead):
         answers = rows.argmax(axis=1)
         numbers = truth(task, head.labels, labels)
-        return Read(head=head, words=words, errors=(answers != numbers).astype(float), answers=answers.astype(float))
-    said = (device.estimate(row) for row in rows)
-    years = np.array([one.years for one in said if isinstance(one, AgeEstimate)], np.float64)
+        wrong, said = (answers != numbers).astype(float), answers.astype(float)
+        return Read(head=head, words=words, errors=wrong, answers=said, surprise=surprise(rows, numbers))
+    estimates = (device.estimate(row) for row in rows)
+    years = np.array([one.years for one in estimates if isinstance(one, AgeEstimate)], np.float64)
     errors = years_off(years, labels)
     if isinstance(head, RegressionHead):
         # What is said of people's errors is measured here, once the network is read in the right unit.
         head = msgspec.structs.replace(head, error_years=max(0.1, round(float(np.sqrt(np.square(errors).mean())), 2)))
-    return Read(head=head, words=words, errors=errors, answers=years)
+    return Read(head=head, words=words, errors=errors, answers=years, surprise=float(errors.mean()))
+
+
+def surprise(probabilities: F32, numbers: I64) -> float:
+    """Mean -log of what rows (N, K) give the true classes (N,), -1 for one that is not among them."""
+    true = np.where(numbers < 0, 0, probabilities[np.arange(len(numbers)), numbers])
+    return float(-np.log(np.maximum(true, LEAST_SURE)).mean())
 
 
 def truth(task: Task, order: Sequence[str], labels: Labels) -> I64:
@@ -250,13 +261,14 @@ def years_off(years: F64, labels: Labels) -> F64:
 def _count(outputs: Mapping[str, F32], labels: Labels) -> Read:
     """Read expressions in the order that counting gives: each half of the faces by the order of the other half."""
     ((output, raw),) = outputs.items()
-    answers = np.nan_to_num(raw).argmax(axis=1)
+    raw = np.nan_to_num(raw)
+    answers = raw.argmax(axis=1)
     wrong = np.ones(len(answers))
     for half in (0, 1):
         order = assign(answers[1 - half :: 2], labels[1 - half :: 2], raw.shape[1])
         wrong[half::2] = answers[half::2] != truth("expression", order, labels[half::2])
     head = CategoricalHead(labels=assign(answers, labels, raw.shape[1]), output=output, activation=activation_of(raw))
-    return Read(head=head, words=FOUND, errors=wrong, answers=answers.astype(float))
+    return replace(_read("expression", FOUND, head, {output: raw}, labels), errors=wrong)
 
 
 def assign(answers: I64, labels: Labels, count: int) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from converters.evaluate.expressions import FER
 from converters.evaluate.groups import paired_loss
 from converters.probing.readings import Read, agreed, most_frequent
-from converters.probing.search import SCALINGS, Prober, Row, templates
+from converters.probing.search import Prober, Row, scaling, templates
 from edgeface.bundle import BoxCrop, CategoricalHead, Input, LandmarkCrop, SquareCrop
 
 SHOWN = 25
@@ -30,19 +30,20 @@ def report(found: Prober) -> Iterator[str]:
     if rest:
         same = sum(row.read.constant for row in rest)
         yield f"{len(rest)} more are worse, {same} of them with a constant answer"
-    _, *facts = cells(winner)
-    yield f"* is the winner ({measure(winner.read)}): {', '.join(facts[1:])}"
+    what = ", ".join([*facts(winner.spec).values(), reading(winner.read)])
+    yield f"* is the winner ({measure(winner.read)}), the surest of those that these faces do not tell apart: {what}"
     if winner.read.constant:
         yield "Its answer is constant too: nothing that was tried is right, so do not build it."
     yield from sureness(found)
 
 
-HEADINGS = ("measure", "answers", "scale", "colour", "size", "crop", "read as")
+HEADINGS = ("measure", "log loss", "answers", "scale", "colour", "size", "crop", "read as")
 
 
 def cells(row: Row) -> tuple[str, ...]:
     """One row of the table, as `HEADINGS` has it."""
-    return (measure(row.read), said(row.read), *facts(row.spec).values(), reading(row.read))
+    sure = f"{row.read.surprise:.2f}" if isinstance(row.read.head, CategoricalHead) else ""
+    return (measure(row.read), sure, said(row.read), *facts(row.spec).values(), reading(row.read))
 
 
 def facts(spec: Input) -> dict[str, str]:
@@ -73,15 +74,6 @@ def reading(read: Read) -> str:
         return read.words
     labels = ", ".join(read.head.labels)
     return labels if labels == read.words else f"{read.words}: {labels}"
-
-
-def scaling(spec: Input) -> str:
-    """Name of a scaling."""
-    mean = spec.mean[::-1] if spec.color == "bgr" else spec.mean
-    for name, (rgb, scale) in SCALINGS.items():
-        if mean == rgb[: len(mean)] and spec.scale == scale:
-            return name
-    return f"(x - {', '.join(f'{part:g}' for part in spec.mean)}) * {spec.scale:.6g}"
 
 
 def crop(spec: Input) -> str:
