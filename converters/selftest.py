@@ -41,7 +41,8 @@ def selftest_input(network: NetworkRecipe | Network, recipe: SelfTestRecipe) -> 
     width, height = network.input.width, network.input.height
     size = (width, height) if width and height else recipe.detector_size
     if isinstance(network, NetworkRecipe) and not (width and height):
-        size = network.seen_sizes([size])[0]
+        prepared = network.prepared.sizes if network.prepared is not None else ()
+        size = network.seen_sizes([size if not prepared or size in prepared else prepared[0]])[0]
     if network.task == "stage":
         # Parts of a detector see faces, or a small picture, not the whole.
         x1, y1, x2, y2 = (round(value) for value in recipe.box)

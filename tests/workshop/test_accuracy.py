@@ -71,7 +71,7 @@ def test_both_runtimes_find_the_same_faces(network: str, size: str, level: str) 
         ),
         pytest.param("gender-v1", "accuracy", "UTKFace val", "all", 0.926, 0.02, id="gender"),
         pytest.param("gender-v1", "accuracy", "UTKFace val", "from 10 years", 0.961, 0.02, id="gender from 10 years"),
-        pytest.param("gender-v1", "accuracy", "FairFace val", "all", 0.841, 0.02, id="gender on FairFace"),
+        pytest.param("gender-v1", "accuracy", "FairFace val", "all", 0.841, 0.03, id="gender on FairFace"),
         pytest.param("gender-mini-xception", "accuracy", "UTKFace val", "all", 0.825, 0.02, id="reference gender"),
     ],
 )

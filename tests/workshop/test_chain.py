@@ -30,6 +30,8 @@ ALIKE = ("expression-mini-xception", "gender-mini-xception", "gender-simple-cnn"
 """The same modules as others, with another number of labels or an even side."""
 PARTS = {"mtcnn": ("mtcnn-refine", "mtcnn-output")}
 """A detector of several networks holds in a bundle only with all of them."""
+SMALL = (96, 64)
+"""Input of a detector of free size."""
 TOLERANCE = 2e-4
 """Largest difference as a share of an output's largest value; float sums in another order, through random layers."""
 
@@ -44,13 +46,14 @@ def small() -> list[str]:
 def untrained(name: str) -> tuple[str, NetworkRecipe]:
     """The network with random weights, in fp32 for the runtimes that its recipe names, at few shapes."""
     built, network = read_network(name)
+    fixed = (network.input.width or 0, network.input.height or 0)
     return built, msgspec.structs.replace(
         network,
         weights="random",
         source=None,
         as_is=None,
         files=dict.fromkeys(network.files, ("fp32",)),
-        prepared=Prepared(sizes=((96, 64),), batches=(1, 2)),
+        prepared=Prepared(sizes=(SMALL if network.input.width is None else fixed,), batches=(1, 2)),
         quantize={},
         tolerances={"fp32": TOLERANCE},
     )

@@ -34,7 +34,7 @@ class Small(nn.Module):
 @pytest.fixture(scope="module")
 def small() -> tuple[nn.Module, onnx.ModelProto]:
     module = Small().eval()
-    return module, export_onnx(module, (3, 32, 32), ["answer"], free_size=False)
+    return module, export_onnx(module, (3, 32, 32), ["answer"], multiple_of=None)
 
 
 def run(model: onnx.ModelProto, x: np.ndarray, **session: str) -> np.ndarray:
