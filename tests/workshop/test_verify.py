@@ -36,6 +36,8 @@ def test_what_is_no_number_or_of_another_shape_is_infinitely_off(precision: str)
     assert difference(spoiled, expected, precision) == np.inf  # type: ignore[arg-type]
     assert difference(np.ones((2, 1), np.float32), expected, precision) == np.inf  # type: ignore[arg-type]
     assert difference(expected, expected, precision) == 0  # type: ignore[arg-type]
+    assert difference(expected, spoiled, precision) == np.inf  # type: ignore[arg-type]
+    assert difference(spoiled, spoiled, precision) == 0  # type: ignore[arg-type]
     assert not parity(real=float("inf")).holds
 
 
