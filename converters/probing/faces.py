@@ -24,7 +24,7 @@ from edgeface.errors import UsageError
 from edgeface.types import Image
 
 SETS = {"age": ("utkface", "fairface"), "gender": ("utkface", "fairface"), "expression": ("fer2013",)}
-LEAST = 40
+LEAST = 30
 """Fewer faces tell no setting from another."""
 SEED = 1
 POOL = 6
