@@ -22,10 +22,10 @@ from converters.evaluate.expressions import spelling
 from converters.evaluate.groups import GENDERS, Bools, Loss, paired_loss, people
 from converters.evaluate.subject import Face, Finder, padded, whole
 from converters.make import Maker
-from converters.manifest import describe_file
+from converters.manifest import describe_file, outline
 from converters.schema import Recipe
 from edgeface.attributes import make_heads
-from edgeface.bundle import Network, NetworkFile, Precision, SelfTest, Source, open_bundle
+from edgeface.bundle import Network, NetworkFile, Precision, open_bundle
 from edgeface.config import RuntimeName
 from edgeface.detect import make_detector
 from edgeface.errors import UsageError
@@ -135,7 +135,7 @@ class Bench:
     ) -> None:
         self._maker = maker
         self._recipe = recipe
-        self.network = entry(maker)
+        self.network = outline(maker)
         if self.network.task not in (*FACES, "detect"):
             raise UsageError(f"{maker.name} answers {self.network.task}, which no set here can judge", fix="ship fp32")
         self._crops = crops
@@ -232,29 +232,6 @@ class Bench:
                 lost = found[level]
                 losses.append(Loss(group=name, value=lost.value, count=lost.count, low=lost.low, high=lost.high))
         return Comparison(losses=losses, agreement=None, detail=detail)
-
-
-def entry(maker: Maker) -> Network:
-    """What the device needs to know of a network that is not in a bundle yet."""
-    network = maker.network
-    return Network(
-        name=maker.name,
-        task=network.task,
-        title=network.title,
-        paper=network.paper,
-        licence=network.licence,
-        training_data=network.training_data,
-        source=network.source or Source(registry="random", path=f"seed {network.seed}"),
-        input=network.input,
-        head=network.head,
-        also=network.also,
-        time=network.time,
-        files={},
-        selftest=SelfTest(path="", bytes=0, sha256=""),
-        limits=network.limits,
-        parameters=0,
-        macs=None,
-    )
 
 
 def load(path: Path, file: NetworkFile) -> Runner:

@@ -56,6 +56,21 @@ def describe_network(maker: Maker, recipe: Recipe, folder: Path) -> Network:
     }
     test = folder / selftest_name(maker.name)
     parameters, macs = count(reference, network, recipe)
+    return msgspec.structs.replace(
+        outline(maker),
+        files=files,
+        selftest=SelfTest(path=selftest_name(maker.name), bytes=test.stat().st_size, sha256=_sha256(test)),
+        parameters=parameters,
+        macs=macs,
+        box_to_reference=None if fit is None else fit.box,
+        landmarks_to_reference=None if fit is None else fit.landmarks,
+        measured=read_measured(maker.name),
+    )
+
+
+def outline(maker: Maker) -> Network:
+    """What a recipe alone says of a network: an entry without files."""
+    network = maker.network
     return Network(
         name=maker.name,
         task=network.task,
@@ -69,14 +84,10 @@ def describe_network(maker: Maker, recipe: Recipe, folder: Path) -> Network:
         also=network.also,
         time=network.time,
         random_weights=network.random,
-        files=files,
-        selftest=SelfTest(path=selftest_name(maker.name), bytes=test.stat().st_size, sha256=_sha256(test)),
+        files={},
+        selftest=SelfTest(path="", bytes=0, sha256="0" * 64),
         limits=network.limits,
-        parameters=parameters,
-        macs=macs,
-        box_to_reference=None if fit is None else fit.box,
-        landmarks_to_reference=None if fit is None else fit.landmarks,
-        measured=read_measured(maker.name),
+        parameters=0,
     )
 
 

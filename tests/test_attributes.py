@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgeface.attributes import make_head, make_heads
+from edgeface.attributes import make_heads
 from edgeface.attributes.affect import Affect
 from edgeface.attributes.categorical import Categorical
 from edgeface.attributes.coral import Coral
@@ -247,11 +247,11 @@ def test_heads_of_the_bundle() -> None:
     for network in opened.manifest.networks:
         if network.task == "detect":
             with pytest.raises(BundleError, match="answers no question about a face"):
-                make_head(network)
+                make_heads(network)
             with pytest.raises(BundleError, match="gives no embedding"):
                 make_embedding(network)
             continue
-        head = make_head(network)
+        (head,) = make_heads(network).values()
         assert head.task == network.task
         assert list(make_heads(network)) == [network.task]
         spec = network.attribute_head()

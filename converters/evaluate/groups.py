@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,17 +102,6 @@ def people(labels: Sequence[Mapping[str, str]]) -> dict[str, Bools]:
 def age_range(age: str) -> tuple[int, int]:
     """First and last year that a label stands for: a FairFace bin, or an age in years."""
     return FAIRFACE_BINS[age] if age in FAIRFACE_BINS else (int(age), int(age))
-
-
-def excesses(losses: Sequence[Loss], limit: float, *, unit: str = "", scale: float = 1.0) -> Iterator[str]:
-    """Say for every loss that is past the limit by how much; nothing for a network that keeps it."""
-    for loss in losses:
-        if loss.exceeds(limit):
-            value, low, high = (scale * (part or 0.0) for part in (loss.value, loss.low, loss.high))
-            yield (
-                f"{loss.group}: loses {value:.3f}{unit} ({low:.3f} to {high:.3f}, {loss.count} faces), "
-                f"{scale * limit:.3f}{unit} is allowed"
-            )
 
 
 def _loss(name: str, change: npt.NDArray[np.float64], seed: int) -> Loss:

@@ -43,8 +43,3 @@ def make_heads(network: Network) -> dict[Task, Head]:
             raise BundleError(f"network {network.name} cannot answer {task} so", fix="install the bundle again")
         made[task] = make(task, head)
     return made
-
-
-def make_head(network: Network) -> Head:
-    """Return the head for the network's own question; BundleError as `make_heads`."""
-    return next(iter(make_heads(network).values()))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.evaluate.groups import BANDS, FAIRFACE_BINS, Loss, excesses, paired_loss, people
+from converters.evaluate.groups import BANDS, FAIRFACE_BINS, Loss, paired_loss, people
 
 
 def by_group(losses: list[Loss]) -> dict[str, Loss]:
@@ -70,14 +70,6 @@ def test_two_sets_of_faces_are_refused() -> None:
 )
 def test_what_is_too_much(loss: Loss, exceeds: bool) -> None:
     assert loss.exceeds(0.1) is exceeds
-    assert len(list(excesses([loss], 0.1))) == exceeds
-
-
-def test_an_excess_says_group_loss_interval_and_limit() -> None:
-    loss = Loss(group="gender female", value=0.02, count=722, low=0.012, high=0.028)
-    assert list(excesses([loss], 0.003, unit=" points", scale=100)) == [
-        "gender female: loses 2.000 points (1.200 to 2.800, 722 faces), 0.300 points is allowed"
-    ]
 
 
 def test_people_of_both_face_sets_share_bands_and_words() -> None:
