@@ -30,7 +30,7 @@ from edgeface.config import RuntimeName
 from edgeface.detect import make_detector
 from edgeface.errors import UsageError
 from edgeface.runtime import Runner, run_faces
-from edgeface.types import AgeEstimate, Detections, Image
+from edgeface.types import F32, AgeEstimate, Detections, Image
 
 Half = Literal["all", "search", "decide"]
 T = TypeVar("T")
@@ -149,6 +149,15 @@ class Bench:
         runner = load(path, file if options else msgspec.structs.replace(file, session={}))
         return self._detect(runner) if self.network.task == "detect" else self._answer(runner)
 
+    def outputs(self, runtime: RuntimeName, precision: Precision, path: Path) -> list[Mapping[str, F32]]:
+        """What one file gives for each input, before anything is read from it."""
+        listener = Listener(load(path, describe_file(self._maker, self._recipe, runtime, precision, path)))
+        if self.network.task == "detect":
+            self._detect(listener)
+        else:
+            self._answer(listener)
+        return listener.heard
+
     def compare(self, before: Outcome, after: Outcome) -> Comparison:
         """What ``after`` lost."""
         if self.network.task == "detect":
@@ -232,6 +241,34 @@ class Bench:
                 lost = found[level]
                 losses.append(Loss(group=name, value=lost.value, count=lost.count, low=lost.low, high=lost.high))
         return Comparison(losses=losses, agreement=None, detail=detail)
+
+
+class Listener:
+    """A runner that keeps all outputs it gave."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.file, self.batches, self.sizes = runner.file, runner.batches, runner.sizes
+        self.heard: list[Mapping[str, F32]] = []
+
+    def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
+        """Outputs of the runner."""
+        outputs = self._runner.run(batch, states)
+        self.heard.append({name: array.copy() for name, array in outputs.items()})
+        return outputs
+
+
+def moved(before: Sequence[Mapping[str, F32]], after: Sequence[Mapping[str, F32]]) -> float:
+    """How far outputs moved: their squared difference as a share of their variance, the mean over outputs.
+
+    Unlike a task's loss it knows no luck: a layer whose noise happens to help on a few pictures shows all the same.
+    """
+    shares = []
+    for name in before[0]:
+        one, other = (np.concatenate([part[name].ravel() for part in parts]) for parts in (before, after))
+        spread = float(np.var(one, dtype=np.float64))
+        shares.append(float(np.mean(np.square(other - one), dtype=np.float64)) / (spread or 1.0))
+    return float(np.mean(shares))
 
 
 def load(path: Path, file: NetworkFile) -> Runner:

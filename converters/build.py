@@ -132,14 +132,15 @@ def build(
     entries = [describe_network(maker, recipe, maker.folder) for maker in makers.values()]
     for entry in entries:
         write_atomic(makers[entry.name].folder / PART, encode(entry))
-    check_limits(recipe, read_trials(), Blame(recipe, entries, {name: m.folder for name, m in makers.items()}))
+    folders = {name: maker.folder for name, maker in makers.items()}
+    check_limits(recipe, read_trials(), entries, Blame(recipe, entries, folders))
     if any(entry.measured for entry in entries):
         logger.info("figures are those of converters/results: not measured here")
     if not is_bundle:
         folder = makers[entries[0].name].folder
         return _copied(entries[0], folder, out) if out else folder
     folder = out or bundle_folder(recipe.bundle)
-    _place(recipe, entries, {name: maker.folder for name, maker in makers.items()}, folder)
+    _place(recipe, entries, folders, folder)
     return folder
 
 
@@ -197,7 +198,7 @@ def refresh_manifest(recipe: Recipe, folder: Path) -> None:
     EdgefaceError : the bundle would be too large, or a smaller form loses more than its limit
     """
     entries = [describe_network(Maker(name, recipe), recipe, folder) for name in recipe.networks]
-    check_limits(recipe, read_trials(), Blame(recipe, entries, dict.fromkeys(recipe.networks, folder)))
+    check_limits(recipe, read_trials(), entries, Blame(recipe, entries, dict.fromkeys(recipe.networks, folder)))
     entries += [network for network, _ in _taken(recipe.bundle)]
     check_detectors(recipe, entries)
     write_manifest(recipe, entries, folder)

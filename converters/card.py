@@ -21,6 +21,7 @@ from converters.recorded import recorded
 from converters.schema import Workshop
 from converters.selftest import selftest_input
 from edgeface.bundle import MANIFEST, Bundle, Manifest, Network, open_bundle
+from edgeface.detect.single import FAMILIES
 from edgeface.files import write_atomic
 
 PICTURE_SIDE = 256
@@ -115,6 +116,11 @@ def _networks(manifest: Manifest, default: Manifest) -> str:
     )
 
 
+def _use(network: Network, task: str) -> str:
+    family = FAMILIES.get(type(network.head))
+    return "finding faces" if family is not None and not family.landmarks else USES[task]
+
+
 def card(network: Network, bundle: str = "default") -> str:
     """One model card."""
     tasks = network.answers or (network.task,)
@@ -123,7 +129,7 @@ def card(network: Network, bundle: str = "default") -> str:
     parts = [
         "<!-- written by `python -m converters card`; do not edit -->",
         f"# {network.title} (`{network.name}`)",
-        f"For {', and for '.join(USES[task] for task in tasks)}. {network.limits}",
+        f"For {', and for '.join(_use(network, task) for task in tasks)}. {network.limits}",
         card_figures.worst_group(network),
         f"![what the network sees]({network.name}.png)" if seen else "",
         "*The self-test's picture: what this network sees of `skimage.data.astronaut()` (NASA, public domain).*"

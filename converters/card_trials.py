@@ -33,12 +33,20 @@ def trials(network: Network) -> Iterator[str]:
                 _loss(t.years if t.years is not None else t.points, t, t.low, t.high),
                 _worst_loss(t),
                 "-" if t.agreement is None else f"{t.agreement * 100:.1f} %",
-                f"{t.set}, {t.count}" + (f" ({t.note})" if t.note else ""),
+                _seen(t),
                 "yes" if t.within else f"no{': ' if t.because else ''}{'; '.join(t.because)}",
             )
             for t in rows
         ],
     )
+
+
+def _seen(trial: Trial) -> str:
+    """On which pictures, and what the form loses on those that had no part in choosing it."""
+    words = [] if trial.note is None else [trial.note]
+    if trial.decided is not None:
+        words.append(f"{_loss(trial.decided, trial, None, None)} on the other half")
+    return f"{trial.set}, {trial.count}" + (f" ({'; '.join(words)})" if words else "")
 
 
 def _how(trial: Trial) -> str:

@@ -9,20 +9,16 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from converters.checkpoints.reading import read_tensors
+from converters.compare_files import apart, compare_files, shorten
 from converters.pack import bundle_at
 from edgeface.bundle import Bundle, Measured, Network, NetworkFile, open_bundle
 from edgeface.errors import RuntimeMissingError, UsageError
 from edgeface.runtime import load_network, to_tensor
 from edgeface.selftest import stored_input
-from edgeface.types import F32
 
 LEFT_OUT = ("networks", "files", "measured", "selftest", "made_by")
 """Parts of a manifest that are compared by what they mean, not as text."""
-MOST = 40
-"""Most lines about one thing; of more it says how many."""
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
@@ -33,7 +29,8 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         description="For two bundles (folders or names that `build` made): networks and files that only one has, what"
         " the manifests say otherwise, how far the outputs on the stored pictures are apart, and figures that moved."
         " For two files (.onnx, .tflite, .pth, .hdf5 ...): tensors that only one has, other shapes, and how far the"
-        " values are apart. The exit code is 0 when nothing differs and 1 otherwise.",
+        " values are apart; of two networks also inputs, outputs, operators and versions, and how far their answers to"
+        " the same noise are apart. The exit code is 0 when nothing differs and 1 otherwise.",
         epilog="example: python -m converters compare models/default build/bundles/mine",
     )
     compare.add_argument("a", metavar="A", help="a bundle or a file")
@@ -130,27 +127,6 @@ def compare_figures(a: tuple[Measured, ...], b: tuple[Measured, ...]) -> Iterato
             yield f"{key}: {ours.get(key, '-')} -> {theirs.get(key, '-')}"
 
 
-def compare_files(a: Path, b: Path) -> Iterator[str]:
-    """Differences of the tensors of two files."""
-    ours, theirs = (read_tensors(path.read_bytes(), path.name, companions(path)) for path in (a, b))
-    lines = [f"{name}: only in {a}" for name in ours if name not in theirs]
-    lines += [f"{name}: only in {b}" for name in theirs if name not in ours]
-    for name in (name for name in ours if name in theirs):
-        one, other = ours[name], theirs[name]
-        if one.shape != other.shape:
-            lines.append(f"{name}: shape {list(one.shape)} -> {list(other.shape)}")
-        elif not np.array_equal(one, other, equal_nan=True):
-            lines.append(f"{name}: up to {apart(one, other):.2e} apart")
-    return shorten("tensors", lines)
-
-
-def companions(path: Path) -> dict[str, bytes]:
-    """Files that belong to a tfjs description and lie beside it."""
-    if path.suffix != ".json":
-        return {}
-    return {other.name: other.read_bytes() for other in path.parent.glob("*.bin")}
-
-
 def compare_tables(what: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
     """Values that differ, by the path of their key."""
     for key in sorted({*a, *b}):
@@ -165,19 +141,6 @@ def plain(value: object) -> dict[str, Any]:
     """A manifest or an entry as plain data, without the parts that are compared by themselves."""
     table: dict[str, Any] = msgspec.to_builtins(value)
     return {key: part for key, part in table.items() if key not in LEFT_OUT}
-
-
-def apart(a: npt.NDArray[Any] | F32, b: npt.NDArray[Any] | F32) -> float:
-    """Largest difference as a share of the first one's largest value."""
-    largest = float(np.abs(a).max(initial=0)) or 1.0
-    return float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max(initial=0)) / largest
-
-
-def shorten(what: str, lines: list[str]) -> Iterator[str]:
-    """The first lines, and how many more there are."""
-    yield from lines[:MOST]
-    if len(lines) > MOST:
-        yield f"{what}: {len(lines) - MOST} more"
 
 
 def _shown(value: object) -> str:

@@ -16,13 +16,18 @@ logger = logging.getLogger(__name__)
 
 
 def check_limits(
-    recipe: Recipe, trials: Sequence[Trial], where: Callable[[str, RuntimeName, Precision], str] = lambda *_: ""
+    recipe: Recipe,
+    trials: Sequence[Trial],
+    made: Sequence[Network],
+    where: Callable[[str, RuntimeName, Precision], str] = lambda *_: "",
 ) -> None:
     """Raise EdgefaceError for a smaller form that was tried and loses more than its task's limit.
 
-    ``where`` gives words for the layer to blame. A form that was never tried is let pass with a warning: who has no
-    labelled faces can still build. Networks that were never trained have no answers to lose.
+    ``made`` are the manifest entries of the files, ``where`` gives words for the layer to blame. A form that was never
+    tried, or as another file, is let pass with a warning: who has no labelled faces, or other tools, can still build.
+    Networks that were never trained have no answers to lose.
     """
+    entries = {entry.name: entry for entry in made}
     for name, network in recipe.networks.items():
         if network.random or network.task not in recipe.limits:
             continue
@@ -38,6 +43,12 @@ def check_limits(
                     f"{name} {runtime} {precision} loses more than its limit{where(name, runtime, precision)}",
                     fix=f"run `python -m converters search {name}`, or take it out of the recipe's files",
                 )
+            elif tried.sha256 != choose_file(entries[name], runtime, precision).sha256:
+                logger.warning(
+                    "%s %s %s was held against fp32 as another file (other ranges or tools): run"
+                    " `python -m converters try %s`",
+                    name, runtime, precision, name,
+                )  # fmt: skip
 
 
 class Blame:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from converters.bench import Bench, Comparison, Crops, Outcome
+from converters.bench import Bench, Comparison, Crops, Outcome, moved
 from converters.calibrate import measure as calibrated
 from converters.export.ranges import RangesFile, write_ranges
 from converters.int8 import make_int8
@@ -19,6 +20,7 @@ from converters.reference import TorchReference
 from converters.schema import Quantize, Recipe
 from converters.search import RANKED_ON, Score, State, Way
 from edgeface.config import RuntimeName
+from edgeface.types import F32
 
 Pictures = Literal["search", "decide", "rank"]
 
@@ -53,6 +55,7 @@ class Subject:
             "rank": Bench(maker, recipe, crops, "search", most=RANKED_ON),
         }
         self._before: dict[Pictures, Outcome] = {}
+        self._outputs: list[Mapping[str, F32]] = []
         self._ranges: dict[str, RangesFile] = {}
         self._made: dict[bool, Path] = {}
 
@@ -87,33 +90,46 @@ class Subject:
 
     def measure(self, way: Way, kept: Sequence[str]) -> Score:
         """Loss on the search half."""
-        return self._score("search", way, kept)
+        how = way.quantize(kept)
+        return self._state.score(self._key("search", way, how), lambda: self._loss("search", how))
 
-    def rank(self, way: Way, kept: Sequence[str]) -> Score:
-        """Loss on the first pictures of the search half."""
-        return self._score("rank", way, kept)
+    def rank(self, way: Way, kept: Sequence[str]) -> float:
+        """How far the outputs move on the first pictures of the search half (`converters.bench.moved`)."""
+        how = way.quantize(kept)
+        return self._state.share(self._key("moved", way, how), lambda: self._moved(how))
 
     def decide(self, how: Quantize) -> Score:
         """Loss of the final form on the other half."""
-        return self._run("decide", how)
+        return self._loss("decide", how)
 
-    def _score(self, pictures: Pictures, way: Way, kept: Sequence[str]) -> Score:
-        how = way.quantize(kept)
+    def _key(self, what: str, way: Way, how: Quantize) -> str:
         made_of = hashlib.sha256(repr((self._plain(way).read_bytes(), how.keep)).encode()).hexdigest()[:16]
-        return self._state.score(f"{pictures} {way} {made_of}", lambda: self._run(pictures, how))
+        return f"{what} {way} {made_of}"
 
-    def _run(self, pictures: Pictures, how: Quantize) -> Score:
+    def _loss(self, pictures: Pictures, how: Quantize) -> Score:
         bench = self._benches[pictures]
         if pictures not in self._before:
             self._before[pictures] = bench.run(self._runtime, "fp32", self._plain(Quantize()))
+        with self._int8(how) as path:
+            after = bench.run(self._runtime, "int8", path)
+        return scored(bench.compare(self._before[pictures], after), years=self._maker.network.task == "age")
+
+    def _moved(self, how: Quantize) -> float:
+        bench = self._benches["rank"]
+        self._outputs = self._outputs or bench.outputs(self._runtime, "fp32", self._plain(Quantize()))
+        with self._int8(how) as path:
+            return moved(self._outputs, bench.outputs(self._runtime, "int8", path))
+
+    @contextmanager
+    def _int8(self, how: Quantize) -> Iterator[Path]:
+        """A form made in a scratch folder."""
         with tempfile.TemporaryDirectory() as scratch:
             ranges = Path(scratch) / f"{self._maker.name}.ranges.json"
             path = Path(scratch) / file_name(self._maker.name, self._runtime, "int8")
             write_ranges(ranges, self._calibrated(how))
             with silence():
                 make_int8(self._plain(how), self._runtime, how, ranges, path)
-            after = bench.run(self._runtime, "int8", path)
-        return scored(bench.compare(self._before[pictures], after), years=self._maker.network.task == "age")
+            yield path
 
     def _plain(self, way: Way | Quantize) -> Path:
         if way.equalise not in self._made:

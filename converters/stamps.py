@@ -19,22 +19,23 @@ TOOLS = (
     "litert-converter",
     "ai-edge-litert",
     "ai-edge-quantizer",
+    "flatbuffers",
     "numpy",
 )
 """What the bytes of a network file depend on."""
 
 MATTERS = ("family", "options", "weights", "seed", "source", "as_is", "input", "outputs", "time")
 """Parts of a network's recipe that its bytes depend on."""
-_ONNX, _LITERT = ("to_onnx",), ("to_tflite",)
+_ONNX, _LITERT = ("to_onnx",), ("to_tflite", "compact", "layers")
 CODE: Mapping[tuple[str, Precision], Sequence[str]] = {
     ("onnx", "fp32"): _ONNX,
     ("onnx", "fp16w"): (*_ONNX, "weights", "layers"),
     ("onnx", "int8w"): (*_ONNX, "weights", "layers"),
     ("onnx", "int8"): (*_ONNX, "quantize_onnx", "layers", "ranges"),
     ("litert", "fp32"): _LITERT,
-    ("litert", "fp16w"): (*_LITERT, "tflite_weights", "layers"),
-    ("litert", "int8w"): (*_LITERT, "tflite_weights", "layers"),
-    ("litert", "int8"): (*_LITERT, "quantize_tflite", "layers", "ranges"),
+    ("litert", "fp16w"): (*_LITERT, "tflite_weights"),
+    ("litert", "int8w"): (*_LITERT, "tflite_weights"),
+    ("litert", "int8"): (*_LITERT, "quantize_tflite", "ranges"),
 }
 """Modules of ``export`` that write each form."""
 

@@ -23,6 +23,8 @@ WEIGHTED_TFLITE = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "
 SHAPED = frozenset({"Reshape", "Slice", "Resize", "Expand", "Unsqueeze", "Squeeze", "Pad", "ReduceMean", "Transpose"})
 """ONNX operators of which only the first input is data."""
 INPUT = "input"
+NUMBER = "@"
+"""Stands between a layer's name and a running number in the names of tensors (`converters.export.compact`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,14 @@ def tflite_operators(path: Path) -> Iterator[list[Operator]]:
 
 
 def torch_path(tensor: str) -> str:
-    """Path of the torch module in a tensor's name: ``.../x.Body_body/torch.nn.Conv2d_0;5`` is ``body.0``.
+    """Path of the torch module in a tensor's name: ``body.0`` of ``.../x.Body_body/torch.nn.Conv2d_0;5``.
 
-    Of names that the converter joined (a weight times a batch norm) the last one is the layer's.
+    So it is of ``body.0@12``, which `converters.export.compact` makes of that. Of names that the converter joined (a
+    weight times a batch norm) the last one is the layer's.
     """
     if "litert_torch" not in tensor:
-        return tensor
+        layer, _, number = tensor.rpartition(NUMBER)
+        return layer if layer and number.isdecimal() else tensor
     last = [part for part in tensor.split(";") if "/" in part][-1:]
     parts = [part.rpartition(".")[2].partition("_") for part in last[0].split("/")]
     path = [name for _, _, name in parts if name]

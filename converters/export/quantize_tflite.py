@@ -12,6 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import qtyping, quantizer, recipe
 from ai_edge_quantizer.utils import qsv_utils, tfl_flatbuffer_utils
 
+from converters.export.compact import compact
 from converters.export.layers import tflite_scopes, torch_path
 from converters.export.ranges import Method, Tensors, lacking, network_of
 from edgeface.errors import EdgefaceError
@@ -87,6 +88,7 @@ def quantize_tflite(plain: Path, ranges: Mapping[str, Tensors], path: Path, keep
         work.quantize(share_ranges(plain, qsvs)).export_model(str(path), overwrite=True)
     except (KeyError, ValueError) as error:
         raise lacking(network_of(plain), str(error).splitlines()[0]) from None
+    compact(path)
 
 
 def share_ranges(plain: Path, ranges: QSVS) -> QSVS:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ai_edge_quantizer import qtyping, quantizer, recipe
 
+from converters.export.compact import compact
 from converters.export.layers import tflite_scopes
 from edgeface.bundle import Precision
 
@@ -45,3 +46,4 @@ def shrink_weights(plain: Path, precision: Precision, path: Path, keep: Sequence
             algorithm_key="float_casting",
         )
     work.quantize().export_model(str(path), overwrite=True)
+    compact(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from converters.export.compact import compact
 from edgeface.bundle import Signature
 
 INPUT = "args_0"
@@ -45,6 +46,7 @@ def export_tflite(
         converter = add(signature.key, wrapped, example)
     assert converter is not None
     converter.convert().export(str(path))
+    compact(path)
 
 
 def output_names(outputs: Sequence[str]) -> Mapping[str, str]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.checkpoints.tflite_buffers import parse
 from converters.inspection.facts import FileFacts, Value, first_line, paths_in, precision_in_words
+from edgeface.types import F32
 
 _WEIGHT_TYPES = {"float32", "float16", "int8", "uint8", "int4"}
 _NO_LAYER = {"QUANTIZE", "DEQUANTIZE"}
@@ -69,20 +72,42 @@ def describe_tflite(data: bytes, name: str = "the file") -> FileFacts:
 
 def run_on_zeros(data: bytes) -> str:
     """``runs`` if LiteRT loads the file and answers zeros in every signature; else in one line why not."""
-    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
-
     try:
-        interpreter = Interpreter(model_content=data, num_threads=1)
-        for key in interpreter.get_signature_list():
-            runner = interpreter.get_signature_runner(key)
-            details = runner.get_input_details()
-            runner(**{name: np.zeros(detail["shape"], detail["dtype"]) for name, detail in details.items()})
-        if not interpreter.get_signature_list():
-            interpreter.allocate_tensors()
-            interpreter.invoke()
+        _run(data, lambda detail: np.zeros(detail["shape"], detail["dtype"]))
     except (ValueError, RuntimeError, TypeError) as error:
         return f"does not run it: {first_line(error)}"
     return "runs"
+
+
+def run_on_noise(data: bytes, *, seed: int) -> dict[str, dict[str, F32]]:
+    """Outputs by signature (the empty name where a file has none) to floats from -1 to 1, whole numbers 0 or 1."""
+    random = np.random.default_rng(seed)
+
+    def noise(detail: Mapping[str, Any]) -> npt.NDArray[Any]:
+        drawn = random.uniform(-1, 1, detail["shape"])
+        whole = not np.issubdtype(detail["dtype"], np.floating)
+        return np.asarray(drawn > 0 if whole else drawn, detail["dtype"])
+
+    return _run(data, noise)
+
+
+def _run(data: bytes, feed: Callable[[Mapping[str, Any]], npt.NDArray[Any]]) -> dict[str, dict[str, F32]]:
+    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
+
+    interpreter = Interpreter(model_content=data, num_threads=1)
+    found = {}
+    for key in interpreter.get_signature_list():
+        runner = interpreter.get_signature_runner(key)
+        details = runner.get_input_details()
+        found[key] = dict(runner(**{name: feed(detail) for name, detail in details.items()}))
+    if not found:
+        interpreter.allocate_tensors()
+        for detail in interpreter.get_input_details():
+            interpreter.set_tensor(detail["index"], feed(detail))
+        interpreter.invoke()
+        outputs = interpreter.get_output_details()
+        found[""] = {detail["name"]: interpreter.get_tensor(detail["index"]) for detail in outputs}
+    return found
 
 
 def operator_names(model: Any, subgraph: int = 0) -> list[str]:

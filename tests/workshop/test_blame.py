@@ -65,4 +65,4 @@ def test_a_build_that_loses_too_much_says_where(recipe: Recipe) -> None:
     entries = list(open_bundle(BUNDLE).manifest.networks)
     blame = Blame(recipe, entries, dict.fromkeys(recipe.networks, BUNDLE))
     with pytest.raises(EdgefaceError, match=r"gender-v1 onnx int8 loses .*, most at \w+ \(-?[\d.]+ dB\); run `python"):
-        check_limits(recipe, trials, blame)
+        check_limits(recipe, trials, entries, blame)

@@ -183,3 +183,10 @@ def test_recorded_bundles_are_what_their_recipes_say() -> None:
                 assert shipped == wanted.files
                 assert network.measured == read_measured(network.name)
                 assert network.measured or network.name == "viola-jones", f"{network.name} was never measured"
+
+
+def test_a_detector_without_points_promises_none(bundle: Bundle) -> None:
+    networks = {network.name: network for manifest in recorded() for network in manifest.networks}
+    assert "\nFor finding faces. " in card(networks["viola-jones"])
+    assert "\nFor finding faces and five points in each. " in card(bundle.network("yunet"))
+    assert "\nFor finding faces and five points in each. " in card(networks["centerface"])

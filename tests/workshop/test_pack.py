@@ -7,10 +7,13 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 
-from converters.compare import apart, compare_bundles, compare_files
+from converters.compare import compare_bundles
+from converters.compare_files import apart, compare_files
 from converters.manifest import encode
 from converters.names import BUNDLE
 from converters.pack import bundle_at, pack
@@ -94,6 +97,38 @@ def test_what_differs_between_checkpoints_is_named(tmp_path: Path) -> None:
             "moved: up to 2.50e-01 apart",
         ]
     )
+
+
+def test_networks_are_compared_by_what_they_answer(tmp_path: Path) -> None:
+    plain = BUNDLE / "gender-v1.fp32.onnx"
+    assert list(compare_files(plain, plain)) == []
+    model = onnx.load(plain)
+    (weight, *_) = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 4]
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1.5), weight.name))
+    onnx.save(model, tmp_path / "moved.onnx")
+    lines = list(compare_files(plain, tmp_path / "moved.onnx"))
+    assert len(lines) == 2
+    assert lines[0].startswith("answers to noise up to ")
+    assert float(lines[0].split()[5]) > 1e-4
+    assert lines[1] == f"{weight.name}: up to 5.00e-01 apart"
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "tflite"])
+def test_an_int8_form_differs_in_operators_and_answers(suffix: str) -> None:
+    lines = list(compare_files(*(BUNDLE / f"gender-v1.{form}.{suffix}" for form in ("fp32", "int8"))))
+    assert "quantization: none -> full integer, per channel" in lines
+    quantize = {"onnx": "operator QuantizeLinear: 0 -> ", "tflite": "operator QUANTIZE: 0 -> "}[suffix]
+    assert any(line.startswith(quantize) for line in lines)
+    answers = [line for line in lines if "answers to noise up to" in line]
+    assert [line.partition("answers")[0] for line in answers] == (
+        [""] if suffix == "onnx" else ["signature b1: ", "signature b4: ", "signature b8: "]
+    )
+
+
+def test_files_for_two_runtimes_are_compared_by_what_they_are() -> None:
+    lines = list(compare_files(BUNDLE / "gender-v1.fp32.onnx", BUNDLE / "gender-v1.fp32.tflite"))
+    assert any(line.startswith("inputs: ") for line in lines)
+    assert not any("to noise" in line for line in lines)
 
 
 def test_apart_is_a_share_of_the_first_ones_largest() -> None:

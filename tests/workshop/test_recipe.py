@@ -16,27 +16,34 @@ from converters.names import BUNDLE
 from converters.recipe import read_recipe
 from converters.schema import Recipe
 from converters.trial import read_trials
-from edgeface.bundle import Bundle
+from edgeface.bundle import Bundle, choose_file
 from edgeface.errors import EdgefaceError
 
 
-def test_every_smaller_file_that_ships_was_tried_and_kept_its_limit(recipe: Recipe) -> None:
+def test_every_smaller_file_that_ships_was_tried_and_kept_its_limit(recipe: Recipe, bundle: Bundle) -> None:
     trials = read_trials()
-    check_limits(recipe, trials)
+    check_limits(recipe, trials, bundle.manifest.networks)
     for name, network in recipe.networks.items():
         for runtime, precision in small_forms(network):
-            assert find_trial(trials, name, network, runtime, precision), f"run `python -m converters try {name}`"
+            found = find_trial(trials, name, network, runtime, precision)
+            assert found, f"run `python -m converters try {name}`"
+            assert found.sha256 == choose_file(bundle.network(name), runtime, precision).sha256
 
 
-def test_a_file_that_loses_too_much_does_not_ship(recipe: Recipe, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_that_loses_too_much_does_not_ship(
+    recipe: Recipe, bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = bundle.manifest.networks
     name, network = "age-v1", recipe.networks["age-v1"]
     found = find_trial(read_trials(), name, network, "onnx", "int8w")
     assert found is not None
     rest = [trial for trial in read_trials() if trial.network != name]
     with pytest.raises(EdgefaceError, match="age-v1 onnx int8w loses more than its limit; run `python -m converters"):
-        check_limits(recipe, [*rest, msgspec.structs.replace(found, within=False)])
-    check_limits(recipe, rest)
+        check_limits(recipe, [*rest, msgspec.structs.replace(found, within=False)], made)
+    check_limits(recipe, rest, made)
     assert "age-v1 onnx int8w was never held against fp32" in caplog.text
+    check_limits(recipe, [*rest, msgspec.structs.replace(found, sha256="0" * 64)], made)
+    assert "age-v1 onnx int8w was held against fp32 as another file" in caplog.text
 
 
 def test_the_manifest_is_what_the_recipe_says(recipe: Recipe, bundle: Bundle) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from converters.search import Score, State, Way, rank_layers, search, table
+from converters.bench import Listener, load, moved
+from converters.names import BUNDLE
+from converters.search import Measure, Movement, Score, State, Way, rank_layers, search, table
+from edgeface.bundle import Bundle, choose_file
 from edgeface.errors import EdgefaceError
+from edgeface.runtime import run_faces
 
 WAYS = [Way(calibration=c, equalise=e) for e in (False, True) for c in ("average", "minmax")]
 BEST = Way(calibration="average", equalise=True)
@@ -22,6 +27,11 @@ def loss(way: Way, kept: Sequence[str]) -> Score:
     return Score(worst=total, mean=total / 2)
 
 
+def movement(way: Way, kept: Sequence[str]) -> float:
+    """Outputs move as the loss does."""
+    return loss(way, kept).mean
+
+
 @pytest.mark.parametrize(
     ("tolerance", "kept"),
     [
@@ -32,7 +42,7 @@ def loss(way: Way, kept: Sequence[str]) -> Score:
     ],
 )
 def test_the_worst_layers_stay_float_until_the_tolerance_holds(tolerance: float, kept: tuple[str, ...]) -> None:
-    found = search(WAYS, lambda _: list(HARM), loss, loss, tolerance)
+    found = search(WAYS, lambda _: list(HARM), loss, movement, tolerance)
     assert found.quantize.keep == kept
     assert (found.quantize.calibration, found.quantize.equalise) == ("average", True)
     assert found.search.worst < tolerance
@@ -43,44 +53,63 @@ def test_the_worst_layers_stay_float_until_the_tolerance_holds(tolerance: float,
 
 def test_a_tolerance_out_of_reach_is_one_line() -> None:
     with pytest.raises(EdgefaceError, match=r"3 float layers still lose 0\.050, 0\.01 is allowed; fine-tune") as caught:
-        search(WAYS, lambda _: list(HARM), loss, loss, 0.01)
+        search(WAYS, lambda _: list(HARM), loss, movement, 0.01)
     assert "\n" not in str(caught.value)
+
+
+def test_layers_that_are_not_needed_go_back_into_int8() -> None:
+    """`body.2` costs nothing once the stem, which fed it noise, is float; only the order by rank took it first."""
+
+    def measure(way: Way, kept: Sequence[str]) -> Score:
+        plain = 0.0 if "stem" in kept else 1.0 - 0.2 * ("body.2" in kept)
+        return Score(worst=plain + 0.3 * ("head" not in kept), mean=0.0)
+
+    def rank(_way: Way, kept: Sequence[str]) -> float:
+        (alone,) = set(HARM) - set(kept)
+        return {"body.2": 3.0, "head": 2.0, "stem": 1.0}.get(alone, 0.0)
+
+    found = search([BEST], lambda _: list(HARM), measure, rank, 0.25)
+    assert found.quantize.keep == ("^head$", "^stem$")
+    assert found.search.worst == 0.0
+    assert [place.layer for place in found.ranks[:3]] == ["body.2", "head", "stem"]
 
 
 def test_a_layer_is_ranked_by_what_it_costs_alone() -> None:
     asked: list[Sequence[str]] = []
 
-    def rank(way: Way, kept: Sequence[str]) -> Score:
+    def rank(way: Way, kept: Sequence[str]) -> float:
         asked.append(kept)
-        return loss(way, kept)
+        return movement(way, kept)
 
     ranks = rank_layers(list(HARM), BEST, rank)
     assert all(len(kept) == len(HARM) - 1 for kept in asked)
     assert [place.layer for place in ranks[:3]] == ["stem", "head", "body.1"]
-    assert ranks[0].loss == pytest.approx(0.45)
+    assert ranks[0].moved == pytest.approx(0.45)
 
 
 def test_an_interrupted_search_goes_on_where_it_was(tmp_path: Path) -> None:
     path = tmp_path / "states" / "small.json"
     measured: list[str] = []
 
-    def measuring(state: State, *, stop_at: int | None = None) -> Callable[[Way, Sequence[str]], Score]:
+    def measuring(state: State, *, stop_at: int | None = None) -> tuple[Measure, Movement]:
+        def working(key: str) -> None:
+            if len(measured) == stop_at:
+                raise KeyboardInterrupt
+            measured.append(key)
+
         def measure(way: Way, kept: Sequence[str]) -> Score:
-            def work() -> Score:
-                if len(measured) == stop_at:
-                    raise KeyboardInterrupt
-                measured.append(f"{way} {sorted(kept)}")
-                return loss(way, kept)
+            key = f"loss {way} {sorted(kept)}"
+            return state.score(key, lambda: (working(key), loss(way, kept))[1])
 
-            return state.score(f"{way} {sorted(kept)}", work)
+        def rank(way: Way, kept: Sequence[str]) -> float:
+            key = f"moved {way} {sorted(kept)}"
+            return state.share(key, lambda: (working(key), movement(way, kept))[1])
 
-        return measure
+        return measure, rank
 
     with pytest.raises(KeyboardInterrupt):
-        broken = measuring(State(path), stop_at=7)
-        search(WAYS, lambda _: list(HARM), broken, broken, 0.15)
-    whole = measuring(State(path))
-    found = search(WAYS, lambda _: list(HARM), whole, whole, 0.15)
+        search(WAYS, lambda _: list(HARM), *measuring(State(path), stop_at=7), 0.15)
+    found = search(WAYS, lambda _: list(HARM), *measuring(State(path)), 0.15)
     assert found.quantize.keep == ("^body\\.1$", "^head$", "^stem$")
     assert len(measured) == len(set(measured)), "something was measured twice"
     State(path, again=True).score("fresh", lambda: Score(worst=0, mean=0))
@@ -88,6 +117,31 @@ def test_an_interrupted_search_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_the_table_names_ways_layers_and_both_halves() -> None:
-    text = table("small", "onnx", search(WAYS, lambda _: list(HARM), loss, loss, 0.2))
+    text = table("small", "onnx", search(WAYS, lambda _: list(HARM), loss, movement, 0.2))
     for words in ("average, equalised", "minmax", "stem", "^head$, ^stem$", "search half 0.150"):
         assert words in text
+
+
+def test_how_far_outputs_move_has_no_unit_and_no_sign() -> None:
+    before = [
+        {"a": np.float32([0, 2]), "b": np.float32([[10, 30]])},
+        {"a": np.float32([4, 6]), "b": np.float32([[50]])},
+    ]
+    assert moved(before, before) == 0
+    # Variances are 5 and 800/3; every value of `a` is off by 1, and one of three of `b` by 20.
+    after = [{"a": np.float32([1, 1]), "b": np.float32([[10, 10]])}, {"a": np.float32([5, 5]), "b": np.float32([[50]])}]
+    assert moved(before, after) == pytest.approx((1 / 5 + (400 / 3) / (800 / 3)) / 2)
+    assert moved([{"a": np.float32([3])}], [{"a": np.float32([5])}]) == 4, "a constant has no variance"
+
+
+def test_a_listener_hears_what_the_file_gives(bundle: Bundle) -> None:
+    network = bundle.network("gender-v1")
+    heard = {}
+    for precision in ("fp32", "int8"):
+        file = choose_file(network, "onnx", precision)
+        listener = Listener(load(BUNDLE / file.path, file))
+        pixels = np.random.default_rng(3).integers(0, 256, (9, 32, 32, 3), np.uint8)
+        given = run_faces(listener, network, pixels)["probabilities"]
+        heard[precision] = listener.heard
+        np.testing.assert_array_equal(np.concatenate([part["probabilities"] for part in listener.heard])[:9], given)
+    assert 0 < moved(heard["fp32"], heard["int8"]) < 1

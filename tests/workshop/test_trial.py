@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ from converters import trial as trials
 from converters.bench import Comparison, half_of
 from converters.evaluate.groups import Loss, paired_loss
 from converters.schema import Limit, Quantize
-from converters.trial import Trial, judge, line, read_trials, record
+from converters.trial import SEARCHED, Trial, decided, judge, line, read_trials, record
 
 
 def loss(group: str, value: float, count: int = 1000, reach: float = 0.001) -> Loss:
@@ -22,7 +23,7 @@ def judged(losses: list[Loss], limit: Limit, agreement: float | None = None, **c
     found = Comparison(losses=losses, agreement=agreement, detail={"accuracy": 0.91234})
     facts: dict[str, object] = {
         "network": "small", "runtime": "onnx", "precision": "int8", "how": Quantize(keep=("^stem$",)),
-        "sizes": (40, 100), "seen": ("made faces", 1000),
+        "sha256": "5" * 64, "sizes": (40, 100), "seen": ("made faces", 1000),
     }  # fmt: skip
     return judge(found, limit, **(facts | change))  # type: ignore[arg-type]
 
@@ -67,6 +68,27 @@ def test_figures_are_in_the_unit_of_the_limit() -> None:
     assert (points.points, points.years, points.low, points.high) == (0.2, None, 0.1, 0.3)
     assert (years.points, years.years, years.low) == (None, 0.046, 0.045)
     assert points.keep == ("^stem$",)
+
+
+@pytest.mark.parametrize(
+    ("fresh", "because"),
+    [
+        pytest.param([loss("AP easy 320x320", 0.009), loss("AP hard 320x320", 0.004)], (), id="holds"),
+        pytest.param(
+            [loss("AP easy 320x320", 0.002), loss("AP hard 320x320", 0.012)],
+            ("AP hard 320x320, other half",),
+            id="chosen for the pictures it was searched on",
+        ),
+    ],
+)
+def test_what_was_searched_for_must_hold_on_other_pictures(fresh: list[Loss], because: tuple[str, ...]) -> None:
+    limit = Limit(points=1.0)
+    whole = judged([loss("AP easy 320x320", 0.003), loss("AP hard 320x320", 0.006)], limit)
+    seen = Comparison(losses=fresh, agreement=None, detail={})
+    found = decided(msgspec.structs.replace(whole, note=SEARCHED), seen, limit)
+    assert (found.because, found.within) == (because, not because)
+    assert found.points == 0.6
+    assert f"on the half that was not searched {max(one.value for one in fresh) * 100:.3f}" in line(found)
 
 
 def test_a_paired_difference_is_narrower_than_either_form() -> None:

@@ -1,0 +1,141 @@
+"""What differs between two files: tensors, and of two networks their shape and their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from converters.checkpoints.reading import kind_of, read_tensors
+from converters.inspection.cli import companions_of
+from edgeface.errors import UsageError
+from edgeface.types import F32
+
+if TYPE_CHECKING:
+    from converters.inspection.facts import FileFacts
+
+MOST = 40
+"""Most lines about one thing; of more it says how many."""
+STATED = ("producer", "opset", "ir", "inputs", "outputs", "parameters", "macs", "quantization", "metadata", "runtimes")
+"""Facts of a network file that are compared as they are said."""
+NETWORKS = ("onnx", "tflite")
+SEED = 0
+Answers = dict[str, F32]
+
+
+def compare_files(a: Path, b: Path) -> Iterator[str]:
+    """Differences of two files, a line each: of their tensors, and between two networks of what they are and answer.
+
+    Raises
+    ------
+    UsageError : one of them cannot be opened
+    CheckpointError : one of them cannot be read
+    """
+    kinds = kind_of(a.name), kind_of(b.name)
+    data = _read(a), _read(b)
+    if all(kind in NETWORKS for kind in kinds):
+        facts = _facts(kinds[0], data[0], a), _facts(kinds[1], data[1], b)
+        yield from compare_facts(*facts)
+        if kinds[0] == kinds[1] and all("runs" in one.runtimes.values() for one in facts):
+            yield from compare_answers(_answers(kinds[0], data[0]), _answers(kinds[1], data[1]), a, b)
+    ours, theirs = (read_tensors(held, path.name, companions_of(path)) for held, path in zip(data, (a, b), strict=True))
+    yield from compare_tensors(ours, theirs, a, b)
+
+
+def compare_facts(a: FileFacts, b: FileFacts) -> Iterator[str]:
+    """Differences of what two network files are."""
+    one, other = msgspec.to_builtins(a), msgspec.to_builtins(b)
+    for key in STATED:
+        if one.get(key) != other.get(key):
+            yield f"{key}: {_said(one.get(key))} -> {_said(other.get(key))}"
+    for name in sorted({*a.operators, *b.operators}):
+        counts = a.operators.get(name, 0), b.operators.get(name, 0)
+        if counts[0] != counts[1]:
+            yield f"operator {name}: {counts[0]} -> {counts[1]} times"
+
+
+def compare_answers(ours: Mapping[str, Answers], theirs: Mapping[str, Answers], a: Path, b: Path) -> Iterator[str]:
+    """How far two networks' outputs to the same noise are apart, by signature (an ONNX file has one without a name)."""
+    for key in sorted({*ours, *theirs}):
+        label = f"signature {key}: " if key else ""
+        if key not in ours or key not in theirs:
+            yield f"{label}only in {a if key in ours else b}"
+            continue
+        pairs = {name: (ours[key][name], theirs[key][name]) for name in ours[key] if name in theirs[key]}
+        far = {name: apart(one, other) for name, (one, other) in pairs.items() if one.shape == other.shape}
+        worst = max(far, key=lambda name: far[name], default=None)
+        if worst is not None and far[worst] > 0:
+            yield f"{label}answers to noise up to {far[worst]:.2e} apart (output {worst})"
+
+
+def compare_tensors(ours: Mapping[str, F32], theirs: Mapping[str, F32], a: Path, b: Path) -> Iterator[str]:
+    """Differences of two files' weights."""
+    lines = [f"{name}: only in {a}" for name in ours if name not in theirs]
+    lines += [f"{name}: only in {b}" for name in theirs if name not in ours]
+    for name in (name for name in ours if name in theirs):
+        one, other = ours[name], theirs[name]
+        if one.shape != other.shape:
+            lines.append(f"{name}: shape {list(one.shape)} -> {list(other.shape)}")
+        elif not np.array_equal(one, other, equal_nan=True):
+            lines.append(f"{name}: up to {apart(one, other):.2e} apart")
+    return shorten("tensors", lines)
+
+
+def apart(a: npt.NDArray[Any] | F32, b: npt.NDArray[Any] | F32) -> float:
+    """Largest difference as a share of the first one's largest value."""
+    largest = float(np.abs(a).max(initial=0)) or 1.0
+    return float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max(initial=0)) / largest
+
+
+def shorten(what: str, lines: list[str]) -> Iterator[str]:
+    """The first lines, and how many more there are."""
+    yield from lines[:MOST]
+    if len(lines) > MOST:
+        yield f"{what}: {len(lines) - MOST} more"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", fix="give a file") from None
+
+
+def _facts(kind: str, data: bytes, path: Path) -> FileFacts:
+    if kind == "onnx":
+        from converters.inspection.onnx_file import describe_onnx  # noqa: PLC0415 - each loads a runtime
+
+        return describe_onnx(data, str(path))
+    from converters.inspection.tflite_file import describe_tflite  # noqa: PLC0415
+
+    return describe_tflite(data, str(path))
+
+
+def _answers(kind: str, data: bytes) -> dict[str, Answers]:
+    """Outputs to noise in every signature."""
+    if kind == "onnx":
+        import onnx  # noqa: PLC0415
+
+        from converters.inspection.onnx_run import open_session, run, sample  # noqa: PLC0415
+
+        model = onnx.load_from_string(data)
+        names = [value.name for value in model.graph.output]
+        return {"": dict(zip(names, run(open_session(model), sample(model, seed=SEED)), strict=True))}
+    from converters.inspection.tflite_file import run_on_noise  # noqa: PLC0415
+
+    return run_on_noise(data, seed=SEED)
+
+
+def _said(fact: Any) -> str:
+    """A fact in words; inputs and outputs by name and sides."""
+    if isinstance(fact, list | tuple):
+        return ", ".join(map(_said, fact)) or "-"
+    if isinstance(fact, dict) and "shape" in fact:
+        return f"{fact['name']} {'x'.join(map(str, fact['shape']))} {fact['type']}"
+    if isinstance(fact, dict):
+        return ", ".join(f"{key} {value}" for key, value in fact.items()) or "-"
+    return "-" if fact in (None, "") else str(fact)
