@@ -37,7 +37,7 @@ def make_int8(plain: Path, runtime: RuntimeName, how: Quantize, ranges: Path, pa
         return
     from converters.export.quantize_tflite import quantize_tflite, signature_inputs  # noqa: PLC0415
 
-    refuse_memory(ranges, max(map(len, signature_inputs(plain).values())))
+    refuse_memory(ranges, max(map(len, signature_inputs(plain).values()), default=1))
     quantize_tflite(plain, measured.graphs, path, how.keep)
 
 

@@ -17,6 +17,8 @@ RANGES = Path(__file__).parent / "recipes" / "ranges"
 """Ranges of int8 files, committed: with them a build needs no pictures."""
 RESULTS = Path(__file__).parent / "results"
 SUFFIX: Mapping[FileRuntime, str] = {"onnx": "onnx", "litert": "tflite", "opencv": "xml"}
+DEFAULT_SIGNATURE = "serving_default"
+"""What the one way to call a TFLite file is called where the file names none."""
 
 
 def file_name(network: str, runtime: FileRuntime, precision: Precision) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from converters.checkpoints.archive import read_source
 from converters.inspection.facts import FileFacts, Value
-from converters.names import file_name
+from converters.names import DEFAULT_SIGNATURE, file_name
 from converters.reference import Sizes
 from converters.schema import NetworkRecipe, Prepared
 from edgeface.bundle import NetworkFile, Signature
@@ -117,7 +117,7 @@ class PassedReference:
         width, height = self._network.input.width, self._network.input.height
         signatures: tuple[Signature, ...] = ()
         if runtime == "litert":
-            keys = list(found.signatures) or ["serving_default"]
+            keys = list(found.signatures) or [DEFAULT_SIGNATURE]
             sizes = [tuple(found.signatures[key]["inputs"][0].shape) if found.signatures else fed.shape for key in keys]
             signatures = tuple(_signature(key, size, layout) for key, size in zip(keys, sizes, strict=True))
             batches = tuple(sorted({signature.batch for signature in signatures}))

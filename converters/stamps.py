@@ -33,9 +33,9 @@ CODE: Mapping[tuple[str, Precision], Sequence[str]] = {
     ("onnx", "int8w"): (*_ONNX, "weights", "layers"),
     ("onnx", "int8"): (*_ONNX, "quantize_onnx", "layers", "ranges"),
     ("litert", "fp32"): _LITERT,
-    ("litert", "fp16w"): (*_LITERT, "tflite_weights"),
-    ("litert", "int8w"): (*_LITERT, "tflite_weights"),
-    ("litert", "int8"): (*_LITERT, "quantize_tflite", "ranges"),
+    ("litert", "fp16w"): (*_LITERT, "tflite_weights", "older_tflite"),
+    ("litert", "int8w"): (*_LITERT, "tflite_weights", "older_tflite"),
+    ("litert", "int8"): (*_LITERT, "quantize_tflite", "older_tflite", "ranges"),
 }
 """Modules of ``export`` that write each form."""
 

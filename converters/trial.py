@@ -20,6 +20,7 @@ from converters.recipe import read_recipe
 from converters.schema import Calibration, Limit, Quantize, Recipe
 from edgeface.bundle import Closed, Precision
 from edgeface.config import RuntimeName
+from edgeface.errors import EdgefaceError
 from edgeface.files import write_atomic
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def try_network(name: str, recipe: Recipe, crops: Crops, *, runtime: RuntimeName | None = None) -> Iterator[Trial]:
-    """Try every smaller form of one network."""
+    """Try every smaller form of one network; one that does not ship and cannot be made is passed over."""
     from converters.bench import Bench  # noqa: PLC0415
     from converters.make import Maker  # noqa: PLC0415
 
@@ -131,7 +132,13 @@ def try_network(name: str, recipe: Recipe, crops: Crops, *, runtime: RuntimeName
         plain = maker.file(kind, "fp32")
         before = bench.run(kind, "fp32", plain)
         for precision in smaller:
-            trial = _try(maker, bench, limit, kind, precision, plain, before)
+            try:
+                trial = _try(maker, bench, limit, kind, precision, plain, before)
+            except EdgefaceError as error:
+                if precision in shipped:
+                    raise
+                logger.warning("%s %s %s is not tried: %s", name, kind, precision, error)
+                continue
             if trial.note == SEARCHED:
                 fresh = decide.compare(
                     decide.run(kind, "fp32", plain), decide.run(kind, precision, maker.file(kind, precision))

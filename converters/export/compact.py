@@ -30,7 +30,7 @@ def compact(path: Path) -> None:
     """Rewrite a TFLite file in place; it then takes less room and answers the same.
 
     Names that the exporter made become ``layer@number``, numbered through all signatures because the quantizer tells
-    tensors apart by name; others stay.
+    tensors apart by name; others stay. Data that no tensor points to are left out.
     """
     model = tfl_flatbuffer_utils.read_model(str(path))
     tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
@@ -43,10 +43,11 @@ def compact(path: Path) -> None:
         if tensor.quantization is not None:
             scales = _Scales(tensor.quantization)
             tensor.quantization = known.setdefault(scales.key, scales)
-    for buffer in model.buffers:
+    used = {part.buffer for part in (*tensors, *(model.metadata or ()))}
+    for number, buffer in enumerate(model.buffers):
         if buffer.data is not None:
             # Of large files the data come as bytes, which the generated code would write one by one, unaligned.
-            buffer.data = np.frombuffer(buffer.data, np.uint8)
+            buffer.data = np.frombuffer(buffer.data, np.uint8) if number in used else None
     builder = _Builder(path.stat().st_size + SPARE_BYTES)
     builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
     path.write_bytes(builder.Output())

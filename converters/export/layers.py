@@ -99,7 +99,7 @@ def torch_path(tensor: str) -> str:
         layer, _, number = tensor.rpartition(NUMBER)
         return layer if layer and number.isdecimal() else tensor
     last = [part for part in tensor.split(";") if "/" in part][-1:]
-    parts = [part.rpartition(".")[2].partition("_") for part in last[0].split("/")]
+    parts = [part.rpartition(".")[2].partition("_") for place in last for part in place.split("/")]
     path = [name for _, _, name in parts if name]
     # The exporter's wrapper for channel-last input holds the network as `wrapped`.
     return ".".join(path[1:] if path[:1] == ["wrapped"] else path) or "network"

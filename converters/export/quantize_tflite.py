@@ -14,6 +14,7 @@ from ai_edge_quantizer.utils import qsv_utils, tfl_flatbuffer_utils
 
 from converters.export.compact import compact
 from converters.export.layers import tflite_scopes, torch_path
+from converters.export.older_tflite import quantizable
 from converters.export.ranges import Method, Tensors, lacking, network_of
 from edgeface.errors import EdgefaceError
 from edgeface.types import F32
@@ -50,15 +51,18 @@ def calibrate_tflite(
     ------
     EdgefaceError : a signature has no batches
     """
-    work = _quantizer(plain)
     found = {}
-    for key, inputs in signature_inputs(plain).items():
-        samples = [{inputs[0]: batch} for batch in batches.get(key, ())]
-        if not samples:
-            raise EdgefaceError(f"signature {key} of {plain.name} has no pictures to calibrate with", fix="give some")
-        gathered = _gathered(work, key, samples, method)
-        names = _activations(plain)[key]
-        found[key] = {names[name]: _ends(values) for name, values in gathered.items() if name in names}
+    with quantizable(plain) as path:
+        work = _quantizer(path)
+        for key, inputs in signature_inputs(path).items():
+            samples = [{inputs[0]: batch} for batch in batches.get(key, ())]
+            if not samples:
+                raise EdgefaceError(
+                    f"signature {key} of {plain.name} has no pictures to calibrate with", fix="give some"
+                )
+            gathered = _gathered(work, key, samples, method)
+            names = _activations(path)[key]
+            found[key] = {names[name]: _ends(values) for name, values in gathered.items() if name in names}
     return found
 
 
@@ -76,18 +80,19 @@ def quantize_tflite(plain: Path, ranges: Mapping[str, Tensors], path: Path, keep
     UsageError : a pattern that matches no layer
     EdgefaceError : a tensor or signature has no range
     """
-    work = _quantizer(plain, tflite_scopes(plain, keep))
-    qsvs: QSVS = {}
-    for key, names in _activations(plain).items():
-        known = ranges.get(key, {})
-        for name, short in names.items():
-            if short in known:
-                low, high = known[short]
-                qsvs[name] = {"min": _scalar(low), "max": _scalar(high)}
-    try:
-        work.quantize(share_ranges(plain, qsvs)).export_model(str(path), overwrite=True)
-    except (KeyError, ValueError) as error:
-        raise lacking(network_of(plain), str(error).splitlines()[0]) from None
+    with quantizable(plain) as whole:
+        work = _quantizer(whole, tflite_scopes(whole, keep))
+        qsvs: QSVS = {}
+        for key, names in _activations(whole).items():
+            known = ranges.get(key, {})
+            for name, short in names.items():
+                if short in known:
+                    low, high = known[short]
+                    qsvs[name] = {"min": _scalar(low), "max": _scalar(high)}
+        try:
+            work.quantize(share_ranges(whole, qsvs)).export_model(str(path), overwrite=True)
+        except (KeyError, ValueError) as error:
+            raise lacking(network_of(plain), str(error).splitlines()[0]) from None
     compact(path)
 
 

@@ -9,6 +9,7 @@ from ai_edge_quantizer import qtyping, quantizer, recipe
 
 from converters.export.compact import compact
 from converters.export.layers import tflite_scopes
+from converters.export.older_tflite import quantizable
 from edgeface.bundle import Precision
 
 FP16 = qtyping.OpQuantizationConfig(
@@ -33,17 +34,18 @@ def shrink_weights(plain: Path, precision: Precision, path: Path, keep: Sequence
     """
     if precision not in ("int8w", "fp16w"):
         raise ValueError(f"{precision} is not a form of smaller weights")
-    work = quantizer.Quantizer(str(plain))
-    scopes = [".*"]
-    if precision == "int8w":
-        work.load_quantization_recipe(recipe.weight_only_wi8_afp32())
-        scopes = tflite_scopes(plain, keep)
-    for scope in scopes:
-        work.update_quantization_recipe(
-            regex=scope,
-            operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
-            op_config=FP16,
-            algorithm_key="float_casting",
-        )
-    work.quantize().export_model(str(path), overwrite=True)
+    with quantizable(plain) as whole:
+        work = quantizer.Quantizer(str(whole))
+        scopes = [".*"]
+        if precision == "int8w":
+            work.load_quantization_recipe(recipe.weight_only_wi8_afp32())
+            scopes = tflite_scopes(whole, keep)
+        for scope in scopes:
+            work.update_quantization_recipe(
+                regex=scope,
+                operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
+                op_config=FP16,
+                algorithm_key="float_casting",
+            )
+        work.quantize().export_model(str(path), overwrite=True)
     compact(path)

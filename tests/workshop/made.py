@@ -61,7 +61,4 @@ def write(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    # The name of a class's module stands in the TFLite file.
-    import made
-
-    made.write(Path(sys.argv[1]))
+    write(Path(sys.argv[1]))

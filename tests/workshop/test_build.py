@@ -115,6 +115,9 @@ def test_boxes_of_another_detector_are_refused(made: Path, tmp_path: Path, bundl
 def test_a_plan_says_what_is_kept_and_what_is_fetched(made: Path) -> None:
     text = show([plan(read_recipe(str(made)))])
     assert "2 of 2 files to make" in text
+    plain, small = plan(read_recipe(str(made))).steps
+    assert plain.disk_bytes > small.disk_bytes + 2000
+    assert plain.disk_bytes >= 4 * 1536, "the size of the file that passes through"
     build(read_recipe(str(made)), is_bundle=False, jobs=1)
     text = show([plan(read_recipe(str(made)))])
     assert "0 of 2 files to make" in text

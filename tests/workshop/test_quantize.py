@@ -132,6 +132,7 @@ def test_layers_bear_the_names_of_the_torch_module(made: Made) -> None:
         ),
         ("litert_torch.W/x.Small_wrapped;3", "network"),
         ("litert_torch.W/x.N_wrapped/a.Conv2d_conv5X5_1;4;litert_torch.W/x.N_wrapped/a.Norm_norm;1", "norm"),
+        ("litert_torch.convert.Wrapper;7", "network"),
         ("body.stage1.0@512", "body.stage1.0"),
         ("model/conv2d/Conv2D", "model/conv2d/Conv2D"),
         ("me@home", "me@home"),
