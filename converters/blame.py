@@ -73,10 +73,22 @@ def onnx_tensors(path: Path, feeds: Mapping[str, F32]) -> dict[str, F32]:
     return {n: v for n, v in zip(names, values, strict=True) if isinstance(v, np.ndarray) and v.dtype == np.float32}
 
 
+def constants(model: Any) -> set[str]:
+    """Names of the tensors of a TFLite file's first graph (``ModelT``) that are stored in it."""
+    held = {number for number, buffer in enumerate(model.buffers) if buffer.data is not None and len(buffer.data)}
+    return {tensor.name.decode() for tensor in model.subgraphs[0].tensors if tensor.buffer in held}
+
+
 def tflite_tensors(path: Path, feeds: Mapping[str, F32]) -> dict[str, F32]:
-    """Every tensor of a TFLite file's first graph as float, by name; whole numbers are brought back by their scales."""
+    """Every tensor that a TFLite file's first graph computes, as float; whole numbers are brought back by their scales.
+
+    Constants are left out: they are the weights themselves, and a kernel may have left its own order of them there.
+    """
     from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
 
+    from converters.checkpoints.tflite_buffers import parse  # noqa: PLC0415
+
+    fixed = constants(parse(path.read_bytes()))
     # An interpreter of its own says which tensor a signature's input is: its runner holds on to the memory.
     asked = Interpreter(str(path))
     key = next(iter(asked.get_signature_list()), None)
@@ -91,6 +103,8 @@ def tflite_tensors(path: Path, feeds: Mapping[str, F32]) -> dict[str, F32]:
     interpreter.invoke()
     found: dict[str, F32] = {}
     for detail in interpreter.get_tensor_details():
+        if detail["name"] in fixed:
+            continue
         try:
             values = interpreter.get_tensor(detail["index"])
         except ValueError:

@@ -12,7 +12,7 @@ import numpy as np
 
 from converters.export.ranges import ANY_SHAPE, Measured, RangesFile, rounded, write_ranges
 from converters.make import Maker, silence
-from converters.names import BUNDLE
+from converters.names import BUNDLE, DEFAULT_SIGNATURE
 from converters.recipe import read_recipe
 from converters.schema import Quantize
 from edgeface.config import RuntimeName
@@ -116,8 +116,12 @@ def _onnx(plain: Path, maker: Maker, how: Quantize, samples: Any) -> dict[str, d
 
 
 def _tflite(plain: Path, maker: Maker, how: Quantize, samples: Any) -> dict[str, dict[str, tuple[float, float]]]:
-    from converters.export.quantize_tflite import calibrate_tflite  # noqa: PLC0415
+    from converters.export.quantize_tflite import calibrate_tflite, signature_inputs  # noqa: PLC0415
 
-    given: dict[str, Sequence[F32]] = {entry.key: list(samples.batches(entry)) for entry in maker.signatures}
+    # A file without signatures has one way to be called, which the quantizer's copy gives a name.
+    unnamed = not signature_inputs(plain)
+    given: dict[str, Sequence[F32]] = {
+        DEFAULT_SIGNATURE if unnamed else entry.key: list(samples.batches(entry)) for entry in maker.signatures
+    }
     with silence():
         return calibrate_tflite(plain, given, how.calibration)

@@ -91,7 +91,7 @@ def quantize_tflite(plain: Path, ranges: Mapping[str, Tensors], path: Path, keep
                     qsvs[name] = {"min": _scalar(low), "max": _scalar(high)}
         try:
             work.quantize(share_ranges(whole, qsvs)).export_model(str(path), overwrite=True)
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, RuntimeError) as error:
             raise lacking(network_of(plain), str(error).splitlines()[0]) from None
     compact(path)
 

@@ -10,7 +10,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from converters.blame import decibels, layers_by_error
+from converters.blame import constants, decibels, layers_by_error
+from converters.checkpoints.tflite_buffers import parse
+from converters.export.tflite_weights import shrink_weights
 from converters.limits import Blame, check_limits
 from converters.names import BUNDLE
 from converters.schema import Recipe
@@ -43,6 +45,17 @@ def test_int8_files_are_compared_layer_by_layer(face: np.ndarray, runtime: str, 
     assert [layer.decibels for layer in layers] == sorted(layer.decibels for layer in layers)
     assert 5 < layers[0].decibels < 45
     assert all(layer.decibels == 200 for layer in layers_by_error(plain, plain, runtime, feeds))  # type: ignore[arg-type]
+
+
+def test_weights_take_no_blame(face: np.ndarray, tmp_path: Path) -> None:
+    """Small weights differ from large ones, but they are no layer."""
+    plain, small = BUNDLE / "gender-v1.fp32.tflite", tmp_path / "gender-v1.int8w.tflite"
+    shrink_weights(plain, "int8w", small)
+    named = {layer.name for layer in layers_by_error(plain, small, "litert", {"args_0": face})}
+    stored = constants(parse(plain.read_bytes()))
+    assert len(named) >= 5
+    assert len(stored) >= 5
+    assert not named & stored
 
 
 def test_a_spoiled_layer_comes_first(face: np.ndarray, tmp_path: Path) -> None:
