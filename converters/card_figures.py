@@ -178,7 +178,7 @@ def files(network: Network) -> str:
 def headline(network: Network, runtime: FileRuntime | None = None, precision: Precision | None = None) -> str:
     """Return the one figure by which a network of its kind is known, of its first file or of another."""
     wanted = {
-        "detect": ("AP hard", "AP hard {} at 640x640"),
+        "detect": ("AP hard", "AP hard {} at {size}"),
         "age": ("MAE years", "{} years off on average"),
         "gender": ("accuracy", "{} right"),
         "expression": ("accuracy", "{} right"),
@@ -189,10 +189,17 @@ def headline(network: Network, runtime: FileRuntime | None = None, precision: Pr
     rows = first_file(network)
     if runtime is not None:
         rows = [r for r in network.measured if (r.runtime, r.precision) == (runtime, precision)]
-    for row in sorted(rows, key=lambda r: (r.set != "UTKFace val", r.detector == "retinaface")):
-        if row.metric == metric and row.group in ("all", "cosine") and row.size in (None, "640x640"):
-            return f"{words.format(value(row))}, {row.set}, n {row.count}"
-    return "not measured"
+    asked = [row for row in rows if row.metric == metric and row.group in ("all", "cosine") and row.size != "original"]
+    if not asked:
+        return "not measured"
+    row = min(asked, key=lambda r: (r.set != "UTKFace val", r.detector == "retinaface", -_area(r.size)))
+    return f"{words.format(value(row), size=row.size)}, {row.set}, n {row.count}"
+
+
+def _area(size: str | None) -> int:
+    """Pixels of ``640x384``; of figures without a size 0."""
+    width, _, height = (size or "0x0").partition("x")
+    return int(width) * int(height)
 
 
 def commands(network: Network) -> Iterator[str]:
@@ -203,9 +210,10 @@ def commands(network: Network) -> Iterator[str]:
 
 
 def first_file(network: Network) -> list[Measured]:
-    """Figures of the first ONNX file, which the default runtime takes."""
-    listed = network.files.get("onnx", ())
-    return [r for r in network.measured if listed and r.runtime == "onnx" and r.precision == listed[0].precision]
+    """Figures of the first ONNX file, which the default runtime takes; of a cascade, of its one file."""
+    runtime: FileRuntime = "opencv" if "opencv" in network.files else "onnx"
+    listed = network.files.get(runtime, ())
+    return [r for r in network.measured if listed and (r.runtime, r.precision) == (runtime, listed[0].precision)]
 
 
 def value(row: Measured) -> str:

@@ -99,3 +99,13 @@ def test_a_card_tells_the_loss_between_crops(bundle: Bundle, share: float, told:
     text = card.card(of(bundle, "expression-mini-xception", rows))
     assert ("the same for 85.0 % of 500 faces of photographs" in text) == told
     assert ("right are 64.0 % of 900 faces that yunet found and 66.0 % of 800" in text) == told
+
+
+def test_a_detector_is_known_by_its_largest_size(bundle: Bundle) -> None:
+    def at(size: str, value: float) -> Measured:
+        made = {"metric": "AP hard", "set": "photographs", "group": "all", "value": value, "count": 50, "size": size}
+        return msgspec.convert(made, Measured)
+
+    rows = [at("128x128", 0.1), at("original", 0.9), at("640x384", 0.4), at("320x320", 0.3)]
+    assert card_figures.headline(of(bundle, "yunet", rows)) == "AP hard .400 at 640x384, photographs, n 50"
+    assert card_figures.headline(of(bundle, "yunet", rows[:2])) == "AP hard .100 at 128x128, photographs, n 50"
