@@ -186,16 +186,20 @@ class Maker:
         write_atomic(path, model.SerializeToString(deterministic=True))
 
     def _stamp(self, runtime: str, precision: Precision, equalised: bool) -> str:
-        """Hash of everything that a file depends on: words about a network are none of it."""
+        """Hash of everything that a file depends on: words about a network are none of it.
+
+        Values are told by ``repr``: as plain data a field is left out or not by whether it *is* the default, which a
+        copy in another process is not.
+        """
         network = self.network
-        parts: list[Any] = [runtime, precision, equalised, tool_versions(), msgspec.to_builtins(self.signatures)]
-        parts += [msgspec.to_builtins(getattr(network, name)) for name in MATTERS]
+        parts: list[Any] = [runtime, precision, equalised, tool_versions(), repr(self.signatures)]
+        parts += [repr(getattr(network, name)) for name in MATTERS]
         parts.append(code_hash(network.family, CODE.get((runtime, precision), ()), equalised=equalised))
         if runtime == "selftest":
-            parts += [msgspec.to_builtins(self._recipe.selftest), msgspec.to_builtins(network.head)]
+            parts += [repr(self._recipe.selftest), repr(network.head)]
         elif precision != "fp32":
             how = network.quantize.get(runtime)  # type: ignore[call-overload]
-            parts.append(None if how is None else msgspec.to_builtins(how))
+            parts.append(repr(how))
         if precision == "int8" and self.ranges.is_file():
             parts.append(hashlib.sha256(self.ranges.read_bytes()).hexdigest())
         return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()

@@ -125,7 +125,8 @@ def read_network(name: str, recipes: Path = RECIPES) -> tuple[str, NetworkRecipe
         )
     lock = lock_path(path, built)
     if lock.is_file():
-        table["quantize"] = merged(table.get("quantize", {}), _locked(lock))
+        # Whole, as it was found: what the lock leaves out is the default, not what the recipe says.
+        table["quantize"] = {**table.get("quantize", {}), **_locked(lock)}
     network = _convert(path, table, NetworkRecipe)
     if network.input.crop is None and network.task not in ("detect", "stage"):
         raise UsageError(

