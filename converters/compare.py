@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from converters.checkpoints.reading import KINDS
 from converters.compare_files import apart, compare_files, shorten
 from converters.pack import bundle_at
 from edgeface.bundle import Bundle, Measured, Network, NetworkFile, open_bundle
@@ -41,6 +42,9 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the differences."""
     a, b = arguments.a, arguments.b
+    for name in (a, b):
+        if Path(name).suffix in KINDS and not Path(name).exists():
+            raise UsageError(f"there is no file {name}", fix="give two bundles or two files")
     if Path(a).is_file() != Path(b).is_file():
         raise UsageError(f"{a} and {b} are not of one kind", fix="give two bundles or two files")
     if Path(a).is_file():

@@ -12,6 +12,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from converters.__main__ import main
 from converters.compare import compare_bundles
 from converters.compare_files import apart, compare_files
 from converters.manifest import encode
@@ -129,6 +130,11 @@ def test_files_for_two_runtimes_are_compared_by_what_they_are() -> None:
     lines = list(compare_files(BUNDLE / "gender-v1.fp32.onnx", BUNDLE / "gender-v1.fp32.tflite"))
     assert any(line.startswith("inputs: ") for line in lines)
     assert not any("to noise" in line for line in lines)
+
+
+def test_a_file_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "nothing.onnx", str(BUNDLE / "yunet.fp32.onnx")]) == 2
+    assert capsys.readouterr().err == "edgeface: there is no file nothing.onnx; give two bundles or two files\n"
 
 
 def test_apart_is_a_share_of_the_first_ones_largest() -> None:
