@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from converters.export.ranges import ANY_SHAPE, Measured, RangesFile, rounded, write_ranges
@@ -15,6 +16,7 @@ from converters.make import Maker, silence
 from converters.names import BUNDLE, DEFAULT_SIGNATURE
 from converters.recipe import read_recipe
 from converters.schema import Quantize
+from edgeface.bundle import Signature
 from edgeface.config import RuntimeName
 from edgeface.errors import UsageError
 from edgeface.types import F32
@@ -89,7 +91,7 @@ def measure(
     for runtime, how in ways.items():
         plain = maker.file(runtime, "fp32", equalised=how.equalise)
         logger.info("%s: calibrating %s", maker.name, plain.name)
-        graphs = _onnx(plain, maker, how, samples) if runtime == "onnx" else _tflite(plain, maker, how, samples)
+        graphs = _onnx(plain, maker, how, samples) if runtime == "onnx" else tflite_ranges(plain, maker, how, samples)
         runtimes[runtime] = Measured(
             method=how.calibration,
             equalise=how.equalise,
@@ -115,13 +117,24 @@ def _onnx(plain: Path, maker: Maker, how: Quantize, samples: Any) -> dict[str, d
         return {ANY_SHAPE: calibrate_onnx(onnx.load(plain), given, how.calibration)}
 
 
-def _tflite(plain: Path, maker: Maker, how: Quantize, samples: Any) -> dict[str, dict[str, tuple[float, float]]]:
-    from converters.export.quantize_tflite import calibrate_tflite, signature_inputs  # noqa: PLC0415
+def tflite_ranges(plain: Path, maker: Maker, how: Quantize, samples: Any) -> dict[str, dict[str, tuple[float, float]]]:
+    """Ranges of a TFLite file by signature and tensor; ``samples`` gives the batches of a `Signature`."""
+    from converters.export.quantize_tflite import calibrate_tflite  # noqa: PLC0415
 
-    # A file without signatures has one way to be called, which the quantizer's copy gives a name.
-    unnamed = not signature_inputs(plain)
-    given: dict[str, Sequence[F32]] = {
-        DEFAULT_SIGNATURE if unnamed else entry.key: list(samples.batches(entry)) for entry in maker.signatures
-    }
+    given: dict[str, Sequence[F32]] = {entry.key: list(samples.batches(entry)) for entry in _signatures(plain, maker)}
     with silence():
         return calibrate_tflite(plain, given, how.calibration)
+
+
+def _signatures(plain: Path, maker: Maker) -> Sequence[Signature]:
+    """Ways to call a TFLite file: the recipe's of one that was exported here, else its own."""
+    from converters.export.quantize_tflite import signature_inputs  # noqa: PLC0415
+    from converters.inspection.tflite_file import describe_tflite  # noqa: PLC0415
+    from converters.passing import PassedReference  # noqa: PLC0415
+
+    if isinstance(maker.reference, PassedReference):
+        own = maker.reference.describe("litert", describe_tflite(plain.read_bytes(), plain.name))
+        return tuple(own["signatures"])
+    if signature_inputs(plain):
+        return maker.signatures
+    return (msgspec.structs.replace(maker.signatures[0], key=DEFAULT_SIGNATURE),)

@@ -30,8 +30,9 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         description="For two bundles (folders or names that `build` made): networks and files that only one has, what"
         " the manifests say otherwise, how far the outputs on the stored pictures are apart, and figures that moved."
         " For two files (.onnx, .tflite, .pth, .hdf5 ...): tensors that only one has, other shapes, and how far the"
-        " values are apart; of two networks also inputs, outputs, operators and versions, and how far their answers to"
-        " the same noise are apart. The exit code is 0 when nothing differs and 1 otherwise.",
+        " values are apart; of two networks also inputs, outputs, operators and versions, and if both are for one"
+        " runtime, how far their answers to the same noise are apart. The exit code is 0 when nothing differs and 1"
+        " otherwise.",
         epilog="example: python -m converters compare models/default build/bundles/mine",
     )
     compare.add_argument("a", metavar="A", help="a bundle or a file")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from converters.checkpoints.reading import kind_of, read_tensors
 from converters.inspection.cli import companions_of
+from converters.inspection.facts import first_line
 from edgeface.errors import UsageError
 from edgeface.types import F32
 
@@ -30,6 +31,8 @@ Answers = dict[str, F32]
 def compare_files(a: Path, b: Path) -> Iterator[str]:
     """Differences of two files, a line each: of their tensors, and between two networks of what they are and answer.
 
+    Answers are compared where both are for one runtime, which runs them.
+
     Raises
     ------
     UsageError : one of them cannot be opened
@@ -41,7 +44,13 @@ def compare_files(a: Path, b: Path) -> Iterator[str]:
         facts = _facts(kinds[0], data[0], a), _facts(kinds[1], data[1], b)
         yield from compare_facts(*facts)
         if kinds[0] == kinds[1] and all("runs" in one.runtimes.values() for one in facts):
-            yield from compare_answers(_answers(kinds[0], data[0]), _answers(kinds[1], data[1]), a, b)
+            alike = {key for key in _keys(facts[0]) & _keys(facts[1]) if _fed(facts[0], key) == _fed(facts[1], key)}
+            try:
+                answers = _answers(kinds[0], data[0]), _answers(kinds[1], data[1])
+            except Exception as error:
+                yield f"answers to noise: not compared, {first_line(error)}"
+            else:
+                yield from compare_answers(*answers, alike)
     ours, theirs = (read_tensors(held, path.name, companions_of(path)) for held, path in zip(data, (a, b), strict=True))
     yield from compare_tensors(ours, theirs, a, b)
 
@@ -52,24 +61,35 @@ def compare_facts(a: FileFacts, b: FileFacts) -> Iterator[str]:
     for key in STATED:
         if one.get(key) != other.get(key):
             yield f"{key}: {_said(one.get(key))} -> {_said(other.get(key))}"
+    for name in sorted({*a.signatures, *b.signatures}):
+        ends = [one.get("signatures", {}).get(name, {}), other.get("signatures", {}).get(name, {})]
+        for side in ("inputs", "outputs"):
+            if ends[0].get(side) != ends[1].get(side):
+                yield f"signature {name}, {side}: {_said(ends[0].get(side))} -> {_said(ends[1].get(side))}"
     for name in sorted({*a.operators, *b.operators}):
         counts = a.operators.get(name, 0), b.operators.get(name, 0)
         if counts[0] != counts[1]:
             yield f"operator {name}: {counts[0]} -> {counts[1]} times"
 
 
-def compare_answers(ours: Mapping[str, Answers], theirs: Mapping[str, Answers], a: Path, b: Path) -> Iterator[str]:
-    """How far two networks' outputs to the same noise are apart, by signature (an ONNX file has one without a name)."""
-    for key in sorted({*ours, *theirs}):
+def compare_answers(
+    ours: Mapping[str, Answers], theirs: Mapping[str, Answers], alike: Collection[str]
+) -> Iterator[str]:
+    """How far two networks' outputs to the same noise are apart, by signature (an ONNX file has one without a name).
+
+    ``alike`` are signatures that both have with the same inputs; outputs that only one has are no answers to compare.
+    """
+    for key in (key for key in ours if key in alike):
         label = f"signature {key}: " if key else ""
-        if key not in ours or key not in theirs:
-            yield f"{label}only in {a if key in ours else b}"
-            continue
         pairs = {name: (ours[key][name], theirs[key][name]) for name in ours[key] if name in theirs[key]}
-        far = {name: apart(one, other) for name, (one, other) in pairs.items() if one.shape == other.shape}
-        worst = max(far, key=lambda name: far[name], default=None)
-        if worst is not None and far[worst] > 0:
-            yield f"{label}answers to noise up to {far[worst]:.2e} apart (output {worst})"
+        moved = {
+            name: apart(one, other)
+            for name, (one, other) in pairs.items()
+            if one.shape == other.shape and not np.array_equal(one, other, equal_nan=True)
+        }
+        if moved:
+            worst = max(moved, key=lambda name: np.inf if np.isnan(moved[name]) else moved[name])
+            yield f"{label}answers to noise up to {moved[worst]:.2e} apart (output {worst})"
 
 
 def compare_tensors(ours: Mapping[str, F32], theirs: Mapping[str, F32], a: Path, b: Path) -> Iterator[str]:
@@ -96,6 +116,16 @@ def shorten(what: str, lines: list[str]) -> Iterator[str]:
     yield from lines[:MOST]
     if len(lines) > MOST:
         yield f"{what}: {len(lines) - MOST} more"
+
+
+def _keys(facts: FileFacts) -> set[str]:
+    return set(facts.signatures) or {""}
+
+
+def _fed(facts: FileFacts, key: str) -> list[tuple[Any, str]]:
+    """Shapes and types of what goes in."""
+    inputs = facts.signatures[key]["inputs"] if key else facts.inputs
+    return [(value.shape, value.type) for value in inputs]
 
 
 def _read(path: Path) -> bytes:
@@ -135,7 +165,8 @@ def _said(fact: Any) -> str:
     if isinstance(fact, list | tuple):
         return ", ".join(map(_said, fact)) or "-"
     if isinstance(fact, dict) and "shape" in fact:
-        return f"{fact['name']} {'x'.join(map(str, fact['shape']))} {fact['type']}"
+        scale = f" (value - {fact.get('zero', 0)}) * {fact['scale']:.4g}" if "scale" in fact else ""
+        return f"{fact['name']} {'x'.join(map(str, fact['shape']))} {fact['type']}{scale}"
     if isinstance(fact, dict):
         return ", ".join(f"{key} {value}" for key, value in fact.items()) or "-"
     return "-" if fact in (None, "") else str(fact)

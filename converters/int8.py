@@ -35,9 +35,11 @@ def make_int8(plain: Path, runtime: RuntimeName, how: Quantize, ranges: Path, pa
         quantized = quantize_onnx(model, measured.graphs[ANY_SHAPE], how.keep, name=network_of(ranges))
         write_atomic(path, quantized.SerializeToString(deterministic=True))
         return
+    from converters.export.older_tflite import quantizable  # noqa: PLC0415
     from converters.export.quantize_tflite import quantize_tflite, signature_inputs  # noqa: PLC0415
 
-    refuse_memory(ranges, max(map(len, signature_inputs(plain).values()), default=1))
+    with quantizable(plain) as whole:
+        refuse_memory(ranges, max(map(len, signature_inputs(whole).values())))
     quantize_tflite(plain, measured.graphs, path, how.keep)
 
 

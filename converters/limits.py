@@ -38,12 +38,16 @@ def check_limits(
                     "%s %s %s was never held against fp32 on labelled faces: run `python -m converters try %s`",
                     name, runtime, precision, name,
                 )  # fmt: skip
-            elif not tried.within:
+                continue
+            same = tried.sha256 == choose_file(entries[name], runtime, precision).sha256
+            if not tried.within:
+                as_what = "" if same else " (as another file, of other ranges or tools)"
+                again = f"run `python -m converters {'search' if same else 'try'} {name}`"
                 raise EdgefaceError(
-                    f"{name} {runtime} {precision} loses more than its limit{where(name, runtime, precision)}",
-                    fix=f"run `python -m converters search {name}`, or take it out of the recipe's files",
+                    f"{name} {runtime} {precision} loses more than its limit{as_what}{where(name, runtime, precision)}",
+                    fix=f"{again}, or take it out of the recipe's files",
                 )
-            elif tried.sha256 != choose_file(entries[name], runtime, precision).sha256:
+            if not same:
                 logger.warning(
                     "%s %s %s was held against fp32 as another file (other ranges or tools): run"
                     " `python -m converters try %s`",

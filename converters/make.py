@@ -194,7 +194,8 @@ class Maker:
         network = self.network
         parts: list[Any] = [runtime, precision, equalised, tool_versions(), repr(self.signatures)]
         parts += [repr(getattr(network, name)) for name in MATTERS]
-        parts.append(code_hash(network.family, CODE.get((runtime, precision), ()), equalised=equalised))
+        evened = equalised or (precision == "int8" and self._quantize(runtime).equalise)  # type: ignore[arg-type]
+        parts.append(code_hash(network.family, CODE.get((runtime, precision), ()), equalised=evened))
         if runtime == "selftest":
             parts += [repr(self._recipe.selftest), repr(network.head)]
         elif precision != "fp32":

@@ -161,7 +161,7 @@ def _is_known(path: Path, recipes: Path) -> bool:
 
 
 def lock_path(recipe: Path, built: str) -> Path:
-    """Where `search` writes what it found for a network; it holds where the recipe itself says nothing."""
+    """Where `search` writes what it found for a network; it goes before the recipe's own words on that runtime."""
     return recipe.with_name(f"{built}.lock.json")
 
 

@@ -128,14 +128,14 @@ def _run(arguments: argparse.Namespace) -> int:
             found = msgspec.structs.replace(found, decide=subject.decide(found.quantize))
             print(table(name, runtime, found))
             settled = {**read_lock(lock), runtime: found}
+            # Both runtimes' ranges lie in one file; what was not searched stays as the recipe has it. They come first:
+            # a lock without its ranges would stop every build.
+            chosen = {
+                one: settled[one].quantize if one in settled else maker.network.quantize.get(one, Quantize())
+                for one in quantized_runtimes(maker)
+            }
+            write_ranges(maker.ranges, calibrated(maker, chosen, data=arguments.data))
             write_atomic(lock, msgspec.json.format(msgspec.json.encode(settled, order="sorted"), indent=1) + b"\n")
-    settled = read_lock(lock)
-    # What was not searched stays as the recipe has it: both runtimes' ranges lie in one file.
-    chosen = {
-        runtime: settled[runtime].quantize if runtime in settled else maker.network.quantize.get(runtime, Quantize())
-        for runtime in quantized_runtimes(maker)
-    }
-    write_ranges(maker.ranges, calibrated(maker, chosen, data=arguments.data))
     print(lock)
     return 0
 

@@ -19,6 +19,7 @@ from converters.names import file_name
 from converters.reference import TorchReference
 from converters.schema import Quantize, Recipe
 from converters.search import RANKED_ON, Score, State, Way
+from converters.stamps import tool_versions
 from edgeface.config import RuntimeName
 from edgeface.types import F32
 
@@ -85,8 +86,10 @@ class Subject:
 
             return [name for name in onnx_layers(prepared_onnx(onnx.load(plain))) if name != INPUT]
         from converters.export.layers import tflite_layers  # noqa: PLC0415
+        from converters.export.older_tflite import quantizable  # noqa: PLC0415
 
-        return list(tflite_layers(plain)[0])
+        with quantizable(plain) as whole:
+            return list(tflite_layers(whole)[0])
 
     def measure(self, way: Way, kept: Sequence[str]) -> Score:
         """Loss on the search half."""
@@ -103,8 +106,10 @@ class Subject:
         return self._loss("decide", how)
 
     def _key(self, what: str, way: Way, how: Quantize) -> str:
-        made_of = hashlib.sha256(repr((self._plain(way).read_bytes(), how.keep)).encode()).hexdigest()[:16]
-        return f"{what} {way} {made_of}"
+        """Everything that a figure depends on: the form, its ranges, the tools, how many pictures were looked at."""
+        pictures = self._benches["rank" if what == "moved" else "search"].count
+        parts = (self._plain(way).read_bytes(), how, self._calibrated(how), tool_versions(), pictures)
+        return f"{what} {way} {hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
 
     def _loss(self, pictures: Pictures, how: Quantize) -> Score:
         bench = self._benches[pictures]

@@ -99,9 +99,15 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     )
     command.add_argument("names", nargs="+", metavar="NAME", help="network recipes")
     command.add_argument("--data", type=Path, metavar="DIR", help="folder of the labelled data")
-    command.add_argument("--limit", type=int, metavar="N", help="the first N pictures only; nothing goes on record")
+    command.add_argument("--limit", type=_several, metavar="N", help="the first N pictures; nothing goes on record")
     command.add_argument("--runtime", choices=("onnx", "litert"), help="one runtime only")
     command.set_defaults(run=_run)
+
+
+def _several(text: str) -> int:
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError("expected a number from 2 up")  # both halves want one
+    return int(text)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -133,12 +139,13 @@ def try_network(name: str, recipe: Recipe, crops: Crops, *, runtime: RuntimeName
         before = bench.run(kind, "fp32", plain)
         for precision in smaller:
             try:
-                trial = _try(maker, bench, limit, kind, precision, plain, before)
+                maker.file(kind, precision)
             except EdgefaceError as error:
                 if precision in shipped:
                     raise
                 logger.warning("%s %s %s is not tried: %s", name, kind, precision, error)
                 continue
+            trial = _try(maker, bench, limit, kind, precision, plain, before)
             if trial.note == SEARCHED:
                 fresh = decide.compare(
                     decide.run(kind, "fp32", plain), decide.run(kind, precision, maker.file(kind, precision))

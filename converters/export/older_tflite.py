@@ -60,7 +60,7 @@ def _widen(model: schema.ModelT) -> int:
     codes = [code.builtinCode for code in model.operatorCodes]
     count = 0
     for number, graph in enumerate(model.subgraphs):
-        gone: dict[int, int] = {}
+        gone: set[int] = set()
         for place, operator in enumerate(graph.operators):
             if codes[operator.opcodeIndex] != schema.BuiltinOperator.DEQUANTIZE:
                 continue
@@ -71,9 +71,11 @@ def _widen(model: schema.ModelT) -> int:
                 buffer.data = np.frombuffer(held, np.float16).astype(np.float32).view(np.uint8)
                 graph.tensors[operator.outputs[0]].buffer = len(model.buffers)
                 model.buffers.append(buffer)
-                gone[place] = int(operator.inputs[0])
+                gone.add(place)
+        halves = {int(graph.operators[place].inputs[0]) for place in gone}
         graph.operators = [operator for place, operator in enumerate(graph.operators) if place not in gone]
-        _drop(model, number, set(gone.values()))
+        read = {int(one) for operator in graph.operators for one in operator.inputs} | set(map(int, graph.outputs))
+        _drop(model, number, halves - read)
         count += len(gone)
     return count
 
@@ -88,6 +90,8 @@ def _drop(model: schema.ModelT, number: int, gone: set[int]) -> None:
     for operator in graph.operators:
         operator.inputs = [moved[int(one)] for one in operator.inputs]
         operator.outputs = [moved[int(one)] for one in operator.outputs]
+        if operator.intermediates is not None:
+            operator.intermediates = [moved[int(one)] for one in operator.intermediates]
     for signature in model.signatureDefs:
         if signature.subgraphIndex == number:
             for entry in (*signature.inputs, *signature.outputs):

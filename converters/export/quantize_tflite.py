@@ -91,8 +91,14 @@ def quantize_tflite(plain: Path, ranges: Mapping[str, Tensors], path: Path, keep
                     qsvs[name] = {"min": _scalar(low), "max": _scalar(high)}
         try:
             work.quantize(share_ranges(whole, qsvs)).export_model(str(path), overwrite=True)
-        except (KeyError, ValueError, RuntimeError) as error:
+        except (KeyError, ValueError) as error:
             raise lacking(network_of(plain), str(error).splitlines()[0]) from None
+        except RuntimeError as error:
+            if not qsvs:
+                raise lacking(network_of(plain), "every tensor") from None
+            raise EdgefaceError(
+                f"the quantizer refuses {plain.name}: {str(error).splitlines()[0]}", fix='use "int8w" instead'
+            ) from None
     compact(path)
 
 

@@ -17,12 +17,14 @@ TOLERANCE = 1e-4
 
 
 def sample(model: ModelProto, *, seed: int = 0) -> dict[str, Any]:
-    """Noise for everything that is fed, free sides filled in: floats from -1 to 1, whole numbers 0 or 1."""
-    random = np.random.default_rng(seed)
+    """Noise for everything that is fed, free sides filled in: floats from -1 to 1, whole numbers 0 or 1.
+
+    The noise of an input depends on its place and shape, not on the other inputs.
+    """
     arrays = {}
-    for value in real_inputs(model.graph):
+    for place, value in enumerate(real_inputs(model.graph)):
         kind = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-        noise = random.uniform(-1, 1, example_shape(value))
+        noise = np.random.default_rng([seed, place]).uniform(-1, 1, example_shape(value))
         arrays[value.name] = (noise if np.issubdtype(kind, np.floating) else noise > 0).astype(kind)
     return arrays
 

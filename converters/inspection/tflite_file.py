@@ -73,25 +73,27 @@ def describe_tflite(data: bytes, name: str = "the file") -> FileFacts:
 def run_on_zeros(data: bytes) -> str:
     """``runs`` if LiteRT loads the file and answers zeros in every signature; else in one line why not."""
     try:
-        _run(data, lambda detail: np.zeros(detail["shape"], detail["dtype"]))
+        _run(data, lambda _, detail: np.zeros(detail["shape"], detail["dtype"]))
     except (ValueError, RuntimeError, TypeError) as error:
         return f"does not run it: {first_line(error)}"
     return "runs"
 
 
 def run_on_noise(data: bytes, *, seed: int) -> dict[str, dict[str, F32]]:
-    """Outputs by signature (the empty name where a file has none) to floats from -1 to 1, whole numbers 0 or 1."""
-    random = np.random.default_rng(seed)
+    """Outputs by signature (the empty name where a file has none) to floats from -1 to 1, whole numbers 0 or 1.
 
-    def noise(detail: Mapping[str, Any]) -> npt.NDArray[Any]:
-        drawn = random.uniform(-1, 1, detail["shape"])
+    The noise of an input depends on its place and shape, not on other signatures.
+    """
+
+    def noise(place: int, detail: Mapping[str, Any]) -> npt.NDArray[Any]:
+        drawn = np.random.default_rng([seed, place]).uniform(-1, 1, detail["shape"])
         whole = not np.issubdtype(detail["dtype"], np.floating)
         return np.asarray(drawn > 0 if whole else drawn, detail["dtype"])
 
     return _run(data, noise)
 
 
-def _run(data: bytes, feed: Callable[[Mapping[str, Any]], npt.NDArray[Any]]) -> dict[str, dict[str, F32]]:
+def _run(data: bytes, feed: Callable[[int, Mapping[str, Any]], npt.NDArray[Any]]) -> dict[str, dict[str, F32]]:
     from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
 
     interpreter = Interpreter(model_content=data, num_threads=1)
@@ -99,11 +101,11 @@ def _run(data: bytes, feed: Callable[[Mapping[str, Any]], npt.NDArray[Any]]) -> 
     for key in interpreter.get_signature_list():
         runner = interpreter.get_signature_runner(key)
         details = runner.get_input_details()
-        found[key] = dict(runner(**{name: feed(detail) for name, detail in details.items()}))
+        found[key] = dict(runner(**{name: feed(i, detail) for i, (name, detail) in enumerate(details.items())}))
     if not found:
         interpreter.allocate_tensors()
-        for detail in interpreter.get_input_details():
-            interpreter.set_tensor(detail["index"], feed(detail))
+        for place, detail in enumerate(interpreter.get_input_details()):
+            interpreter.set_tensor(detail["index"], feed(place, detail))
         interpreter.invoke()
         outputs = interpreter.get_output_details()
         found[""] = {detail["name"]: interpreter.get_tensor(detail["index"]) for detail in outputs}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -12,11 +13,18 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 
-from converters.export.layers import tflite_operators
+from converters import make as making
+from converters.calibrate import tflite_ranges
+from converters.export.layers import tflite_layers, tflite_operators
 from converters.export.older_tflite import quantizable
 from converters.export.quantize_tflite import calibrate_tflite, quantize_tflite, signature_inputs
 from converters.export.tflite_weights import shrink_weights
+from converters.make import Maker
 from converters.names import BUNDLE, DEFAULT_SIGNATURE
+from converters.recipe import read_recipe
+from converters.schema import Quantize
+from edgeface.bundle import Signature
+from tests.workshop.tiny import write_tiny
 
 NEW = BUNDLE / "gender-v1.fp32.tflite"
 
@@ -100,6 +108,7 @@ def test_int8_of_an_older_file_is_int8_throughout(pair: tuple[Path, Path], tmp_p
     new, old = made.values()
     assert list(signature_inputs(old)) == [DEFAULT_SIGNATURE]
     assert kinds(old) == kinds(new)
+    assert kinds(old)["DEQUANTIZE"] == 1, "at the end; more would be islands of float"
     assert abs(old.stat().st_size - new.stat().st_size) < 0.05 * new.stat().st_size
     for x in faces(3):
         np.testing.assert_allclose(answers(old, x), answers(new, x), atol=1e-6)
@@ -115,3 +124,50 @@ def test_smaller_weights_of_an_older_file(pair: tuple[Path, Path], precision: st
         np.testing.assert_allclose(answers(path, faces(1)[0]), answers(plain, faces(1)[0]), atol=0.05)
     assert abs(sizes[1] - sizes[0]) < 0.05 * sizes[0]
     assert sizes[0] < 0.7 * pair[0].stat().st_size
+
+
+def test_layers_of_an_older_file_may_stay_float(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    _, plain = pair
+    with quantizable(plain) as whole:
+        layers = list(tflite_layers(whole)[0])
+    assert not any("dequantize" in layer for layer in layers)
+    ranges = calibrate_tflite(plain, {DEFAULT_SIGNATURE: faces(8)}, "minmax")
+    quantize_tflite(plain, ranges, tmp_path / "kept.tflite", [f"^{re.escape(layers[0])}$"])
+    quantize_tflite(plain, ranges, tmp_path / "whole.tflite")
+    assert (tmp_path / "kept.tflite").stat().st_size > (tmp_path / "whole.tflite").stat().st_size
+
+
+def test_a_half_that_something_else_reads_stays(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    model = flatbuffer_utils.read_model(str(pair[1]))
+    graph = model.subgraphs[0]
+    half = next(n for n, tensor in enumerate(graph.tensors) if tensor.type == schema.TensorType.FLOAT16)
+    graph.outputs = [*graph.outputs, half]
+    flatbuffer_utils.write_model(model, str(tmp_path / "read.tflite"))
+    with quantizable(tmp_path / "read.tflite") as whole:
+        kept = flatbuffer_utils.read_model(str(whole)).subgraphs[0]
+    assert [t.name for t in kept.tensors if t.type == schema.TensorType.FLOAT16] == [graph.tensors[half].name]
+    assert kept.tensors[kept.outputs[-1]].name == graph.tensors[half].name
+
+
+@pytest.mark.parametrize(("which", "key"), [(0, "b1"), (1, DEFAULT_SIGNATURE)])
+def test_a_file_that_passes_through_is_calibrated_as_it_is_called(
+    pair: tuple[Path, Path], which: int, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
+    recipe = write_tiny(tmp_path)
+    text = recipe.read_text("utf-8").replace("made.onnx", pair[which].name)
+    text = text.replace('files = { onnx = ["fp32", "int8w"] }', 'files = { litert = ["fp32", "int8"] }')
+    recipe.write_text(text.replace("= 16", "= 32"), "utf-8")
+    (tmp_path / pair[which].name).write_bytes(pair[which].read_bytes())
+    maker = Maker("tiny", read_recipe(str(recipe)))
+    asked = []
+
+    class Made:
+        def batches(self, signature: Signature) -> list[np.ndarray]:
+            asked.append((signature.key, signature.batch, signature.width, signature.height))
+            return faces(8)
+
+    found = tflite_ranges(maker.file("litert", "fp32"), maker, Quantize(), Made())
+    assert asked == [(key, 1, 32, 32)]
+    assert list(found) == [key]
+    assert len(found[key]) > 5

@@ -10,11 +10,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from ai_edge_litert.tools import flatbuffer_utils
 from onnx import numpy_helper
 
 from converters.__main__ import main
 from converters.compare import compare_bundles
-from converters.compare_files import apart, compare_files
+from converters.compare_files import apart, compare_answers, compare_files
 from converters.manifest import encode
 from converters.names import BUNDLE
 from converters.pack import bundle_at, pack
@@ -124,6 +125,28 @@ def test_an_int8_form_differs_in_operators_and_answers(suffix: str) -> None:
     assert [line.partition("answers")[0] for line in answers] == (
         [""] if suffix == "onnx" else ["signature b1: ", "signature b4: ", "signature b8: "]
     )
+
+
+def test_a_signature_less_is_named_and_the_others_answer_the_same(tmp_path: Path) -> None:
+    plain, less = BUNDLE / "gender-v1.fp32.tflite", tmp_path / "less.tflite"
+    model = flatbuffer_utils.read_model(str(plain))
+    model.signatureDefs = [s for s in model.signatureDefs if s.signatureKey != b"b1"]
+    for signature in model.signatureDefs:
+        if signature.signatureKey == b"b4":
+            signature.outputs[0].name = b"other"
+    flatbuffer_utils.write_model(model, str(less))
+    lines = list(compare_files(plain, less))
+    assert [line.partition(":")[0] for line in lines] == [
+        "signature b1, inputs", "signature b1, outputs", "signature b4, outputs",
+    ]  # fmt: skip
+    assert lines[2].startswith("signature b4, outputs: output_0 4x2 float32 -> other 4x2 float32")
+
+
+def test_answers_that_are_no_numbers_differ_from_numbers() -> None:
+    one, none = {"": {"y": np.float32([1, 2])}}, {"": {"y": np.float32([1, np.nan])}}
+    assert list(compare_answers(one, one, {""})) == list(compare_answers(none, none, {""})) == []
+    assert list(compare_answers(one, none, {""})) == ["answers to noise up to nan apart (output y)"]
+    assert list(compare_answers(one, none, set())) == [], "other inputs: nothing to compare"
 
 
 def test_files_for_two_runtimes_are_compared_by_what_they_are() -> None:

@@ -40,6 +40,9 @@ def test_a_file_that_loses_too_much_does_not_ship(
     rest = [trial for trial in read_trials() if trial.network != name]
     with pytest.raises(EdgefaceError, match="age-v1 onnx int8w loses more than its limit; run `python -m converters"):
         check_limits(recipe, [*rest, msgspec.structs.replace(found, within=False)], made)
+    elsewhere = msgspec.structs.replace(found, within=False, sha256="0" * 64)
+    with pytest.raises(EdgefaceError, match=r"limit \(as another file, .*\); run `python -m converters try age"):
+        check_limits(recipe, [*rest, elsewhere], made)
     check_limits(recipe, rest, made)
     assert "age-v1 onnx int8w was never held against fp32" in caplog.text
     check_limits(recipe, [*rest, msgspec.structs.replace(found, sha256="0" * 64)], made)
