@@ -8,12 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from converters import calibrate, searching
+from converters.__main__ import main
 from converters.bench import Listener, load, moved
+from converters.export.ranges import Measured, Pictures, RangesFile, read_ranges
+from converters.make import Maker
 from converters.names import BUNDLE
-from converters.search import Measure, Movement, Score, State, Way, rank_layers, search, table
+from converters.recipe import lock_path
+from converters.schema import Quantize, Recipe
+from converters.search import Measure, Movement, Score, State, Way, rank_layers, read_lock, search, table
 from edgeface.bundle import Bundle, choose_file
+from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError
 from edgeface.runtime import run_faces
+from tests.workshop.tiny import write_tiny
 
 WAYS = [Way(calibration=c, equalise=e) for e in (False, True) for c in ("average", "minmax")]
 BEST = Way(calibration="average", equalise=True)
@@ -145,3 +153,45 @@ def test_a_listener_hears_what_the_file_gives(bundle: Bundle) -> None:
         heard[precision] = listener.heard
         np.testing.assert_array_equal(np.concatenate([part["probabilities"] for part in listener.heard])[:9], given)
     assert 0 < moved(heard["fp32"], heard["int8"]) < 1
+
+
+def test_a_second_runtime_that_fails_leaves_the_first_with_its_ranges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = write_tiny(tmp_path)
+    both = 'files = { onnx = ["fp32", "int8"], litert = ["fp32", "int8"] }'
+    recipe.write_text(recipe.read_text("utf-8").replace('files = { onnx = ["fp32", "int8w"] }', both), "utf-8")
+
+    class Subject:
+        ways = (BEST,)
+
+        def __init__(self, _maker: Maker, _recipe: Recipe, runtime: str, *_: object, **__: object) -> None:
+            self._loss = {"onnx": 0.1, "litert": 5.0}[runtime]
+
+        def layers(self, _way: Way) -> list[str]:
+            return list(HARM)
+
+        def measure(self, *_: object) -> Score:
+            return Score(worst=self._loss, mean=self._loss)
+
+        def rank(self, *_: object) -> float:
+            return self._loss
+
+        decide = measure
+
+    def ranges(_maker: Maker, ways: dict[RuntimeName, Quantize], **_: object) -> RangesFile:
+        measured = {
+            name: Measured(method=how.calibration, equalise=how.equalise, graphs={}) for name, how in ways.items()
+        }
+        return RangesFile(network="tiny", pictures=Pictures(set="made", count=1, seed=0, sha256="0"), runtimes=measured)
+
+    monkeypatch.setattr(searching, "Subject", Subject)
+    monkeypatch.setattr(calibrate, "measure", ranges)
+    monkeypatch.setattr("converters.bench.Crops", lambda *_, **__: None)
+    monkeypatch.setattr("converters.search.STATES", tmp_path / "states")
+    assert main(["search", str(recipe), "--tolerance", "0.5"]) == 1
+    assert "float layers still lose 5.000, 0.5 is allowed" in capsys.readouterr().err
+    locked = read_lock(lock_path(recipe, "tiny"))
+    assert list(locked) == ["onnx"]
+    found = read_ranges(tmp_path / "tiny.ranges.json", "onnx", "average", equalise=True)
+    assert (found.method, found.equalise) == (locked["onnx"].quantize.calibration, locked["onnx"].quantize.equalise)
