@@ -73,10 +73,13 @@ def onnx_tensors(path: Path, feeds: Mapping[str, F32]) -> dict[str, F32]:
     return {n: v for n, v in zip(names, values, strict=True) if isinstance(v, np.ndarray) and v.dtype == np.float32}
 
 
-def constants(model: Any) -> set[str]:
-    """Names of the tensors of a TFLite file's first graph (``ModelT``) that are stored in it."""
-    held = {number for number, buffer in enumerate(model.buffers) if buffer.data is not None and len(buffer.data)}
-    return {tensor.name.decode() for tensor in model.subgraphs[0].tensors if tensor.buffer in held}
+def constants(data: bytes) -> set[str]:
+    """Names of the tensors of a TFLite file's first graph that are stored in it."""
+    from converters.checkpoints.tflite_buffers import parse  # noqa: PLC0415
+    from converters.inspection.tflite_file import is_constant  # noqa: PLC0415
+
+    model = parse(data)
+    return {tensor.name.decode() for tensor in model.subgraphs[0].tensors if is_constant(model, tensor)}
 
 
 def tflite_tensors(path: Path, feeds: Mapping[str, F32]) -> dict[str, F32]:
@@ -86,9 +89,7 @@ def tflite_tensors(path: Path, feeds: Mapping[str, F32]) -> dict[str, F32]:
     """
     from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
 
-    from converters.checkpoints.tflite_buffers import parse  # noqa: PLC0415
-
-    fixed = constants(parse(path.read_bytes()))
+    fixed = constants(path.read_bytes())
     # An interpreter of its own says which tensor a signature's input is: its runner holds on to the memory.
     asked = Interpreter(str(path))
     key = next(iter(asked.get_signature_list()), None)

@@ -129,11 +129,10 @@ def tflite_ranges(plain: Path, maker: Maker, how: Quantize, samples: Any) -> dic
 def _signatures(plain: Path, maker: Maker) -> Sequence[Signature]:
     """Ways to call a TFLite file: the recipe's of one that was exported here, else its own."""
     from converters.export.quantize_tflite import signature_inputs  # noqa: PLC0415
-    from converters.inspection.tflite_file import describe_tflite  # noqa: PLC0415
-    from converters.passing import PassedReference  # noqa: PLC0415
+    from converters.passing import PassedReference, describe_passed  # noqa: PLC0415
 
     if isinstance(maker.reference, PassedReference):
-        own = maker.reference.describe("litert", describe_tflite(plain.read_bytes(), plain.name))
+        own = describe_passed(maker.name, maker.network, maker.prepared, "litert", plain)
         return tuple(own["signatures"])
     if signature_inputs(plain):
         return maker.signatures

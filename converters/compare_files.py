@@ -13,7 +13,7 @@ import numpy.typing as npt
 from converters.checkpoints.reading import kind_of, read_tensors
 from converters.inspection.cli import companions_of
 from converters.inspection.facts import first_line
-from edgeface.errors import UsageError
+from converters.inspection.network_file import NETWORKS, describe_network, read_file
 from edgeface.types import F32
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ MOST = 40
 """Most lines about one thing; of more it says how many."""
 STATED = ("producer", "opset", "ir", "inputs", "outputs", "parameters", "macs", "quantization", "metadata", "runtimes")
 """Facts of a network file that are compared as they are said."""
-NETWORKS = ("onnx", "tflite")
 SEED = 0
 Answers = dict[str, F32]
 
@@ -39,9 +38,9 @@ def compare_files(a: Path, b: Path) -> Iterator[str]:
     CheckpointError : one of them cannot be read
     """
     kinds = kind_of(a.name), kind_of(b.name)
-    data = _read(a), _read(b)
+    data = read_file(a), read_file(b)
     if all(kind in NETWORKS for kind in kinds):
-        facts = _facts(kinds[0], data[0], a), _facts(kinds[1], data[1], b)
+        facts = describe_network(data[0], str(a)), describe_network(data[1], str(b))
         yield from compare_facts(*facts)
         if kinds[0] == kinds[1] and all("runs" in one.runtimes.values() for one in facts):
             alike = {key for key in _keys(facts[0]) & _keys(facts[1]) if _fed(facts[0], key) == _fed(facts[1], key)}
@@ -126,23 +125,6 @@ def _fed(facts: FileFacts, key: str) -> list[tuple[Any, str]]:
     """Shapes and types of what goes in."""
     inputs = facts.signatures[key]["inputs"] if key else facts.inputs
     return [(value.shape, value.type) for value in inputs]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", fix="give a file") from None
-
-
-def _facts(kind: str, data: bytes, path: Path) -> FileFacts:
-    if kind == "onnx":
-        from converters.inspection.onnx_file import describe_onnx  # noqa: PLC0415 - each loads a runtime
-
-        return describe_onnx(data, str(path))
-    from converters.inspection.tflite_file import describe_tflite  # noqa: PLC0415
-
-    return describe_tflite(data, str(path))
 
 
 def _answers(kind: str, data: bytes) -> dict[str, Answers]:

@@ -53,7 +53,7 @@ def calibrate_tflite(
     """
     found = {}
     with quantizable(plain) as path:
-        work = _quantizer(path)
+        work, activations = _quantizer(path), _activations(path)
         for key, inputs in signature_inputs(path).items():
             samples = [{inputs[0]: batch} for batch in batches.get(key, ())]
             if not samples:
@@ -61,7 +61,7 @@ def calibrate_tflite(
                     f"signature {key} of {plain.name} has no pictures to calibrate with", fix="give some"
                 )
             gathered = _gathered(work, key, samples, method)
-            names = _activations(path)[key]
+            names = activations[key]
             found[key] = {names[name]: _ends(values) for name, values in gathered.items() if name in names}
     return found
 

@@ -12,7 +12,7 @@ import msgspec
 from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.reading import KINDS, kind_of
 from converters.inspection.facts import FileFacts
-from edgeface.errors import UsageError
+from converters.inspection.network_file import NETWORKS, describe_network, read_file
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
@@ -55,19 +55,9 @@ def examine(path: Path) -> dict[str, Any]:
     """
     from converters.inspection.checkpoint import describe_checkpoint  # noqa: PLC0415 - torch takes seconds
 
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", fix="give a file") from None
-    kind = kind_of(path.name)
-    if kind == "onnx":
-        from converters.inspection.onnx_file import describe_onnx  # noqa: PLC0415
-
-        return _with_fits(describe_onnx(data, str(path)), data, path)
-    if kind == "tflite":
-        from converters.inspection.tflite_file import describe_tflite  # noqa: PLC0415
-
-        return _with_fits(describe_tflite(data, str(path)), data, path)
+    data = read_file(path)
+    if kind_of(path.name) in NETWORKS:
+        return _with_fits(describe_network(data, str(path)), data, path)
     return dict(msgspec.to_builtins(describe_checkpoint(data, str(path), companions_of(path))))
 
 

@@ -39,7 +39,7 @@ def describe_tflite(data: bytes, name: str = "the file") -> FileFacts:
     model = parse(data, name)
     graph = model.subgraphs[0]
     operators = Counter(operator_names(model))
-    constant = [tensor for tensor in graph.tensors if _is_constant(model, tensor)]
+    constant = [tensor for tensor in graph.tensors if is_constant(model, tensor)]
     weights = _weights(constant)
     texts = {f"model: {entry.name.decode('utf-8', 'replace')}": _text(model, entry) for entry in model.metadata or []}
     texts["model: description"] = (model.description or b"").decode("utf-8", "replace")
@@ -122,7 +122,8 @@ def operator_names(model: Any, subgraph: int = 0) -> list[str]:
     return [names[operator.opcodeIndex] for operator in model.subgraphs[subgraph].operators]
 
 
-def _is_constant(model: Any, tensor: Any) -> bool:
+def is_constant(model: Any, tensor: Any) -> bool:
+    """Whether a tensor is stored in the file (``ModelT``, ``TensorT``), not computed."""
     return model.buffers[tensor.buffer].data is not None or tensor.sparsity is not None
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.reading import kind_of, read_tensors
 from converters.inspection.facts import FileFacts, Value, first_line
+from converters.inspection.network_file import describe_network
 from converters.passing import KINDS, PassedReference
 from converters.recipe import list_recipes, list_variants, read_network
 from converters.reference import Reference, TorchReference
@@ -130,21 +131,11 @@ def _find_family(
 
 def _open_unknown(path: Path, source: Source, data: bytes) -> Opened:
     """A file that passes through."""
-    facts = _facts(data, path)
+    facts = describe_network(data, path.name)
     channels, size = _picture(facts, path.name)
     recipe = _provisional(source, runtime=KINDS[path.suffix.lower()], channels=channels, size=size or SIZES[0])
     network = PassedReference(path.stem, recipe, Prepared(batches=(1,)))
     return _shown(network, recipe, channels, SIZES if size is None else (size,), path.name)
-
-
-def _facts(data: bytes, path: Path) -> FileFacts:
-    if path.suffix.lower() == ".onnx":
-        from converters.inspection.onnx_file import describe_onnx  # noqa: PLC0415
-
-        return describe_onnx(data, path.name)
-    from converters.inspection.tflite_file import describe_tflite  # noqa: PLC0415
-
-    return describe_tflite(data, path.name)
 
 
 def _picture(facts: FileFacts, name: str) -> tuple[int, Size | None]:

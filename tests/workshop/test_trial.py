@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import numpy as np
 import pytest
 
+from converters import make as making
 from converters import trial as trials
 from converters.bench import Comparison, half_of
 from converters.evaluate.groups import Loss, paired_loss
-from converters.schema import Limit, Quantize
-from converters.trial import SEARCHED, Trial, decided, judge, line, read_trials, record
+from converters.make import Maker
+from converters.recipe import read_recipe
+from converters.schema import Limit, Quantize, Recipe
+from converters.trial import SEARCHED, Trial, decided, judge, line, read_trials, record, try_network
+from edgeface.errors import EdgefaceError
+from tests.workshop.tiny import write_tiny
 
 
 def loss(group: str, value: float, count: int = 1000, reach: float = 0.001) -> Loss:
@@ -119,3 +126,37 @@ def test_the_halves_of_the_dev_pictures_share_nothing() -> None:
     search, decide = half_of(listed, "search"), half_of(listed, "decide")
     assert not set(search) & set(decide)
     assert sorted([*search, *decide]) == half_of(listed, "all") == listed
+
+
+class StandIn:
+    """A bench that finds nothing lost, and keeps which half it was asked for."""
+
+    halves: ClassVar[list[str]] = []
+    set, count = "made faces", 1000
+
+    def __init__(self, _maker: Maker, _recipe: Recipe, _crops: object, half: str = "all") -> None:
+        self._half = half
+
+    def run(self, *_: object, **__: object) -> None:
+        self.halves.append(self._half)
+
+    def compare(self, *_: object) -> Comparison:
+        return Comparison(losses=[loss("all", 0.001)], agreement=0.99, detail={})
+
+
+def test_a_form_that_cannot_be_made_stops_only_what_ships(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
+    monkeypatch.setattr("converters.bench.Bench", StandIn)
+    recipe = write_tiny(tmp_path)
+    text = recipe.read_text("utf-8")
+    recipe.write_text(text.replace("measured_with", 'try = ["int8"]\nmeasured_with'), "utf-8")
+    found = list(try_network("tiny", read_recipe(str(recipe)), None))  # type: ignore[arg-type]
+    assert [(trial.precision, trial.decided) for trial in found] == [("int8w", None)]
+    assert found[0].sha256 == sha256((tmp_path / "build" / "tiny" / "tiny.int8w.onnx").read_bytes()).hexdigest()
+    assert set(StandIn.halves) == {"all"}
+    assert "tiny onnx int8 is not tried: tiny has no calibrated ranges" in caplog.text
+    recipe.write_text(text.replace('"int8w"', '"int8w", "int8"'), "utf-8")
+    with pytest.raises(EdgefaceError, match="tiny has no calibrated ranges"):
+        list(try_network("tiny", read_recipe(str(recipe)), None))  # type: ignore[arg-type]
