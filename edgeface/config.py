@@ -67,11 +67,14 @@ class Mqtt(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     keep_alive: Annotated[
         int, Meta(ge=5, le=3600, description="seconds; the last will comes after 1.5 times this silence")
     ] = 30
+    connect_timeout: Annotated[
+        float, Meta(gt=0, le=600, description="seconds to wait for a connection, and then for the broker's answer")
+    ] = 10.0
     queue: Annotated[
         int,
         Meta(
             ge=50,
-            le=1_000_000,
+            le=100_000,
             description="messages kept while the broker is away; what is dropped is counted",
         ),
     ] = 2000

@@ -23,6 +23,7 @@ from edgeface.events import Body, CameraHealth, NoticeNetwork, health_body, noti
 from edgeface.inbox import Ended, Inbox
 from edgeface.machine import node_id, resident_mb
 from edgeface.notify import Notifier
+from edgeface.publish.ledger import Ledger, state_folder
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
 from edgeface.reader import Reader
@@ -64,6 +65,7 @@ class Daemon:
             node=node_id(config),
             outbox=self._outbox,
             password=mqtt_password(config.mqtt, environ),
+            ledger=Ledger(state_folder(environ), node=self._outbox.node, boot=self._outbox.boot),
         )
         self._worker = Worker(
             self._networks,
@@ -108,6 +110,8 @@ class Daemon:
             raise self._broker_error()
         if failure is not None:
             raise failure
+        if self._finite:
+            self._check_refusals()
         if self._signal == signal.SIGHUP:
             return RELOAD
         return 130 if self._signal == signal.SIGINT else 0
@@ -115,8 +119,8 @@ class Daemon:
     def _await_broker(self) -> None:
         """Wait for the broker, until it refuses us, the time is up, or a signal comes."""
         deadline_s = time.monotonic() + UP_WITHIN_S
-        while not self._publisher.wait_connected(TURN_S) and not self._stop.is_set():
-            if self._publisher.state == "refused" or time.monotonic() >= deadline_s:
+        while not self._publisher.connection.wait_connected(TURN_S) and not self._stop.is_set():
+            if self._publisher.connection.state == "refused" or time.monotonic() >= deadline_s:
                 raise self._broker_error()
 
     def _loop(self) -> EdgefaceError | None:
@@ -187,7 +191,9 @@ class Daemon:
         self._health_frames, self._health_s = dict(self._worker.frames), now_s
         if not self._stop.is_set():
             running = sum(camera.state == "running" for camera in cameras.values())
-            self._notifier.status(f"{running} of {len(cameras)} cameras running, broker {self._publisher.state}")
+            self._notifier.status(
+                f"{running} of {len(cameras)} cameras running, broker {self._publisher.connection.state}"
+            )
         body = health_body(
             at=datetime.now(timezone.utc),
             uptime_s=now_s - self._started_s,
@@ -207,13 +213,22 @@ class Daemon:
         )
 
     def _broker_error(self) -> BrokerError:
-        why = self._publisher.last_error or "no answer"
+        why = self._publisher.connection.last_error or "no answer"
         left = self._outbox.counters().queued
         undelivered = f", {left} messages were not delivered" if left else ""
         return BrokerError(
-            f"broker {self._publisher.broker}: {why}{undelivered}",
+            f"broker {self._publisher.connection.broker}: {why}{undelivered}",
             fix="check [mqtt] and that the broker runs",
         )
+
+    def _check_refusals(self) -> None:
+        """BrokerError when the broker has refused visits of a finite run: what it was for has not arrived."""
+        refused = self._outbox.counters().rejected_visits
+        if refused:
+            raise BrokerError(
+                f"broker {self._publisher.connection.broker} refused {refused} messages on visits",
+                fix="check what it allows this node to publish, and its limits",
+            )
 
     def _catch_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
-from brokers import Amqtt, AnyBroker, Auditor, Mosquitto, Proxy, find_mosquitto
+from brokers import Amqtt, AnyBroker, Auditor, Mosquitto, Proxy, Scripted, find_mosquitto
+from publishing import Make, make_publisher
+
+from edgeface.publish.mqtt import Publisher
+from edgeface.publish.outbox import Outbox
 
 # A shell that starts the tests in its background has Ctrl-C ignored, and every child would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+# What a daemon of a test leaves behind is not told to the next one, or to the person who runs the tests.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="edgeface-state-")
+os.environ.pop("STATE_DIRECTORY", None)
 
 # The same examples every time, and no deadline: a busy machine is not a failure.
 hypothesis.settings.register_profile("edgeface", deadline=None, derandomize=True)
@@ -86,3 +96,32 @@ def proxy() -> Iterator[Callable[[int], Proxy]]:
     yield make
     for one in running:
         one.close()
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[..., Scripted]]:
+    """Start brokers after a script: ``scripted(answer, connack=..., properties=..., late_s=...)``."""
+    running: list[Scripted] = []
+
+    def make(*args: Any, **options: Any) -> Scripted:
+        running.append(Scripted(*args, **options))
+        return running[-1]
+
+    yield make
+    for one in running:
+        one.close()
+
+
+@pytest.fixture
+def publish() -> Iterator[Make]:
+    """Make a publisher and its outbox; they are stopped in the end."""
+    running: list[Publisher] = []
+
+    def make(port: int, **options: Any) -> tuple[Publisher, Outbox]:
+        publisher, outbox = make_publisher(port, **options)
+        running.append(publisher)
+        return publisher, outbox
+
+    yield make
+    for publisher in running:
+        publisher.stop(timeout_s=0.2)

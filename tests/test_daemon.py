@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -196,6 +197,45 @@ def test_a_finite_run_without_a_broker_fails(run: Callable[..., Child], manager:
     assert child.log().splitlines()[-1].startswith("edgeface: broker 127.0.0.1:")
     assert "connection refused" in child.log().splitlines()[-1]
     assert "READY=1" not in manager.words()
+
+
+def test_a_finite_run_whose_visits_are_refused_fails(
+    mosquitto: Callable[..., Mosquitto], audit: Callable[..., Auditor], run: Callable[..., Child], film: Path
+) -> None:
+    rights = "".join(f"topic write edgeface/hall/{kind}\n" for kind in ("availability", "health", "notice"))
+    broker = mosquitto(acl=f"topic read #\n{rights}")
+    auditor = audit(broker)
+    child = run(broker.port, "--source", film, "--set", "node.id=hall")
+    assert child.wait() == 1
+    assert re.search(r"edgeface: broker \S+ refused \d+ messages on visits; ", child.log().splitlines()[-1])
+    assert auditor.of("visits") == []
+
+
+def test_what_a_stopped_run_could_not_deliver_is_told_by_the_next(
+    mosquitto: Callable[..., Mosquitto],
+    audit: Callable[..., Auditor],
+    run: Callable[..., Child],
+    film: Path,
+    tmp_path: Path,
+) -> None:
+    broker = mosquitto()
+    auditor = audit(broker)
+    long = write_film(tmp_path / "long.mp4", seconds=60)
+    state = {"STATE_DIRECTORY": str(tmp_path / "state")}
+    words = ("--source", long, "--pace", "realtime", "--set", "node.id=hall")
+    child = run(broker.port, *words, environ=state)
+    auditor.wait_for(lambda a: bool(a.of("visits")), "somebody")
+    broker.stop()
+    eventually(lambda: "lost: " in child.log(), "the loss")
+    assert child.ask(signal.SIGTERM) == 1, "a finite run that could not deliver"
+    boot = auditor.of("visits")[0].json["boot"]
+    broker.start()
+    again = run(broker.port, *words, environ=state)
+    auditor.wait_for(lambda a: any(h.json["mqtt"]["undelivered"] for h in a.of("health")), "the tale")
+    (told,) = auditor.of("health")[-1].json["mqtt"]["undelivered"]
+    assert (told["boot"], told["exact"]) == (boot, True)
+    assert told["visits"] >= 1, "at least its end"
+    assert f"{told['messages']} messages of boot {boot} were not delivered" in again.log()
 
 
 def test_once_without_a_camera_fails(broker: AnyBroker, run: Callable[..., Child]) -> None:

@@ -86,7 +86,7 @@ def publish(port: int, prefix: str = "edgeface") -> None:
     settings = Mqtt(host="127.0.0.1", port=port, prefix=prefix)
     publisher = Publisher(settings, node="hall", outbox=outbox, password=None)
     publisher.start()
-    assert publisher.wait_connected(10)
+    assert publisher.connection.wait_connected(10)
     assert publisher.stop()
 
 

@@ -57,9 +57,10 @@ def run(args: argparse.Namespace) -> int:
     subscriber = Subscriber(settings, password=password, heard=heard)
     subscriber.start()
     try:
-        if not subscriber.wait_connected(FIRST_CONNECT_S):
+        if not subscriber.connection.wait_connected(FIRST_CONNECT_S):
+            why = subscriber.connection.last_error or "no answer within ten seconds"
             raise BrokerError(
-                f"broker {subscriber.broker}: {subscriber.last_error or 'no answer within ten seconds'}",
+                f"broker {subscriber.connection.broker}: {why}",
                 fix="check mqtt.host, mqtt.port and credentials, and that the broker runs",
             )
         while True:

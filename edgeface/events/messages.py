@@ -146,6 +146,17 @@ class CameraHealth(Struct, frozen=True, kw_only=True):
     ignored: Annotated[Count, Meta(description="faces that were not followed because too many others were")] = 0
 
 
+class Undelivered(Struct, frozen=True, kw_only=True):
+    """What an earlier run could not deliver before it was stopped or killed."""
+
+    boot: Annotated[str, Meta(description="id of that run")]
+    messages: Annotated[
+        Count, Meta(description="messages that the broker did not get; those that newer ones replaced do not count")
+    ]
+    visits: Annotated[Count, Meta(description="of these, messages on visits")]
+    exact: Annotated[bool, Meta(description="false: that run was killed, and there may be more")]
+
+
 class MqttHealth(Struct, frozen=True, kw_only=True):
     """The connection to the broker and what waits for it."""
 
@@ -154,6 +165,10 @@ class MqttHealth(Struct, frozen=True, kw_only=True):
     queued: Annotated[Count, Meta(description="messages that wait or are not yet acknowledged")]
     parked: Annotated[Count, Meta(description="messages that the broker refused")]
     dropped: Annotated[dict[Kind, Count], Meta(description="messages dropped or replaced by newer ones, by kind")]
+    undelivered: Annotated[
+        list[Undelivered],
+        Meta(description="what earlier runs could not deliver, told by the first run after them that is connected"),
+    ] = []
 
 
 class HealthMessage(Envelope, frozen=True, kw_only=True):
