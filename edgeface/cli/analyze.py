@@ -23,7 +23,9 @@ from edgeface.cli.common import (
     read_bundle,
     read_config,
 )
+from edgeface.config import hide_credentials
 from edgeface.errors import SourceError, UsageError
+from edgeface.files import look as look_at
 
 if TYPE_CHECKING:
     from edgeface.bundle import Bundle
@@ -248,12 +250,17 @@ def _jobs(names: Sequence[str]) -> Iterator[Job]:
 
     for name in names:
         path = Path(name)
-        if path.is_dir():
+        if "://" in name:
+            raise UsageError(
+                f"{hide_credentials(name)} is an address, not a file", fix="watch it with `edgeface run --source`"
+            )
+        there = look_at(path)
+        if there == "folder":
             found = pictures_in(path)
             if not found:
                 raise UsageError(f"{path} holds no pictures", fix="give a folder with pictures, or a file")
             yield from ((picture, True) for picture in found)
-        elif path.exists():
+        elif there == "file":
             yield path, is_image(path)
         else:
             raise UsageError(f"{path} does not exist", fix="check the path")

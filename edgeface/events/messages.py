@@ -156,6 +156,13 @@ class MqttHealth(Struct, frozen=True, kw_only=True):
     dropped: Annotated[dict[Kind, Count], Meta(description="messages dropped or replaced by newer ones, by kind")]
 
 
+class ConfigurationHealth(Struct, frozen=True, kw_only=True):
+    """Which configuration is in force."""
+
+    loaded_at: Annotated[Timestamp, Meta(description="when the one in force was read")]
+    error: Annotated[str | None, Meta(description="why the latest reload was refused, in one line; null: it was taken")]
+
+
 class HealthMessage(Envelope, frozen=True, kw_only=True):
     """How the program fares; each minute, at the start and at a clean stop."""
 
@@ -164,6 +171,7 @@ class HealthMessage(Envelope, frozen=True, kw_only=True):
     stages: Annotated[dict[str, float], Meta(description="milliseconds per frame by stage, median")]
     mqtt: MqttHealth
     memory_mb: Annotated[float | None, Meta(description="resident memory in megabytes")]
+    configuration: ConfigurationHealth | None = None
 
 
 class NoticeNetwork(Struct, frozen=True, kw_only=True):

@@ -96,6 +96,11 @@ class Keeper:
         """Until when the work is to be finished, by the clock; None while nobody has asked to stop."""
         return self._stop_by_s
 
+    @property
+    def ended(self) -> bool:
+        """Whether the thread is over, or never began."""
+        return not self._thread.is_alive()
+
     def start(self) -> None:
         """Begin to connect; never blocks."""
         self._set_state("connecting")

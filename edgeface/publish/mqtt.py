@@ -155,6 +155,15 @@ class Publisher:
             logger.warning("stopped with %d messages undelivered to broker %s", left, self.broker)
         return left == 0
 
+    def hand_over(self, *, timeout_s: float) -> None:
+        """Stop as `stop` does, but leave what could not be delivered to another publisher of the same outbox."""
+        outbox = self._outbox
+        self._keeper.stop(timeout_s=timeout_s)
+        outbox.on_accept(None)
+        if not self._keeper.ended:
+            # It waits for a name or a connection; whatever comes of that must not touch the successor's messages.
+            self._outbox = Outbox(node=outbox.node, boot=outbox.boot, capacity=1)
+
     def _serve(self, link: Link) -> None:
         self._proved.clear()
         self._first_s.clear()

@@ -116,6 +116,14 @@ class Outbox:
         with self._lock:
             self._on_accept = wake
 
+    def resize(self, capacity: int) -> None:
+        """Change how many visits may wait; what no longer fits is dropped in the usual order."""
+        with self._lock:
+            self._capacity = capacity
+            while sum(len(self._lanes[lane]) for lane in VISIT_LANES) > capacity:
+                fullest = next(lane for lane in VISIT_LANES if self._lanes[lane])
+                self._drop(next(iter(self._lanes[fullest].values())))
+
     def take(self) -> Entry | None:
         """Take the oldest that waits; it is in flight until `done`, `park` or `give_back`."""
         with self._lock:
