@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 from brokers import Amqtt, AnyBroker, Auditor, Mosquitto, Proxy, find_mosquitto
+from daemons import Child, Manager
 
 # A shell that starts the tests in its background has Ctrl-C ignored, and every child would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -86,3 +87,28 @@ def proxy() -> Iterator[Callable[[int], Proxy]]:
     yield make
     for one in running:
         one.close()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[..., Child]]:
+    """Start the program: ``run(port, "--source", path, environ={})``."""
+    running: list[Child] = []
+
+    def make(port: int, *words: object, environ: Mapping[str, str] | None = None, **options: Any) -> Child:
+        folder = tmp_path / f"run-{len(running)}"
+        folder.mkdir()
+        running.append(Child(folder, port, words, environ or {}, **options))
+        return running[-1]
+
+    yield make
+    for child in running:
+        if child.process.poll() is None:
+            child.process.kill()
+            child.process.wait()
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    made = Manager(tmp_path / "notify")
+    yield made
+    made.close()

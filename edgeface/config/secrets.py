@@ -22,7 +22,8 @@ HARMLESS = frozenset({
     "height", "interval", "latency", "linkencoding", "mode", "profile", "quality", "rate", "res", "resolution",
     "rotate", "scale", "size", "stream", "streamtype", "sub", "subtype", "timeout", "transport", "transportmode",
     "unicast", "video", "videocodec", "width",
-})  # fmt: on
+})
+# fmt: on
 """Keys whose short values say which picture a camera is asked for, and open nothing."""
 _FIRST = re.compile(r"[?&;#/_,]([A-Za-z0-9._-]*)=")
 _NEXT = re.compile(r"[&;]([A-Za-z0-9._-]*)=|_(" + "|".join(sorted(HARMLESS)) + r")=", re.IGNORECASE)
