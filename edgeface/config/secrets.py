@@ -21,10 +21,10 @@ HARMLESS = frozenset({
     "bitrate", "camera", "ch", "channel", "channelid", "channels", "codec", "format", "fps", "framerate",
     "height", "interval", "latency", "linkencoding", "mode", "profile", "quality", "rate", "res", "resolution",
     "rotate", "scale", "size", "stream", "streamtype", "sub", "subtype", "timeout", "transport", "transportmode",
-    "unicast", "video", "videocodec", "width",
+    "unicast", "user", "video", "videocodec", "width",
 })
 # fmt: on
-"""Keys whose short values say which picture a camera is asked for, and open nothing."""
+"""Keys whose short values say who asks a camera for which picture, and open nothing."""
 _FIRST = re.compile(r"[?&;#/_,]([A-Za-z0-9._-]*)=")
 _NEXT = re.compile(r"[&;]([A-Za-z0-9._-]*)=|_(" + "|".join(sorted(HARMLESS)) + r")=", re.IGNORECASE)
 """Within a path _ parts pairs only where a harmless key follows: it may as well stand in a password."""
@@ -63,7 +63,8 @@ def hide_credentials(address: str) -> str:
     """``rtsp://user:secret@host/x?token=t`` as ``rtsp://***@host/x?token=***``; what is no address unchanged.
 
     Everything before the last @ goes: people write passwords with @, /, #, ? and blanks in them as they are. Of a query
-    (cheap cameras write theirs into the path) only the short values of `HARMLESS` keys stay.
+    (cheap cameras write theirs into the path) only numbers of up to three digits and short values of `HARMLESS` keys
+    stay.
     """
     scheme, sign, rest = address.partition("://")
     if not sign:
@@ -86,8 +87,8 @@ def _masked(tail: str) -> str:
         following = _NEXT.search(tail, pair.end())
         value = tail[pair.end() : following.start() if following else len(tail)]
         key = next(filter(None, pair.groups()), "")
-        harmless = key.lower() in HARMLESS and _PLAIN.fullmatch(value)
-        shown += f"{pair.group()}{value if harmless or not value else MASK}"
+        harmless = re.fullmatch(r"\d{0,3}", value) or (key.lower() in HARMLESS and _PLAIN.fullmatch(value))
+        shown += f"{pair.group()}{value if harmless else MASK}"
         pair = following
     return shown
 

@@ -35,9 +35,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: not UTF-8 at byte {error.start}", fix="save it as UTF-8") from None
     except RecursionError:
         raise ConfigError(f"{path} is not valid TOML: brackets too deep", fix="correct that value") from None
-    except ValueError as error:  # also of a number with thousands of digits, or a path with a zero byte
-        text = " ".join(str(error).split())
-        raise ConfigError(f"{path} is not valid TOML: {text}", fix="correct that line") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", fix="correct that line") from None
+    except ValueError:  # Python's own limit, against numbers that take minutes to read
+        raise ConfigError(f"{path} is not valid TOML: a number of thousands of digits", fix="correct it") from None
 
 
 def toml_value(text: str) -> Any:
