@@ -21,7 +21,7 @@ from edgeface.bundle import Network
 from edgeface.config import Mqtt
 from edgeface.errors import BrokerError, EdgefaceError
 from edgeface.events import Body, ConfigurationHealth, NoticeNetwork, health_body, iso, notice_body
-from edgeface.machine import resident_mb
+from edgeface.machine import give_back_memory, resident_mb
 from edgeface.notify import Notifier
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
@@ -157,6 +157,7 @@ class Daemon:
             logger.error("the configuration is not taken, the old one runs on: %s", refusal)
             self._reload_error = str(refusal)
             self._tell_health()
+        give_back_memory()
         self._notifier.ready()
 
     def _change_to(self, new: Assembly) -> EdgefaceError | None:

@@ -84,15 +84,9 @@ class BrokerError(EdgefaceError):
 
 
 def run_command(command: Callable[[], int]) -> int:
-    """Exit code of a command; a user's mistake never shows a traceback, a bug always does.
-
-    Standard output is flushed here: on a full disk that is where it fails, and Python would complain while it ends.
-    """
+    """Exit code of a command; a user's mistake never shows a traceback, a bug always does."""
     try:
-        code = command()
-        if sys.stdout is not None:
-            sys.stdout.flush()
-        return code
+        return _flushed(command)
     except EdgefaceError as error:
         complain(str(error))
         return error.exit_code
@@ -110,6 +104,15 @@ def run_command(command: Callable[[], int]) -> int:
         complain(f"{what} cannot be written: {error.strerror}; check the free space")
         _give_up(sys.stdout)
         return EdgefaceError.exit_code
+
+
+def _flushed(command: Callable[[], int]) -> int:
+    """Flush standard output here: on a full disk that is where it fails, and Python would complain while it ends."""
+    try:
+        return command()
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()
 
 
 def complain(line: str) -> None:

@@ -40,7 +40,8 @@ class Reload:
         try:
             self._outcome = self._load()
         except EdgefaceError as error:
-            self._outcome = error
+            # Its traceback would hold the networks that were loaded.
+            self._outcome = error.with_traceback(None)
         except Exception as error:
             # A mistake of ours in judging a new configuration must not end the one that runs.
             logger.exception("the new configuration met an error of this program")

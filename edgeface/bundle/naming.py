@@ -20,7 +20,7 @@ def expect_names(bundle: Bundle, config: Config) -> None:
     every = [network.name for network in networks]
     detectors = [network.name for network in networks if network.task == "detect"]
     scheduled = [network.name for network in networks if network.answers]
-    if config.detector.network is not None:
+    if config.detector.network:
         _expect(bundle, "detector.network", config.detector.network, detectors, "finds no faces")
     for task, name in config.attributes.items():
         if name is not False:

@@ -8,11 +8,14 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgeface.bundle import Bundle, expect_names, find_bundle, open_bundle
 from edgeface.config import Config, find_config, load_config, parse_override
 from edgeface.errors import UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 
 class Parser(argparse.ArgumentParser):
@@ -21,6 +24,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with 2."""
         self.exit(2, f"edgeface: {message}; see `{self.prog} --help`\n")
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """As argparse does, but without keeping quiet about a full disk."""
+        if message:
+            (file or sys.stderr).write(message)
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
