@@ -7,6 +7,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -99,6 +100,13 @@ class Growing:
         """Close, and take the target's place."""
         self._tried(self._file.close)
         self._tried(lambda: self._part.replace(self._path))
+
+    def discard(self) -> None:
+        """Let go of what is unfinished; nothing where it has taken its place."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._part.unlink()
 
     def _tried(self, action: Callable[[], T]) -> T:
         try:

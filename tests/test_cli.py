@@ -323,6 +323,40 @@ def test_results_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_drawn_video_that_does_not_fit_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    write_film(tmp_path / "v.mp4", seconds=2.0)
+    for most in (1024, 10_000, 100_000):
+        limit = lambda most=most: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))  # noqa: E731
+        done = program("analyze", "v.mp4", cwd=tmp_path, preexec_fn=limit)
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[0].startswith("edgeface: edgeface-out/v.mp4.")
+        assert "cannot be written" in done.stderr.splitlines()[0]
+        assert "Traceback" not in done.stderr
+        assert [path.name for path in (tmp_path / "edgeface-out").iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    ("closed", "code", "said"),
+    [
+        pytest.param(
+            "config show >&-", 1, "edgeface: standard output is closed; give it a file or /dev/null\n", id="out"
+        ),
+        pytest.param("config show <&- 2>&- >/dev/null", 0, "", id="in and errors"),
+        pytest.param("config show --set x 2>&-", 2, "", id="errors, and one to tell"),
+    ],
+)
+def test_closed_streams(closed: str, code: int, said: str) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m edgeface {closed}",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert (done.returncode, done.stderr) == (code, said)
+
+
 def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
     done = subprocess.run(
         f"{sys.executable} -m edgeface config show | head -n 1; exit ${{PIPESTATUS[0]}}",

@@ -206,11 +206,16 @@ class _Job:
                 visits += _ended(stream.throw(stop)[2])
             raise
         finally:
-            tell({"path": str(path), "visits": visits})
-            if lines is not None and drawn is not None:
-                lines.finish()
-                drawn.finish()
-                self._write(f"{stem}.txt", visits_as_text(path, visits))
+            try:
+                tell({"path": str(path), "visits": visits})
+                if lines is not None and drawn is not None:
+                    lines.finish()
+                    drawn.finish()
+                    self._write(f"{stem}.txt", visits_as_text(path, visits))
+            finally:
+                for part in (lines, drawn):
+                    if part is not None:
+                        part.discard()
 
     def _name(self, path: Path) -> str:
         """File name of the source, made unique within this run."""

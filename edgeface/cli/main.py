@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgeface import __version__
-from edgeface.errors import run_command
+from edgeface.errors import EdgefaceError, run_command
 from edgeface.signals import Signals
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
+    _open_standard_streams()
     signals = Signals(os.environ)
     if words[:1] == ["run"]:
         signals.catch()
@@ -50,8 +51,22 @@ def _run(words: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     args = build_parser().parse_args(words)
+    if sys.stdout is None and args.command != "run":
+        raise EdgefaceError("standard output is closed", fix="give it a file or /dev/null")
     args.signals = signals
     return int(args.run(args))
+
+
+def _open_standard_streams() -> None:
+    """Put /dev/null where a standard stream is closed.
+
+    A camera's or the broker's connection would take its number, and get what libraries print.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 if __name__ == "__main__":
