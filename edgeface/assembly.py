@@ -10,11 +10,13 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 
 from edgeface.bundle import Bundle
 from edgeface.config import Config, hide_credentials, mqtt_password
 from edgeface.errors import EdgefaceError, UsageError
 from edgeface.events import Body, CameraHealth
+from edgeface.files import look
 from edgeface.inbox import Ended, Inbox
 from edgeface.machine import node_id
 from edgeface.publish.client import tls_context
@@ -147,6 +149,11 @@ def expect_sources(config: Config, started_at: datetime) -> None:
             raise UsageError(
                 f"cameras.{name}.source: {shown} has a scheme that is not known",
                 fix=f"write one of {' '.join(SCHEMES)}, in small letters",
+            )
+        if not is_live(camera) and "@" in shown and look(Path(shown)) is None:
+            raise UsageError(
+                f"cameras.{name}.source: ***@{shown.rpartition('@')[2]} does not exist",
+                fix="give a file, a folder, a camera number, or an address that begins with its scheme (rtsp://...)",
             )
         try:
             open_source(name, camera, limits=config.limits, started_at=started_at).close()

@@ -23,8 +23,9 @@ def expect_names(bundle: Bundle, config: Config) -> None:
     if config.detector.network:
         _expect(bundle, "detector.network", config.detector.network, detectors, "finds no faces")
     for task, name in config.attributes.items():
-        if name is not False:
-            _expect(bundle, f"attributes.{task}", name, every, "")
+        if name is not False and name not in every:
+            answering = [network.name for network in networks if task in network.answers]
+            _expect(bundle, f"attributes.{task}", name, answering, "")
     for name in config.schedule:
         _expect(bundle, f"schedule.{name}", name, scheduled, "answers no question about a face")
     for name in config.networks:
