@@ -19,7 +19,7 @@ import msgspec
 from edgeface.assembly import Assembly
 from edgeface.bundle import Network
 from edgeface.config import Mqtt
-from edgeface.errors import BrokerError, EdgefaceError
+from edgeface.errors import BrokerError, EdgefaceError, one_line
 from edgeface.events import Body, ConfigurationHealth, NoticeNetwork, health_body, iso, notice_body
 from edgeface.machine import give_back_memory, resident_mb
 from edgeface.notify import Notifier
@@ -154,8 +154,8 @@ class Daemon:
         if refusal is None:
             logger.info("the configuration was read again and is in force")
         else:
-            logger.error("the configuration is not taken, the old one runs on: %s", refusal)
-            self._reload_error = str(refusal)
+            self._reload_error = one_line(str(refusal))
+            logger.error("the configuration is not taken, the old one runs on: %s", self._reload_error)
             self._tell_health()
         give_back_memory()
         self._notifier.ready()

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import TextIO
 
+LONGEST_LINE = 2000
 UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ENXIO})
 """A write that failed for no mistake of ours: the disk is full, the quota is used up, the device is gone."""
 
@@ -115,12 +116,31 @@ def _flushed(command: Callable[[], int]) -> int:
             sys.stdout.flush()
 
 
+def escaped(line: str) -> str:
+    """Return text with all that a terminal would obey or hide written as JSON does: it may be a stranger's.
+
+    JSON keeps its meaning: such characters stand within its texts only.
+    """
+    return "".join(sign if sign.isprintable() else _escape(sign) for sign in line)
+
+
+def _escape(sign: str) -> str:
+    units = sign.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
+def one_line(text: str) -> str:
+    """The text `escaped` and cut: a sentence of ours has 300 characters, what a stranger wrote may have millions."""
+    line = escaped(text)
+    return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..."
+
+
 def complain(line: str) -> None:
     """One line on standard error, which may be closed or on a full disk itself."""
     if sys.stderr is None:
         return
     try:
-        print(f"edgeface: {line}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"edgeface: {one_line(line)}", file=sys.stderr, flush=True)  # noqa: T201
     except OSError:
         _give_up(sys.stderr)
 

@@ -47,7 +47,7 @@ class Notifier:
     def status(self, text: str) -> None:
         """One line for `systemctl status`; sent only when it changes."""
         # A line break would begin another word.
-        text = " ".join(text.split())
+        text = text.replace("\n", " ")
         if text != self._status and self._send(f"STATUS={text}", 0.0):
             self._status = text
 

@@ -176,7 +176,9 @@ def test_configuration_is_checked_and_shown(call: Callable[..., Any], tmp_path: 
             '[cameras.a]\nsource = "rtps://u:hunter2@h/x"', "rtps://***@h/x has a scheme that is not", id="scheme"
         ),
         pytest.param('[cameras.a]\nsource = "u:hunter2@h/x"', "***@h/x does not exist; give a", id="no scheme"),
-        pytest.param('[attributes]\nage = "gender-v1"', "gender-v1 answers gender, not age; correct [attributes]", id="answer"),
+        pytest.param(
+            '[attributes]\nage = "gender-v1"', "gender-v1 answers gender, not age; correct [attributes]", id="answer"
+        ),
         pytest.param(f'[cameras.a]\nsource = "{"x" * 300}"', "cannot be looked at: File name too long", id="long name"),
     ],
 )
@@ -187,6 +189,16 @@ def test_what_run_would_refuse_is_refused(call: Callable[..., Any], tmp_path: Pa
     assert said in errors
     assert errors.count("\n") == 1
     assert "hunter2" not in errors
+
+
+@pytest.mark.parametrize("name", ["a\\n\\u001b[2Jb", "x" * 5000], ids=["control characters", "long"])
+def test_whatever_is_named_the_answer_is_one_line(call: Callable[..., Any], tmp_path: Path, name: str) -> None:
+    (tmp_path / "my.toml").write_text(f'[schedule."{name}"]\nlooks = 1\n')
+    code, _, errors = call("config", "check", "my.toml")
+    assert code == 2
+    assert errors.startswith("edgeface: schedule.")
+    assert (errors.count("\n"), errors[:-1].isprintable()) == (1, True)
+    assert len(errors) < 2100
 
 
 def test_a_file_is_named_once(call: Callable[..., Any], tmp_path: Path) -> None:

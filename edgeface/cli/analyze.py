@@ -24,7 +24,7 @@ from edgeface.cli.common import (
     read_config,
 )
 from edgeface.config import hide_credentials
-from edgeface.errors import SourceError, UsageError
+from edgeface.errors import SourceError, UsageError, complain
 from edgeface.files import look as look_at
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
                 job.video(path)
         except SourceError as error:
             bad += 1
-            print(f"edgeface: {error}", file=sys.stderr)
+            complain(str(error))
     if len(jobs) > 1 or bad:
         print(f"edgeface: {len(jobs) - bad} of {len(jobs)} files analysed, {bad} bad", file=sys.stderr)
     if out is not None and bad < len(jobs):

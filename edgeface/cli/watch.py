@@ -10,13 +10,11 @@ import sys
 
 from edgeface.cli.common import add_config_options, add_log_option, read_config, set_up_logging
 from edgeface.config import Mqtt, mqtt_password
-from edgeface.errors import BrokerError, UsageError
+from edgeface.errors import BrokerError, UsageError, escaped, one_line
 from edgeface.publish.subscriber import Subscriber
 from edgeface.publish.words import sentence
 
 FIRST_CONNECT_S = 10.0
-LONGEST_LINE = 2000
-"""A sentence of ours has 300 characters; a stranger's message may have millions."""
 BACKLOG = 10_000
 """Messages that wait for a slow terminal; the newest are dropped beyond, and told of."""
 
@@ -82,32 +80,19 @@ def _show(messages: queue.Queue[tuple[str, bytes]], args: argparse.Namespace, mi
         topic, payload = messages.get(timeout=1.0)
     except queue.Empty:
         return
-    line = _json_line(topic, payload) if args.json else _line(topic, payload, everything=args.all)
+    line = escaped(_json_line(topic, payload)) if args.json else _line(topic, payload, everything=args.all)
     if line is not None:
-        print(escaped(line), flush=True)
+        print(line, flush=True)
     if missed.count and messages.empty():
         print(f"edgeface: {missed.count} messages came faster than they could be printed", file=sys.stderr)
         missed.count = 0
-
-
-def escaped(line: str) -> str:
-    """Return the line with all that a terminal would obey or hide written as JSON does; anybody may write on a bus.
-
-    A line of JSON stays one with the same meaning: such characters stand within its texts only.
-    """
-    return "".join(sign if sign.isprintable() else _escape(sign) for sign in line)
-
-
-def _escape(sign: str) -> str:
-    units = sign.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 def _line(topic: str, payload: bytes, *, everything: bool) -> str | None:
     if topic.endswith("/faces") and not everything:
         return None
     line = sentence(topic, payload)
-    return line if line is None or len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..."
+    return None if line is None else one_line(line)
 
 
 def _json_line(topic: str, payload: bytes) -> str:
