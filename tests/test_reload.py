@@ -56,7 +56,7 @@ def test_the_configuration_as_it_is_now(
     assert words.index("RELOADING=1") < len(words) - 1 - words[::-1].index("READY=1")
     assert words[words.index("RELOADING=1") + 1].startswith("MONOTONIC_USEC=")
     assert manager.count("STOPPING=1") == 0
-    assert child.ask(signal.SIGTERM) == 0
+    assert child.ask(signal.SIGTERM) == 0, child.log()
     assert manager.count("STOPPING=1") == 1
     # Each outbox counts from 0, so each has a boot of its own.
     assert len({heard.json["boot"] for heard in auditor.of("notice")}) == 2
@@ -108,7 +108,7 @@ def test_a_bad_one_is_one_line_and_the_old_one_runs_on(
     auditor.wait_for(lambda a: configurations(a)[-1]["error"] is None)
     assert configurations(auditor)[-1]["loaded_at"] > told["loaded_at"]
     assert len({heard.json["boot"] for heard in auditor.of("health")}) == 1
-    assert child.ask(signal.SIGTERM) == 0
+    assert child.ask(signal.SIGTERM) == 0, child.log()
 
 
 def test_many_in_a_row_are_no_demand_to_leave(run: Callable[..., Child], manager: Manager) -> None:
@@ -123,7 +123,7 @@ def test_many_in_a_row_are_no_demand_to_leave(run: Callable[..., Child], manager
     watched = manager.count("WATCHDOG=1")
     eventually(lambda: manager.count("WATCHDOG=1") > watched + 3, "the watchdog's food")
     assert manager.count("RELOADING=1") == 2
-    assert child.ask(signal.SIGTERM) == 0
+    assert child.ask(signal.SIGTERM) == 0, child.log()
 
 
 def test_one_in_the_first_moment_of_a_start(run: Callable[..., Child], manager: Manager) -> None:
@@ -133,7 +133,7 @@ def test_one_in_the_first_moment_of_a_start(run: Callable[..., Child], manager: 
     child.process.send_signal(signal.SIGHUP)
     child.process.send_signal(signal.SIGHUP)
     eventually(lambda: manager.count("READY=1") == 2, "the start and one reload")
-    assert child.ask(signal.SIGTERM) == 0
+    assert child.ask(signal.SIGTERM) == 0, child.log()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
@@ -170,7 +170,7 @@ def test_what_waits_for_the_broker_outlives_it(
     broker.start()
     auditor.wait_for(lambda a: len({h.json["visit"] for h in a.of("visits")}) > 1, "somebody else")
     assert " as other " in broker.log()
-    assert child.ask(signal.SIGTERM) == 0
+    assert child.ask(signal.SIGTERM) == 0, child.log()
     auditor.wait_for(lambda a: a.words()[-1] == "offline")
     visits = [heard.json for heard in auditor.of("visits")]
     assert len({visit["boot"] for visit in visits}) == 1
