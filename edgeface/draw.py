@@ -73,6 +73,7 @@ class DrawnVideo:
         self._part = path.with_name(f".edgeface-{path.name}")
         self._writer: cv2.VideoWriter | None = None
         self._first: tuple[Image, float] | None = None
+        self._frames = 0
 
     def write(self, image: Image, time_s: float) -> None:
         """Add one frame of the given source time."""
@@ -82,6 +83,7 @@ class DrawnVideo:
         if self._writer is None:
             self._writer = self._begin(1 / max(0.001, time_s - self._first[1]))
         self._writer.write(image)
+        self._frames += 1
 
     def finish(self) -> None:
         """Close, and take the target's place; nothing where there was no frame."""
@@ -89,8 +91,22 @@ class DrawnVideo:
             self._writer = self._begin(1.0)
         if self._writer is not None:
             self._writer.release()
-            if self._part.exists():
-                self._part.replace(self._path)
+            self._expect_whole()
+            self._part.replace(self._path)
+
+    def discard(self) -> None:
+        """Let go of what is unfinished; nothing where it has taken its place."""
+        if self._writer is not None:
+            self._writer.release()
+        self._part.unlink(missing_ok=True)
+
+    def _expect_whole(self) -> None:
+        """Raise EdgefaceError for a file that ends early: OpenCV does not say that the disk was full."""
+        capture = cv2.VideoCapture(str(self._part))
+        frames = capture.get(cv2.CAP_PROP_FRAME_COUNT) if capture.isOpened() else 0
+        capture.release()
+        if frames != self._frames:
+            raise EdgefaceError(f"{self._path} cannot be written whole", fix="check permissions and free space")
 
     def _begin(self, fps: float) -> cv2.VideoWriter:
         assert self._first is not None
@@ -103,6 +119,7 @@ class DrawnVideo:
             self._first = None
             raise EdgefaceError(f"{self._path} cannot be written", fix="check permissions and free space")
         writer.write(image)
+        self._frames = 1
         return writer
 
 

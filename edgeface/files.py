@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from edgeface.errors import EdgefaceError
+from edgeface.errors import EdgefaceError, UsageError
 
 T = TypeVar("T")
+
+
+def look(path: Path) -> Literal["folder", "file"] | None:
+    """What is at a path, None for nothing; whatever is no folder is a file.
+
+    Raises
+    ------
+    UsageError : it may not be looked at, or no path can be like that
+    """
+    try:
+        return "folder" if stat.S_ISDIR(path.stat().st_mode) else "file"
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path} cannot be looked at: {why}", fix="check the path and its permissions") from None
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -82,6 +100,13 @@ class Growing:
         """Close, and take the target's place."""
         self._tried(self._file.close)
         self._tried(lambda: self._part.replace(self._path))
+
+    def discard(self) -> None:
+        """Let go of what is unfinished; nothing where it has taken its place."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._part.unlink()
 
     def _tried(self, action: Callable[[], T]) -> T:
         try:

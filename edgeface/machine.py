@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import platform
@@ -37,6 +38,16 @@ def peak_mb() -> float | None:
     """Largest resident memory of this process so far, in megabytes (10^6 bytes)."""
     line = next((line for line in _read(Path("/proc/self/status")).splitlines() if line.startswith("VmHWM")), None)
     return round(int(line.split()[1]) * 1024 / 1e6, 1) if line else None
+
+
+def give_back_memory() -> None:
+    """Let the kernel have what was freed: networks leave holes in the heap, and each reload would add new ones.
+
+    glibc's ``malloc_trim``; another C library has none, and is asked nothing.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def processor() -> str:

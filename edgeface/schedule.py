@@ -31,7 +31,7 @@ class _Asked:
 
 
 def choose_schedule(network: Network, tasks: Iterable[Task], config: Config) -> Schedule:
-    """How often a network looks at one person: as configured, else as its most impatient question wants.
+    """How often a network looks at one person: as its most impatient question wants, but for what is configured.
 
     A recurrent network looks in the beat in which it was trained, and no view is good enough to break it.
 
@@ -41,7 +41,8 @@ def choose_schedule(network: Network, tasks: Iterable[Task], config: Config) -> 
     """
     own = config.schedule.get(network.name)
     if network.time is None:
-        return own or min((DEFAULT_SCHEDULE[task] for task in tasks), key=lambda schedule: schedule.every)
+        usual = min((DEFAULT_SCHEDULE[task] for task in tasks), key=lambda schedule: schedule.every)
+        return usual if own is None else own.over(usual)
     if own is not None:
         raise ConfigError(
             f"network {network.name} looks every {network.time.spacing_s:g} s, as in its training",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 from brokers import Amqtt, AnyBroker, Auditor, Mosquitto, Proxy, Scripted, find_mosquitto
+from daemons import Child, Manager
 from publishing import Make, make_publisher
 
 from edgeface.publish.mqtt import Publisher
@@ -125,3 +126,28 @@ def publish() -> Iterator[Make]:
     yield make
     for publisher in running:
         publisher.stop(timeout_s=0.2)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[..., Child]]:
+    """Start the program: ``run(port, "--source", path, environ={})``."""
+    running: list[Child] = []
+
+    def make(port: int, *words: object, environ: Mapping[str, str] | None = None, **options: Any) -> Child:
+        folder = tmp_path / f"run-{len(running)}"
+        folder.mkdir()
+        running.append(Child(folder, port, words, environ or {}, **options))
+        return running[-1]
+
+    yield make
+    for child in running:
+        if child.process.poll() is None:
+            child.process.kill()
+            child.process.wait()
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    made = Manager(tmp_path / "notify")
+    yield made
+    made.close()

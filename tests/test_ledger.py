@@ -27,7 +27,9 @@ def left(visits: int, *, others: int = 0, gone: int = 0) -> Left:
 
 
 def open_ledger(folder: Path, boot: str = "new") -> Ledger:
-    return Ledger(folder, node="hall", boot=boot)
+    made = Ledger(folder, node="hall", boot=boot)
+    made.open()
+    return made
 
 
 def after_kill(ledger: Ledger, folder: Path) -> tuple[Undelivered, ...]:
@@ -178,6 +180,7 @@ from edgeface.publish.ledger import Ledger
 from edgeface.publish.outbox import Outbox
 outbox = Outbox(node="hall", boot="killed", capacity=100)
 ledger = Ledger(Path(sys.argv[2]), node="hall", boot="killed")
+ledger.open()
 publisher, _ = make_publisher(int(sys.argv[1]), outbox=outbox, ledger=ledger)
 for number in range(7):
     outbox.accept(told("end", str(number)))

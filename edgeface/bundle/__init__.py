@@ -53,6 +53,7 @@ from edgeface.bundle.manifest import (
     State,
     Time,
 )
+from edgeface.bundle.naming import expect_names
 from edgeface.bundle.opening import (
     PACKAGE,
     SEARCH_PATH,
@@ -118,6 +119,7 @@ __all__ = [
     "choose_runtime",
     "chosen_networks",
     "expect_landmarks",
+    "expect_names",
     "find_bundle",
     "inside",
     "open_bundle",

@@ -24,6 +24,7 @@ from edgeface.bundle.manifest import (
 )
 from edgeface.config import Config, RuntimeName
 from edgeface.errors import BundleError
+from edgeface.files import look
 from edgeface.types import Task
 
 PACKAGE = Path(__file__).parents[1]
@@ -92,8 +93,8 @@ def find_bundle(explicit: str | None, config: Config, environ: Mapping[str, str]
     A value with a separator, or that is a folder, is a path; anything else is a name to search for.
     """
     named = explicit or environ.get("EDGEFACE_BUNDLE") or config.bundle or "default"
-    if "/" in named or Path(named).is_dir():
-        if not Path(named).is_dir():
+    if "/" in named or look(Path(named)) == "folder":
+        if look(Path(named)) != "folder":
             raise BundleError(f"there is no bundle folder {named}", fix="give a folder that holds manifest.json")
         return Path(named)
     for parent in SEARCH_PATH:

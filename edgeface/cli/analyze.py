@@ -23,7 +23,9 @@ from edgeface.cli.common import (
     read_bundle,
     read_config,
 )
-from edgeface.errors import SourceError, UsageError
+from edgeface.config import hide_credentials
+from edgeface.errors import SourceError, UsageError, complain
+from edgeface.files import look as look_at
 
 if TYPE_CHECKING:
     from edgeface.bundle import Bundle
@@ -77,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
                 job.video(path)
         except SourceError as error:
             bad += 1
-            print(f"edgeface: {error}", file=sys.stderr)
+            complain(str(error))
     if len(jobs) > 1 or bad:
         print(f"edgeface: {len(jobs) - bad} of {len(jobs)} files analysed, {bad} bad", file=sys.stderr)
     if out is not None and bad < len(jobs):
@@ -204,11 +206,16 @@ class _Job:
                 visits += _ended(stream.throw(stop)[2])
             raise
         finally:
-            tell({"path": str(path), "visits": visits})
-            if lines is not None and drawn is not None:
-                lines.finish()
-                drawn.finish()
-                self._write(f"{stem}.txt", visits_as_text(path, visits))
+            try:
+                tell({"path": str(path), "visits": visits})
+                if lines is not None and drawn is not None:
+                    lines.finish()
+                    drawn.finish()
+                    self._write(f"{stem}.txt", visits_as_text(path, visits))
+            finally:
+                for part in (lines, drawn):
+                    if part is not None:
+                        part.discard()
 
     def _name(self, path: Path) -> str:
         """File name of the source, made unique within this run."""
@@ -248,12 +255,17 @@ def _jobs(names: Sequence[str]) -> Iterator[Job]:
 
     for name in names:
         path = Path(name)
-        if path.is_dir():
+        if "://" in name:
+            raise UsageError(
+                f"{hide_credentials(name)} is an address, not a file", fix="watch it with `edgeface run --source`"
+            )
+        there = look_at(path)
+        if there == "folder":
             found = pictures_in(path)
             if not found:
                 raise UsageError(f"{path} holds no pictures", fix="give a folder with pictures, or a file")
             yield from ((picture, True) for picture in found)
-        elif path.exists():
+        elif there == "file":
             yield path, is_image(path)
         else:
             raise UsageError(f"{path} does not exist", fix="check the path")

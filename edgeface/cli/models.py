@@ -56,7 +56,7 @@ def list_networks(args: argparse.Namespace) -> int:
     # Listing runs nothing.
     args.allow_random = True
     config = read_config(args)
-    manifest = read_bundle(args, config).manifest
+    manifest = read_bundle(args, config, names=False).manifest
     table = [("network", "task", "default", "files", "licence")]
     rows: list[dict[str, object]] = []
     for network in manifest.networks:
@@ -90,7 +90,7 @@ def verify(args: argparse.Namespace) -> int:
     from edgeface.selftest import check  # noqa: PLC0415
 
     config = read_config(args)
-    bundle = read_bundle(args, config)
+    bundle = read_bundle(args, config, names=False)
     rows: list[dict[str, str]] = []
     for network in bundle.manifest.networks:
         for file in (file for files in network.files.values() for file in files):

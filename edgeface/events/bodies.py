@@ -16,6 +16,7 @@ from edgeface.events.messages import (
     Affect,
     Age,
     CameraHealth,
+    ConfigurationHealth,
     Expression,
     Face,
     FacesMessage,
@@ -127,6 +128,7 @@ def health_body(
     stages_ms: Mapping[str, float],
     mqtt: MqttHealth,
     memory_mb: float | None,
+    configuration: ConfigurationHealth | None = None,
 ) -> Body:
     """Build the message of how the program fares."""
     message = HealthMessage(
@@ -139,6 +141,7 @@ def health_body(
         stages={stage: round(ms, 3) for stage, ms in stages_ms.items()},
         mqtt=mqtt,
         memory_mb=None if memory_mb is None else round(memory_mb, 1),
+        configuration=configuration,
     )
     return Body(kind="health", camera=None, message=message)
 

@@ -171,6 +171,13 @@ class MqttHealth(Struct, frozen=True, kw_only=True):
     ] = []
 
 
+class ConfigurationHealth(Struct, frozen=True, kw_only=True):
+    """Which configuration is in force."""
+
+    loaded_at: Annotated[Timestamp, Meta(description="when the one in force was read")]
+    error: Annotated[str | None, Meta(description="why the latest reload was refused, in one line; null: it was taken")]
+
+
 class HealthMessage(Envelope, frozen=True, kw_only=True):
     """How the program fares; each minute, at the start and at a clean stop."""
 
@@ -179,6 +186,7 @@ class HealthMessage(Envelope, frozen=True, kw_only=True):
     stages: Annotated[dict[str, float], Meta(description="milliseconds per frame by stage, median")]
     mqtt: MqttHealth
     memory_mb: Annotated[float | None, Meta(description="resident memory in megabytes")]
+    configuration: ConfigurationHealth | None = None
 
 
 class NoticeNetwork(Struct, frozen=True, kw_only=True):

@@ -49,7 +49,7 @@ class Ledger:
 
     Attributes
     ----------
-    earlier : what earlier runs could not deliver, oldest first; each is logged once when the ledger is opened
+    earlier : what earlier runs could not deliver, oldest first; each is logged once by `open`
     """
 
     def __init__(self, folder: Path, *, node: str, boot: str) -> None:
@@ -61,9 +61,16 @@ class Ledger:
         self._recorded = 0
         self._since_s: float | None = None
         self._closed = False
+        self._opened = False
         self.earlier: tuple[Undelivered, ...] = ()
         self._keep: tuple[Undelivered, ...] = ()
         self._own: Undelivered | None = None
+
+    def open(self) -> None:
+        """Take the file over from earlier runs, once: a run that this one follows must have closed it."""
+        if self._opened:
+            return
+        self._opened = True
         if self._path.exists() and self._hold():
             self.earlier = self._keep = _read(self._path)
         for told in self.earlier:

@@ -91,6 +91,8 @@ class Publisher:
 
     def start(self) -> None:
         """Begin to connect, for ever; never blocks."""
+        if self._ledger is not None:
+            self._ledger.open()
         self._outbox.on_accept(self.connection.wake.set)
         self.connection.start()
 
@@ -131,6 +133,10 @@ class Publisher:
         ------
         SessionFailure : the connection is lost
         """
+        if self._leave:
+            # A name or a connection that came too late: the messages are a successor's now.
+            session.drop()
+            return
         if self._ledger is not None:
             # What is about to be delivered must not be told as lost, should we be killed in the midst of it.
             self._ledger.only_gone(self._outbox.undelivered())

@@ -147,6 +147,12 @@ class Outbox:
         with self._lock:
             self._on_accept = wake
 
+    def resize(self, capacity: int) -> None:
+        """Change how many visits may wait; what no longer fits is dropped in the usual order."""
+        with self._lock:
+            self._capacity = capacity
+            self._keep_bounds()
+
     def take(self, may: Callable[[Entry], bool] = lambda _entry: True) -> Entry | None:
         """Take the oldest of those heads of topics that ``may`` allows; in flight until it is done or given back."""
         with self._lock:

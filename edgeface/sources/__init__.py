@@ -16,7 +16,17 @@ from edgeface.sources.stream import SCHEMES, Stream
 from edgeface.sources.v4l2 import V4l2Camera
 from edgeface.sources.video import VideoFile
 
-__all__ = ["Picture", "Source", "is_image", "is_live", "open_source", "pictures_in", "read_image", "read_picture"]
+__all__ = [
+    "SCHEMES",
+    "Picture",
+    "Source",
+    "is_image",
+    "is_live",
+    "open_source",
+    "pictures_in",
+    "read_image",
+    "read_picture",
+]
 
 RECIPES = {"picamera": picamera, "csi": csi}
 

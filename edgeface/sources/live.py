@@ -120,8 +120,10 @@ class LiveSource:
             raise SourceError(
                 f"{self.description} hung {stuck} times and is not opened any more", fix="restart the program"
             )
-        self._thread = threading.Thread(target=self._pump, name=name, daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._pump, name=name, daemon=True)
+        thread.start()
+        # Only now: whoever closes us meanwhile joins no thread that has not begun.
+        self._thread = thread
 
     def _wait(self, limit_s: float) -> Frame | None:
         with self._ready:

@@ -44,7 +44,7 @@ class Stream:
         ]
         self._capture = self._opener(self._address, cv2.CAP_FFMPEG, options)
         if not self._capture.isOpened():
-            raise SourceError(f"{self.description} cannot be opened: {_why(self._address)}", fix=REOPENED)
+            raise SourceError(f"{self.description} cannot be opened: {_why(self.description)}", fix=REOPENED)
 
     def read(self) -> Image | None:
         """Next frame; FFmpeg waits for it no longer than the read timeout."""
@@ -64,7 +64,10 @@ class Stream:
 
 
 def _why(address: str) -> str:
-    """Why a stream did not open, as far as one connection tells; OpenCV itself only says that it did not."""
+    """Why a stream did not open, as far as one connection tells; OpenCV itself only says that it did not.
+
+    The address comes without credentials: half a password with / or ? in it would pass for the host.
+    """
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port or PORTS.get(parts.scheme)
