@@ -145,7 +145,7 @@ class _Job:
         from edgeface.results import enlarged  # noqa: PLC0415
         from edgeface.sources import read_picture  # noqa: PLC0415
 
-        picture = read_picture(path, megapixels=self._config.limits.megapixels)
+        picture = read_picture(path, self._config.limits)
         least = self._config.detector.score if self._score is None else self._score
         seen = analyze_image(
             picture.image, self._networks[True], self._config, path=str(path), min_score=least, crops=self._crops
@@ -244,19 +244,17 @@ def _ended(changes: Sequence[VisitChange]) -> list[dict[str, object]]:
 
 def _jobs(names: Sequence[str]) -> Iterator[Job]:
     """Every file to analyse, and whether it is a still picture."""
-    from edgeface.sources import is_image, pictures_in  # noqa: PLC0415
+    from edgeface.sources import files_in, is_folder, is_image  # noqa: PLC0415
 
     for name in names:
         path = Path(name)
-        if path.is_dir():
-            found = pictures_in(path)
+        if is_folder(path):
+            found = files_in(path)
             if not found:
                 raise UsageError(f"{path} holds no pictures", fix="give a folder with pictures, or a file")
-            yield from ((picture, True) for picture in found)
-        elif path.exists():
-            yield path, is_image(path)
+            yield from found
         else:
-            raise UsageError(f"{path} does not exist", fix="check the path")
+            yield path, is_image(path)
 
 
 def _with_progress(items: Iterable[T], total: int, *, hidden: bool) -> Iterator[T]:

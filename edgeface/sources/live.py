@@ -77,7 +77,7 @@ class LiveSource:
         self.dropped = 0
         self._camera_id = camera_id
         self._camera = camera
-        self._device = device
+        self.device = device
         self._clock = clock
         self._now = now
         self._ready = threading.Condition()
@@ -108,7 +108,7 @@ class LiveSource:
         with self._ready:
             self._closed = True
             self._ready.notify_all()
-        self._device.interrupt()
+        self.device.interrupt()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(JOIN_S)
@@ -141,10 +141,10 @@ class LiveSource:
         """Body of the reading thread."""
         error: SourceError | None = None
         try:
-            self._device.open()
+            self.device.open()
             index = 0
             while not self._closed:
-                image = self._device.read()
+                image = self.device.read()
                 if image is not None:
                     self._put(image, index)
                     index += 1
@@ -174,6 +174,6 @@ class LiveSource:
 
     def _release(self) -> None:
         try:
-            self._device.release()
+            self.device.release()
         except (cv2.error, OSError) as error:
             logger.debug("%s: release: %s", self.description, error)

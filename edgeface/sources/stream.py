@@ -9,9 +9,8 @@ import cv2
 
 from edgeface.config import Camera, hide_credentials
 from edgeface.errors import SourceError
-from edgeface.sources.capture import Capture, OpenCapture, open_capture
+from edgeface.sources.capture import Capture, OpenCapture, as_bgr, open_capture
 from edgeface.sources.live import REOPENED
-from edgeface.sources.video import as_bgr
 from edgeface.types import Image
 
 SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://", "srt://")

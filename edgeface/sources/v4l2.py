@@ -13,9 +13,8 @@ import cv2
 from edgeface.config import Camera
 from edgeface.errors import SourceError
 from edgeface.sources.base import Sleep
-from edgeface.sources.capture import Capture, OpenCapture, fourcc_code, fourcc_name, open_capture
+from edgeface.sources.capture import Capture, OpenCapture, as_bgr, fourcc_code, fourcc_name, open_capture
 from edgeface.sources.live import REOPENED
-from edgeface.sources.video import as_bgr
 from edgeface.types import Image
 
 logger = logging.getLogger(__name__)
