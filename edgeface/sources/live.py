@@ -152,6 +152,9 @@ class LiveSource:
             error = raised
         except (cv2.error, OSError, ValueError) as raised:
             error = SourceError(f"{self.description} failed: {raised}".replace("\n", " "), fix=REOPENED)
+        except Exception as raised:  # a thread that dies is heard, whatever it dies of
+            logger.exception("%s: the reading thread died", self.description)
+            error = SourceError(f"{self.description} failed: {raised!r}".replace("\n", " "), fix=REOPENED)
         finally:
             self._release()
             with self._ready:

@@ -31,6 +31,7 @@ from edgeface.errors import SourceError
 from edgeface.sources.children import end_group, exit_code
 from edgeface.sources.live import REOPENED
 from edgeface.sources.planes import Bursts, cut_rows, i420_to_bgr, says_full_range
+from edgeface.sources.transform import wanted_size
 from edgeface.types import Image
 
 logger = logging.getLogger(__name__)
@@ -125,11 +126,7 @@ def csi(camera: Camera) -> Recipe:
 
 def _mode(camera: Camera) -> tuple[int, int, float]:
     """Size and rate to ask for: the width a multiple of 128, the height even; one side alone means 16:9."""
-    width, height = camera.width or DEFAULT_WH[0], camera.height or DEFAULT_WH[1]
-    if camera.width is None and camera.height is not None:
-        width = round(height * 16 / 9)
-    elif camera.height is None and camera.width is not None:
-        height = round(width * 9 / 16)
+    width, height = wanted_size(camera, DEFAULT_WH)
     rounded = max(WIDTH_STEP, width // WIDTH_STEP * WIDTH_STEP), max(2, height // 2 * 2)
     if rounded != (width, height):
         logger.warning("%s: %dx%d becomes %dx%d", camera.source, width, height, *rounded)
