@@ -17,18 +17,27 @@ again may help: 1 may, 2 may not.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
 
+UNPRINTED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Line breaks, control characters, and bytes of file names that are no text."""
+
+
+def one_line(text: str) -> str:
+    """Return text as one line that does nothing to a terminal: control characters as Python writes them."""
+    return UNPRINTED.sub(lambda found: ascii(found[0])[1:-1], text)
+
 
 class EdgefaceError(Exception):
-    """Base of all errors that a user may see; ``str()`` is the one line."""
+    """Base of all errors that a user may see; ``str()`` is the one line, whatever the names in it."""
 
     exit_code = 1
 
     def __init__(self, what: str, *, fix: str) -> None:
-        super().__init__(f"{what}; {fix}")
+        super().__init__(one_line(f"{what}; {fix}"))
         self.what = what
         self.fix = fix
 

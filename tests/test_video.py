@@ -18,8 +18,8 @@ from edgeface.config import Camera, Limits
 from edgeface.errors import SourceError, UsageError
 from edgeface.sources import Source, open_source
 from edgeface.sources.base import Origin, Pace
-from edgeface.sources.length import movie_length_s
 from edgeface.sources.capture import as_bgr
+from edgeface.sources.length import movie_length_s
 from edgeface.sources.video import VideoFile
 from edgeface.types import Frame
 
