@@ -261,6 +261,32 @@ def noise(wh: tuple[int, int] = (300, 200)) -> Pillow.Image:
     return Pillow.fromarray(np.random.default_rng(1).integers(0, 255, (wh[1], wh[0], 3), np.uint8))
 
 
+def wrong_length(length: int) -> bytes:
+    """A PNG whose picture data says it is longer than it is; the decoder would reserve what it says."""
+    data = save(noise(), "PNG")
+    at = data.index(b"IDAT") - 4
+    return data[:at] + struct.pack(">I", length) + data[at + 4 :]
+
+
+def tiled(side: int) -> bytes:
+    """A TIFF of 16x16 pixels in one tile of ``side`` squared."""
+    tags = [(256, 16), (257, 16), (258, 8), (259, 1), (262, 1), (277, 1), (322, side), (323, side), (324, 8), (325, 99)]
+    rows = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + rows + b"\0" * 4
+
+
+def webp_of(side: int) -> bytes:
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + b"\0" * 4 + (side - 1).to_bytes(3, "little") * 2
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def bigger_codestream(side: int) -> bytes:
+    """A JPEG 2000 whose box says 48x32, and whose codestream, which the decoder believes, says more."""
+    data = cv(".jp2", rgb())
+    at = data.index(b"\xff\x4f\xff\x51") + 8
+    return data[:at] + struct.pack(">II", side, side) + data[at + 8 :]
+
+
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty.jpg": (lambda: b"", "is empty; copy it again"),
     "text.jpg": (lambda: b"<html>not found</html>", "is not a picture that can be decoded; convert it"),
@@ -283,6 +309,16 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "bomb.gif": (lambda: b"GIF89a\xff\xff\xff\xff\0\0\0;", "has 65535x65535 pixels"),
     "bomb.ppm": (lambda: b"P6\n# x\n30000 30000\n255\n", "has 30000x30000 pixels"),
     "bomb.bmp": (lambda: bmp(24).replace(struct.pack("<ii", W, H), struct.pack("<ii", 40_000, 40_000)), "40000x40000"),
+    "lies of its length.png": (lambda: wrong_length(0x00FFFF20), "is truncated; copy it again"),
+    "lies a lot.png": (lambda: wrong_length(0x7FFFFFF0), "is truncated"),
+    "lies most.png": (lambda: wrong_length(0xFFFFFFFF), "is truncated"),
+    "bomb.tiff": (lambda: tiled(60_000), "has 60000x60000 pixels"),
+    "bomb.webp": (lambda: webp_of(16_000), "has 16000x16000 pixels"),
+    "bomb.jp2": (lambda: bigger_codestream(50_000), "has 50000x"),
+    "bomb.pam": (lambda: b"P7\nWIDTH 30000\nHEIGHT 30000\nDEPTH 3\nMAXVAL 255\nENDHDR\n", "has 30000x30000 pixels"),
+    "bomb.pfm": (lambda: b"PF\n30000 30000\n-1.0\n", "has 30000x30000 pixels"),
+    "bomb.hdr": (lambda: b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 30000 +X 30000\n", "has 30000x30000 pixels"),
+    "bomb.ras": (lambda: struct.pack(">8I", 0x59A66A95, 30_000, 30_000, 24, 0, 1, 0, 0), "has 30000x30000 pixels"),
     "zero.png": (lambda: png(8, 2, b"", wh=(0, 0)), "is not a picture that can be decoded"),
 }
 
@@ -402,6 +438,45 @@ def test_very_large_jpegs_are_shrunk_while_decoding(
     assert (picture.scale, picture.original_wh) == (scale, wh)
     height, width = picture.image.shape[:2]
     assert (width * scale, height * scale) == wh
+
+
+def test_other_large_pictures_are_shrunk_after_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeface.sources.image.COMFORTABLE_PIXELS", 16_000)
+    (tmp_path / "a.png").write_bytes(save(Pillow.new("L", (241, 160), 90), "PNG"))
+    picture = read_picture(tmp_path / "a.png", Limits())
+    assert (picture.scale, picture.original_wh, picture.image.shape) == (2, (241, 160), (80, 121, 3))
+
+
+def test_a_file_is_judged_by_its_size_before_it_is_read(tmp_path: Path) -> None:
+    with (tmp_path / "a.jpg").open("wb") as file:
+        file.write(b"\xff\xd8\xff")
+        file.truncate(3_000_000_000)
+    with pytest.raises(ImageError, match="a.jpg is a file of 3000 MB, more than 500; raise limits.megabytes"):
+        read_image(tmp_path / "a.jpg", Limits())
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "deep"),
+    [
+        ("PNG", {}, 6),
+        ("GIF", {}, 12.5),
+        ("TIFF", {}, 6),
+        ("WEBP", {}, 12),
+        ("JPEG", {"quality": 90}, 6),
+        ("JPEG", {"progressive": True, "subsampling": 0}, 12),
+        ("JPEG", {"progressive": True, "subsampling": 2}, 9),
+    ],
+)
+def test_memory_is_known_before_decoding(kind: str, options: dict[str, Any], deep: float, tmp_path: Path) -> None:
+    data = save(pil(), kind, **options)
+    header = sniff(data)
+    assert header is not None
+    assert header.pixel_bytes + header.kept_bytes == pytest.approx(deep)
+    (tmp_path / "a").write_bytes(data)
+    needed = (len(data) + W * H * deep) / 1e6
+    assert read_image(tmp_path / "a", Limits(megabytes=needed * 1.01)).shape == (H, W, 3)
+    with pytest.raises(ImageError, match=r"has 48x32 pixels, which take 0 MB to decode, .*raise limits\.megabytes"):
+        read_image(tmp_path / "a", Limits(megabytes=needed * 0.99))
 
 
 def test_limit_is_the_configured_one(tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ STILL_SHARE = 0.4
 """For this part of the open timeout a picture may stay the same before it is asked whether anything decodes it."""
 PROBE_S = 1.0
 NEVER_INTERLACED = frozenset(("MJPG", "mjpg", "PNG ", "png "))
-SAME_SCENE = 40.0
-"""Mean difference, in levels, below which two pictures of two connections show one scene."""
+SAME_SCENE = 0.8
+"""Correlation from which two pictures of two connections show one scene."""
 
 
 class Stream:
@@ -105,10 +105,13 @@ class Stream:
             return True
         if self._clock() - self._first_s < STILL_SHARE * self._open_s:
             return False
-        assert self._capture is not None
-        self._capture.release()
-        self._capture = self._connect()
-        again = self._next()
+        # The first decoder stays until the second has its memory: what nobody wrote would be the same otherwise.
+        before, self._capture = self._capture, self._connect()
+        assert before is not None
+        try:
+            again = self._next()
+        finally:
+            before.release()
         if is_one_scene(self._first, again):
             return True
         raise SourceError(
@@ -127,9 +130,12 @@ class Stream:
 
 def is_one_scene(one: Image, other: Image) -> bool:
     """Whether two pictures of two connections show the same, and something: memory nobody wrote is black, or chance."""
-    if one.shape != other.shape or int(one.min()) == int(one.max()):
+    if one.shape != other.shape:
         return False
-    return float(cv2.absdiff(one, other).mean()) < SAME_SCENE
+    values = [picture.astype(np.float32).reshape(-1) for picture in (one, other)]
+    values = [value - value.mean() for value in values]
+    spread = float(np.linalg.norm(values[0]) * np.linalg.norm(values[1]))
+    return spread > 0 and float(values[0] @ values[1]) / spread >= SAME_SCENE
 
 
 def _why(address: str) -> str:
