@@ -47,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         description="Analyses files. Beside a JSON and a text file for each, a picture (or video) with the faces drawn "
         f"goes to ./{OUT}; --json prints JSON Lines instead and writes nothing unless --out is given.",
     )
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="picture, folder of pictures, or video")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="picture, video, or a folder of them")
     parser.add_argument("--json", action="store_true", help="JSON Lines on standard output, one per picture or frame")
     parser.add_argument("--out", metavar="DIR", help=f"where results go (default ./{OUT}, with --json nowhere)")
     parser.add_argument("--score", type=_score, metavar="S", help="least detector score of a face, 0 to 1")
@@ -248,7 +248,7 @@ def _jobs(names: Sequence[str]) -> Iterator[Job]:
 
     for name in names:
         path = Path(name)
-        if is_folder(path):
+        if is_folder(path, fix="check the path"):
             found = files_in(path)
             if not found:
                 raise UsageError(f"{path} holds no pictures", fix="give a folder with pictures, or a file")

@@ -62,7 +62,7 @@ def irregular(path: Path) -> str | None:
     return next((name for test, name in IRREGULAR if test(mode)), None)
 
 
-def is_folder(path: Path) -> bool:
+def is_folder(path: Path, *, fix: str = "give a file, a folder, a camera number or an address") -> bool:
     """Whether a path that somebody gave is a folder.
 
     Raises
@@ -77,7 +77,7 @@ def is_folder(path: Path) -> bool:
         what = "does not exist"
     except OSError as error:
         what = f"cannot be looked at: {error.strerror}"
-    raise UsageError(f"{path} {what}", fix="give a file, a folder, a camera number or an address")
+    raise UsageError(f"{path} {what}", fix=fix)
 
 
 def expect_file(path: Path, error: type[SourceError] = SourceError) -> int:
