@@ -155,19 +155,20 @@ class VideoFile:
         """
         black: list[tuple[Image, float]] = []
         before: npt.NDArray[Any] | None = None
-        repeated, ask_at, sure = 0, REPEATED_MOST, False
+        repeated, ask_from, sure = 0, 0, False
         for index, (image, stamp_s) in enumerate(frames):
             rows = image[::REPEATED_ROWS].copy()
             same = before is not None and np.array_equal(rows, before)
             before, repeated = rows, repeated + 1 if same else 0
-            if index == 0 or repeated == ask_at:
+            if index == 0 or (repeated >= REPEATED_MOST and index >= ask_from):
                 answer = was_written(self._path, self._options, index, image)
                 if answer is False:
                     raise self._unwritten(index)
                 sure |= answer is True
-                ask_at = max(ask_at, 2 * repeated)
+                # Each answer costs a decoding up to here; asked at doubling distances, one more of the whole film.
+                ask_from = 2 * index
             elif not same:
-                sure, ask_at = True, REPEATED_MOST
+                sure = True
             if not sure:
                 black.append((image, stamp_s) if not black else (black[0][0], stamp_s))
                 continue
