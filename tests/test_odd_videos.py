@@ -80,6 +80,18 @@ def test_what_stays_the_same_is_no_fault(images: list[np.ndarray], out: tuple[ob
     assert len(list(frames_of(film(tmp_path / "a.mkv", *out, images=images)))) == len(images)
 
 
+def test_what_an_earlier_film_left_in_memory_is_no_film(tmp_path: Path) -> None:
+    """Interlaced frames are memory that nobody wrote: where a still film was read before, that memory shows it."""
+    still = film(tmp_path / "still.mkv", images=[numbered(63)] * 40)
+    path = film(tmp_path / "a.mp4", *INTERLACED, *X264, "-x264-params", "tff=1:interlaced=1")
+    for _ in range(5):
+        assert len(list(frames_of(still))) == 40
+        try:
+            assert sorted(set(numbers_of(path))) == ALL
+        except SourceError as error:
+            assert "is interlaced" in str(error)
+
+
 def test_black_of_the_full_range_waits_for_the_first_picture(tmp_path: Path) -> None:
     images = [np.zeros((H, W, 3), np.uint8)] * 5 + [numbered(n) for n in range(5)]
     seen = list(frames_of(film(tmp_path / "a.mkv", *MJPEG, images=images)))
