@@ -34,12 +34,12 @@ UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errn
 
 
 class EdgefaceError(Exception):
-    """Base of all errors that a user may see; ``str()`` is the one line."""
+    """Base of all errors that a user may see; ``str()`` is the one line, whatever the names in it."""
 
     exit_code = 1
 
     def __init__(self, what: str, *, fix: str) -> None:
-        super().__init__(f"{what}; {fix}")
+        super().__init__(one_line(f"{what}; {fix}"))
         self.what = what
         self.fix = fix
 

@@ -50,11 +50,14 @@ def give_back_memory() -> None:
         trim(0)
 
 
-def processor() -> str:
-    """Name of the processor as the kernel gives it; empty where it does not say."""
-    fields = (line.split(":", 1) for line in _read(Path("/proc/cpuinfo")).splitlines() if ":" in line)
+def processor(*, cpuinfo: Path = Path("/proc/cpuinfo"), model: Path = Path("/proc/device-tree/model")) -> str:
+    """Name of the processor as the kernel gives it, else of the board; empty where neither is said.
+
+    Jetson's kernel names no model in ``/proc/cpuinfo``; the device tree does, with a NUL at its end.
+    """
+    fields = (line.split(":", 1) for line in _read(cpuinfo).splitlines() if ":" in line)
     names = (value.strip() for key, value in fields if key.strip() in ("model name", "Model"))
-    return next(names, platform.processor())
+    return next((name for name in names if name), "") or _read(model).strip("\0 \n") or platform.processor()
 
 
 def _read(path: Path) -> str:

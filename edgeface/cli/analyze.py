@@ -25,7 +25,6 @@ from edgeface.cli.common import (
 )
 from edgeface.config import hide_credentials
 from edgeface.errors import SourceError, UsageError, complain
-from edgeface.files import look as look_at
 
 if TYPE_CHECKING:
     from edgeface.bundle import Bundle
@@ -49,7 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         description="Analyses files. Beside a JSON and a text file for each, a picture (or video) with the faces drawn "
         f"goes to ./{OUT}; --json prints JSON Lines instead and writes nothing unless --out is given.",
     )
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="picture, folder of pictures, or video")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="picture, video, or a folder of them")
     parser.add_argument("--json", action="store_true", help="JSON Lines on standard output, one per picture or frame")
     parser.add_argument("--out", metavar="DIR", help=f"where results go (default ./{OUT}, with --json nowhere)")
     parser.add_argument("--score", type=_score, metavar="S", help="least detector score of a face, 0 to 1")
@@ -147,7 +146,7 @@ class _Job:
         from edgeface.results import enlarged  # noqa: PLC0415
         from edgeface.sources import read_picture  # noqa: PLC0415
 
-        picture = read_picture(path, megapixels=self._config.limits.megapixels)
+        picture = read_picture(path, self._config.limits)
         least = self._config.detector.score if self._score is None else self._score
         seen = analyze_image(
             picture.image, self._networks[True], self._config, path=str(path), min_score=least, crops=self._crops
@@ -251,7 +250,7 @@ def _ended(changes: Sequence[VisitChange]) -> list[dict[str, object]]:
 
 def _jobs(names: Sequence[str]) -> Iterator[Job]:
     """Every file to analyse, and whether it is a still picture."""
-    from edgeface.sources import is_image, pictures_in  # noqa: PLC0415
+    from edgeface.sources import files_in, is_folder, is_image  # noqa: PLC0415
 
     for name in names:
         path = Path(name)
@@ -259,16 +258,13 @@ def _jobs(names: Sequence[str]) -> Iterator[Job]:
             raise UsageError(
                 f"{hide_credentials(name)} is an address, not a file", fix="watch it with `edgeface run --source`"
             )
-        there = look_at(path)
-        if there == "folder":
-            found = pictures_in(path)
+        if is_folder(path, fix="check the path"):
+            found = files_in(path)
             if not found:
                 raise UsageError(f"{path} holds no pictures", fix="give a folder with pictures, or a file")
-            yield from ((picture, True) for picture in found)
-        elif there == "file":
-            yield path, is_image(path)
+            yield from found
         else:
-            raise UsageError(f"{path} does not exist", fix="check the path")
+            yield path, is_image(path)
 
 
 def _with_progress(items: Iterable[T], total: int, *, hidden: bool) -> Iterator[T]:

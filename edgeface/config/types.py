@@ -198,6 +198,9 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     megapixels: Annotated[float, Meta(gt=0, le=1000, description="larger pictures are refused from their header")] = (
         220.0
     )
+    megabytes: Annotated[
+        float, Meta(gt=0, le=100_000, description="a picture or video that takes more memory to read is refused")
+    ] = 500.0
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

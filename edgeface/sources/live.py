@@ -77,7 +77,7 @@ class LiveSource:
         self.dropped = 0
         self._camera_id = camera_id
         self._camera = camera
-        self._device = device
+        self.device = device
         self._clock = clock
         self._now = now
         self._ready = threading.Condition()
@@ -108,7 +108,7 @@ class LiveSource:
         with self._ready:
             self._closed = True
             self._ready.notify_all()
-        self._device.interrupt()
+        self.device.interrupt()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(JOIN_S)
@@ -143,10 +143,10 @@ class LiveSource:
         """Body of the reading thread."""
         error: SourceError | None = None
         try:
-            self._device.open()
+            self.device.open()
             index = 0
             while not self._closed:
-                image = self._device.read()
+                image = self.device.read()
                 if image is not None:
                     self._put(image, index)
                     index += 1
@@ -154,6 +154,9 @@ class LiveSource:
             error = raised
         except (cv2.error, OSError, ValueError) as raised:
             error = SourceError(f"{self.description} failed: {raised}".replace("\n", " "), fix=REOPENED)
+        except Exception as raised:  # a thread that dies is heard, whatever it dies of
+            logger.exception("%s: the reading thread died", self.description)
+            error = SourceError(f"{self.description} failed: {raised!r}".replace("\n", " "), fix=REOPENED)
         finally:
             self._release()
             with self._ready:
@@ -176,6 +179,6 @@ class LiveSource:
 
     def _release(self) -> None:
         try:
-            self._device.release()
+            self.device.release()
         except (cv2.error, OSError) as error:
             logger.debug("%s: release: %s", self.description, error)
