@@ -22,12 +22,13 @@ from edgeface.errors import BrokerError, EdgefaceError
 from edgeface.events import Body, CameraHealth, NoticeNetwork, health_body, notice_body
 from edgeface.inbox import Ended, Inbox
 from edgeface.machine import node_id, resident_mb
+from edgeface.networks import Networks
 from edgeface.notify import Notifier
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
 from edgeface.reader import Reader
 from edgeface.types import Frame, Reason, Task
-from edgeface.worker import Networks, Worker
+from edgeface.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ class Daemon:
             self._notifier.watchdog()
 
     def _close_camera(self, camera: str, reason: Reason) -> None:
-        for body in self._worker.close(camera, reason):
+        for body in self._worker.close(camera, reason).bodies:
             self._outbox.accept(body)
 
     def _shut(self, *, flush_s: float) -> bool:

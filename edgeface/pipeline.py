@@ -1,7 +1,7 @@
 """One camera's way from detections to messages: two pure steps around the networks.
 
 ``observe`` turns a frame and its detections into requests for looks; ``absorb`` turns the answers into messages. The
-worker stands between them and owns the networks. No clock is read here: replaying a file gives the same messages.
+worker stands between them and asks the networks. No clock is read here: replaying a file gives the same messages.
 """
 
 from __future__ import annotations
@@ -54,13 +54,27 @@ class Request:
 class Sighting:
     """One frame after tracking: what was found, whose it is, and how well it can be seen.
 
-    ``qualities`` is by track id, for the tracks that have a detection in this frame.
+    Attributes
+    ----------
+    detections : None for a frame that was not searched
+    qualities : by track id, for the tracks that have a detection in this frame
+    changes : what this frame changed about visits
     """
 
     frame: Frame
     detections: Detections | None
     tracks: Sequence[Track]
     qualities: Mapping[int, Quality]
+    changes: Sequence[VisitChange]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Told:
+    """What a frame, or the close, leads to: what changed about visits, who is in view, the messages."""
+
+    changes: Sequence[VisitChange]
+    visits: Sequence[Visit]
+    bodies: Sequence[Body]
 
 
 class Pipeline:
@@ -73,10 +87,6 @@ class Pipeline:
     detector : manifest entry of the detector, for its ``box_to_reference``
     networks : attribute networks in use, with their heads; a network of several heads stands there for each
     new_id : gives ids for visits; random per boot, seeded in a replay
-
-    Attributes
-    ----------
-    changes : what the latest frame, or the close, changed about visits
     """
 
     def __init__(
@@ -109,7 +119,6 @@ class Pipeline:
         self._summary: SummaryWindow | None = None
         self._known: set[int] = set()
         self._views: dict[int, tuple[float, Quality]] = {}
-        self.changes: list[VisitChange] = []
         # Source time and wall time of the latest frame; the frame itself may be 6 MB.
         self._last: tuple[float, datetime] | None = None
 
@@ -128,19 +137,20 @@ class Pipeline:
             for track_id in gone:
                 self._views.pop(track_id, None)
         self._known = {track.id for track in tracks}
-        self.changes = self._book.observe(frame.time_s, tracks)
+        changes = self._book.observe(frame.time_s, tracks)
         due = self._scheduler.due(frame.time_s, {track: quality.score for track, quality in qualities.items()})
-        sighting = Sighting(frame=frame, detections=detections, tracks=tracks, qualities=qualities)
+        sighting = Sighting(frame=frame, detections=detections, tracks=tracks, qualities=qualities, changes=changes)
         return sighting, [self._request(sighting, network, track) for network, track in due]
 
-    def absorb(self, frame: Frame, answers: Sequence[tuple[int, Answer]]) -> list[Body]:
-        """Take the answers of this frame's requests (track id, answer); give the messages that it leads to.
+    def absorb(self, sighting: Sighting, answers: Sequence[tuple[int, Answer]]) -> Told:
+        """Take the answers of a frame's requests (track id, answer); give the messages that it leads to.
 
         The first frame of a run also gives a summary, so that a short run shows every message.
         """
         for track, answer in answers:
             self._book.absorb(track, answer)
-        bodies = [self._visit(change) for change in self.changes]
+        frame, changes = sighting.frame, sighting.changes
+        bodies = [self._visit(change) for change in changes]
         visits = self._book.current()
         in_view = [visit for visit in visits if frame.time_s - visit.seen_s <= self._in_view_s]
         if self._pace.due(frame.time_s, len(in_view)):
@@ -149,29 +159,26 @@ class Pipeline:
         first = self._summary is None
         if self._summary is None:
             self._summary = SummaryWindow(self.camera, start_s=frame.time_s)
-        self._summary.observe(self.changes, visits, frame.time_s)
+        self._summary.observe(changes, visits, frame.time_s)
         if first or self._summary.due(frame.time_s):
             bodies.append(self._summary.body(frame.time_s, at=frame.captured_at, started_at=self._wall))
-        return bodies
+        return Told(changes=changes, visits=visits, bodies=bodies)
 
-    def close(self, reason: Reason) -> list[Body]:
+    def close(self, reason: Reason) -> Told:
         """End every visit and give the last summary; nothing where there was no frame."""
         if self._last is None or self._summary is None:
-            return []
+            return Told(changes=(), visits=(), bodies=())
         time_s, at = self._last
-        self.changes = self._book.close(time_s, reason)
-        self._summary.observe(self.changes, [], time_s)
-        bodies = [self._visit(change) for change in self.changes]
-        return [*bodies, self._summary.body(time_s, at=at, started_at=self._wall)]
+        changes = self._book.close(time_s, reason)
+        self._summary.observe(changes, [], time_s)
+        bodies = [self._visit(change) for change in changes]
+        summary = self._summary.body(time_s, at=at, started_at=self._wall)
+        return Told(changes=changes, visits=(), bodies=[*bodies, summary])
 
     @property
     def ignored(self) -> int:
         """Faces that were not followed because the tracker was full."""
         return self._tracker.ignored
-
-    def current(self) -> list[Visit]:
-        """Return the visits in view."""
-        return self._book.current()
 
     def _request(self, sighting: Sighting, network: str, track_id: int) -> Request:
         track = next(track for track in sighting.tracks if track.id == track_id)
