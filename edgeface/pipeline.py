@@ -128,7 +128,7 @@ class Pipeline:
         ``detections`` is None for a frame that was not searched: tracks move on by prediction.
         """
         self._last = (frame.time_s, frame.captured_at)
-        tracks = self._tracker.update(frame.time_s, detections)
+        tracks = self._tracker.update(frame.time_s, detections, frame.index)
         seen = [] if detections is None else [track for track in tracks if track.detection is not None]
         qualities = {track.id: self._quality(frame, detections, track) for track in seen if detections}
         gone = self._known - {track.id for track in tracks}
