@@ -137,7 +137,9 @@ def _still_face(
     networks: Networks,
     config: Config,
 ) -> Face:
-    estimates = {head.task: head.estimate(answers[head.task].probabilities) for _, head in networks.heads}
+    estimates = {
+        head.task: head.estimate(answers[head.task].probabilities) for _, head in networks.heads if head.task in answers
+    }
     clear = quality.score >= config.visits.min_quality
     return Face(
         box=_floats(found.boxes[row]),
@@ -145,7 +147,10 @@ def _still_face(
         landmarks=_point_tuples(found, row),
         quality=quality,
         estimates=estimates,
-        known={task: clear and _certain(task, estimate, config) for task, estimate in estimates.items()},
+        known={
+            head.task: clear and head.task in estimates and _certain(head.task, estimates[head.task], config)
+            for _, head in networks.heads
+        },
         track=None,
         crops=crops,
     )

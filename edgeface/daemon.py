@@ -27,6 +27,7 @@ from edgeface.notify import Notifier
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
 from edgeface.reader import Reader
+from edgeface.sources import is_live
 from edgeface.types import Frame, Reason, Task
 from edgeface.worker import Worker
 
@@ -72,6 +73,7 @@ class Daemon:
             list(config.cameras),
             new_id=lambda: secrets.token_hex(4),
             clock=time.perf_counter,
+            live=[camera for camera, settings in config.cameras.items() if is_live(settings)],
         )
         self._inbox = Inbox()
         self._stop = threading.Event()
@@ -127,6 +129,8 @@ class Daemon:
         while running and not self._stop.is_set():
             taken = self._inbox.take(timeout_s=TURN_S)
             frames = [item for item in taken if isinstance(item, Frame)]
+            for body in self._worker.away(running - {item.camera for item in taken}, time.monotonic()):
+                self._outbox.accept(body)
             if frames:
                 for body in self._worker.turn(frames):
                     self._outbox.accept(body)
@@ -182,6 +186,7 @@ class Daemon:
                 fps=_rate(self._worker.frames[reader.camera], self._health_frames.get(reader.camera), elapsed_s),
                 dropped=reader.dropped,
                 ignored=self._worker.ignored(reader.camera),
+                deferred=self._worker.deferred(reader.camera),
             )
             for reader in self._readers
         }
@@ -196,6 +201,7 @@ class Daemon:
             stages_ms=self._worker.stages.medians_ms(),
             mqtt=self._publisher.health(),
             memory_mb=resident_mb(),
+            invalid=self._networks.invalid,
         )
         self._outbox.accept(body)
 

@@ -6,7 +6,7 @@ The daemon, `analyze` and `bench` take this way and no other. No network is load
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from statistics import median
 
@@ -15,7 +15,7 @@ from edgeface.events import Body
 from edgeface.memory import Memory
 from edgeface.networks import Networks
 from edgeface.pipeline import Pipeline, Request, Sighting, Told
-from edgeface.types import Detections, Frame, Reason
+from edgeface.types import Answer, Detections, Frame, Reason
 
 RECENT = 500
 """Frames over which a stage's median is taken: 500 floats for each of six stages."""
@@ -46,6 +46,19 @@ class Stages:
         return {stage: median(samples) for stage, samples in self._recent.items() if samples}
 
 
+def in_batches(requests: Sequence[Request], most: Callable[[str], int]) -> Iterator[list[Request]]:
+    """Batches of one network each, at most ``most(network)`` long, in the order of their most overdue requests."""
+    waiting: dict[str, deque[Request]] = defaultdict(deque)
+    for request in sorted(requests, key=lambda request: -request.overdue_s):
+        waiting[request.network].append(request)
+    while waiting:
+        name = max(waiting, key=lambda name: waiting[name][0].overdue_s)
+        queue = waiting[name]
+        yield [queue.popleft() for _ in range(min(len(queue), most(name)))]
+        if not queue:
+            del waiting[name]
+
+
 class Worker:
     """Turns frames of all cameras into messages.
 
@@ -54,6 +67,7 @@ class Worker:
     cameras : ids
     new_id : gives visit ids
     clock : monotonic seconds
+    live : cameras for which time goes on without us: their turns have a limit, and they can fall silent
     min_score : least detector score; None: `LOW_SCORE` of `detector.score`
     """
 
@@ -65,9 +79,13 @@ class Worker:
         *,
         new_id: Callable[[], str],
         clock: Callable[[], float],
+        live: Collection[str] = (),
         min_score: float | None = None,
     ) -> None:
         self._networks = networks
+        self._clock = clock
+        self._live = frozenset(live)
+        self._turn_s, self._lost_after_s = config.runtime.turn, config.visits.lost_after
         self._every_s = config.detector.every
         self._min_score = config.detector.score * LOW_SCORE if min_score is None else min_score
         self._pipelines = {
@@ -85,6 +103,7 @@ class Worker:
 
     def process(self, frames: Sequence[Frame]) -> list[tuple[Sighting, Told]]:
         """Take at most one frame per camera all the way: what was seen in each, and what it leads to."""
+        start_s = self._clock()
         seen: list[tuple[Sighting, list[Request]]] = []
         for frame in frames:
             with self.stages.measure("detect"):
@@ -94,18 +113,36 @@ class Worker:
                 self._memory.retain(frame.camera, [track.id for track in seen[-1][0].tracks])
         requests = [request for _, wanted in seen for request in wanted]
         with self.stages.measure("attributes"):
-            answers = self._networks.answer(requests, self._memory)
+            answers = self._answer(requests, start_s + self._limit_s([frame.camera for frame in frames]))
         done: list[tuple[Sighting, Told]] = []
         with self.stages.measure("visits"):
-            start = 0
             for sighting, wanted in seen:
-                own = answers[start : start + len(wanted)]
-                start += len(wanted)
-                pairs = [(wish.track, answer) for wish, said in zip(wanted, own, strict=True) for answer in said]
+                pairs = [(wish.track, answer) for wish in wanted for answer in answers.get(id(wish), ())]
                 camera = sighting.frame.camera
                 done.append((sighting, self._pipelines[camera].absorb(sighting, pairs)))
                 self.frames[camera] += 1
         return done
+
+    def away(self, silent: Collection[str], now_s: float) -> list[Body]:
+        """End the visits before live cameras that have given no frame for too long.
+
+        Parameters
+        ----------
+        silent : cameras of which no frame waits to be taken
+        now_s : source time of live cameras, monotonic seconds
+        """
+        bodies: list[Body] = []
+        for camera in silent:
+            if camera in self._live:
+                told = self._pipelines[camera].away(now_s)
+                if told.bodies:
+                    self._memory.retain(camera, ())
+                bodies += told.bodies
+        return bodies
+
+    def deferred(self, camera: str) -> int:
+        """Looks at faces before one camera that were due and had to wait."""
+        return self._pipelines[camera].deferred
 
     def ignored(self, camera: str) -> int:
         """Faces before one camera that were not followed because too many others were."""
@@ -116,10 +153,34 @@ class Worker:
         self._memory.retain(camera, ())
         return self._pipelines[camera].close(reason)
 
+    def _limit_s(self, cameras: Sequence[str]) -> float:
+        """Seconds that a turn with these cameras may take before looks are put off."""
+        if self._turn_s:
+            return self._turn_s
+        intervals = [self._pipelines[camera].interval_s or 0.0 for camera in cameras if camera in self._live]
+        return max(self._lost_after_s / 8, min([*intervals, self._lost_after_s / 2]))
+
+    def _answer(self, requests: Sequence[Request], until_s: float) -> dict[int, list[Answer]]:
+        """Answers by the request's `id`, the most urgent ones first, as many as go through a network together.
+
+        From ``until_s`` on, requests of live cameras are put off, all but one batch; those of files never are, so that
+        a file gives the same messages on every machine.
+        """
+        answers: dict[int, list[Answer]] = {}
+        late = False
+        for batch in in_batches(requests, self._networks.most):
+            off = [request for request in batch if late and request.camera in self._live]
+            for request in off:
+                self._pipelines[request.camera].defer(request)
+            now = batch if not off else [request for request in batch if request.camera not in self._live]
+            answers |= {id(r): said for r, said in zip(now, self._networks.answer(now, self._memory), strict=True)}
+            late = late or (bool(self._live) and self._clock() >= until_s)
+        return answers
+
     def _detect(self, frame: Frame) -> Detections | None:
         """Detect, or None while `detector.every` has not passed."""
         if frame.time_s < self._detect_due_s.get(frame.camera, float("-inf")):
             return None
         if self._every_s:
             self._detect_due_s[frame.camera] = frame.time_s + self._every_s
-        return self._networks.detect(frame.image, min_score=self._min_score)
+        return self._networks.detect(frame.image, min_score=self._min_score, still=frame.still)

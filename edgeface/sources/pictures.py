@@ -75,7 +75,7 @@ class Pictures:
                 continue
             time_s = index * SECONDS_PER_PICTURE
             self._pace.wait(time_s)
-            yield self._origin.frame(image, self._camera, index=index, time_s=time_s)
+            yield self._origin.frame(image, self._camera, index=index, time_s=time_s, still=True)
         if bad:
             raise SourceError(
                 f"{bad} of {len(self._paths)} pictures of {self.description} could not be read",
