@@ -117,7 +117,7 @@ def _analysis(path: str, sighting: Sighting, told: Told, tasks: Sequence[Task]) 
         for track in sighting.tracks
         if found is not None and track.detection is not None
     ]
-    return Analysis(path=path, frame=frame.index, width=width, height=height, faces=faces)
+    return Analysis(path=path, frame=frame.index, width=width, height=height, faces=faces, searched=found is not None)
 
 
 def _requests(image: Image, found: Detections, row: int, quality: Quality, networks: Networks) -> Iterator[Request]:

@@ -261,3 +261,24 @@ def test_pictures_are_searched_in_their_larger_size() -> None:
         assert np.array_equal(alone.boxes, detections.boxes)
     wanted = Networks(open_bundle(DEFAULT), Config(), still=True).detect(far, min_score=0.3)
     assert np.array_equal(wanted.boxes, found[1].boxes)
+
+
+def test_a_summary_and_the_visit_say_the_same_of_one_person() -> None:
+    moods = np.eye(7, dtype=np.float32)[[3] * 6 + [6] * 4]
+    asked = count()
+
+    def change(name: str, outputs: Mapping[str, F32]) -> Mapping[str, F32]:
+        if name != "expression-mini-xception":
+            return outputs
+        return {key: np.tile(moods[min(next(asked), 9)], (len(array), 1)) for key, array in outputs.items()}
+
+    worker = Worker(make_networks(change), Config(), ["main"], new_id=lambda: "v", clock=lambda: 0.0)
+    for step in range(30):
+        at = NOON + timedelta(seconds=step / 10)
+        worker.turn([Frame(image=astronaut(), camera="main", index=step, time_s=step / 10, captured_at=at)])
+    *_, end, _faces, summary = worker.close("main", "source_ended").bodies
+    expression = end.message.expression  # type: ignore[union-attr]
+    shares = {label: share for label, share in expression.shares.items() if share}
+    assert shares == pytest.approx(summary.message.expressions, abs=1e-3)  # type: ignore[union-attr]
+    assert expression.dominant == max(shares, key=lambda label: shares[label])
+    assert len(shares) == 2
