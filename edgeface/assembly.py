@@ -19,11 +19,12 @@ from edgeface.events import Body, CameraHealth
 from edgeface.files import look
 from edgeface.inbox import Ended, Inbox
 from edgeface.machine import node_id
+from edgeface.networks import Networks
 from edgeface.publish.client import tls_context
 from edgeface.reader import Reader
 from edgeface.sources import SCHEMES, is_live, open_source
 from edgeface.types import Frame, Reason
-from edgeface.worker import Networks, Worker
+from edgeface.worker import Worker
 
 USUAL_WH = (1280, 720)
 """A camera's picture; whether the detector has a size for it is asked before there is one."""
@@ -61,6 +62,7 @@ class Assembly:
             list(config.cameras),
             new_id=lambda: secrets.token_hex(4),
             clock=time.perf_counter,
+            live=[camera for camera, settings in config.cameras.items() if is_live(settings)],
         )
         self.finite = once or not any(is_live(camera) for camera in config.cameras.values())
         self.running = set(config.cameras)
@@ -83,13 +85,15 @@ class Assembly:
         """Take what the cameras gave, wait for it at most ``timeout_s``; the messages about it."""
         taken = self._inbox.take(timeout_s=timeout_s)
         frames = [item for item in taken if isinstance(item, Frame)]
-        bodies = self.worker.turn(frames) if frames else []
+        bodies = self.worker.away(self.running - {item.camera for item in taken}, time.monotonic())
+        if frames:
+            bodies += self.worker.turn(frames)
         for item in taken:
             if isinstance(item, Ended):
                 self.running.discard(item.camera)
                 self._ended.append((item.camera, item.error))
                 self.failure = self.failure or item.error
-                bodies += self.worker.close(item.camera, "source_ended")
+                bodies += self.worker.close(item.camera, "source_ended").bodies
         return bodies
 
     def take_ended(self) -> list[tuple[str, EdgefaceError | None]]:
@@ -99,7 +103,7 @@ class Assembly:
 
     def end_visits(self, reason: Reason) -> list[Body]:
         """End the visits of all cameras that still run."""
-        return [body for camera in sorted(self.running) for body in self.worker.close(camera, reason)]
+        return [body for camera in sorted(self.running) for body in self.worker.close(camera, reason).bodies]
 
     def halt(self) -> None:
         """Ask the readers to leave."""
@@ -123,6 +127,7 @@ class Assembly:
                 fps=_rate(self.worker.frames[reader.camera], self._counted.get(reader.camera), elapsed_s),
                 dropped=reader.dropped,
                 ignored=self.worker.ignored(reader.camera),
+                deferred=self.worker.deferred(reader.camera),
             )
             for reader in self._readers
         }

@@ -236,6 +236,7 @@ class Daemon:
             mqtt=self._publisher.health(),
             memory_mb=resident_mb(),
             configuration=ConfigurationHealth(loaded_at=iso(self._assembly.loaded_at), error=self._reload_error),
+            invalid=self._assembly.networks.invalid,
         )
         self._accept([body])
 

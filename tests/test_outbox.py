@@ -89,6 +89,15 @@ def test_the_oldest_of_a_kind_goes_first() -> None:
     assert [entry.seq for entry in drain(outbox)] == [2, 3]
 
 
+def test_a_message_that_carries_the_counters_counts_what_it_replaces() -> None:
+    outbox = make()
+    outbox.accept(SUMMARY)
+    told_before = outbox.counters(replaced_by="main/summary")
+    outbox.accept(SUMMARY)
+    assert told_before.dropped == outbox.counters().dropped
+    assert (told_before.dropped["summary"], told_before.queued) == (1, 0)
+
+
 def test_only_the_newest_of_faces_and_retained_kinds_waits() -> None:
     outbox = make()
     for body in (SUMMARY, FACES, NOTICE, FACES, told("start"), SUMMARY, FACES):

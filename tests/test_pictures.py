@@ -94,6 +94,7 @@ def test_pictures_come_one_second_apart(tmp_path: Path) -> None:
     assert [(frame.index, frame.time_s) for frame in seen] == [(0, 0.0), (1, 1.0), (2, 2.0)]
     assert [frame.captured_at for frame in seen] == [STARTED + timedelta(seconds=n) for n in range(3)]
     assert seen[0].image.shape == (8, 6, 3)
+    assert all(frame.still for frame in seen)
 
 
 def test_a_bad_picture_is_told_and_the_rest_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -29,9 +29,9 @@ from edgeface.errors import SourceError, UsageError, complain
 if TYPE_CHECKING:
     from edgeface.bundle import Bundle
     from edgeface.config import Config
+    from edgeface.networks import Networks
     from edgeface.results import Analysis
     from edgeface.types import Image, VisitChange
-    from edgeface.worker import Networks
 
 T = TypeVar("T")
 Job = tuple[Path, bool]
@@ -133,7 +133,7 @@ class _Job:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _load(self, *, still: bool, threads: int) -> Networks:
-        from edgeface.worker import Networks as Loaded  # noqa: PLC0415
+        from edgeface.networks import Networks as Loaded  # noqa: PLC0415
 
         if still not in self._networks:
             runtime = msgspec.structs.replace(self._config.runtime, threads=threads)

@@ -183,6 +183,15 @@ class Runtime(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Literal["auto", "onnx", "litert"], Meta(description="auto: what the bundle prefers on this processor")
     ] = "auto"
     threads: Annotated[int, Meta(ge=0, le=64, description="threads per network; 0: two, or one on a single core")] = 0
+    turn: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=60,
+            description="seconds of a turn of live cameras after which looks at faces wait for the next frame; "
+            "0: an eighth of visits.lost_after, up to half of it where frames are that far apart",
+        ),
+    ] = 0.0
 
 
 class NetworkChoice(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -55,7 +55,7 @@ class Gender(Struct, frozen=True, kw_only=True):
 class Expression(Struct, frozen=True, kw_only=True):
     """What the face shows, not what a person feels."""
 
-    dominant: Annotated[str, Meta(description="label that dominates now")]
+    dominant: Annotated[str, Meta(description="label that dominates now; in an `end` the one of the largest share")]
     shares: Annotated[Shares, Meta(description="share of the visit so far by label, together 1")]
     samples: Annotated[Count, Meta(description="looks that count")]
 
@@ -130,7 +130,7 @@ class SummaryMessage(Envelope, frozen=True, kw_only=True):
     ]
     expressions: Annotated[
         Shares | None,
-        Meta(description="share of the time in which an expression was known; null: never"),
+        Meta(description="share of the time of visits whose expression is known, as they count it; null: of none"),
     ]
 
 
@@ -144,6 +144,9 @@ class CameraHealth(Struct, frozen=True, kw_only=True):
     fps: Annotated[NotNegative | None, Meta(description="frames a second that were analysed; null: not yet known")]
     dropped: Annotated[Count, Meta(description="frames of a live camera that a newer one replaced")]
     ignored: Annotated[Count, Meta(description="faces that were not followed because too many others were")] = 0
+    deferred: Annotated[
+        Count, Meta(description="looks at faces that were due and had to wait for a later frame, counted at each frame")
+    ] = 0
 
 
 class Undelivered(Struct, frozen=True, kw_only=True):
@@ -187,6 +190,10 @@ class HealthMessage(Envelope, frozen=True, kw_only=True):
     mqtt: MqttHealth
     memory_mb: Annotated[float | None, Meta(description="resident memory in megabytes")]
     configuration: ConfigurationHealth | None = None
+    invalid: Annotated[
+        dict[str, Count],
+        Meta(description="by network: answers that were no finite numbers or of a wrong length; they weigh nothing"),
+    ] = {}
 
 
 class NoticeNetwork(Struct, frozen=True, kw_only=True):

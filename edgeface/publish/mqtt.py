@@ -79,7 +79,7 @@ class Publisher:
 
     def health(self) -> MqttHealth:
         """Describe connection and counters for the health message."""
-        counters = self._outbox.counters()
+        counters = self._outbox.counters(replaced_by="health")
         return MqttHealth(
             state=self.connection.state,
             protocol=self.connection.protocol,

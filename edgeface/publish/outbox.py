@@ -224,16 +224,21 @@ class Outbox:
         with self._lock:
             return not self._in_flight and not any(self._queues.values())
 
-    def counters(self) -> Counters:
-        """Where every message accepted so far is."""
+    def counters(self, *, replaced_by: str | None = None) -> Counters:
+        """Where every message accepted so far is.
+
+        ``replaced_by``: the suffix of a newest-only message that is about to be accepted, and will carry these numbers:
+        those that it replaces count as dropped.
+        """
         with self._lock:
+            older = list(self._queues.get(replaced_by, {}).values()) if replaced_by else []
             return Counters(
                 accepted=self._seq,
                 delivered=self._delivered,
-                queued=len(self._in_flight) + self._waiting(),
+                queued=len(self._in_flight) + self._waiting() - len(older),
                 rejected=self._rejected_count.total(),
                 rejected_visits=self._rejected_count["visits"],
-                dropped={kind: self._dropped[kind] for kind in KINDS},
+                dropped={kind: self._dropped[kind] + sum(one.kind == kind for one in older) for kind in KINDS},
             )
 
     def undelivered(self) -> Left:

@@ -144,6 +144,6 @@ class Files:
         """Frames of one file, its time counted from 0."""
         if still:
             image = read_image(path, self._limits)
-            yield self._origin.frame(image, self._camera, index=0, time_s=0.0)
+            yield self._origin.frame(image, self._camera, index=0, time_s=0.0, still=True)
         else:
             yield from self._video(path).frames()
