@@ -29,6 +29,7 @@ from edgeface.bundle.heads import (
 )
 from edgeface.bundle.manifest import (
     MANIFEST,
+    OLDEST_SCHEMA,
     SCHEMA,
     SESSION_OPTIONS,
     BoxCrop,
@@ -39,14 +40,12 @@ from edgeface.bundle.manifest import (
     LandmarkCrop,
     Manifest,
     Measured,
-    Name,
     Network,
     NetworkFile,
     NetworkTask,
     Precision,
     PreferredRuntime,
     SelfTest,
-    Sha256,
     Signature,
     Source,
     SquareCrop,
@@ -64,8 +63,12 @@ from edgeface.bundle.opening import (
     expect_landmarks,
     find_bundle,
     inside,
+    members,
     open_bundle,
+    plain,
+    read_manifest,
 )
+from edgeface.bundle.values import Label, Name, Sha256, Text
 
 __all__ = [
     "AffectHead",
@@ -86,6 +89,7 @@ __all__ = [
     "Four",
     "Head",
     "Input",
+    "Label",
     "LandmarkCrop",
     "MANIFEST",
     "Manifest",
@@ -95,6 +99,7 @@ __all__ = [
     "Network",
     "NetworkFile",
     "NetworkTask",
+    "OLDEST_SCHEMA",
     "PACKAGE",
     "Precision",
     "PreferredRuntime",
@@ -110,6 +115,7 @@ __all__ = [
     "SquareCrop",
     "StageHead",
     "State",
+    "Text",
     "Time",
     "UltraLightHead",
     "YunetHead",
@@ -120,5 +126,8 @@ __all__ = [
     "expect_landmarks",
     "find_bundle",
     "inside",
+    "members",
     "open_bundle",
+    "plain",
+    "read_manifest",
 ]
