@@ -12,7 +12,15 @@ import cv2
 import numpy as np
 
 from edgeface.attributes import make_heads
-from edgeface.bundle import Bundle, Network, attribute_networks, choose_runtime, chosen_networks, expect_landmarks
+from edgeface.bundle import (
+    Bundle,
+    Network,
+    attribute_networks,
+    choose_runtime,
+    chosen_detector,
+    chosen_networks,
+    expect_landmarks,
+)
 from edgeface.config import Config
 from edgeface.detect import make_detector
 from edgeface.events import Body
@@ -49,7 +57,7 @@ class Networks:
             self._loaded[network.name] = (network, runner)
             return wrap(network.name, runner) if wrap else runner
 
-        found = bundle.network(config.detector.network or bundle.manifest.defaults["detect"])
+        found = chosen_detector(bundle, config)
         stages = bundle.stages(found)
         self.runtime = runtime
         self._loaded: dict[str, tuple[Network, Runner]] = {}

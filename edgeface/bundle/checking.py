@@ -64,6 +64,9 @@ def contradictions(manifest: Manifest) -> Iterator[str]:
         network = by_name.get(name)
         if network is not None and task not in (tuple(network.answers) or (network.task,)):
             yield f"network {name} is the default for {task} and does not answer that"
+    detectors = [network.name for network in manifest.networks if network.task == "detect"]
+    if detectors and "detect" not in manifest.defaults:
+        yield f"defaults name no detector, and it has {detectors[0]}"
     for network in manifest.networks:
         yield from (f"network {network.name} {what}" for what in _of_network(network))
         for runtime, files in network.files.items():

@@ -191,6 +191,14 @@ def choose_file(network: Network, runtime: FileRuntime, precision: str | None = 
     raise BundleError(f"network {network.name} has no {precision or 'file'} for {runtime}", fix=f"it has: {have}")
 
 
+def chosen_detector(bundle: Bundle, config: Config) -> Network:
+    """Return the configured detector, else the bundle's default; BundleError where there is neither."""
+    name = config.detector.network or bundle.manifest.defaults.get("detect")
+    if name is None:
+        raise BundleError(f"bundle {bundle.manifest.name} has no detector", fix="choose a bundle that has one")
+    return bundle.network(name)
+
+
 def chosen_networks(bundle: Bundle, config: Config) -> Mapping[Task, Network]:
     """Return the network for each question about a face: the bundle's defaults overridden by `[attributes]`.
 

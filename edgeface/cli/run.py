@@ -55,12 +55,15 @@ def add_parser(subparsers: SubParsers[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the daemon until its sources end or a signal comes."""
     from edgeface.daemon import RELOAD, Daemon  # noqa: PLC0415 - `--help` should not load OpenCV
+    from edgeface.proof import prove_once  # noqa: PLC0415
     from edgeface.sources import is_live  # noqa: PLC0415
 
     set_up_logging(args)
     config = _configured(args)
     finite = args.once or not any(is_live(camera) for camera in config.cameras.values())
-    code = Daemon(config, read_bundle(args, config), finite=finite, environ=os.environ).run()
+    bundle = read_bundle(args, config)
+    prove_once(bundle, config, os.environ)
+    code = Daemon(config, bundle, finite=finite, environ=os.environ).run()
     if code == RELOAD:
         logger.info("starting again with the configuration as it is now")
         os.execv(sys.executable, [sys.executable, "-m", "edgeface", *sys.argv[1:]])  # noqa: S606
