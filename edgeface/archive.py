@@ -112,10 +112,10 @@ def _expect_what_is_named(
     sizes = {network.selftest.path: network.selftest.bytes for network in manifest.networks}
     for network in manifest.networks:
         sizes |= {file.path: file.bytes for files in network.files.values() for file in files}
-        for path in members(network):
-            if PurePosixPath(folder, path) not in found:
-                raise BundleError(f"{archive} lacks {plain(path)}, which its manifest names", fix="pack it again")
-    named = {PurePosixPath(folder, path): size for path, size in sizes.items()}
+        for name in members(network):
+            if PurePosixPath(folder, name) not in found:
+                raise BundleError(f"{archive} lacks {plain(name)}, which its manifest names", fix="pack it again")
+    named = {PurePosixPath(folder, name): size for name, size in sizes.items()}
     for path, member in found.items():
         if path == PurePosixPath(folder, MANIFEST):
             continue

@@ -24,15 +24,20 @@ from edgeface.proof.steps import chain_step
 STAMPS = "proven"
 """Name of the file: a hash a line."""
 MOST = 64
+MOST_S = 150.0
 LIBRARIES = ("onnxruntime", "ai-edge-litert", "tflite-runtime", "opencv-python-headless", "numpy")
 
 logger = logging.getLogger(__name__)
 
 
-def prove_once(bundle: Bundle, config: Config, environ: Mapping[str, str]) -> None:
+def prove_once(bundle: Bundle, config: Config, environ: Mapping[str, str], *, most_s: float = MOST_S) -> None:
     """Run the configuration's chain in a child, unless this bundle was proved with these versions on this processor.
 
     Without a state folder that can be written nothing is proved: it would be so at every start.
+
+    Parameters
+    ----------
+    most_s : seconds after which it gives up, whatever the networks declare: a service manager waits three minutes
 
     Raises
     ------
@@ -53,7 +58,7 @@ def prove_once(bundle: Bundle, config: Config, environ: Mapping[str, str]) -> No
         return
     logger.info("bundle %s was not run here before with these versions: trying its networks", bundle.manifest.name)
     wanted = _of_networks(config)
-    for outcome in prove(bundle, [chain_step(bundle, wanted)]):
+    for outcome in prove(bundle, [chain_step(bundle, wanted, most_s=most_s)]):
         if outcome.gave_up:
             raise EdgefaceError(outcome.detail, fix="look at `edgeface models verify`, or choose another bundle")
         if outcome.result == "untried":

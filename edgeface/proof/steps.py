@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, cast
+from typing import Literal
 
 from msgspec import Struct
 
@@ -58,7 +58,7 @@ def steps_of(bundle: Bundle) -> list[Step]:
     return [*files, chain_step(bundle, Config(runtime=Runtime(name=chain_runtime(bundle))))]
 
 
-def chain_step(bundle: Bundle, config: Config) -> Step:
+def chain_step(bundle: Bundle, config: Config, *, most_s: float = MOST_S) -> Step:
     """Return the step that runs a configuration's own networks, one after the other."""
     names = {*bundle.manifest.defaults.values(), *(name for name in config.attributes.values() if name)}
     names |= {config.detector.network or ""}
@@ -67,16 +67,17 @@ def chain_step(bundle: Bundle, config: Config) -> Step:
         for network in bundle.manifest.networks
         if network.name in names
     )
-    return Step(config=config, seconds=min(MOST_S, 2 * BASE_S + seconds))
+    return Step(config=config, seconds=min(most_s, 2 * BASE_S + seconds))
 
 
 def chain_runtime(bundle: Bundle) -> RuntimeName:
     """Return the runtime for which every default network has a file, the preferred one first."""
     preferred = choose_runtime(bundle.manifest, "auto")
     wanted = [bundle.network(name) for name in bundle.manifest.defaults.values()]
-    for runtime in (preferred, "onnx", "litert"):
+    candidates: tuple[RuntimeName, ...] = (preferred, "onnx", "litert")
+    for runtime in candidates:
         if all(runtime in network.files or "opencv" in network.files for network in wanted):
-            return cast("RuntimeName", runtime)
+            return runtime
     return preferred
 
 

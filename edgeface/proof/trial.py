@@ -88,7 +88,7 @@ def try_step(bundle: Bundle, step: Step) -> tuple[str, str]:
     except RuntimeMissingError as error:
         return "untried", str(error)
     except EdgefaceError as error:
-        return "bad", str(error)
+        return "bad", str(error) if step.network in str(error) else f"network {step.network}: {error}"
     except Exception as error:
         first = str(error).splitlines()[0] if str(error) else "no more is known"
         return "bad", f"{step.name} cannot be run: {type(error).__name__}: {first}; do not use it"
@@ -167,7 +167,7 @@ def try_chain(bundle: Bundle, config: Config) -> str:
     if not networks.detector.gives_landmarks:
         expect_landmarks([network for network, _, _ in networks.attributes.values()], detector=detector.name)
     requests = []
-    for name, (network, runner, heads) in networks.attributes.items():
+    for name, (network, runner, _) in networks.attributes.items():
         try_faces(network, runner, stored_input(bundle, network))
         crop = cut(
             image,
@@ -177,7 +177,6 @@ def try_chain(bundle: Bundle, config: Config) -> str:
             offsets=detector.landmarks_to_reference,
         )
         requests.append(Request(network=name, camera="trial", track=1, pixels=crop, quality=1.0, time_s=0.0))
-        del heads
     by_task = {head.task: (network, head) for network, head in networks.heads}
     for answers in networks.answer(requests):
         for answer in answers:
