@@ -205,11 +205,16 @@ def test_without_a_state_folder_nothing_is_proved(tmp_path: Path) -> None:
         prove_once(opened(folder), Config(), environ)
 
 
-def test_where_the_stamp_lies() -> None:
-    assert state_folder({"STATE_DIRECTORY": "/var/lib/a:/var/lib/b", "HOME": "/root"}) == Path("/var/lib/a")
-    assert state_folder({"XDG_STATE_HOME": "/s", "HOME": "/root"}) == Path("/s/edgeface")
-    assert state_folder({"HOME": "/root"}) == Path("/root/.local/state/edgeface")
+def test_where_the_stamp_lies(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path)}
+    assert state_folder({"STATE_DIRECTORY": "/var/lib/a:/var/lib/b", **home}) == Path("/var/lib/a")
     assert state_folder({}) is None
+    # Nothing is made in a home directory unasked.
+    assert state_folder(home) is None
+    (tmp_path / ".local" / "state" / "edgeface").mkdir(parents=True)
+    assert state_folder(home) == tmp_path / ".local" / "state" / "edgeface"
+    (tmp_path / "other" / "edgeface").mkdir(parents=True)
+    assert state_folder({"XDG_STATE_HOME": str(tmp_path / "other"), **home}) == tmp_path / "other" / "edgeface"
 
 
 def test_a_start_that_gives_up_may_be_tried_again(tmp_path: Path) -> None:

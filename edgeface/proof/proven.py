@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import logging
-import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,13 +69,17 @@ def prove_once(bundle: Bundle, config: Config, environ: Mapping[str, str], *, mo
 
 
 def state_folder(environ: Mapping[str, str]) -> Path | None:
-    """Folder for what a program remembers: the service manager's, else the user's; None where there is neither."""
+    """Folder for what a program remembers: the service manager's, else the user's own where somebody made one.
+
+    A run by hand leaves nothing in a home directory unasked.
+    """
     given = environ.get("STATE_DIRECTORY", "").split(":")[0]
     if given:
         return Path(given)
     home = environ.get("HOME", "")
     base = environ.get("XDG_STATE_HOME") or (f"{home}/.local/state" if home else "")
-    return Path(base) / "edgeface" if os.path.isabs(base) else None  # noqa: PTH117
+    own = Path(base) / "edgeface"
+    return own if own.is_absolute() and own.is_dir() else None
 
 
 def fingerprint(bundle: Bundle, config: Config) -> str:
