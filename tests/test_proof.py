@@ -222,3 +222,14 @@ def test_a_start_that_gives_up_may_be_tried_again(tmp_path: Path) -> None:
     with pytest.raises(EdgefaceError, match="was ended after 0 seconds") as caught:
         prove_once(opened(copy(tmp_path)), Config(), environ, most_s=0.01)
     assert caught.value.exit_code == 1
+
+
+def test_a_start_stops_at_a_chain_that_does_not_hold(tmp_path: Path) -> None:
+    folder = copy(tmp_path, head_of("gender-v1", labels=["a", "b", "c"]))
+    (tmp_path / "picture.jpg").write_bytes(b"")
+    command = [sys.executable, "-m", "edgeface", "run", "--bundle", str(folder), "--source", str(tmp_path)]
+    environ = {**os.environ, "STATE_DIRECTORY": str(tmp_path / "state")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=120, check=False)
+    assert done.returncode == 2
+    assert "a network for gender gives (2,) values for 3 labels; install the bundle again" in done.stderr
+    assert "Traceback" not in done.stderr

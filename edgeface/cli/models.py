@@ -109,7 +109,7 @@ def verify(args: argparse.Namespace) -> int:
         )
     files = [row for row in rows if row["network"]]
     chain = next((row for row in rows if not row["network"]), None)
-    bad = [row for row in rows if row["result"] == "bad"]
+    bad = [row for row in files if row["result"] == "bad"]
     untried = [network.name for network, _ in untried_networks(bundle, outcomes)]
     if args.json:
         told = {"bundle": str(bundle.folder), "files": files, "bad": len(bad), "untried": untried}
@@ -118,11 +118,12 @@ def verify(args: argparse.Namespace) -> int:
         print(json.dumps(told, indent=2))
     else:
         print_table([("file", "result", ""), *((row["file"] or "chain", row["result"], row["detail"]) for row in rows)])
-        right = sum(row["result"] == "ok" for row in files)
-        print(f"{right} of {len(files)} files of {bundle.folder} are right")
+        print(f"{len(files) - len(bad)} of {len(files)} files of {bundle.folder} are right")
         if untried:
             print(f"not tried, no file runs here: {', '.join(untried)}")
-    return BundleError.exit_code if bad else 1 if untried else 0
+    if any(row["result"] == "bad" for row in rows):
+        return BundleError.exit_code
+    return 1 if untried else 0
 
 
 def install(args: argparse.Namespace) -> int:

@@ -23,7 +23,8 @@ from edgeface.proof.steps import chain_step
 STAMPS = "proven"
 """Name of the file: a hash a line."""
 MOST = 64
-MOST_S = 150.0
+MOST_S = 80.0
+"""With the time that a child has to load its libraries, less than a service manager waits for a start."""
 LIBRARIES = ("onnxruntime", "ai-edge-litert", "tflite-runtime", "opencv-python-headless", "numpy")
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def prove_once(bundle: Bundle, config: Config, environ: Mapping[str, str], *, mo
 
     Parameters
     ----------
-    most_s : seconds after which it gives up, whatever the networks declare: a service manager waits three minutes
+    most_s : seconds after which it gives up, whatever the networks declare
 
     Raises
     ------

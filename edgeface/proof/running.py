@@ -17,7 +17,13 @@ from edgeface.proof.steps import Outcome, Step, memory_for
 
 START_S = 90.0
 """Until a child has loaded its libraries: from the card of the slowest board it takes ten."""
-BOOT = "import sys; sys.path[:] = sys.argv.pop(1).split(':'); from edgeface.proof.trial import main; main()"
+BOOT = """
+import sys
+sys.path[:] = sys.argv[1].split(":")
+sys.modules.update(dict.fromkeys(sys.argv[2:]))
+from edgeface.proof.trial import main
+main()
+"""
 # One core for each of them: a child's memory must not hang on how many there are.
 SINGLE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -57,9 +63,11 @@ def prove(bundle: Bundle, steps: Sequence[Step]) -> Iterator[Outcome]:
 def _one_child(bundle: Bundle, steps: Sequence[Step]) -> Iterator[Outcome]:
     """Outcomes up to the first that ends the child; at least one."""
     order = Order(folder=str(bundle.folder.resolve()), memory=memory_for(bundle), steps=steps)
+    # It imports what we may: never from the current folder, and no module that is barred here.
     path = ":".join(entry for entry in sys.path if entry and os.path.isabs(entry))  # noqa: PTH117
+    barred = [name for name, module in sys.modules.copy().items() if module is None]
     child = subprocess.Popen(
-        [sys.executable, "-I", "-c", BOOT, path],
+        [sys.executable, "-I", "-c", BOOT, path, *barred],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
