@@ -20,8 +20,8 @@ Text = Annotated[str, Meta(max_length=4000, pattern=r"^[^\x00-\x1f\x7f-\x9f\u202
 """Words for people: nothing that moves a terminal's cursor or turns its direction."""
 Member = Annotated[str, Meta(max_length=200)]
 """Path inside the bundle; `inside` judges where it leads."""
-TensorName = Annotated[Text, Meta(min_length=1)]
-"""Name of an input or output, in a file or in a head."""
+TensorName = Annotated[str, Meta(max_length=1000)]
+"""Name of an input or output, in a file or in a head: whatever an exporter wrote; `plain` shows it."""
 
 FileBytes = Annotated[int, Meta(ge=0, le=500_000_000)]
 SelfTestBytes = Annotated[int, Meta(ge=1, le=16_000_000)]
