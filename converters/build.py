@@ -40,7 +40,7 @@ from edgeface.bundle import (
 )
 from edgeface.errors import EdgefaceError, UsageError
 from edgeface.files import make_folder, swap_folder, write_atomic
-from edgeface.installing import try_network
+from edgeface.selftest import try_network
 
 PART = "network.json"
 """A network's part of a manifest, beside its files."""

@@ -21,9 +21,9 @@ from edgeface.bundle import Network
 from edgeface.config import Mqtt
 from edgeface.errors import BrokerError, EdgefaceError, one_line
 from edgeface.events import Body, ConfigurationHealth, NoticeNetwork, health_body, iso, notice_body
-from edgeface.machine import give_back_memory, resident_mb
+from edgeface.machine import give_back_memory, resident_mb, state_folder
 from edgeface.notify import Notifier
-from edgeface.publish.ledger import Ledger, state_folder
+from edgeface.publish.ledger import Ledger
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
 from edgeface.reload import Load, Reload

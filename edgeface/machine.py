@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgeface.config import Config
@@ -58,6 +59,15 @@ def processor(*, cpuinfo: Path = Path("/proc/cpuinfo"), model: Path = Path("/pro
     fields = (line.split(":", 1) for line in _read(cpuinfo).splitlines() if ":" in line)
     names = (value.strip() for key, value in fields if key.strip() in ("model name", "Model"))
     return next((name for name in names if name), "") or _read(model).strip("\0 \n") or platform.processor()
+
+
+def state_folder(environ: Mapping[str, str]) -> Path:
+    """Where state is kept: systemd's ``StateDirectory``, else the user's own (XDG base directories)."""
+    given = environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if given:
+        return Path(given)
+    own = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME") or "/nonexistent") / ".local" / "state")
+    return Path(own) / "edgeface"
 
 
 def _read(path: Path) -> str:

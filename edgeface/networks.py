@@ -19,6 +19,7 @@ from edgeface.bundle import (
     NetworkFile,
     attribute_networks,
     choose_runtime,
+    chosen_detector,
     chosen_networks,
     expect_landmarks,
 )
@@ -78,7 +79,7 @@ class Networks:
             self._loaded[network.name] = (network, runner)
             return wrap(network.name, runner) if wrap else runner
 
-        found = bundle.network(config.detector.network or bundle.manifest.defaults["detect"])
+        found = chosen_detector(bundle, config)
         stages = bundle.stages(found)
         self.runtime = runtime
         self._loaded: dict[str, tuple[Network, Runner]] = {}

@@ -16,7 +16,8 @@ from people import NOON, told
 from publishing import Make
 
 from edgeface.events import Undelivered, notice_body
-from edgeface.publish.ledger import Ledger, state_folder
+from edgeface.machine import state_folder
+from edgeface.publish.ledger import Ledger
 from edgeface.publish.outbox import Left
 
 NOTHING = Left(messages=0, visits=0, gone=0)

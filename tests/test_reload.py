@@ -178,7 +178,8 @@ def test_what_waits_for_the_broker_outlives_it(
         events = [one["event"] for one in visits if one["visit"] == visit]
         assert (events[0], events[-1]) == ("start", "end")
     dropped = sum(auditor.of("health")[-1].json["mqtt"]["dropped"].values())
-    assert max(auditor.seqs()) + 1 - len(set(auditor.seqs())) <= dropped
+    # A `faces` and a `health`, of QoS 0, may have gone down with the broker after they were handed to the network.
+    assert max(auditor.seqs()) + 1 - len(set(auditor.seqs())) <= dropped + 2
 
 
 def test_code_of_the_current_folder_is_not_run(run: Callable[..., Child], manager: Manager) -> None:

@@ -53,10 +53,13 @@ def run(args: argparse.Namespace, timing: Timing | None = None) -> int:
     """Run the daemon until its sources end or a signal comes; ``timing`` is for tests."""
     from edgeface.assembly import Assembly  # noqa: PLC0415 - `--help` should not load OpenCV
     from edgeface.daemon import Daemon  # noqa: PLC0415
+    from edgeface.proof import prove_once  # noqa: PLC0415
 
     def load() -> Assembly:
         config = _configured(args)
-        return Assembly(config, read_bundle(args, config), environ=os.environ, once=args.once)
+        bundle = read_bundle(args, config)
+        prove_once(bundle, config, os.environ)
+        return Assembly(config, bundle, environ=os.environ, once=args.once)
 
     set_up_logging(args)
     return Daemon(load, signals=args.signals, environ=os.environ, timing=timing).run()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -28,15 +27,6 @@ AWAY_S, CONNECTED_S = 10.0, 600.0
 """Least seconds between two notes: while the broker is away, and while it is there but refuses some."""
 BOOTS_KEPT = 10
 """Runs that are remembered; of more, the oldest are forgotten."""
-
-
-def state_folder(environ: Mapping[str, str]) -> Path:
-    """Where state is kept: systemd's ``StateDirectory``, else the user's own (XDG base directories)."""
-    given = environ.get("STATE_DIRECTORY", "").split(":")[0]
-    if given:
-        return Path(given)
-    own = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME") or "/nonexistent") / ".local" / "state")
-    return Path(own) / "edgeface"
 
 
 class Ledger:
