@@ -49,7 +49,7 @@ pip_in() {
     if grep -qiE 'hashes? do not match|do not match the hashes' <<<"$said"; then
         fail "a package that came is not the one that is locked" "do not use this index; see requirements/"
     fi
-    if grep -qiE 'connection|timed out|name resolution|unreachable|proxy|SSLError' <<<"$said"; then
+    if grep -qiE 'from versions: none|connection|timed out|name resolution|unreachable|proxy|SSLError' <<<"$said"; then
         fail "pip reaches no package index" "connect this machine, or name an index with PIP_INDEX_URL"
     fi
     why="$(grep -E '^ERROR: ' <<<"$said" | tail -n 1)"

@@ -46,13 +46,13 @@ def copied_scripts(folder: Path) -> Path:
     return folder / "scripts" / "install"
 
 
-def edgeface(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    program = str(root / "usr/local/bin/edgeface")
+def edgeface(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = str(installed / "usr/local/bin/edgeface")
     return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120, check=False, cwd="/")
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install where one was built, and look at it where it was carried to."""
     built = tmp_path_factory.mktemp("built") / "system"
     (built / "etc").mkdir(parents=True)
@@ -66,73 +66,73 @@ def files_of(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() or path.is_symlink()}
 
 
-def test_nothing_in_it_names_the_folder_in_which_it_was_built(root: Path) -> None:
+def test_nothing_in_it_names_the_folder_in_which_it_was_built(installed: Path) -> None:
     """Neither the first line of a program, nor the settings of the environment, nor a compiled module."""
-    looked = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+    looked = [path for path in installed.rglob("*") if path.is_file() and not path.is_symlink()]
     assert any(path.suffix == ".pyc" for path in looked)
     built = b"/built0/system"
     assert [str(path) for path in looked if built in path.read_bytes()] == []
 
 
-def test_every_program_of_it_starts(root: Path) -> None:
+def test_every_program_of_it_starts(installed: Path) -> None:
     for name in ("edgeface", "pip"):
         done = subprocess.run(
-            [root / "opt/edgeface/bin" / name, "--version"], capture_output=True, text=True, cwd="/", check=False
+            [installed / "opt/edgeface/bin" / name, "--version"], capture_output=True, text=True, cwd="/", check=False
         )
         assert done.returncode == 0, done.stderr
 
 
-def test_the_packages_are_the_locked_ones(root: Path) -> None:
+def test_the_packages_are_the_locked_ones(installed: Path) -> None:
     lock = (ROOT / "requirements" / lock_name()).read_text(encoding="utf-8")
     locked = {line.split(" ")[0].replace("-", "_") for line in lock.splitlines() if "==" in line}
-    found = (root / "opt/edgeface/lib").glob("python3.*/site-packages/*.dist-info")
+    found = (installed / "opt/edgeface/lib").glob("python3.*/site-packages/*.dist-info")
     here = {"==".join(path.name.removesuffix(".dist-info").rsplit("-", 1)).replace(".", "_", 0) for path in found}
     normal = {text.split("==")[0].lower().replace(".", "_") + "==" + text.split("==")[1] for text in here}
     assert locked <= normal
     assert {text.split("==")[0] for text in normal - locked} <= {"edgeface", "pip", "setuptools"}
 
 
-def test_the_unit_names_only_groups_that_the_system_has(root: Path) -> None:
+def test_the_unit_names_only_groups_that_the_system_has(installed: Path) -> None:
     """Else systemd does not start it: 216/GROUP. render comes with udev, which a container may lack."""
-    unit = (root / "etc/systemd/system/edgeface.service").read_text(encoding="utf-8")
+    unit = (installed / "etc/systemd/system/edgeface.service").read_text(encoding="utf-8")
     assert "\nSupplementaryGroups=video\n" in unit
 
 
-def test_the_program_runs_through_its_link(root: Path) -> None:
-    assert edgeface(root, "--version").stdout.startswith("edgeface ")
-    assert not (root / "usr/local/bin/edgeface").readlink().is_absolute(), "a folder that is moved keeps working"
+def test_the_program_runs_through_its_link(installed: Path) -> None:
+    assert edgeface(installed, "--version").stdout.startswith("edgeface ")
+    assert not (installed / "usr/local/bin/edgeface").readlink().is_absolute(), "a folder that is moved keeps working"
 
 
-def test_it_does_not_need_the_tree(root: Path) -> None:
-    bundle = next((root / "opt/edgeface/lib").glob("python3.*/site-packages/edgeface/bundles/default"))
+def test_it_does_not_need_the_tree(installed: Path) -> None:
+    bundle = next((installed / "opt/edgeface/lib").glob("python3.*/site-packages/edgeface/bundles/default"))
     assert (bundle / "manifest.json").is_file()
     told = [path.read_text(encoding="utf-8") for path in bundle.parents[2].glob("*.pth")]
     assert not [text for text in told if str(ROOT) in text]
 
 
-def test_both_runtimes_and_nothing_of_the_workshop(root: Path) -> None:
-    packages = {path.name for path in next((root / "opt/edgeface/lib").glob("python3.*/site-packages")).iterdir()}
+def test_both_runtimes_and_nothing_of_the_workshop(installed: Path) -> None:
+    packages = {path.name for path in next((installed / "opt/edgeface/lib").glob("python3.*/site-packages")).iterdir()}
     assert {"onnxruntime", "ai_edge_litert"} <= packages
     assert not {"torch", "tensorflow", "amqtt", "onnx", "pytest"} & packages
 
 
-def test_the_configuration_holds_and_changes_nothing(root: Path) -> None:
-    path = root / "etc/edgeface/edgeface.toml"
+def test_the_configuration_holds_and_changes_nothing(installed: Path) -> None:
+    path = installed / "etc/edgeface/edgeface.toml"
     assert load_config(path) == Config()
-    assert edgeface(root, "config", "check", "--config", str(path)).returncode == 0
+    assert edgeface(installed, "config", "check", "--config", str(path)).returncode == 0
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
-def test_credentials_are_for_root_alone(root: Path) -> None:
-    assert stat.S_IMODE((root / "etc/edgeface/credentials").stat().st_mode) == 0o700
+def test_credentials_are_for_root_alone(installed: Path) -> None:
+    assert stat.S_IMODE((installed / "etc/edgeface/credentials").stat().st_mode) == 0o700
 
 
-def test_the_unit_names_the_true_path_and_is_enabled(root: Path) -> None:
-    unit = (root / "etc/systemd/system/edgeface.service").read_text(encoding="utf-8")
+def test_the_unit_names_the_true_path_and_is_enabled(installed: Path) -> None:
+    unit = (installed / "etc/systemd/system/edgeface.service").read_text(encoding="utf-8")
     line = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
     program = line.removeprefix("ExecStart=").split()[0]
-    assert (root / program.lstrip("/")).is_file()
-    wanted = root / "etc/systemd/system/multi-user.target.wants/edgeface.service"
+    assert (installed / program.lstrip("/")).is_file()
+    wanted = installed / "etc/systemd/system/multi-user.target.wants/edgeface.service"
     assert wanted.readlink() == Path("/etc/systemd/system/edgeface.service")
 
 
@@ -140,9 +140,9 @@ OLD = "bf0e387"
 """A commit whose installation strangers have: no lock files, programs that name their folder, both groups."""
 
 
-def make_old(root: Path, folder: Path) -> Path:
+def make_old(installed: Path, folder: Path) -> Path:
     """An installation as it was at :data:`OLD`: its program where the history is there, and its layout in any case."""
-    shutil.copytree(root, folder, symlinks=True)
+    shutil.copytree(installed, folder, symlinks=True)
     archive = subprocess.run(["git", "archive", OLD, "edgeface"], capture_output=True, cwd=ROOT, check=False)
     package = next((folder / "opt/edgeface/lib").glob("python3.*/site-packages/edgeface"))
     if archive.returncode == 0:
@@ -166,8 +166,8 @@ def make_old(root: Path, folder: Path) -> Path:
     return folder
 
 
-def test_an_upgrade_keeps_configuration_and_password(root: Path, tmp_path: Path) -> None:
-    old = make_old(root, tmp_path / "old")
+def test_an_upgrade_keeps_configuration_and_password(installed: Path, tmp_path: Path) -> None:
+    old = make_old(installed, tmp_path / "old")
     done = install("--root", str(old))
     assert done.returncode == 0, done.stderr
     config = old / "etc/edgeface/edgeface.toml"
@@ -185,8 +185,10 @@ def test_an_upgrade_keeps_configuration_and_password(root: Path, tmp_path: Path)
     assert "\nSupplementaryGroups=video\n" in unit
 
 
-def test_again_and_away(root: Path) -> None:
+def test_again_and_away(installed: Path, tmp_path: Path) -> None:
     """One test, since the order is the point: a second run keeps what is the user's, and so does the end."""
+    root = tmp_path / "system"
+    shutil.copytree(installed, root, symlinks=True)
     config = root / "etc/edgeface/edgeface.toml"
     config.write_text("[mqtt]\nhost = 'broker.lan'\n", encoding="utf-8")
     password = root / "etc/edgeface/credentials/password"
