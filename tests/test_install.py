@@ -250,9 +250,16 @@ def test_a_python_without_ensurepip_is_told_with_the_package(tmp_path: Path) -> 
 
 
 def test_without_a_network_it_is_one_line(tmp_path: Path) -> None:
-    nowhere = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
-    empty = {"PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": "", "PIP_NO_CACHE_DIR": "1"}
-    result = install("--root", str(tmp_path), **nowhere, **empty)
+    result = install(
+        "--root",
+        str(tmp_path),
+        PIP_CONFIG_FILE=os.devnull,
+        PIP_INDEX_URL="http://127.0.0.1:9/simple",
+        PIP_EXTRA_INDEX_URL="",
+        PIP_FIND_LINKS="",
+        PIP_NO_CACHE_DIR="1",
+        PIP_RETRIES="0",
+    )
     assert result.returncode == 1
     assert result.stderr.splitlines()[1:] == [
         "edgeface: pip reaches no package index; connect this machine, or name an index with PIP_INDEX_URL"

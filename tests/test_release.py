@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import edgeface
-from edgeface.config import tomllib
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
 CHANGELOG = "# Changelog\n\nWords.\n\n## 0.2.0, unreleased\n\n- A thing.\n\n## 0.1.0, 2026-01-02\n\n- The first.\n"
