@@ -282,7 +282,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _end(daemon: subprocess.Popen[str]) -> None:
+def _end(daemon: subprocess.Popen[bytes]) -> None:
     """Nothing is left running, however the demo ends."""
     if daemon.poll() is None:
         daemon.terminate()

@@ -36,6 +36,13 @@ def pytest_report_header() -> str:
     return f"broker: {found or 'the embedded amqtt (MQTT 3.1.1 only), since Mosquitto is not installed'}"
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say in which order it ran; a quiet run has no header."""
+    seed = config.getoption("randomly_seed", None)
+    if seed is not None and config.getoption("randomly_reorganize", True):
+        terminalreporter.write_line(f"the same order again: --randomly-seed={seed}")
+
+
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
     """Start real Mosquittos: ``mosquitto(lines=[...], anonymous=True, acl=None)``; skips without one."""
