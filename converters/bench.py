@@ -274,10 +274,10 @@ def moved(before: Sequence[Mapping[str, F32]], after: Sequence[Mapping[str, F32]
 def load(path: Path, file: NetworkFile) -> Runner:
     """Runner of one file that lies outside a bundle."""
     if file.runtime == "onnx":
-        from edgeface.runtime.onnx import OnnxRunner  # noqa: PLC0415
+        from edgeface.runtime.onnx import OnnxRunner
 
         return OnnxRunner(path.read_bytes(), file, threads=THREADS)
-    from edgeface.runtime.litert import LiteRtRunner  # noqa: PLC0415
+    from edgeface.runtime.litert import LiteRtRunner
 
     return LiteRtRunner(path.read_bytes(), file, threads=THREADS)
 

@@ -56,8 +56,8 @@ def decibels(expected: F32, got: F32) -> float:
 
 def onnx_tensors(path: Path, feeds: Mapping[str, F32]) -> dict[str, F32]:
     """Every float tensor between the nodes of an ONNX file, by name."""
-    import onnx  # noqa: PLC0415
-    import onnxruntime  # noqa: PLC0415
+    import onnx
+    import onnxruntime
 
     model = onnx.load(path)
     known = {value.name for value in model.graph.output}
@@ -75,8 +75,8 @@ def onnx_tensors(path: Path, feeds: Mapping[str, F32]) -> dict[str, F32]:
 
 def constants(data: bytes) -> set[str]:
     """Names of the tensors of a TFLite file's first graph that are stored in it."""
-    from converters.checkpoints.tflite_buffers import parse  # noqa: PLC0415
-    from converters.inspection.tflite_file import is_constant  # noqa: PLC0415
+    from converters.checkpoints.tflite_buffers import parse
+    from converters.inspection.tflite_file import is_constant
 
     model = parse(data)
     return {tensor.name.decode() for tensor in model.subgraphs[0].tensors if is_constant(model, tensor)}
@@ -87,7 +87,7 @@ def tflite_tensors(path: Path, feeds: Mapping[str, F32]) -> dict[str, F32]:
 
     Constants are left out: they are the weights themselves, and a kernel may have left its own order of them there.
     """
-    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
+    from ai_edge_litert.interpreter import Interpreter
 
     fixed = constants(path.read_bytes())
     # An interpreter of its own says which tensor a signature's input is: its runner holds on to the memory.

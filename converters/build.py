@@ -211,7 +211,7 @@ def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path
     every = [*entries, *(network for network, _ in taken)]
     check_detectors(recipe, every)
     if recipe.bundle.remeasure:
-        from converters.evaluate.data import data_folder  # noqa: PLC0415
+        from converters.evaluate.data import data_folder
 
         data_folder(None)  # nothing takes its place that could not be measured
     make_folder(folder.parent)
@@ -233,7 +233,7 @@ def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path
             logger.warning("%s", line)
         swap_folder(new, folder)
     if recipe.bundle.remeasure:
-        from converters.evaluate.remeasure import remeasure  # noqa: PLC0415
+        from converters.evaluate.remeasure import remeasure
 
         remeasure(folder)
         fresh = [

@@ -84,7 +84,7 @@ def measure(
     ways : by runtime, how its file will be quantized
     data, pictures : folder of the labelled data, or of own pictures
     """
-    from converters.samples import Samples  # noqa: PLC0415 - skimage and scipy take a second
+    from converters.samples import Samples  # skimage and scipy take a second
 
     samples = Samples(maker.network, BUNDLE, data=data, pictures=pictures)
     runtimes: dict[RuntimeName, Measured] = {}
@@ -101,9 +101,9 @@ def measure(
 
 
 def _onnx(plain: Path, maker: Maker, how: Quantize, samples: Any) -> dict[str, dict[str, tuple[float, float]]]:
-    import onnx  # noqa: PLC0415
+    import onnx
 
-    from converters.export.quantize_onnx import calibrate_onnx  # noqa: PLC0415
+    from converters.export.quantize_onnx import calibrate_onnx
 
     signatures = maker.signatures if maker.network.is_detector else maker.signatures[:1]
 
@@ -119,7 +119,7 @@ def _onnx(plain: Path, maker: Maker, how: Quantize, samples: Any) -> dict[str, d
 
 def tflite_ranges(plain: Path, maker: Maker, how: Quantize, samples: Any) -> dict[str, dict[str, tuple[float, float]]]:
     """Ranges of a TFLite file by signature and tensor; ``samples`` gives the batches of a `Signature`."""
-    from converters.export.quantize_tflite import calibrate_tflite  # noqa: PLC0415
+    from converters.export.quantize_tflite import calibrate_tflite
 
     given: dict[str, Sequence[F32]] = {entry.key: list(samples.batches(entry)) for entry in _signatures(plain, maker)}
     with silence():
@@ -128,8 +128,8 @@ def tflite_ranges(plain: Path, maker: Maker, how: Quantize, samples: Any) -> dic
 
 def _signatures(plain: Path, maker: Maker) -> Sequence[Signature]:
     """Ways to call a TFLite file: the recipe's of one that was exported here, else its own."""
-    from converters.export.quantize_tflite import signature_inputs  # noqa: PLC0415
-    from converters.passing import PassedReference, describe_passed  # noqa: PLC0415
+    from converters.export.quantize_tflite import signature_inputs
+    from converters.passing import PassedReference, describe_passed
 
     if isinstance(maker.reference, PassedReference):
         own = describe_passed(maker.name, maker.network, maker.prepared, "litert", plain)

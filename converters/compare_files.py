@@ -130,14 +130,14 @@ def _fed(facts: FileFacts, key: str) -> list[tuple[Any, str]]:
 def _answers(kind: str, data: bytes) -> dict[str, Answers]:
     """Outputs to noise in every signature."""
     if kind == "onnx":
-        import onnx  # noqa: PLC0415
+        import onnx
 
-        from converters.inspection.onnx_run import open_session, run, sample  # noqa: PLC0415
+        from converters.inspection.onnx_run import open_session, run, sample
 
         model = onnx.load_from_string(data)
         names = [value.name for value in model.graph.output]
         return {"": dict(zip(names, run(open_session(model), sample(model, seed=SEED)), strict=True))}
-    from converters.inspection.tflite_file import run_on_noise  # noqa: PLC0415
+    from converters.inspection.tflite_file import run_on_noise
 
     return run_on_noise(data, seed=SEED)
 

@@ -26,17 +26,17 @@ def make_int8(plain: Path, runtime: RuntimeName, how: Quantize, ranges: Path, pa
     """
     measured = read_ranges(ranges, runtime, how.calibration, equalise=how.equalise)
     if runtime == "onnx":
-        import onnx  # noqa: PLC0415 - loaded where it is needed: `--help` needs none of it
+        import onnx  # loaded where it is needed: `--help` needs none of it
 
-        from converters.export.quantize_onnx import quantize_onnx  # noqa: PLC0415
+        from converters.export.quantize_onnx import quantize_onnx
 
         model = onnx.load(plain)
         refuse_memory(ranges, len(model.graph.input))
         quantized = quantize_onnx(model, measured.graphs[ANY_SHAPE], how.keep, name=network_of(ranges))
         write_atomic(path, quantized.SerializeToString(deterministic=True))
         return
-    from converters.export.older_tflite import quantizable  # noqa: PLC0415
-    from converters.export.quantize_tflite import quantize_tflite, signature_inputs  # noqa: PLC0415
+    from converters.export.older_tflite import quantizable
+    from converters.export.quantize_tflite import quantize_tflite, signature_inputs
 
     with quantizable(plain) as whole:
         refuse_memory(ranges, max(map(len, signature_inputs(whole).values())))

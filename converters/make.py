@@ -68,10 +68,10 @@ class Maker:
         if self.network.family is not None:
             return TorchReference(self.network)
         if isinstance(self.network.head, CascadeHead):
-            from converters.cascade import CascadeReference  # noqa: PLC0415
+            from converters.cascade import CascadeReference
 
             return CascadeReference(self.network)
-        from converters.passing import PassedReference  # noqa: PLC0415
+        from converters.passing import PassedReference
 
         return PassedReference(self.name, self.network, self.prepared)
 
@@ -99,7 +99,7 @@ class Maker:
         path = self.folder / selftest_name(self.name)
         with self._kept(path, self._stamp("selftest", "fp32", False)) as wanted:
             if wanted:
-                from converters.selftest import make_selftest  # noqa: PLC0415
+                from converters.selftest import make_selftest
 
                 write_atomic(path, make_selftest(self.reference, self.network, self._recipe.selftest))
         return path
@@ -117,7 +117,7 @@ class Maker:
         elif isinstance(self.reference, TorchReference):
             self._export(runtime, path, equalised=equalised)
         else:
-            from converters.passing import PassedReference  # noqa: PLC0415
+            from converters.passing import PassedReference
 
             assert isinstance(self.reference, PassedReference)
             self.reference.write(runtime, path)
@@ -127,11 +127,11 @@ class Maker:
         assert isinstance(reference, TorchReference)
         module = reference.module
         if equalised:
-            from converters.export.equalise import equalise  # noqa: PLC0415
+            from converters.export.equalise import equalise
 
             module = equalise(module)
         if runtime == "onnx":
-            from converters.export.to_onnx import export_onnx  # noqa: PLC0415
+            from converters.export.to_onnx import export_onnx
 
             with silence():
                 model = export_onnx(
@@ -143,7 +143,7 @@ class Maker:
                 )
             self._save(model, path)
             return
-        from converters.export.to_tflite import export_tflite  # noqa: PLC0415
+        from converters.export.to_tflite import export_tflite
 
         path.parent.mkdir(parents=True, exist_ok=True)
         with silence(), _beside(path) as part:
@@ -159,20 +159,20 @@ class Maker:
         keep = self._quantize(runtime).keep
         plain = self.file(runtime, "fp32")
         if runtime == "onnx":
-            import onnx  # noqa: PLC0415
+            import onnx
 
-            from converters.export.weights import fp16_weights, int8_weights  # noqa: PLC0415
+            from converters.export.weights import fp16_weights, int8_weights
 
             model = onnx.load(plain)
             self._save(int8_weights(model, keep) if precision == "int8w" else fp16_weights(model), path)
             return
-        from converters.export.tflite_weights import shrink_weights  # noqa: PLC0415
+        from converters.export.tflite_weights import shrink_weights
 
         with silence(), _beside(path) as part:
             shrink_weights(plain, precision, part, keep)
 
     def _make_int8(self, runtime: RuntimeName, path: Path) -> None:
-        from converters.int8 import make_int8  # noqa: PLC0415
+        from converters.int8 import make_int8
 
         how = self._quantize(runtime)
         plain = self.file(runtime, "fp32", equalised=how.equalise)

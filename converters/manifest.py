@@ -125,10 +125,10 @@ def _facts(maker: Maker, runtime: RuntimeName, path: Path) -> dict[str, Any]:
     """Names and shapes inside a file, by who made it."""
     network, reference = maker.network, maker.reference
     if network.as_is == runtime or not isinstance(reference, TorchReference):
-        from converters.passing import describe_passed  # noqa: PLC0415
+        from converters.passing import describe_passed
 
         return describe_passed(maker.name, network, maker.prepared, runtime, path)
-    from converters.export.to_tflite import INPUT, output_names, state_inputs  # noqa: PLC0415
+    from converters.export.to_tflite import INPUT, output_names, state_inputs
 
     onnx = runtime == "onnx"
     names = reference.names
@@ -196,8 +196,8 @@ def read_detector_fits() -> Mapping[str, DetectorFit]:
 def count(reference: Reference, network: NetworkRecipe, recipe: Recipe) -> tuple[int, int | None]:
     """Parameters, and multiply-accumulates for one input; of a file that passed through, what its graph says."""
     if not isinstance(reference, TorchReference):
-        from converters.cascade import CascadeReference  # noqa: PLC0415
-        from converters.passing import PassedReference  # noqa: PLC0415
+        from converters.cascade import CascadeReference
+        from converters.passing import PassedReference
 
         if isinstance(reference, CascadeReference):
             return reference.parameters, None
@@ -213,8 +213,8 @@ def count(reference: Reference, network: NetworkRecipe, recipe: Recipe) -> tuple
 
 def count_macs(reference: TorchReference, shape: tuple[int, ...]) -> int:
     """Multiply-accumulates of convolutions, dense and recurrent layers for one input without batch."""
-    import numpy as np  # noqa: PLC0415
-    from torch import nn  # noqa: PLC0415
+    import numpy as np
+    from torch import nn
 
     total = 0
 

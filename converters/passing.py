@@ -61,7 +61,7 @@ class PassedReference:
     @cached_property
     def model(self) -> ModelProto:
         """The ONNX file in our opset."""
-        from converters.passthrough import adopt_onnx  # noqa: PLC0415
+        from converters.passthrough import adopt_onnx
 
         free = self._network.input.multiple_of if self._network.input.width is None else None
         return adopt_onnx(self._data, self._name, multiple_of=free)
@@ -69,8 +69,8 @@ class PassedReference:
     @cached_property
     def facts(self) -> FileFacts:
         """Inputs and outputs of the file that ships."""
-        from converters.inspection.onnx_file import describe_onnx  # noqa: PLC0415
-        from converters.passthrough import adopt_tflite  # noqa: PLC0415
+        from converters.inspection.onnx_file import describe_onnx
+        from converters.passthrough import adopt_tflite
 
         if self.kind == "onnx":
             return describe_onnx(self.model.SerializeToString(deterministic=True), self._name)
@@ -96,7 +96,7 @@ class PassedReference:
         elif runtime == self.kind:
             write_atomic(path, self._data)
         elif self.kind == "onnx":
-            from converters.export.onnx2tf import convert  # noqa: PLC0415
+            from converters.export.onnx2tf import convert
 
             convert(self.model, path)
         else:
@@ -157,11 +157,11 @@ class PassedReference:
     @cached_property
     def _runner(self) -> Any:
         if self.kind == "onnx":
-            from edgeface.runtime.onnx import OnnxRunner as Chosen  # noqa: PLC0415
+            from edgeface.runtime.onnx import OnnxRunner as Chosen
 
             data = self.model.SerializeToString(deterministic=True)
         else:
-            from edgeface.runtime.litert import LiteRtRunner as Chosen  # type: ignore[assignment]  # noqa: PLC0415
+            from edgeface.runtime.litert import LiteRtRunner as Chosen  # type: ignore[assignment]
 
             data = self._data
         name = file_name(self._name, self.kind, "fp32")
@@ -176,10 +176,10 @@ def describe_passed(
     """Names and shapes of a file that another converter or its makers wrote, for its entry in a manifest."""
     reference = PassedReference(name, network, prepared)
     if runtime == "onnx":
-        from converters.inspection.onnx_file import describe_onnx  # noqa: PLC0415
+        from converters.inspection.onnx_file import describe_onnx
 
         return reference.describe(runtime, describe_onnx(path.read_bytes(), path.name))
-    from converters.passthrough import adopt_tflite  # noqa: PLC0415
+    from converters.passthrough import adopt_tflite
 
     return reference.describe(runtime, adopt_tflite(path.read_bytes(), path.name))
 

@@ -87,7 +87,7 @@ def _sizes(recipe: Recipe) -> dict[str, int]:
     found: dict[str, int] = {}
     for name, network in recipe.networks.items():
         if network.family is not None:
-            from converters.networks import make_network  # noqa: PLC0415 - torch
+            from converters.networks import make_network  # torch
 
             found[name] = BYTES_EACH * sum(
                 p.numel() for p in make_network(network.family, network.options).parameters()

@@ -79,7 +79,7 @@ def probe(
     ------
     EdgefaceError : in one line: no such file, no network for faces, no labelled faces
     """
-    # ruff: noqa: PLC0415 - torch and the readers take seconds, --help needs none of them
+    # torch and the readers take seconds, --help needs none of them
     from converters.probing.faces import gather
     from converters.probing.opening import open_file
     from converters.probing.readings import heads, tasks_of

@@ -57,7 +57,7 @@ class TorchReference:
 
     def run(self, tensor: F32, states: Mapping[str, F32] | None = None) -> dict[str, F32]:
         """Answers and new states by name; memory that is not given is empty."""
-        import torch  # noqa: PLC0415
+        import torch
 
         memory = states or {}
         rest = [memory.get(name, np.zeros((len(tensor), *size), np.float32)) for name, size in self.states.items()]
@@ -86,11 +86,11 @@ def load_module(network: NetworkRecipe) -> Any:
     ------
     EdgefaceError : the checkpoint is not to be had or does not fit the family
     """
-    import torch  # noqa: PLC0415 - a build that reuses what was made needs no torch
+    import torch  # a build that reuses what was made needs no torch
 
-    from converters.checkpoints.keymap import load_weights  # noqa: PLC0415
-    from converters.checkpoints.reading import kind_of, read_tensors  # noqa: PLC0415
-    from converters.networks import make_network  # noqa: PLC0415
+    from converters.checkpoints.keymap import load_weights
+    from converters.checkpoints.reading import kind_of, read_tensors
+    from converters.networks import make_network
 
     assert network.family is not None
     torch.manual_seed(network.seed)

@@ -106,12 +106,12 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from converters.bench import Crops  # noqa: PLC0415 - --help needs no pictures
-    from converters.calibrate import measure as calibrated  # noqa: PLC0415
-    from converters.calibrate import quantized_runtimes  # noqa: PLC0415
-    from converters.export.ranges import write_ranges  # noqa: PLC0415
-    from converters.make import Maker  # noqa: PLC0415
-    from converters.searching import Subject  # noqa: PLC0415
+    from converters.bench import Crops  # --help needs no pictures
+    from converters.calibrate import measure as calibrated
+    from converters.calibrate import quantized_runtimes
+    from converters.export.ranges import write_ranges
+    from converters.make import Maker
+    from converters.searching import Subject
 
     recipe = read_recipe(arguments.name)
     if len(recipe.networks) != 1:

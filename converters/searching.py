@@ -66,7 +66,7 @@ class Subject:
         reference = self._maker.reference
         able = False
         if isinstance(reference, TorchReference):
-            from converters.export.equalise import pairs  # noqa: PLC0415
+            from converters.export.equalise import pairs
 
             able = any(True for _ in pairs(reference.module))
         return [
@@ -79,14 +79,14 @@ class Subject:
         """Layers of the file that is quantized, in its order."""
         plain = self._plain(way)
         if self._runtime == "onnx":
-            import onnx  # noqa: PLC0415
+            import onnx
 
-            from converters.export.layers import INPUT, onnx_layers  # noqa: PLC0415
-            from converters.export.quantize_onnx import prepared_onnx  # noqa: PLC0415
+            from converters.export.layers import INPUT, onnx_layers
+            from converters.export.quantize_onnx import prepared_onnx
 
             return [name for name in onnx_layers(prepared_onnx(onnx.load(plain))) if name != INPUT]
-        from converters.export.layers import tflite_layers  # noqa: PLC0415
-        from converters.export.older_tflite import quantizable  # noqa: PLC0415
+        from converters.export.layers import tflite_layers
+        from converters.export.older_tflite import quantizable
 
         with quantizable(plain) as whole:
             return list(tflite_layers(whole)[0])

@@ -60,7 +60,7 @@ def code_hash(family: str | None, modules: Sequence[str], *, equalised: bool = F
     if family is None:
         paths += [root / "passthrough.py", root / "free_axes.py", root / "export" / "onnx2tf.py"]
     else:
-        from converters.networks import FAMILIES  # noqa: PLC0415
+        from converters.networks import FAMILIES
 
         module = FAMILIES.get(family, "").partition(":")[0].rpartition(".")[2]
         paths += [root / "networks" / f"{name}.py" for name in (module, "layers", "resnet")]

@@ -111,7 +111,7 @@ def _several(text: str) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from converters.bench import Crops  # noqa: PLC0415 - `build` and --help need no pictures
+    from converters.bench import Crops  # `build` and --help need no pictures
 
     crops = Crops(BUNDLE, data=arguments.data, limit=arguments.limit)
     for recipe_name in arguments.names:
@@ -125,8 +125,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def try_network(name: str, recipe: Recipe, crops: Crops, *, runtime: RuntimeName | None = None) -> Iterator[Trial]:
     """Try every smaller form of one network; one that does not ship and cannot be made is passed over."""
-    from converters.bench import Bench  # noqa: PLC0415
-    from converters.make import Maker  # noqa: PLC0415
+    from converters.bench import Bench
+    from converters.make import Maker
 
     maker = Maker(name, recipe)
     bench, decide = Bench(maker, recipe, crops), Bench(maker, recipe, crops, "decide")

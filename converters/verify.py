@@ -61,8 +61,8 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print one line per file; EdgefaceError when one is off."""
-    from converters.build import bundle_folder  # noqa: PLC0415
-    from converters.evaluate.subject import open_any  # noqa: PLC0415
+    from converters.build import bundle_folder
+    from converters.evaluate.subject import open_any
 
     recipe = read_recipe(arguments.name)
     folder = PRODUCTS / recipe.bundle.name
@@ -109,7 +109,7 @@ def worst_layer(recipe: Recipe, folder: Path, network: Network, file: NetworkFil
     plain = [other for other in network.files[file.runtime] if other.precision == "fp32"]
     if file.precision == "fp32" or not plain or file.runtime == "opencv":
         return ""
-    from converters.blame import layers_by_error  # noqa: PLC0415
+    from converters.blame import layers_by_error
 
     fed = feeds(recipe, network, file)
     layers = layers_by_error(folder / plain[0].path, folder / file.path, file.runtime, fed)

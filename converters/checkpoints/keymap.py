@@ -46,7 +46,7 @@ def load_weights(module: Any, family: str, kind: str, tensors: Mapping[str, F32]
     ------
     CheckpointError : no map for this kind, or which tensors are missing, extra or of another shape
     """
-    import torch  # noqa: PLC0415 - maps are also read where no network is made
+    import torch  # maps are also read where no network is made
 
     best = best_fit(module, family, kind, tensors)
     if best.faults:

@@ -63,7 +63,6 @@ def read_tensors(data: bytes, name: str, companions: Mapping[str, bytes] | None 
 
 def _reader(kind: str) -> Callable[[bytes, str, Mapping[str, bytes]], dict[str, F32]]:
     # Each reader needs a library of its own; who reads ONNX need not wait for torch.
-    # ruff: noqa: PLC0415
     if kind == "torch":
         from converters.checkpoints.torch_state import read_state as read
     elif kind == "keras":

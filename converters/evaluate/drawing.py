@@ -30,7 +30,7 @@ DARK = 0.55
 
 def canvas(width: float, height: float, title: str) -> Drawing:
     """Return an empty drawing of so many inches with a title; nothing of it is global."""
-    from matplotlib.figure import Figure as Made  # noqa: PLC0415 - --help should not wait for it
+    from matplotlib.figure import Figure as Made  # --help should not wait for it
 
     drawing = Made(figsize=(width, height), dpi=DPI, layout="constrained")
     drawing.suptitle("\n".join(textwrap.wrap(title, WRAP)), fontsize=10)

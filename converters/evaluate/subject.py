@@ -204,7 +204,7 @@ def open_subject(
 
 def open_any(folder: str, *, allow_random: bool = False) -> Bundle:
     """Open a bundle by folder or name, or the folder of one built network as a bundle of that network alone."""
-    from converters.build import PART  # noqa: PLC0415 - build knows of the evaluation, too
+    from converters.build import PART  # build knows of the evaluation, too
 
     part = Path(folder) / PART
     if not part.is_file() or (Path(folder) / MANIFEST).is_file():

@@ -81,7 +81,7 @@ def tried_networks(kind: str, tensors: Mapping[str, F32]) -> Iterator[tuple[str,
 
 def _networks() -> Iterator[tuple[str, dict[str, Any]]]:
     """Every family with its own options, then with those of the recipes."""
-    from converters.networks import FAMILIES  # noqa: PLC0415 - torch takes seconds
+    from converters.networks import FAMILIES  # torch takes seconds
 
     seen = set()
     for family in FAMILIES:
@@ -104,9 +104,9 @@ def _forms(name: str) -> list[NetworkRecipe]:
 
 
 def _fit(family: str, options: dict[str, Any], kind: str, tensors: Mapping[str, F32]) -> Fit | None:
-    import torch  # noqa: PLC0415
+    import torch
 
-    from converters.networks import make_network  # noqa: PLC0415
+    from converters.networks import make_network
 
     try:
         read_maps(family, kind)

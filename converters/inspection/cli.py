@@ -53,7 +53,7 @@ def examine(path: Path) -> dict[str, Any]:
     UsageError : there is no such file
     CheckpointError : it cannot be read
     """
-    from converters.inspection.checkpoint import describe_checkpoint  # noqa: PLC0415 - torch takes seconds
+    from converters.inspection.checkpoint import describe_checkpoint  # torch takes seconds
 
     data = read_file(path)
     if kind_of(path.name) in NETWORKS:
@@ -63,7 +63,7 @@ def examine(path: Path) -> dict[str, Any]:
 
 def _with_fits(facts: FileFacts, data: bytes, path: Path) -> dict[str, Any]:
     """What is said of a network file, and which architecture of ours its weights fit."""
-    from converters.inspection.checkpoint import describe_checkpoint  # noqa: PLC0415
+    from converters.inspection.checkpoint import describe_checkpoint
 
     try:
         found = msgspec.to_builtins(describe_checkpoint(data, str(path)))

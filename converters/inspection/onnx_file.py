@@ -75,7 +75,7 @@ def describe_onnx(data: bytes, name: str = "the file") -> FileFacts:
 
 def run_on_zeros(data: bytes) -> str:
     """``runs`` if ONNX Runtime loads the file and answers an input of zeros; else in one line why not."""
-    import onnxruntime  # noqa: PLC0415
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4

@@ -36,7 +36,7 @@ def run(session: Any, fed: Mapping[str, Any]) -> list[F32]:
 
 def open_session(model: ModelProto) -> Any:
     """ONNX Runtime's session of a model, one thread, silent."""
-    import onnxruntime  # noqa: PLC0415
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4

@@ -94,7 +94,7 @@ def run_on_noise(data: bytes, *, seed: int) -> dict[str, dict[str, F32]]:
 
 
 def _run(data: bytes, feed: Callable[[int, Mapping[str, Any]], npt.NDArray[Any]]) -> dict[str, dict[str, F32]]:
-    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
+    from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=data, num_threads=1)
     found = {}

@@ -88,7 +88,7 @@ def _source(path: Path, data: bytes) -> tuple[Source, Mapping[str, bytes]]:
     """The file with its hash, and what lies beside it and belongs to it."""
     companions: dict[str, bytes] = {}
     if kind_of(path.name) == "tfjs":
-        from converters.checkpoints.tfjs import shard_names  # noqa: PLC0415
+        from converters.checkpoints.tfjs import shard_names
 
         for name in shard_names(data, path.name):
             try:
@@ -104,8 +104,8 @@ def _find_family(
     path: Path, data: bytes, companions: Mapping[str, bytes], family: str | None
 ) -> tuple[str, dict[str, Any]] | None:
     """Family and options that the file's tensors fit; None for a file that can pass through without."""
-    from converters.checkpoints.keymap import describe_faults  # noqa: PLC0415 - torch takes seconds
-    from converters.inspection.checkpoint import tried_networks  # noqa: PLC0415
+    from converters.checkpoints.keymap import describe_faults  # torch takes seconds
+    from converters.inspection.checkpoint import tried_networks
 
     passes = path.suffix.lower() in KINDS and family is None
     try:
@@ -177,7 +177,7 @@ def _provisional(source: Source, *, channels: int = 3, size: Size = SIZES[0], **
 
 def _first_channels(module: Any) -> int:
     """Colour channels that the first layer of a torch module sees."""
-    from torch import nn  # noqa: PLC0415
+    from torch import nn
 
     return next(int(layer.in_channels) for layer in module.modules() if isinstance(layer, nn.Conv2d))
 

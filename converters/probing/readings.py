@@ -276,7 +276,7 @@ def assign(answers: I64, labels: Labels, count: int) -> tuple[str, ...]:
 
     A class more than there are words is contempt, which FER-2013 does not label; further ones are ``other``.
     """
-    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415
+    from scipy.optimize import linear_sum_assignment
 
     said = np.zeros((count, len(FER)))
     np.add.at(said, (answers, truth("expression", FER, labels)), 1)

@@ -112,7 +112,7 @@ Sweep = Callable[[Input], Iterable[Input]]
 
 def search(opened: Opened, task: Probed, output: str, ways: Mapping[str, AttributeHead], faces: Faces) -> Prober:
     """Find the best setting: a coarse look at all combinations on some faces, then one fact at a time on all."""
-    import torch  # noqa: PLC0415
+    import torch
 
     # On networks of this size two threads wait for one another longer than they work.
     torch.set_num_threads(1)

@@ -84,7 +84,7 @@ def test_from_torch_to_the_device(name: str, tmp_path: Path, monkeypatch: pytest
 
 
 def test_every_family_is_in_the_chain() -> None:
-    from converters.networks import FAMILIES  # noqa: PLC0415
+    from converters.networks import FAMILIES
 
     parts = [part for several in PARTS.values() for part in several]
     met = {read_network(name)[1].family for name in (*small(), *LARGE, *parts)}

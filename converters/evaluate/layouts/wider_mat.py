@@ -96,7 +96,7 @@ def _photograph(name: str, path: Path, xywh: F32, chosen: dict[str, Any], where:
 
 
 def _load(folder: Path, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
-    from scipy.io import loadmat  # noqa: PLC0415 - a second, which --help need not wait for
+    from scipy.io import loadmat  # a second, which --help need not wait for
 
     path = _search(folder, name)
     if path is None:

@@ -108,7 +108,7 @@ def tell(answers: Answers, subject: Subject, title: str, *, plus: bool) -> Told:
 
 def figures(told: Told) -> Iterator[Line]:
     """Every figure: over all and without copies from training, then of each label."""
-    from sklearn.metrics import accuracy_score, f1_score  # noqa: PLC0415 - two seconds, not for --help
+    from sklearn.metrics import accuracy_score, f1_score  # two seconds, not for --help
 
     classes = len(told.labels)
     for group, rows in (("all", np.ones(len(told.truth), bool)), (CLEAN, told.clean)):
@@ -169,7 +169,7 @@ def _table(told: Told) -> dict[str, Any]:
 
 
 def _matrix(told: Told) -> npt.NDArray[Any]:
-    from sklearn.metrics import confusion_matrix  # noqa: PLC0415
+    from sklearn.metrics import confusion_matrix
 
     counts: npt.NDArray[Any] = confusion_matrix(told.truth, told.said, labels=range(len(told.labels)))
     return counts

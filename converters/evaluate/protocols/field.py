@@ -32,7 +32,7 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print, and write unless only a part was asked for."""
-    # ruff: noqa: PLC0415 - torch and both runtimes are behind these
+    # torch and both runtimes are behind these
     from converters.evaluate.data import data_folder, photographs
     from converters.evaluate.field import DETECTORS, load, make_field, measure, save
     from converters.evaluate.field_page import PAGE, page, table

@@ -86,7 +86,7 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Time a bundle."""
-    from converters.speed import describe_machine  # noqa: PLC0415
+    from converters.speed import describe_machine
 
     bundle = open_any(args.bundle, allow_random=args.allow_random)
     networks = chosen(bundle, args)
@@ -146,7 +146,7 @@ def chosen(bundle: Bundle, args: argparse.Namespace) -> list[Network]:
 
 def scene(size_wh: tuple[int, int]) -> Image:
     """One person in a picture of this size, uint8 (H, W, 3), BGR."""
-    from skimage.data import astronaut  # noqa: PLC0415
+    from skimage.data import astronaut
 
     width, height = size_wh
     person = cv2.resize(astronaut()[..., ::-1], (height, height), interpolation=cv2.INTER_CUBIC)

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     )
     write(report, draw(report, found[0], head), args.out, groups=DISTANCES)
     if args.record:
-        from converters.evaluate.cli import save  # noqa: PLC0415 - the commands know of every protocol
+        from converters.evaluate.cli import save  # the commands know of every protocol
 
         save(subject.network.name, report.figures, dry=args.limit is not None)
     return 0
@@ -120,7 +120,7 @@ def distances(vectors: F32, pairs: Sequence[tuple[int, int]]) -> tuple[F64, F64]
 
 def figures(found: Distances, folds: int, head: EmbeddingHead) -> Iterator[Line]:
     """Area below the ROC, accuracies, and true acceptance at given false acceptance; groups are the distances."""
-    from sklearn.metrics import roc_auc_score  # noqa: PLC0415 - two seconds, not for --help
+    from sklearn.metrics import roc_auc_score  # two seconds, not for --help
 
     count, others = len(found.same), int((~found.same).sum())
     right = (found.of(head.distance) <= head.threshold) == found.same
@@ -195,7 +195,7 @@ def tables(found: Distances) -> dict[str, Any]:
 
 def roc(values: F64, same: Bools) -> tuple[F64, F64, F64]:
     """False acceptance, true acceptance and threshold, thinned out to 200 points, ends kept."""
-    from sklearn.metrics import roc_curve  # noqa: PLC0415
+    from sklearn.metrics import roc_curve
 
     false, true, scores = roc_curve(same, -values)
     # scikit-learn begins with a threshold that nothing reaches, infinity: no distance is below that of the first pair.
