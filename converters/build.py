@@ -23,9 +23,8 @@ from tqdm import tqdm
 from converters.checkpoints.archive import read_source
 from converters.limits import Blame, check_detectors, check_limits, check_size
 from converters.make import Maker
-from converters.manifest import alone, describe_network, encode, read_measured, write_manifest
-from converters.names import BUILD, BUNDLE, ROOT
-from converters.pack import bundle_at
+from converters.manifest import describe_network, encode, read_measured, write_manifest
+from converters.paths import PART, ROOT, alone, bundle_at, bundle_folder
 from converters.plan import plan, show
 from converters.recipe import is_bundle, read_recipe
 from converters.recorded import recorded_path, unlike_recorded
@@ -42,8 +41,6 @@ from edgeface.errors import EdgefaceError, UsageError
 from edgeface.files import make_folder, swap_folder, write_atomic
 from edgeface.installing import try_network
 
-PART = "network.json"
-"""A network's part of a manifest, beside its files."""
 MEMORY_BYTES = 2_000_000_000
 """What one conversion needs at most (1.1 GB measured for RetinaFace ResNet-50), with room."""
 
@@ -104,11 +101,6 @@ def _manifest(arguments: argparse.Namespace) -> int:
     if arguments.record:
         write_atomic(recorded_path(recipe.bundle.name), (folder / MANIFEST).read_bytes())
     return 0
-
-
-def bundle_folder(recipe: BundleRecipe) -> Path:
-    """Where a bundle is built."""
-    return BUNDLE if recipe.name == "default" else BUILD / "bundles" / recipe.name
 
 
 def build(

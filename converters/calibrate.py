@@ -13,7 +13,7 @@ import numpy as np
 
 from converters.export.ranges import ANY_SHAPE, Measured, RangesFile, rounded, write_ranges
 from converters.make import Maker, silence
-from converters.names import BUNDLE, DEFAULT_SIGNATURE
+from converters.paths import BUNDLE, DEFAULT_SIGNATURE
 from converters.recipe import read_recipe
 from converters.schema import Quantize
 from edgeface.bundle import Signature

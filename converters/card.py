@@ -15,7 +15,7 @@ import numpy as np
 
 from converters import card_figures, card_trials
 from converters.card_figures import table
-from converters.names import BUNDLE, ROOT
+from converters.paths import BUNDLE, ROOT
 from converters.recipe import read_workshop
 from converters.recorded import recorded
 from converters.schema import Workshop

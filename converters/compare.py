@@ -12,7 +12,7 @@ import numpy as np
 
 from converters.checkpoints.reading import KINDS
 from converters.compare_files import apart, compare_files, shorten
-from converters.pack import bundle_at
+from converters.paths import bundle_at
 from edgeface.bundle import Bundle, Measured, Network, NetworkFile, open_bundle
 from edgeface.errors import RuntimeMissingError, UsageError
 from edgeface.runtime import load_network, to_tensor

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from converters.names import PRODUCTS
+from converters.paths import PRODUCTS
 from converters.recipe import list_recipes, list_variants, read_network, read_recipe
 from converters.schema import NetworkRecipe
 

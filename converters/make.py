@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from converters.checkpoints.archive import read_source
-from converters.names import PRODUCTS, file_name, selftest_name
+from converters.paths import PRODUCTS, file_name, selftest_name
 from converters.reference import Reference, TorchReference
 from converters.schema import NetworkRecipe, Prepared, Quantize, Recipe
 from converters.stamps import CODE, MATTERS, code_hash, tool_versions

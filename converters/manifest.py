@@ -11,14 +11,13 @@ from typing import Any
 import msgspec
 
 from converters.make import Maker
-from converters.names import RESULTS, file_name, selftest_name
+from converters.paths import RESULTS, file_name, selftest_name
 from converters.reference import Reference, TorchReference
 from converters.schema import NetworkRecipe, Recipe
 from converters.stamps import tool_versions
 from edgeface.bundle import (
     MANIFEST,
     SCHEMA,
-    Bundle,
     FileRuntime,
     Four,
     Manifest,
@@ -156,14 +155,6 @@ def write_manifest(recipe: Recipe, networks: Sequence[Network], folder: Path) ->
         networks=tuple(networks),
     )
     write_atomic(folder / MANIFEST, encode(manifest))
-
-
-def alone(network: Network, folder: Path) -> Bundle:
-    """One network, whose files lie in ``folder``, as a bundle of itself."""
-    manifest = Manifest(
-        schema=SCHEMA, name=network.name, version="0", made_by={}, runtimes={}, defaults={}, networks=(network,)
-    )
-    return Bundle(folder=folder, manifest=manifest)
 
 
 def encode(value: object) -> bytes:

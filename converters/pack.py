@@ -8,9 +8,8 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from converters.names import BUILD, BUNDLE
+from converters.paths import BUILD, bundle_at
 from edgeface.bundle import MANIFEST, Bundle, open_bundle
-from edgeface.errors import UsageError
 from edgeface.files import write_atomic
 
 PACKS = BUILD / "packs"
@@ -40,15 +39,6 @@ def run(arguments: argparse.Namespace) -> int:
     write_atomic(path, data)
     print(f"{path}: {len(data):,} bytes")
     return 0
-
-
-def bundle_at(name: str) -> Path:
-    """Folder of a bundle by path or by the name that it was built under; UsageError when there is none."""
-    places = [Path(name), BUNDLE if name == "default" else BUILD / "bundles" / name]
-    for place in places:
-        if (place / MANIFEST).is_file():
-            return place
-    raise UsageError(f"there is no bundle {name}", fix=f"run `python -m converters build {name}`, or give a folder")
 
 
 def pack(bundle: Bundle) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 
 from converters.checkpoints.archive import read_source
 from converters.inspection.facts import FileFacts, Value
-from converters.names import DEFAULT_SIGNATURE, file_name
+from converters.paths import DEFAULT_SIGNATURE, file_name
 from converters.reference import Sizes
 from converters.schema import NetworkRecipe, Prepared
 from edgeface.bundle import NetworkFile, Signature

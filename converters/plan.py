@@ -8,7 +8,7 @@ from pathlib import Path
 
 from converters.checkpoints.archive import CACHE
 from converters.make import Maker
-from converters.names import PRODUCTS, file_name
+from converters.paths import PRODUCTS, file_name
 from converters.schema import Recipe
 from edgeface.bundle import Closed, Precision, Source
 

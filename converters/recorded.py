@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from converters.names import BUNDLE
+from converters.paths import BUNDLE
 from converters.recipe import RECIPES
 from edgeface.bundle import MANIFEST, Manifest
 

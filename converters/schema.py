@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from converters.names import ranges_path
 from edgeface.bundle import (
     AttributeHead,
     Closed,
@@ -27,6 +26,9 @@ from edgeface.bundle import (
 from edgeface.config import RuntimeName
 from edgeface.detect.mtcnn import pyramid_sizes
 from edgeface.types import Task
+
+RANGES = Path(__file__).parent / "recipes" / "ranges"
+"""Ranges of int8 files, committed: with them a build needs no pictures."""
 
 DetectOrTask = Task | Literal["detect"]
 Calibration = Literal["average", "minmax"]
@@ -232,3 +234,8 @@ class Recipe(Closed, frozen=True, kw_only=True):
     def runtimes(self) -> Mapping[str, PreferredRuntime]:
         """By processor architecture, the runtime to load."""
         return self.bundle.runtimes
+
+
+def ranges_path(network: str) -> Path:
+    """Committed ranges of a network's int8 files."""
+    return RANGES / f"{network}.ranges.json"

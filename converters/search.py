@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 from tqdm import tqdm
 
-from converters.names import BUILD, BUNDLE
+from converters.paths import BUILD, BUNDLE
 from converters.recipe import lock_path, read_recipe, recipe_path
 from converters.schema import Calibration, Quantize
 from edgeface.bundle import Closed

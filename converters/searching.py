@@ -15,7 +15,7 @@ from converters.calibrate import measure as calibrated
 from converters.export.ranges import RangesFile, write_ranges
 from converters.int8 import make_int8
 from converters.make import Maker, silence
-from converters.names import file_name
+from converters.paths import file_name
 from converters.reference import TorchReference
 from converters.schema import Quantize, Recipe
 from converters.search import RANKED_ON, Score, State, Way

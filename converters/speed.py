@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from converters.names import BUNDLE, RESULTS
+from converters.paths import BUNDLE, RESULTS
 from edgeface.bundle import Closed, FileRuntime, Precision, open_bundle
 from edgeface.files import write_atomic
 from edgeface.runtime import load_network, to_tensor

@@ -56,7 +56,7 @@ def code_hash(family: str | None, modules: Sequence[str], *, equalised: bool = F
     root = Path(__file__).parent
     paths = [*(root / "checkpoints").glob("*.py"), root / "selftest.py", root / "reference.py"]
     paths += [root / "export" / f"{name}.py" for name in (*modules, *(["equalise"] if equalised else []))]
-    paths += [root / "int8.py", root / "names.py"]
+    paths += [root / "int8.py", root / "paths.py"]
     if family is None:
         paths += [root / "passthrough.py", root / "free_axes.py", root / "export" / "onnx2tf.py"]
     else:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from converters.names import BUNDLE, RESULTS
+from converters.paths import BUNDLE, RESULTS
 from converters.recipe import read_recipe
 from converters.schema import Calibration, Limit, Quantize, Recipe
 from edgeface.bundle import Closed, Precision

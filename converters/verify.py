@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from converters.make import Maker
-from converters.names import PRODUCTS
+from converters.paths import PRODUCTS, bundle_folder, open_any
 from converters.recipe import is_bundle, read_recipe
 from converters.reference import Reference, feed
 from converters.schema import NetworkRecipe, Recipe
@@ -61,9 +61,6 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print one line per file; EdgefaceError when one is off."""
-    from converters.build import bundle_folder
-    from converters.evaluate.subject import open_any
-
     recipe = read_recipe(arguments.name)
     folder = PRODUCTS / recipe.bundle.name
     if is_bundle(arguments.name):

@@ -17,9 +17,9 @@ from converters.evaluate.data import chips, data_folder, photographs, read
 from converters.evaluate.detectors import detector_at, detector_sizes, input_size
 from converters.evaluate.report import COMMAND, Line, count, measured
 from converters.evaluate.statistics import share_figure
-from converters.evaluate.subject import NOBODY, THREADS, Finder, Subject, open_any, padded
+from converters.evaluate.subject import NOBODY, THREADS, Finder, Subject, padded
 from converters.manifest import FITS, DetectorFit
-from converters.names import BUNDLE, RESULTS
+from converters.paths import BUNDLE, RESULTS, open_any
 from edgeface.bundle import Bundle, FileRuntime, Measured, Network, Precision, choose_file
 from edgeface.config import Config, NetworkChoice
 from edgeface.config import Detector as DetectorSettings

@@ -22,7 +22,7 @@ from converters.evaluate.data import Photograph, read
 from converters.evaluate.widerface import MIN_SCORE, average_precisions
 from converters.make import Maker
 from converters.manifest import count_macs, describe_network, write_manifest
-from converters.names import RESULTS
+from converters.paths import RESULTS
 from converters.recipe import read_network, read_workshop
 from converters.reference import TorchReference
 from converters.schema import BundleRecipe, Recipe

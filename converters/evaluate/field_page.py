@@ -7,7 +7,7 @@ from statistics import mean
 
 from converters.evaluate.field import RUNS, SCORE, SIZES, UNTRAINED_TIMED, Field, Row
 from converters.evaluate.widerface import LEVELS, MIN_SCORE
-from converters.names import ROOT
+from converters.paths import ROOT
 from converters.recipe import read_recipe
 
 PAGE = ROOT / "docs" / "detectors.md"

@@ -15,7 +15,7 @@ from converters.evaluate.data import data_folder
 from converters.evaluate.drawing import png
 from converters.evaluate.statistics import Figure
 from converters.evaluate.subject import Mode, Subject, open_subject
-from converters.names import BUILD
+from converters.paths import BUILD
 from edgeface.bundle import FileRuntime, Measured, Precision
 from edgeface.files import write_atomic
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -18,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.evaluate.data import Chip
-from converters.manifest import alone
+from converters.paths import open_any
 from edgeface.bundle import (
-    MANIFEST,
     BoxCrop,
     Bundle,
     Network,
@@ -32,7 +30,7 @@ from edgeface.config import Config, RuntimeName
 from edgeface.config import Detector as DetectorSettings
 from edgeface.config import Runtime as RuntimeSettings
 from edgeface.crop import cut, reference_boxes
-from edgeface.errors import BundleError, UsageError
+from edgeface.errors import UsageError
 from edgeface.memory import Memory
 from edgeface.runtime import Runner, load_network, run_faces
 from edgeface.types import F32, Image, Task
@@ -200,25 +198,6 @@ def open_subject(
         finder = Finder(_detecting(bundle, detector), detector=detector)
     runner = load_network(bundle, chosen, given, precision=precision, threads=THREADS)
     return Subject(bundle, chosen, runner, finder)
-
-
-def open_any(folder: str, *, allow_random: bool = False) -> Bundle:
-    """Open a bundle by folder or name, or the folder of one built network as a bundle of that network alone."""
-    from converters.build import PART  # build knows of the evaluation, too
-
-    part = Path(folder) / PART
-    if not part.is_file() or (Path(folder) / MANIFEST).is_file():
-        return open_bundle(find_bundle(folder, Config(), {}), allow_random=allow_random)
-    try:
-        network = msgspec.json.decode(part.read_bytes(), type=Network)
-    except msgspec.MsgspecError as error:
-        raise BundleError(f"{part} is not a network's entry: {error}", fix="build the network again") from None
-    if network.random_weights and not allow_random:
-        raise BundleError(
-            f"{part}: network {network.name} has random weights, its answers mean nothing",
-            fix="use a trained one, or give --allow-random to try the chain",
-        )
-    return alone(network, Path(folder))
 
 
 def choose_network(bundle: Bundle, task: str, name: str | None) -> Network:

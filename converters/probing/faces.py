@@ -16,7 +16,7 @@ from converters.evaluate.groups import FAIRFACE_BINS
 from converters.evaluate.layouts import find_faces
 from converters.evaluate.layouts.sets import FaceSet
 from converters.evaluate.subject import Face, Finder, prepared
-from converters.names import BUNDLE
+from converters.paths import BUNDLE
 from converters.probing.readings import CONTEMPT, Probed
 from edgeface.bundle import BoxCrop, Input, open_bundle
 from edgeface.crop import cut

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from converters.checkpoints.archive import UnreachableError, read_source
-from converters.names import BUNDLE
+from converters.paths import BUNDLE
 from converters.recipe import read_recipe
 from converters.reference import TorchReference
 from converters.schema import Recipe

@@ -18,7 +18,7 @@ from converters import make as making
 from converters.build import allowed_jobs, build, refresh_manifest
 from converters.limits import check_detectors, check_size
 from converters.make import Maker
-from converters.names import ROOT
+from converters.paths import ROOT
 from converters.plan import plan, show
 from converters.recipe import list_recipes, list_variants, merged, read_network, read_recipe, read_workshop
 from converters.schema import BundleRecipe, NetworkRecipe, Recipe, Taken

@@ -16,7 +16,7 @@ import pytest
 
 from converters.checkpoints.archive import ArchiveError, read_source
 from converters.evaluate.data import data_folder
-from converters.names import ROOT
+from converters.paths import ROOT
 from converters.recipe import read_network
 from converters.schema import BundleRecipe, NetworkRecipe, Prepared, Quantize, Taken
 from edgeface.bundle import CropRule, Head, Input, Source, State, Time

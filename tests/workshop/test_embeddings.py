@@ -20,8 +20,8 @@ from converters.export.layers import tflite_operators
 from converters.export.to_onnx import export_onnx
 from converters.export.to_tflite import export_tflite
 from converters.make import silence
-from converters.names import BUNDLE
 from converters.networks.layers import PReLU
+from converters.paths import BUNDLE
 from converters.recipe import read_network
 from converters.reference import load_module
 from converters.schema import NetworkRecipe, Recipe

@@ -15,7 +15,7 @@ from converters.evaluate import cli
 from converters.evaluate import data as data_module
 from converters.evaluate.data import Sheets
 from converters.evaluate.remeasure import remeasure
-from converters.names import BUNDLE
+from converters.paths import BUNDLE
 from edgeface.bundle import Measured
 
 FACE_XYWH = (178, 63, 90, 113)

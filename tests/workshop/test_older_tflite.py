@@ -20,7 +20,7 @@ from converters.export.older_tflite import quantizable
 from converters.export.quantize_tflite import calibrate_tflite, quantize_tflite, signature_inputs
 from converters.export.tflite_weights import shrink_weights
 from converters.make import Maker
-from converters.names import BUNDLE, DEFAULT_SIGNATURE
+from converters.paths import BUNDLE, DEFAULT_SIGNATURE
 from converters.recipe import read_recipe
 from converters.schema import Quantize
 from edgeface.bundle import Signature

@@ -11,9 +11,9 @@ from converters import make as making
 from converters.__main__ import main
 from converters.build import build
 from converters.make import Maker
-from converters.names import BUNDLE, RANGES
+from converters.paths import BUNDLE
 from converters.recipe import is_bundle, lock_path, read_recipe
-from converters.schema import Quantize
+from converters.schema import RANGES, Quantize
 from edgeface.bundle import open_bundle
 from edgeface.errors import UsageError
 from tests.workshop.tiny import write_tiny

@@ -21,7 +21,7 @@ from converters.evaluate.data import DEFAULT, ENVIRONMENT, Chip, data_folder
 from converters.evaluate.expressions import FER
 from converters.evaluate.layouts.sets import FaceSet
 from converters.evaluate.subject import Finder
-from converters.names import BUNDLE
+from converters.paths import BUNDLE
 from converters.probing import search as searching
 from converters.probing.faces import Faces, Shown, choose
 from converters.probing.opening import Opened, open_file

@@ -12,7 +12,7 @@ from converters import manifest as manifests
 from converters import recipe as recipes
 from converters.limits import check_limits, find_trial, small_forms
 from converters.make import Maker
-from converters.names import BUNDLE
+from converters.paths import BUNDLE
 from converters.recipe import read_recipe
 from converters.schema import Recipe
 from converters.trial import read_trials

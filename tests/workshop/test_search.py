@@ -13,7 +13,7 @@ from converters.__main__ import main
 from converters.bench import Listener, load, moved
 from converters.export.ranges import Measured, Pictures, RangesFile, read_ranges
 from converters.make import Maker
-from converters.names import BUNDLE
+from converters.paths import BUNDLE
 from converters.recipe import lock_path
 from converters.schema import Quantize, Recipe
 from converters.search import Measure, Movement, Score, State, Way, rank_layers, read_lock, search, table

@@ -14,7 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 
 from converters.export.to_onnx import IR_VERSION, OPSET
-from converters.names import BUNDLE, ROOT
+from converters.paths import BUNDLE, ROOT
 from converters.recipe import read_recipe
 from converters.reference import TorchReference
 from converters.verify import difference, picture, prepared_shapes

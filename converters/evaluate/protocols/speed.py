@@ -25,7 +25,8 @@ from converters.evaluate.data import read
 from converters.evaluate.detectors import detector_at
 from converters.evaluate.report import COMMAND, Report, count, measured, write
 from converters.evaluate.statistics import Figure
-from converters.evaluate.subject import Face, Finder, open_any
+from converters.evaluate.subject import Face, Finder
+from converters.paths import open_any
 from edgeface.analyze import analyze_image
 from edgeface.bundle import Bundle, Network, Precision, choose_file
 from edgeface.config import Config, NetworkChoice

@@ -14,7 +14,8 @@ from converters.evaluate.data import read
 from converters.evaluate.detectors import detector_at, detector_sizes, input_size
 from converters.evaluate.layouts.wider_mat import find_photographs
 from converters.evaluate.report import COMMAND, UNTRAINED, Report, add_arguments, folder_of, measured, write
-from converters.evaluate.subject import THREADS, choose_network, open_any
+from converters.evaluate.subject import THREADS, choose_network
+from converters.paths import open_any
 from edgeface.bundle import choose_file
 from edgeface.types import Detections
 
