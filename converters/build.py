@@ -23,13 +23,14 @@ from tqdm import tqdm
 from converters.checkpoints.archive import read_source
 from converters.limits import Blame, check_detectors, check_limits, check_size
 from converters.make import Maker
-from converters.manifest import describe_network, encode, read_measured, write_manifest
+from converters.manifest import describe_network, encode, write_manifest
+from converters.measurements.measured import read_measured
+from converters.measurements.trials import read_trials
 from converters.paths import PART, ROOT, alone, bundle_at, bundle_folder
 from converters.plan import plan, show
 from converters.recipe import is_bundle, read_recipe
 from converters.recorded import recorded_path, unlike_recorded
 from converters.schema import BundleRecipe, Recipe
-from converters.trial import read_trials
 from converters.verify import prove
 from edgeface.bundle import (
     MANIFEST,
@@ -68,7 +69,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     manifest = commands.add_parser(
         "manifest",
         help="write a bundle's manifest again from recipe, files and results",
-        description="Converts nothing: takes the files as they lie, and the figures of converters/results.",
+        description="Converts nothing: takes the files as they lie, and the figures of converters/measurements.",
     )
     manifest.add_argument("name", nargs="?", default="default", metavar="BUNDLE", help="its recipe (%(default)s)")
     manifest.add_argument("--out", type=Path, metavar="DIR", help="where the bundle lies")
@@ -127,7 +128,7 @@ def build(
     folders = {name: maker.folder for name, maker in makers.items()}
     check_limits(recipe, read_trials(), entries, Blame(recipe, entries, folders))
     if any(entry.measured for entry in entries):
-        logger.info("figures are those of converters/results: not measured here")
+        logger.info("figures are those of converters/measurements: not measured here")
     if not is_bundle:
         folder = makers[entries[0].name].folder
         return _copied(entries[0], folder, out) if out else folder

@@ -41,8 +41,8 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         "card",
         help="write model cards and models/README.md",
         description="Writes docs/cards and models/README.md from the default bundle's manifest, from those recorded"
-        " beside the recipes of other bundles (`manifest NAME --record`), and from converters/results. Networks with"
-        " random weights get none.",
+        " beside the recipes of other bundles (`manifest NAME --record`), and from converters/measurements. Networks"
+        " with random weights get none.",
         epilog="example: python -m converters card",
     )
     parser.set_defaults(run=run)

@@ -10,7 +10,7 @@ import msgspec
 from converters.evaluate.cli import AGREEMENT
 from converters.evaluate.detectors import SIZES
 from converters.evaluate.widerface import LEVELS
-from converters.speed import SPEED, Speed
+from converters.measurements.speeds import SPEED, Speed
 from edgeface.bundle import FileRuntime, Measured, Network, NetworkFile, Precision
 
 LEAST_FACES = 30

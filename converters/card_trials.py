@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from converters.card_figures import table
-from converters.trial import Trial, read_trials
+from converters.measurements.trials import Trial, read_trials
 from edgeface.bundle import Network
 
 LEAST_JUDGED = 100

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from converters.schema import BundleRecipe, NetworkRecipe, Quantize, Recipe
-from converters.trial import Trial
+from converters.measurements.trials import Trial, find_trial
+from converters.schema import BundleRecipe, NetworkRecipe, Recipe
 from edgeface.bundle import BoxCrop, Network, Precision, SquareCrop, choose_file
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError, UsageError
@@ -83,14 +83,6 @@ def small_forms(network: NetworkRecipe) -> list[tuple[RuntimeName, Precision]]:
         for precision in precisions
         if runtime != "opencv" and precision != "fp32"
     ]
-
-
-def find_trial(
-    trials: Sequence[Trial], name: str, network: NetworkRecipe, runtime: RuntimeName, precision: Precision
-) -> Trial | None:
-    """What was found when a form was held against fp32, as the recipe makes it now."""
-    how = network.quantize.get(runtime, Quantize()) if precision == "int8" else None
-    return next((trial for trial in trials if trial.is_of(name, runtime, precision, how)), None)
 
 
 def check_detectors(recipe: Recipe, networks: Sequence[Network]) -> None:

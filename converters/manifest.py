@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from converters.make import Maker
-from converters.paths import RESULTS, file_name, selftest_name
+from converters.measurements.measured import read_detector_fits, read_measured
+from converters.paths import file_name, selftest_name
 from converters.reference import Reference, TorchReference
 from converters.schema import NetworkRecipe, Recipe
 from converters.stamps import tool_versions
@@ -19,9 +20,7 @@ from edgeface.bundle import (
     MANIFEST,
     SCHEMA,
     FileRuntime,
-    Four,
     Manifest,
-    Measured,
     Network,
     NetworkFile,
     Precision,
@@ -31,7 +30,6 @@ from edgeface.bundle import (
 from edgeface.config import RuntimeName
 from edgeface.files import write_atomic
 
-FITS = "detector_to_reference.json"
 SESSION: Mapping[Precision, dict[str, str]] = {
     "fp32": {},
     "fp16w": {},
@@ -161,27 +159,6 @@ def encode(value: object) -> bytes:
     """JSON with sorted keys and two spaces, for people who compare."""
     text = json.dumps(msgspec.to_builtins(value), indent=2, sort_keys=True, ensure_ascii=False)
     return (text + "\n").encode()
-
-
-def read_measured(name: str) -> tuple[Measured, ...]:
-    """Figures of a network that the evaluation wrote, or none."""
-    path = RESULTS / f"{name}.json"
-    return tuple(msgspec.json.decode(path.read_bytes(), type=list[Measured])) if path.is_file() else ()
-
-
-class DetectorFit(msgspec.Struct, frozen=True, kw_only=True):
-    """How one detector's boxes and points become the reference's; see `edgeface.bundle.Network`."""
-
-    box: Four
-    box_faces: int
-    landmarks: tuple[tuple[float, float], ...]
-    landmark_faces: int
-
-
-def read_detector_fits() -> Mapping[str, DetectorFit]:
-    """By detector, what `python -m converters evaluate boxes` fitted; the reference itself has none."""
-    path = RESULTS / FITS
-    return msgspec.json.decode(path.read_bytes(), type=dict[str, DetectorFit]) if path.is_file() else {}
 
 
 def count(reference: Reference, network: NetworkRecipe, recipe: Recipe) -> tuple[int, int | None]:

@@ -30,7 +30,6 @@ BUILD = Path(os.environ.get("EDGEFACE_BUILD") or ROOT / "build")
 PRODUCTS = BUILD / "networks"
 PART = "network.json"
 """A network's part of a manifest, beside its files."""
-RESULTS = Path(__file__).parent / "results"
 SUFFIX: Mapping[FileRuntime, str] = {"onnx": "onnx", "litert": "tflite", "opencv": "xml"}
 DEFAULT_SIGNATURE = "serving_default"
 """What the one way to call a TFLite file is called where the file names none."""

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 from tqdm import tqdm
 
+from converters.measurements.files import write_json
 from converters.paths import BUILD, BUNDLE
 from converters.recipe import lock_path, read_recipe, recipe_path
 from converters.schema import Calibration, Quantize
@@ -171,7 +172,7 @@ class State:
 
     def _keep(self, key: str, value: Value) -> Value:
         self._known[key] = value
-        write_atomic(self._path, msgspec.json.format(msgspec.json.encode(self._known), indent=1) + b"\n")
+        write_json(self._path, self._known)
         return value
 
 

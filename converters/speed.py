@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import argparse
 import logging
-import platform
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import msgspec
 import numpy as np
 
-from converters.paths import BUNDLE, RESULTS
-from edgeface.bundle import Closed, FileRuntime, Precision, open_bundle
-from edgeface.files import write_atomic
+from converters.measurements.speeds import Speed, describe_machine, record
+from converters.paths import BUNDLE
+from edgeface.bundle import open_bundle
 from edgeface.runtime import load_network, to_tensor
 from edgeface.selftest import stored_input
 
-SPEED = RESULTS / "speed.json"
 WARM_UP = 10
 ROUNDS = 15
 ROUND_S = 0.15
@@ -35,7 +31,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         "time",
         help="measure the shipped files' CPU time on this machine",
         description="Runs every shipped file on its stored input, one thread, and writes the median CPU milliseconds"
-        " to converters/results/speed.json. The recipe's order of files and preferred runtime follow from it.",
+        " to converters/measurements/speed.json. The recipe's order of files and preferred runtime follow from it.",
     )
     speed.add_argument("--out", type=Path, default=BUNDLE, metavar="DIR", help="the bundle's folder (%(default)s)")
     speed.set_defaults(run=run)
@@ -45,17 +41,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure and write."""
     record(measure_bundle(arguments.out))
     return 0
-
-
-class Speed(Closed, frozen=True, kw_only=True):
-    """Median CPU milliseconds of one call on the stored input, batch 1, one thread, on a machine of this kind."""
-
-    network: str
-    runtime: FileRuntime
-    precision: Precision
-    size: str
-    cpu_ms: float
-    machine: str
 
 
 def measure_bundle(folder: Path) -> list[Speed]:
@@ -91,19 +76,3 @@ def measure_bundle(folder: Path) -> list[Speed]:
             )
             logger.info("%s %s %s: %.3f ms", network.name, file.runtime, file.precision, found[-1].cpu_ms)
     return found
-
-
-def record(speeds: Sequence[Speed]) -> None:
-    """Write the figures, replacing the old ones."""
-    write_atomic(SPEED, msgspec.json.format(msgspec.json.encode(speeds), indent=1) + b"\n")
-
-
-def describe_machine() -> str:
-    """Architecture, and whether an x86 processor has the instructions that int8 lives on."""
-    machine = platform.machine()
-    try:
-        flags = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return machine
-    known = [name for name, flag in (("AVX2", " avx2"), ("AVX-512", " avx512f"), ("VNNI", "vnni")) if flag in flags]
-    return f"{machine} {' '.join(known)}".strip()

@@ -9,82 +9,29 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from converters.paths import BUNDLE, RESULTS
+from converters.measurements.trials import GroupLoss, Trial, record
+from converters.paths import BUNDLE
 from converters.recipe import read_recipe
-from converters.schema import Calibration, Limit, Quantize, Recipe
-from edgeface.bundle import Closed, Precision
+from converters.schema import Limit, Quantize, Recipe
+from edgeface.bundle import Precision
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError
-from edgeface.files import write_atomic
 
 if TYPE_CHECKING:
     from converters.bench import Bench, Comparison, Crops, Outcome
     from converters.evaluate.groups import Loss
     from converters.make import Maker
 
-TRIALS = RESULTS / "trials.json"
 SEARCHED = "includes search images"
 """Note of a figure over pictures of which half chose the form."""
 
 logger = logging.getLogger(__name__)
-
-
-class GroupLoss(Closed, frozen=True, kw_only=True):
-    """Loss of one group (or of a detector: of one size and level) in the trial's unit, with its 95 % interval."""
-
-    group: str
-    value: float
-    count: int
-    low: float | None
-    high: float | None
-
-
-class Trial(Closed, frozen=True, kw_only=True):
-    """One form of a network held against its fp32 form in the same runtime.
-
-    ``points`` lost (percent of accuracy, or of average precision at the worst level and size; negative: better),
-    ``years`` of mean absolute error lost, ``low`` to ``high`` its paired bootstrap 95 % interval, ``agreement`` share
-    of equal answers; None where it does not apply. ``decided`` is the loss on the half of the pictures that had no
-    part in choosing the form, where the other half had. ``without_options`` is the loss where the session options of
-    the manifest are left away. ``within`` says whether the recipe's limit is kept, ``because`` what breaks it.
-    ``sha256`` is that of the form's file (None: found before files were told apart).
-    """
-
-    network: str
-    runtime: RuntimeName
-    precision: Precision
-    calibration: Calibration | None
-    keep: tuple[str, ...] = ()
-    equalise: bool = False
-    sha256: str | None = None
-    bytes: int
-    bytes_fp32: int
-    points: float | None = None
-    years: float | None = None
-    low: float | None = None
-    high: float | None = None
-    agreement: float | None = None
-    decided: float | None = None
-    without_options: float | None = None
-    set: str
-    note: str | None = None
-    count: int
-    within: bool
-    because: tuple[str, ...] = ()
-    groups: tuple[GroupLoss, ...] = ()
-    detail: dict[str, float] = msgspec.field(default_factory=dict)
-
-    def is_of(self, network: str, runtime: RuntimeName, precision: Precision, how: Quantize | None) -> bool:
-        """Whether this was found for a form that is made so (``how`` None: not int8)."""
-        mine = (self.network, self.runtime, self.precision)
-        made = (how.calibration, how.keep, how.equalise) if how else (None, (), False)
-        return mine == (network, runtime, precision) and (self.calibration, self.keep, self.equalise) == made
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
@@ -274,22 +221,6 @@ def line(trial: Trial) -> str:
         "within the limit" if trial.within else f"past the limit: {', '.join(trial.because)}",
     ]
     return ", ".join(word for word in words if word).replace(f"{unit}, (", f"{unit} (")
-
-
-def read_trials() -> list[Trial]:
-    """Trials on record, or none."""
-    return msgspec.json.decode(TRIALS.read_bytes(), type=list[Trial]) if TRIALS.is_file() else []
-
-
-def record(trials: Sequence[Trial]) -> None:
-    """Put trials on record; one of the same file replaces the old one."""
-    merged = {_key(trial): trial for trial in (*read_trials(), *trials)}
-    ordered = [merged[key] for key in sorted(merged)]
-    write_atomic(TRIALS, msgspec.json.format(msgspec.json.encode(ordered), indent=1) + b"\n")
-
-
-def _key(trial: Trial) -> tuple[str, ...]:
-    return trial.network, trial.runtime, trial.precision, trial.calibration or "", *trial.keep, str(trial.equalise)
 
 
 def _scaled(value: float, percent: bool) -> float:

@@ -8,7 +8,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from tqdm import tqdm
 
@@ -18,14 +17,13 @@ from converters.evaluate.detectors import detector_at, detector_sizes, input_siz
 from converters.evaluate.report import COMMAND, Line, count, measured
 from converters.evaluate.statistics import share_figure
 from converters.evaluate.subject import NOBODY, THREADS, Finder, Subject, padded
-from converters.manifest import FITS, DetectorFit
-from converters.paths import BUNDLE, RESULTS, open_any
+from converters.measurements.measured import DetectorFit, save, write_detector_fits
+from converters.paths import BUNDLE, open_any
 from edgeface.bundle import Bundle, FileRuntime, Measured, Network, Precision, choose_file
 from edgeface.config import Config, NetworkChoice
 from edgeface.config import Detector as DetectorSettings
 from edgeface.config import Runtime as RuntimeSettings
 from edgeface.errors import UsageError
-from edgeface.files import write_atomic
 from edgeface.runtime import load_network
 from edgeface.types import Detections
 from edgeface.worker import Networks
@@ -45,7 +43,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         "evaluate",
         help="measure networks on labelled data",
         description="Runs a protocol through the device's own path. `detectors`, `attributes` and `boxes` measure every"
-        " file of a bundle and write converters/results, from where `manifest` and `card` take their figures; the"
+        " file of a bundle and write converters/measurements, from where `manifest` and `card` take their figures; the"
         " others measure one file and write a picture and a JSON file to build/evaluate/NETWORK. Data come from"
         " EDGEFACE_DATA or --data.",
         epilog="Example: python -m converters evaluate expression --data fer2013/ --network expression-mini-xception"
@@ -170,7 +168,7 @@ def evaluate_boxes(args: argparse.Namespace) -> int:
     print(f"yunet to retinaface: box {shares} over {len(pairs)} faces, points {offsets} over {len(points)}")
     if args.limit is None:
         fit = DetectorFit(box=shares, box_faces=len(pairs), landmarks=offsets, landmark_faces=len(points))
-        write_atomic(RESULTS / FITS, msgspec.json.format(msgspec.json.encode({"yunet": fit}), indent=1) + b"\n")
+        write_detector_fits({"yunet": fit})
     agreement = boxes.agreement(pictures, found, reference, shares)
     for name, same in agreement.items():
         figure = share_figure(same)
@@ -221,19 +219,3 @@ def _files(bundle: Bundle, args: argparse.Namespace, *, tasks: Sequence[str]) ->
     if not chosen:
         raise UsageError("no file of the bundle is of this runtime and precision", fix="see `edgeface models list`")
     return chosen
-
-
-def _key(row: Measured) -> tuple[str, ...]:
-    values = (row.set, row.runtime, row.precision, row.size or "", row.detector or "", row.metric, row.group)
-    return tuple(str(value) for value in values)
-
-
-def save(network: str, rows: Sequence[Measured], *, dry: bool) -> None:
-    """Put rows into a network's results; a row that was measured again replaces the old one."""
-    if dry:
-        return
-    path = RESULTS / f"{network}.json"
-    old = msgspec.json.decode(path.read_bytes(), type=list[Measured]) if path.exists() else []
-    merged = {_key(row): row for row in (*old, *rows)}
-    ordered = [merged[key] for key in sorted(merged)]
-    write_atomic(path, msgspec.json.format(msgspec.json.encode(ordered), indent=1) + b"\n")

@@ -22,33 +22,19 @@ from converters.evaluate.data import Photograph, read
 from converters.evaluate.widerface import MIN_SCORE, average_precisions
 from converters.make import Maker
 from converters.manifest import count_macs, describe_network, write_manifest
-from converters.paths import RESULTS
+from converters.measurements.detectors import Field, Row
+from converters.measurements.speeds import describe_machine
 from converters.recipe import read_network, read_workshop
 from converters.reference import TorchReference
 from converters.schema import BundleRecipe, Recipe
-from converters.speed import describe_machine
-from edgeface.bundle import Bundle, Closed, MtcnnHead, Network, NetworkFile, open_bundle
+from edgeface.bundle import Bundle, MtcnnHead, Network, NetworkFile, open_bundle
 from edgeface.config import Detector as DetectorSettings
 from edgeface.detect import Detector, make_detector
-from edgeface.files import write_atomic
 from edgeface.runtime import Runner, load_network
 from edgeface.types import F32, Detections, Image
 
-DETECTORS = (
-    "yunet",
-    "retinaface",
-    "retinaface-resnet50",
-    "blazeface-short",
-    "blazeface-full",
-    "blazeface-back",
-    "centerface",
-    "ultra-light",
-    "mtcnn",
-    "viola-jones",
-)
 SIZES = ("320x320", "640x640")
 """Of detectors of free size: long sides 320 and 640."""
-FIGURES = RESULTS / "detectors.json"
 TIMED = 40
 """Photographs that are timed, spread over the set."""
 UNTRAINED_TIMED = 4
@@ -58,33 +44,6 @@ SCORE = DetectorSettings().score
 
 Count = Callable[[tuple[int, ...]], int]
 """Multiply-accumulates of one call, by the shape of one input without batch."""
-
-
-class Row(Closed, frozen=True, kw_only=True):
-    """One detector at one input size.
-
-    ``ap`` is by level, 0 to 1, None where the network was never trained; ``macs`` and ``cpu_ms`` are means over
-    photographs, at the score that devices use; ``macs`` is None for a cascade, which multiplies hardly at all.
-    """
-
-    detector: str
-    title: str
-    size: str
-    parameters: int
-    macs: int | None
-    ap: dict[str, float] | None
-    cpu_ms: float
-    landmarks: bool
-
-
-class Field(Closed, frozen=True, kw_only=True):
-    """The whole table: ``pictures`` measured, ``timed`` of them, on which machine, by which command."""
-
-    pictures: int
-    timed: int
-    machine: str
-    command: str
-    rows: tuple[Row, ...]
 
 
 class Counted:
@@ -235,19 +194,3 @@ def spread(pictures: Sequence[Photograph], most: int) -> Sequence[Photograph]:
     """Up to ``most`` of the photographs, evenly spread."""
     step = max(1, len(pictures) // most)
     return pictures[::step][:most]
-
-
-def save(field: Field, path: Path = FIGURES) -> Field:
-    """Write the figures beside those that lie there already; a detector that was measured again replaces the old."""
-    fresh = {row.detector for row in field.rows}
-    old = load(path).rows if path.is_file() else ()
-    rows = [*field.rows, *(row for row in old if row.detector not in fresh and row.detector in DETECTORS)]
-    rows.sort(key=lambda row: DETECTORS.index(row.detector))
-    whole = msgspec.structs.replace(field, rows=tuple(rows))
-    write_atomic(path, msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n")
-    return whole
-
-
-def load(path: Path = FIGURES) -> Field:
-    """Read the figures."""
-    return msgspec.json.decode(path.read_bytes(), type=Field)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import mean
 
-from converters.evaluate.field import RUNS, SCORE, SIZES, UNTRAINED_TIMED, Field, Row
+from converters.evaluate.field import RUNS, SCORE, SIZES, UNTRAINED_TIMED
 from converters.evaluate.widerface import LEVELS, MIN_SCORE
+from converters.measurements.detectors import Field, Row
 from converters.paths import ROOT
 from converters.recipe import read_recipe
 
@@ -71,7 +72,7 @@ of 5 of its 61 events: figures to compare with each other, not with published on
 
     {field.command}
 
-which makes the files, measures, and keeps the figures in `converters/results/detectors.json`.
+which makes the files, measures, and keeps the figures in `converters/measurements/detectors.json`.
 
 {table(field)}
 

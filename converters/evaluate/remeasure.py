@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from converters.evaluate.cli import attribute_rows, save
+from converters.evaluate.cli import attribute_rows
 from converters.evaluate.data import data_folder
+from converters.measurements.measured import save
 from edgeface.bundle import BoxCrop, SquareCrop, open_bundle
 
 
 def remeasure(folder: Path, *, data: str | None = None, limit: int | None = None) -> list[str]:
     """Measure every trained network with a rule by boxes on faces that the bundle's default detector found.
 
-    Figures go to converters/results, beside those with other detectors; with ``limit`` (first faces only) nowhere.
+    Figures go to converters/measurements, beside those with other detectors; with ``limit`` (first faces only) nowhere.
 
     Returns
     -------

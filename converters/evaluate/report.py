@@ -15,6 +15,7 @@ from converters.evaluate.data import data_folder
 from converters.evaluate.drawing import png
 from converters.evaluate.statistics import Figure
 from converters.evaluate.subject import Mode, Subject, open_subject
+from converters.measurements.files import write_json
 from converters.paths import BUILD
 from edgeface.bundle import FileRuntime, Measured, Precision
 from edgeface.files import write_atomic
@@ -209,7 +210,7 @@ def write(report: Report, drawing: Drawing, out: Path | None, *, groups: Sequenc
     parts = (report.protocol, report.mode, report.runtime, report.precision)
     path = (out or OUT / report.network) / ("-".join(part for part in parts if part) + ".json")
     write_atomic(path.with_suffix(".png"), png(drawing))
-    write_atomic(path, msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+    write_json(path, report)
     for line in said(report, groups):
         print(line)
     print(f"written: {path} and {path.with_suffix('.png').name}", flush=True)

@@ -13,9 +13,9 @@ from onnx import numpy_helper
 from converters.blame import constants, decibels, layers_by_error
 from converters.export.tflite_weights import shrink_weights
 from converters.limits import Blame, check_limits
+from converters.measurements.trials import read_trials
 from converters.paths import BUNDLE
 from converters.schema import Recipe
-from converters.trial import read_trials
 from converters.verify import picture
 from edgeface.bundle import open_bundle
 from edgeface.errors import EdgefaceError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from converters.card import ROOT, card, documents
-from converters.manifest import read_measured
+from converters.measurements.measured import read_measured
 from converters.recipe import read_recipe
 from converters.recorded import recorded
 from edgeface.bundle import Bundle, Measured, Network

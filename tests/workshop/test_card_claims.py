@@ -10,7 +10,7 @@ import pytest
 from converters import card, card_figures
 from converters.evaluate.cli import AGREEMENT
 from converters.evaluate.widerface import as_rows
-from converters.manifest import read_measured
+from converters.measurements.measured import read_measured
 from edgeface.bundle import Bundle, Measured, Network
 
 ROOT = Path(__file__).parents[2]

@@ -15,6 +15,7 @@ from converters.evaluate import cli
 from converters.evaluate import data as data_module
 from converters.evaluate.data import Sheets
 from converters.evaluate.remeasure import remeasure
+from converters.measurements import measured
 from converters.paths import BUNDLE
 from edgeface.bundle import Measured
 
@@ -28,7 +29,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the figures go in place of the committed ones."""
     folder = tmp_path / "results"
     folder.mkdir()
-    monkeypatch.setattr(cli, "RESULTS", folder)
+    monkeypatch.setattr(measured, "RESULTS", folder)
     return folder
 
 
@@ -57,7 +58,7 @@ def data(tmp_path: Path) -> Path:
         ),
         pytest.param(["evaluate", "attributes"], ["age, gender and expression", "--detector"], id="attributes"),
         pytest.param(["evaluate", "boxes"], ["box_to_reference", "--limit"], id="boxes"),
-        pytest.param(["card"], ["models/README.md", "docs/cards", "converters/results"], id="card"),
+        pytest.param(["card"], ["models/README.md", "docs/cards", "converters/measurements"], id="card"),
     ],
 )
 def test_help_teaches(command: list[str], teaches: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.evaluate.field import DETECTORS, FIGURES, Counted, Field, Row, load, spread
+from converters.evaluate.field import Counted, spread
 from converters.evaluate.field_page import PAGE, best_per_ms, page, precision, table, unmatched
+from converters.measurements.detectors import DETECTORS, FIGURES, Field, Row, load
 
 
 def row(name: str, ap: tuple[float, float, float] | None, cpu_ms: float) -> Row:

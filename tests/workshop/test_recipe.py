@@ -10,12 +10,12 @@ import pytest
 
 from converters import manifest as manifests
 from converters import recipe as recipes
-from converters.limits import check_limits, find_trial, small_forms
+from converters.limits import check_limits, small_forms
 from converters.make import Maker
+from converters.measurements.trials import find_trial, read_trials
 from converters.paths import BUNDLE
 from converters.recipe import read_recipe
 from converters.schema import Recipe
-from converters.trial import read_trials
 from edgeface.bundle import Bundle, choose_file
 from edgeface.errors import EdgefaceError
 

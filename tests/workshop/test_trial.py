@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from converters import make as making
-from converters import trial as trials
 from converters.bench import Comparison, half_of
 from converters.evaluate.groups import Loss, paired_loss
 from converters.make import Maker
+from converters.measurements import trials
+from converters.measurements.trials import Trial, read_trials, record
 from converters.recipe import read_recipe
 from converters.schema import Limit, Quantize, Recipe
-from converters.trial import SEARCHED, Trial, decided, judge, line, read_trials, record, try_network
+from converters.trial import SEARCHED, decided, judge, line, try_network
 from edgeface.errors import EdgefaceError
 from tests.workshop.tiny import write_tiny
 

@@ -16,7 +16,7 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
         "field",
         help="all detectors of the field side by side: average precision, multiply-accumulates, CPU time",
         description="Makes every detector's fp32 file, measures average precision on WIDER FACE's dev"
-        " share and CPU milliseconds per picture with one thread, and writes converters/results/detectors.json and"
+        " share and CPU milliseconds per picture with one thread, and writes converters/measurements/detectors.json and"
         " docs/detectors.md. Takes about a quarter of an hour; with --network the others keep their figures.",
         epilog="Example: python -m converters evaluate field --network yunet --network centerface --limit 20",
     )
@@ -34,8 +34,9 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print, and write unless only a part was asked for."""
     # torch and both runtimes are behind these
     from converters.evaluate.data import data_folder, photographs
-    from converters.evaluate.field import DETECTORS, load, make_field, measure, save
+    from converters.evaluate.field import make_field, measure
     from converters.evaluate.field_page import PAGE, page, table
+    from converters.measurements.detectors import DETECTORS, load, save
     from edgeface.errors import UsageError
     from edgeface.files import write_atomic
 

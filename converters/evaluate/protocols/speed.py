@@ -87,7 +87,7 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Time a bundle."""
-    from converters.speed import describe_machine
+    from converters.measurements.speeds import describe_machine
 
     bundle = open_any(args.bundle, allow_random=args.allow_random)
     networks = chosen(bundle, args)

@@ -61,7 +61,7 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
     )
     add_arguments(parser)
     parser.add_argument(
-        "--record", action="store_true", help="also keep the figures for the card, in converters/results"
+        "--record", action="store_true", help="also keep the figures for the card, in converters/measurements"
     )
     parser.set_defaults(run=run)
 
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     )
     write(report, draw(report, found[0], head), args.out, groups=DISTANCES)
     if args.record:
-        from converters.evaluate.cli import save  # the commands know of every protocol
+        from converters.measurements.measured import save  # the commands know of every protocol
 
         save(subject.network.name, report.figures, dry=args.limit is not None)
     return 0
