@@ -18,7 +18,7 @@ from converters.make import Maker, silence
 from converters.paths import file_name
 from converters.reference import TorchReference
 from converters.schema import Quantize, Recipe
-from converters.search import RANKED_ON, Score, State, Way
+from converters.search_state import RANKED_ON, Score, State, Way
 from converters.stamps import tool_versions
 from edgeface.config import RuntimeName
 from edgeface.types import F32

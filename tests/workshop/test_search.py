@@ -16,7 +16,8 @@ from converters.make import Maker
 from converters.paths import BUNDLE
 from converters.recipe import lock_path
 from converters.schema import Quantize, Recipe
-from converters.search import Measure, Movement, Score, State, Way, rank_layers, read_lock, search, table
+from converters.search import Measure, Movement, rank_layers, search, table
+from converters.search_state import Score, State, Way, read_lock
 from edgeface.bundle import Bundle, choose_file
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError
