@@ -75,8 +75,7 @@ def onnx_tensors(path: Path, feeds: Mapping[str, F32]) -> dict[str, F32]:
 
 def constants(data: bytes) -> set[str]:
     """Names of the tensors of a TFLite file's first graph that are stored in it."""
-    from converters.checkpoints.tflite_buffers import parse
-    from converters.inspection.tflite_file import is_constant
+    from converters.formats.tflite import is_constant, parse
 
     model = parse(data)
     return {tensor.name.decode() for tensor in model.subgraphs[0].tensors if is_constant(model, tensor)}

@@ -132,7 +132,7 @@ def _answers(kind: str, data: bytes) -> dict[str, Answers]:
     if kind == "onnx":
         import onnx
 
-        from converters.inspection.onnx_run import open_session, run, sample
+        from converters.formats.onnx_run import open_session, run, sample
 
         model = onnx.load_from_string(data)
         names = [value.name for value in model.graph.output]

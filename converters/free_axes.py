@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, ValueInfoProto, numpy_helper
 
-from converters.checkpoints.errors import PassThroughError
+from converters.formats.errors import PassThroughError
+from converters.formats.onnx_graph import CHANNELS, constants, real_inputs, sides
+from converters.formats.onnx_run import open_session, run, same
 from converters.inspection.facts import first_line
-from converters.inspection.onnx_graph import CHANNELS, constants, real_inputs, sides
-from converters.inspection.onnx_run import open_session, run, same
 from edgeface.types import F32
 
 

@@ -14,12 +14,12 @@ import onnx.inliner
 import onnx.version_converter
 from onnx import ModelProto
 
-from converters.checkpoints.errors import PassThroughError
 from converters.export.to_onnx import IR_VERSION, OPSET, strip
+from converters.formats.errors import PassThroughError
+from converters.formats.onnx_graph import OWN, all_nodes, opset_of, real_inputs
+from converters.formats.onnx_run import open_session, run, same, sample
 from converters.free_axes import free_batch, free_size
 from converters.inspection.facts import FileFacts, first_line
-from converters.inspection.onnx_graph import OWN, all_nodes, opset_of, real_inputs
-from converters.inspection.onnx_run import open_session, run, same, sample
 from converters.inspection.tflite_file import describe_tflite
 
 _WITHDRAWN = frozenset({"Upsample", "Scatter"})

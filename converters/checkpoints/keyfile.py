@@ -32,9 +32,9 @@ from typing import TypeVar
 
 import msgspec
 
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.layouts import PLAIN
 from converters.checkpoints.repetition import bindings, fill
+from converters.formats.errors import CheckpointError
 from edgeface.bundle.heads import Closed
 
 if sys.version_info >= (3, 11):

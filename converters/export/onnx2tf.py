@@ -15,8 +15,8 @@ from pathlib import Path
 
 from onnx import ModelProto
 
+from converters.formats.onnx_graph import CHANNELS, real_inputs, sides
 from converters.inspection.facts import first_line
-from converters.inspection.onnx_graph import CHANNELS, real_inputs, sides
 from edgeface.errors import EdgefaceError
 from edgeface.files import write_atomic
 

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.keyfile import read_maps
 from converters.checkpoints.keymap import Fit, best_fit, describe_faults
 from converters.checkpoints.reading import kind_of, read_tensors
+from converters.formats.errors import CheckpointError
 from converters.recipe import list_recipes, list_variants, read_network
 from converters.schema import NetworkRecipe
 from edgeface.bundle.heads import Closed

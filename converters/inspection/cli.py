@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.reading import KINDS, kind_of
+from converters.formats.errors import CheckpointError
 from converters.inspection.facts import FileFacts
 from converters.inspection.network_file import NETWORKS, describe_network, read_file
 

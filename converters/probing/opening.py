@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.reading import kind_of, read_tensors
+from converters.formats.errors import CheckpointError
 from converters.inspection.facts import FileFacts, Value, first_line
 from converters.inspection.network_file import describe_network
 from converters.passing import KINDS, PassedReference

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.keymap import load_weights
 from converters.checkpoints.reading import read_tensors
+from converters.formats.errors import CheckpointError
 from converters.networks import make_network
 from converters.networks.coral import Coral
 from converters.networks.dex import Dex

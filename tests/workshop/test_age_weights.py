@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from converters.checkpoints.archive import ArchiveError, read_source
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.keymap import load_weights
 from converters.checkpoints.reading import read_tensors
+from converters.formats.errors import CheckpointError
 from converters.networks import make_network
 from converters.recipe import RECIPES, read_network, read_workshop
 from converters.reference import load_module

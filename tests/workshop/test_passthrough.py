@@ -15,11 +15,11 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from converters.checkpoints.errors import CheckpointError, PassThroughError
-from converters.checkpoints.tflite_buffers import parse
 from converters.export import onnx2tf
 from converters.export.to_onnx import IR_VERSION, OPSET
-from converters.inspection.onnx_graph import opset_of, sides
+from converters.formats.errors import CheckpointError, PassThroughError
+from converters.formats.onnx_graph import opset_of, sides
+from converters.formats.tflite import parse
 from converters.passthrough import adopt_onnx, adopt_tflite
 from edgeface.bundle import NetworkFile, Signature
 from edgeface.errors import EdgefaceError

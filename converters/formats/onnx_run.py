@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 
-from converters.inspection.onnx_graph import example_shape, real_inputs
+from converters.formats.onnx_graph import example_shape, real_inputs
 from edgeface.types import F32
 
 TOLERANCE = 1e-4
