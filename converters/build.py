@@ -6,7 +6,6 @@ changed; a bundle is put together beside its place and takes it in one step.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import multiprocessing
 import os
@@ -15,7 +14,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from tqdm import tqdm
@@ -27,9 +25,7 @@ from converters.manifest import describe_network, encode, write_manifest
 from converters.measurements.measured import read_measured
 from converters.measurements.trials import read_trials
 from converters.paths import PART, ROOT, alone, bundle_at, bundle_folder
-from converters.plan import plan, show
-from converters.recipe import is_bundle, read_recipe
-from converters.recorded import recorded_path, unlike_recorded
+from converters.recorded import unlike_recorded
 from converters.schema import BundleRecipe, Recipe
 from converters.verify import prove
 from edgeface.bundle import (
@@ -38,7 +34,7 @@ from edgeface.bundle import (
     Network,
     open_bundle,
 )
-from edgeface.errors import EdgefaceError, UsageError
+from edgeface.errors import EdgefaceError
 from edgeface.files import make_folder, swap_folder, write_atomic
 from edgeface.installing import try_network
 
@@ -46,62 +42,6 @@ MEMORY_BYTES = 2_000_000_000
 """What one conversion needs at most (1.1 GB measured for RetinaFace ResNet-50), with room."""
 
 logger = logging.getLogger(__name__)
-
-
-def register(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``build`` and ``manifest``."""
-    build = commands.add_parser(
-        "build",
-        help="make networks or bundles from their recipes",
-        description="Makes what recipes say: NAME is a network (its files go to build/networks/NAME), a network's"
-        " variant (mobilenet-v1@w050), a bundle (default goes to models/default, others to build/bundles/NAME), or the"
-        " path of your own recipe. Nothing is searched and no pictures are needed: weights come from the pinned source,"
-        " int8 ranges from the committed file that `calibrate` wrote. What was made before and has not changed is kept,"
-        " so a build that was stopped goes on where it was.",
-        epilog="example: python -m converters build gender-v1",
-    )
-    build.add_argument("names", nargs="*", default=["default"], metavar="NAME", help="recipes (default: the bundle)")
-    build.add_argument("--out", type=Path, metavar="DIR", help="where a single bundle or network goes instead")
-    build.add_argument("--dry-run", action="store_true", help="only say the steps, downloads, memory and disk")
-    build.add_argument("--again", action="store_true", help="make everything anew")
-    build.add_argument("--jobs", type=_count, metavar="N", help="conversions at once (default: by memory and cores)")
-    build.set_defaults(run=_build)
-    manifest = commands.add_parser(
-        "manifest",
-        help="write a bundle's manifest again from recipe, files and results",
-        description="Converts nothing: takes the files as they lie, and the figures of converters/measurements.",
-    )
-    manifest.add_argument("name", nargs="?", default="default", metavar="BUNDLE", help="its recipe (%(default)s)")
-    manifest.add_argument("--out", type=Path, metavar="DIR", help="where the bundle lies")
-    manifest.add_argument(
-        "--record",
-        action="store_true",
-        help="also keep it beside the bundle's recipe, as the hashes and figures to expect (for bundles whose files are"
-        " not committed)",
-    )
-    manifest.set_defaults(run=_manifest)
-
-
-def _build(arguments: argparse.Namespace) -> int:
-    recipes = [read_recipe(name) for name in arguments.names]
-    if arguments.out is not None and len(recipes) > 1:
-        raise UsageError("--out takes one recipe, not several", fix="name one, or leave --out away")
-    if arguments.dry_run:
-        print(show([plan(recipe) for recipe in recipes]))
-        return 0
-    for name, recipe in zip(arguments.names, recipes, strict=True):
-        folder = build(recipe, arguments.out, is_bundle=is_bundle(name), again=arguments.again, jobs=arguments.jobs)
-        print(folder)
-    return 0
-
-
-def _manifest(arguments: argparse.Namespace) -> int:
-    recipe = read_recipe(arguments.name)
-    folder = arguments.out or bundle_folder(recipe.bundle)
-    refresh_manifest(recipe, folder)
-    if arguments.record:
-        write_atomic(recorded_path(recipe.bundle.name), (folder / MANIFEST).read_bytes())
-    return 0
 
 
 def build(
@@ -254,9 +194,3 @@ def _copy(network: Network, source: Path, folder: Path) -> None:
     for path in (*paths, network.selftest.path):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / path, folder / path)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError("expected a number from 1 up")
-    return int(text)

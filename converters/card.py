@@ -6,23 +6,18 @@ a build should give and the figures that were measured.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable
-from typing import Any
 
 import cv2
 import numpy as np
 
 from converters import card_figures, card_trials
 from converters.card_figures import table
-from converters.paths import BUNDLE, ROOT
 from converters.recipe import read_workshop
-from converters.recorded import recorded
 from converters.schema import Workshop
 from converters.selftest import selftest_input
-from edgeface.bundle import MANIFEST, Bundle, Manifest, Network, open_bundle
+from edgeface.bundle import MANIFEST, Bundle, Manifest, Network
 from edgeface.detect.single import FAMILIES
-from edgeface.files import write_atomic
 
 PICTURE_SIDE = 256
 USES = {
@@ -33,26 +28,6 @@ USES = {
     "affect": "estimating how pleasant and how aroused a face looks; not what the person feels",
     "embedding": "saying whether two pictures show one person, where both people asked for it",
 }
-
-
-def register(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``card``."""
-    parser = commands.add_parser(
-        "card",
-        help="write model cards and models/README.md",
-        description="Writes docs/cards and models/README.md from the default bundle's manifest, from those recorded"
-        " beside the recipes of other bundles (`manifest NAME --record`), and from converters/measurements. Networks"
-        " with random weights get none.",
-        epilog="example: python -m converters card",
-    )
-    parser.set_defaults(run=run)
-
-
-def run(_: argparse.Namespace) -> int:
-    """Write every card."""
-    for path, data in documents(open_bundle(BUNDLE), recorded()).items():
-        write_atomic(ROOT / path, data)
-    return 0
 
 
 def documents(bundle: Bundle, others: Iterable[Manifest] = ()) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.checkpoints.reading import kind_of, read_tensors
-from converters.inspection.cli import companions_of
+from converters.inspection.any_file import companions_of
 from converters.inspection.facts import first_line
 from converters.inspection.network_file import NETWORKS, describe_network, read_file
 from edgeface.types import F32

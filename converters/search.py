@@ -5,21 +5,13 @@ Slow, and therefore never part of a build: the result goes to the lock beside th
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
 
-import msgspec
 from tqdm import tqdm
 
-from converters.paths import BUNDLE
-from converters.recipe import lock_path, read_recipe, recipe_path
-from converters.schema import Quantize
-from converters.search_state import STATES, Found, Rank, Score, State, Way, read_lock
-from edgeface.errors import EdgefaceError, UsageError
-from edgeface.files import write_atomic
+from converters.search_state import Found, Rank, Score, Way
+from edgeface.errors import EdgefaceError
 
 MOST = 0.5
 """Share of the layers that may stay float; with more of them the file is not worth the name int8."""
@@ -31,63 +23,6 @@ Measure = Callable[[Way, Sequence[str]], Score]
 """Score of the form made a certain way in which certain layers stay float."""
 Movement = Callable[[Way, Sequence[str]], float]
 """How far its outputs move."""
-
-
-def register(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``search``."""
-    command = commands.add_parser(
-        "search",
-        help="find the layers that must stay float in int8",
-        description="Tries moving average against least-and-largest ranges, with and without cross-layer equalisation,"
-        " ranks the layers by how far the outputs move when each alone is quantized, lets the worst stay float until"
-        " the tolerance holds, and lets those back into int8 that it holds without. Looks at one half of the dev"
-        " pictures and reports on the other. Writes NAME.lock.json beside the recipe and the ranges that belong to it."
-        " Takes minutes to hours; stopped with Ctrl-C it goes on where it was.",
-        epilog="example: python -m converters search retinaface --tolerance 0.8 --data faces",
-    )
-    command.add_argument("name", metavar="RECIPE", help="a network's recipe")
-    command.add_argument(
-        "--tolerance", type=float, required=True, metavar="T", help="allowed loss: points, or years for age"
-    )
-    command.add_argument("--runtime", choices=("onnx", "litert"), help="one runtime only")
-    command.add_argument("--data", type=Path, metavar="DIR", help="folder of the labelled data")
-    command.add_argument("--again", action="store_true", help="forget what an earlier search found")
-    command.set_defaults(run=_run)
-
-
-def _run(arguments: argparse.Namespace) -> int:
-    from converters.bench import Crops  # --help needs no pictures
-    from converters.calibrate import measure as calibrated
-    from converters.calibrate import quantized_runtimes
-    from converters.export.ranges import write_ranges
-    from converters.make import Maker
-    from converters.searching import Subject
-
-    recipe = read_recipe(arguments.name)
-    if len(recipe.networks) != 1:
-        raise UsageError(f"{arguments.name} is a bundle", fix="search one network at a time")
-    name = next(iter(recipe.networks))
-    maker = Maker(name, recipe)
-    lock = lock_path(recipe_path(arguments.name.partition("@")[0]), name)
-    crops = Crops(BUNDLE, data=arguments.data)
-    for runtime in quantized_runtimes(maker):
-        if arguments.runtime in (None, runtime):
-            state = State(STATES / f"{name}.{runtime}.json", again=arguments.again)
-            subject = Subject(maker, recipe, runtime, crops, state, data=arguments.data)
-            found = search(subject.ways, subject.layers, subject.measure, subject.rank, arguments.tolerance)
-            found = msgspec.structs.replace(found, decide=subject.decide(found.quantize))
-            print(table(name, runtime, found))
-            settled = {**read_lock(lock), runtime: found}
-            # Both runtimes' ranges lie in one file; what was not searched stays as the recipe has it. They come first:
-            # a lock without its ranges would stop every build.
-            chosen = {
-                one: settled[one].quantize if one in settled else maker.network.quantize.get(one, Quantize())
-                for one in quantized_runtimes(maker)
-            }
-            write_ranges(maker.ranges, calibrated(maker, chosen, data=arguments.data))
-            write_atomic(lock, msgspec.json.format(msgspec.json.encode(settled, order="sorted"), indent=1) + b"\n")
-    print(lock)
-    return 0
 
 
 def search(

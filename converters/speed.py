@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 
-from converters.measurements.speeds import Speed, describe_machine, record
-from converters.paths import BUNDLE
+from converters.measurements.speeds import Speed, describe_machine
 from edgeface.bundle import open_bundle
 from edgeface.runtime import load_network, to_tensor
 from edgeface.selftest import stored_input
@@ -23,24 +20,6 @@ ROUND_S = 0.15
 """CPU seconds of one round; the median over the rounds shrugs off other jobs."""
 
 logger = logging.getLogger(__name__)
-
-
-def register(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``time``."""
-    speed = commands.add_parser(
-        "time",
-        help="measure the shipped files' CPU time on this machine",
-        description="Runs every shipped file on its stored input, one thread, and writes the median CPU milliseconds"
-        " to converters/measurements/speed.json. The recipe's order of files and preferred runtime follow from it.",
-    )
-    speed.add_argument("--out", type=Path, default=BUNDLE, metavar="DIR", help="the bundle's folder (%(default)s)")
-    speed.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Measure and write."""
-    record(measure_bundle(arguments.out))
-    return 0
 
 
 def measure_bundle(folder: Path) -> list[Speed]:

@@ -7,8 +7,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from converters.card import ROOT, card, documents
+from converters.card import card, documents
 from converters.measurements.measured import read_measured
+from converters.paths import ROOT
 from converters.recipe import read_recipe
 from converters.recorded import recorded
 from edgeface.bundle import Bundle, Measured, Network
