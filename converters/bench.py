@@ -23,7 +23,7 @@ from converters.evaluate.groups import GENDERS, Bools, Loss, paired_loss, people
 from converters.evaluate.subject import Face, Finder, padded, whole
 from converters.make import Maker
 from converters.manifest import describe_file, outline
-from converters.schema import Recipe
+from converters.recipes.schema import Recipe
 from edgeface.attributes import make_heads
 from edgeface.bundle import Network, NetworkFile, Precision, open_bundle
 from edgeface.config import RuntimeName

@@ -25,8 +25,8 @@ from converters.manifest import describe_network, encode, write_manifest
 from converters.measurements.measured import read_measured
 from converters.measurements.trials import read_trials
 from converters.paths import PART, ROOT, alone, bundle_at, bundle_folder
+from converters.recipes.schema import BundleRecipe, Recipe
 from converters.recorded import unlike_recorded
-from converters.schema import BundleRecipe, Recipe
 from converters.verify import prove
 from edgeface.bundle import (
     MANIFEST,

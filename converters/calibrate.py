@@ -13,7 +13,7 @@ import numpy as np
 from converters.export.ranges import ANY_SHAPE, Measured, RangesFile, rounded
 from converters.make import Maker, silence
 from converters.paths import BUNDLE, DEFAULT_SIGNATURE
-from converters.schema import Quantize
+from converters.recipes.schema import Quantize
 from edgeface.bundle import Signature
 from edgeface.config import RuntimeName
 from edgeface.errors import UsageError

@@ -13,8 +13,8 @@ import numpy as np
 
 from converters import card_figures, card_trials
 from converters.card_figures import table
-from converters.recipe import read_workshop
-from converters.schema import Workshop
+from converters.recipes.reading import read_workshop
+from converters.recipes.schema import Workshop
 from converters.selftest import selftest_input
 from edgeface.bundle import MANIFEST, Bundle, Manifest, Network
 from edgeface.detect.single import FAMILIES

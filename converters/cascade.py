@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import numpy as np
 
 from converters.checkpoints.archive import read_source
+from converters.recipes.schema import NetworkRecipe
 from converters.reference import Sizes
-from converters.schema import NetworkRecipe
 from edgeface.bundle import CascadeHead, NetworkFile
 from edgeface.errors import UsageError
 from edgeface.runtime.cascade import CascadeRunner

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from converters.export.ranges import ANY_SHAPE, network_of, read_ranges
-from converters.schema import Quantize
+from converters.recipes.schema import Quantize
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError
 from edgeface.files import write_atomic

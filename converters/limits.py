@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from converters.measurements.trials import Trial, find_trial
-from converters.schema import BundleRecipe, NetworkRecipe, Recipe
+from converters.recipes.schema import BundleRecipe, NetworkRecipe, Recipe
 from edgeface.bundle import BoxCrop, Network, Precision, SquareCrop, choose_file
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError, UsageError

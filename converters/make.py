@@ -16,8 +16,8 @@ import msgspec
 
 from converters.checkpoints.archive import read_source
 from converters.paths import PRODUCTS, file_name, selftest_name
+from converters.recipes.schema import NetworkRecipe, Prepared, Quantize, Recipe
 from converters.reference import Reference, TorchReference
-from converters.schema import NetworkRecipe, Prepared, Quantize, Recipe
 from converters.stamps import CODE, MATTERS, code_hash, tool_versions
 from edgeface.bundle import CascadeHead, FileRuntime, Precision, Signature
 from edgeface.config import RuntimeName

@@ -13,8 +13,8 @@ import msgspec
 from converters.make import Maker
 from converters.measurements.measured import read_detector_fits, read_measured
 from converters.paths import file_name, selftest_name
+from converters.recipes.schema import NetworkRecipe, Recipe
 from converters.reference import Reference, TorchReference
-from converters.schema import NetworkRecipe, Recipe
 from converters.stamps import tool_versions
 from edgeface.bundle import (
     MANIFEST,

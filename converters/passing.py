@@ -12,8 +12,8 @@ import numpy as np
 from converters.checkpoints.archive import read_source
 from converters.inspection.facts import FileFacts, Value
 from converters.paths import DEFAULT_SIGNATURE, file_name
+from converters.recipes.schema import NetworkRecipe, Prepared
 from converters.reference import Sizes
-from converters.schema import NetworkRecipe, Prepared
 from edgeface.bundle import NetworkFile, Signature
 from edgeface.config import RuntimeName
 from edgeface.errors import UsageError

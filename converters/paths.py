@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from converters.schema import BundleRecipe
+from converters.recipes.schema import BundleRecipe
 from edgeface.bundle import (
     MANIFEST,
     SCHEMA,

@@ -9,7 +9,7 @@ from pathlib import Path
 from converters.checkpoints.archive import CACHE
 from converters.make import Maker
 from converters.paths import PRODUCTS, file_name
-from converters.schema import Recipe
+from converters.recipes.schema import Recipe
 from edgeface.bundle import Closed, Precision, Source
 
 SHARE = {"fp32": 1.0, "fp16w": 0.55, "int8w": 0.4, "int8": 0.4}

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from converters.paths import BUNDLE
-from converters.recipe import RECIPES
+from converters.recipes.reading import RECIPES
 from edgeface.bundle import MANIFEST, Manifest
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from converters.checkpoints.archive import read_source
-from converters.schema import NetworkRecipe
+from converters.recipes.schema import NetworkRecipe
 from edgeface.types import F32
 
 Sizes = Mapping[str, tuple[int, ...]]

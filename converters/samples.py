@@ -20,7 +20,7 @@ from tqdm import tqdm
 from converters.evaluate.data import chips, data_folder, read
 from converters.export.calibration import SAMPLES, SCENES, SEED, STRIDE, found_faces, scenes, training_faces
 from converters.export.ranges import Pictures
-from converters.schema import NetworkRecipe
+from converters.recipes.schema import NetworkRecipe
 from edgeface.bundle import Signature, open_bundle
 from edgeface.config import Config
 from edgeface.config import Runtime as RuntimeSettings

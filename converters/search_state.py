@@ -11,7 +11,7 @@ import msgspec
 
 from converters.measurements.files import write_json
 from converters.paths import BUILD
-from converters.schema import Calibration, Quantize
+from converters.recipes.schema import Calibration, Quantize
 from edgeface.bundle import Closed
 
 STATES = BUILD / "search"

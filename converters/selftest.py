@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import skimage.data
 
+from converters.recipes.schema import NetworkRecipe, SelfTestRecipe
 from converters.reference import Reference, feed
-from converters.schema import NetworkRecipe, SelfTestRecipe
 from edgeface.bundle import Network
 from edgeface.crop import cut
 from edgeface.geometry import letterbox, shrink

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from converters.measurements.trials import GroupLoss, Trial
-from converters.schema import Limit, Quantize, Recipe
+from converters.recipes.schema import Limit, Quantize, Recipe
 from edgeface.bundle import Precision
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError

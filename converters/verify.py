@@ -10,8 +10,8 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from converters.make import Maker
+from converters.recipes.schema import NetworkRecipe, Recipe
 from converters.reference import Reference, feed
-from converters.schema import NetworkRecipe, Recipe
 from converters.selftest import selftest_input
 from edgeface.bundle import Bundle, Closed, Network, NetworkFile, Precision
 from edgeface.errors import EdgefaceError

@@ -8,7 +8,7 @@ from typing import Any
 
 from converters.build import build
 from converters.plan import plan, show
-from converters.recipe import is_bundle, read_recipe
+from converters.recipes.reading import is_bundle, read_recipe
 from edgeface.errors import UsageError
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from converters.calibrate import measure, quantized_runtimes
 from converters.export.ranges import write_ranges
 from converters.make import Maker
-from converters.recipe import read_recipe
-from converters.schema import Quantize
+from converters.recipes.reading import read_recipe
+from converters.recipes.schema import Quantize
 from edgeface.errors import UsageError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.checkpoints.archive import read_source
-from converters.recipe import read_recipe
+from converters.recipes.reading import read_recipe
 from edgeface.files import write_atomic
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 from converters.paths import PRODUCTS
-from converters.recipe import list_recipes, list_variants, read_network, read_recipe
-from converters.schema import NetworkRecipe
+from converters.recipes.reading import list_recipes, list_variants, read_network, read_recipe
+from converters.recipes.schema import NetworkRecipe
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:

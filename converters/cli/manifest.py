@@ -8,7 +8,7 @@ from typing import Any
 
 from converters.build import refresh_manifest
 from converters.paths import bundle_folder
-from converters.recipe import read_recipe
+from converters.recipes.reading import read_recipe
 from converters.recorded import recorded_path
 from edgeface.bundle import MANIFEST
 from edgeface.files import write_atomic

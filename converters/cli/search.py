@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from converters.paths import BUNDLE
-from converters.recipe import lock_path, read_recipe, recipe_path
-from converters.schema import Quantize
+from converters.recipes.reading import lock_path, read_recipe, recipe_path
+from converters.recipes.schema import Quantize
 from converters.search import search, table
 from converters.search_state import STATES, State, read_lock
 from edgeface.errors import UsageError

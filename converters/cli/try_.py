@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from converters.measurements.trials import record
 from converters.paths import BUNDLE
-from converters.recipe import read_recipe
+from converters.recipes.reading import read_recipe
 from converters.trial import try_network
 
 if TYPE_CHECKING:

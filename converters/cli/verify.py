@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.paths import PRODUCTS, bundle_folder, open_any
-from converters.recipe import is_bundle, read_recipe
+from converters.recipes.reading import is_bundle, read_recipe
 from converters.verify import off_by, verify_bundle, words
 
 

@@ -24,9 +24,9 @@ from converters.make import Maker
 from converters.manifest import count_macs, describe_network, write_manifest
 from converters.measurements.detectors import Field, Row
 from converters.measurements.speeds import describe_machine
-from converters.recipe import read_network, read_workshop
+from converters.recipes.reading import read_network, read_workshop
+from converters.recipes.schema import BundleRecipe, Recipe
 from converters.reference import TorchReference
-from converters.schema import BundleRecipe, Recipe
 from edgeface.bundle import Bundle, MtcnnHead, Network, NetworkFile, open_bundle
 from edgeface.config import Detector as DetectorSettings
 from edgeface.detect import Detector, make_detector

@@ -9,7 +9,7 @@ from converters.evaluate.field import RUNS, SCORE, SIZES, UNTRAINED_TIMED
 from converters.evaluate.widerface import LEVELS, MIN_SCORE
 from converters.measurements.detectors import Field, Row
 from converters.paths import ROOT
-from converters.recipe import read_recipe
+from converters.recipes.reading import read_recipe
 
 PAGE = ROOT / "docs" / "detectors.md"
 USEFUL = 0.5

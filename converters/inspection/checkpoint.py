@@ -11,8 +11,8 @@ from converters.checkpoints.keyfile import read_maps
 from converters.checkpoints.keymap import Fit, best_fit, describe_faults
 from converters.checkpoints.reading import kind_of, read_tensors
 from converters.formats.errors import CheckpointError
-from converters.recipe import list_recipes, list_variants, read_network
-from converters.schema import NetworkRecipe
+from converters.recipes.reading import list_recipes, list_variants, read_network
+from converters.recipes.schema import NetworkRecipe
 from edgeface.bundle.heads import Closed
 from edgeface.errors import EdgefaceError
 from edgeface.types import F32

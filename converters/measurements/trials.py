@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from converters.measurements.files import RESULTS, write_json
-from converters.schema import Calibration, NetworkRecipe, Quantize
+from converters.recipes.schema import Calibration, NetworkRecipe, Quantize
 from edgeface.bundle import Closed, Precision
 from edgeface.config import RuntimeName
 

@@ -16,9 +16,9 @@ from converters.formats.errors import CheckpointError
 from converters.inspection.facts import FileFacts, Value, first_line
 from converters.inspection.network_file import describe_network
 from converters.passing import KINDS, PassedReference
-from converters.recipe import list_recipes, list_variants, read_network
+from converters.recipes.reading import list_recipes, list_variants, read_network
+from converters.recipes.schema import NetworkRecipe, Prepared
 from converters.reference import Reference, TorchReference
-from converters.schema import NetworkRecipe, Prepared
 from edgeface.bundle import Input, Source, StageHead
 from edgeface.errors import EdgefaceError, UsageError
 from edgeface.types import F32

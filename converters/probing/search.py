@@ -16,7 +16,7 @@ from converters.evaluate.groups import paired_loss
 from converters.probing.faces import Faces
 from converters.probing.opening import Opened
 from converters.probing.readings import Probed, Read, readings
-from converters.recipe import read_network
+from converters.recipes.reading import read_network
 from edgeface.bundle import AttributeHead, BoxCrop, CropRule, Input, LandmarkCrop, SquareCrop
 from edgeface.runtime import to_tensor
 

@@ -9,9 +9,9 @@ import pytest
 
 from converters.checkpoints.archive import UnreachableError, read_source
 from converters.paths import BUNDLE
-from converters.recipe import read_recipe
+from converters.recipes.reading import read_recipe
+from converters.recipes.schema import Recipe
 from converters.reference import TorchReference
-from converters.schema import Recipe
 from edgeface.bundle import Bundle, open_bundle
 
 

@@ -18,7 +18,7 @@ from converters.formats.errors import CheckpointError
 from converters.networks import make_network
 from converters.networks.coral import Coral
 from converters.networks.dex import Dex
-from converters.recipe import RECIPES, list_variants, read_network
+from converters.recipes.reading import RECIPES, list_variants, read_network
 from converters.reference import new_state
 from edgeface.bundle import CoralHead
 from edgeface.crop import cut

@@ -15,7 +15,7 @@ from converters.export.tflite_weights import shrink_weights
 from converters.limits import Blame, check_limits
 from converters.measurements.trials import read_trials
 from converters.paths import BUNDLE
-from converters.schema import Recipe
+from converters.recipes.schema import Recipe
 from converters.verify import picture
 from edgeface.bundle import open_bundle
 from edgeface.errors import EdgefaceError

@@ -20,8 +20,8 @@ from converters.limits import check_detectors, check_size
 from converters.make import Maker
 from converters.paths import ROOT
 from converters.plan import plan, show
-from converters.recipe import list_recipes, list_variants, merged, read_network, read_recipe, read_workshop
-from converters.schema import BundleRecipe, NetworkRecipe, Recipe, Taken
+from converters.recipes.reading import list_recipes, list_variants, merged, read_network, read_recipe, read_workshop
+from converters.recipes.schema import BundleRecipe, NetworkRecipe, Recipe, Taken
 from edgeface.bundle import MANIFEST, Bundle, Network, Source, open_bundle
 from edgeface.errors import EdgefaceError, UsageError
 from tests.workshop.tiny import write_tiny

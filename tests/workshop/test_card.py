@@ -10,7 +10,7 @@ import pytest
 from converters.card import card, documents
 from converters.measurements.measured import read_measured
 from converters.paths import ROOT
-from converters.recipe import read_recipe
+from converters.recipes.reading import read_recipe
 from converters.recorded import recorded
 from edgeface.bundle import Bundle, Measured, Network
 

@@ -12,8 +12,8 @@ import pytest
 
 from converters import make as making
 from converters.build import build
-from converters.recipe import list_recipes, read_network, read_workshop
-from converters.schema import BundleRecipe, NetworkRecipe, Prepared, Recipe
+from converters.recipes.reading import list_recipes, read_network, read_workshop
+from converters.recipes.schema import BundleRecipe, NetworkRecipe, Prepared, Recipe
 from converters.verify import verify_bundle
 from edgeface.bundle import open_bundle
 from edgeface.errors import BundleError

@@ -17,8 +17,8 @@ import pytest
 from converters.checkpoints.archive import ArchiveError, read_source
 from converters.evaluate.data import data_folder
 from converters.paths import ROOT
-from converters.recipe import read_network
-from converters.schema import BundleRecipe, NetworkRecipe, Prepared, Quantize, Taken
+from converters.recipes.reading import read_network
+from converters.recipes.schema import BundleRecipe, NetworkRecipe, Prepared, Quantize, Taken
 from edgeface.bundle import CropRule, Head, Input, Source, State, Time
 from edgeface.errors import EdgefaceError
 

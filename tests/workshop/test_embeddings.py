@@ -22,9 +22,9 @@ from converters.export.to_tflite import export_tflite
 from converters.make import silence
 from converters.networks.layers import PReLU
 from converters.paths import BUNDLE
-from converters.recipe import read_network
+from converters.recipes.reading import read_network
+from converters.recipes.schema import NetworkRecipe, Recipe
 from converters.reference import load_module
-from converters.schema import NetworkRecipe, Recipe
 from converters.selftest import selftest_input
 from edgeface.bundle import EmbeddingHead, LandmarkCrop, open_bundle
 from edgeface.bundle import Signature as Shape

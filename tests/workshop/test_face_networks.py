@@ -18,9 +18,9 @@ from converters.export.to_onnx import export_onnx
 from converters.formats.errors import CheckpointError
 from converters.make import silence
 from converters.networks import make_network
-from converters.recipe import list_variants, read_network
+from converters.recipes.reading import list_variants, read_network
+from converters.recipes.schema import NetworkRecipe, Recipe
 from converters.reference import load_module
-from converters.schema import NetworkRecipe, Recipe
 from converters.selftest import selftest_input
 from edgeface.bundle import AffectHead, CategoricalHead
 from edgeface.errors import UsageError

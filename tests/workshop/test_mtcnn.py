@@ -25,8 +25,8 @@ from converters.export.to_onnx import export_onnx
 from converters.export.to_tflite import INPUT, export_tflite, output_names
 from converters.make import silence
 from converters.networks import make_network
-from converters.recipe import read_network, read_recipe, read_workshop
-from converters.schema import NetworkRecipe
+from converters.recipes.reading import read_network, read_recipe, read_workshop
+from converters.recipes.schema import NetworkRecipe
 from converters.verify import verify_bundle
 from edgeface.bundle import MtcnnHead, Network, Signature, Source, StageHead, open_bundle
 from edgeface.config import Config

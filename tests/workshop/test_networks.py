@@ -12,8 +12,8 @@ import torch
 from torch.nn import functional as fn
 
 from converters.networks.mini_xception import MiniXception
+from converters.recipes.schema import Recipe
 from converters.reference import TorchReference
-from converters.schema import Recipe
 from converters.selftest import selftest_input
 from edgeface.detect import retinaface, yunet
 from edgeface.runtime import to_tensor

@@ -21,8 +21,8 @@ from converters.export.quantize_tflite import calibrate_tflite, quantize_tflite,
 from converters.export.tflite_weights import shrink_weights
 from converters.make import Maker
 from converters.paths import BUNDLE, DEFAULT_SIGNATURE
-from converters.recipe import read_recipe
-from converters.schema import Quantize
+from converters.recipes.reading import read_recipe
+from converters.recipes.schema import Quantize
 from edgeface.bundle import Signature
 from tests.workshop.tiny import write_tiny
 

@@ -12,8 +12,8 @@ from converters.__main__ import main
 from converters.build import build
 from converters.make import Maker
 from converters.paths import BUNDLE
-from converters.recipe import is_bundle, lock_path, read_recipe
-from converters.schema import RANGES, Quantize
+from converters.recipes.reading import is_bundle, lock_path, read_recipe
+from converters.recipes.schema import RANGES, Quantize
 from edgeface.bundle import open_bundle
 from edgeface.errors import UsageError
 from tests.workshop.tiny import write_tiny

@@ -39,7 +39,7 @@ from converters.probing.readings import (
 from converters.probing.reporting import report
 from converters.probing.search import SCALINGS, Prober, crops, scaling, search
 from converters.probing.writing import complete, place, recipe_text
-from converters.recipe import read_network, read_recipe
+from converters.recipes.reading import read_network, read_recipe
 from edgeface.bundle import (
     AttributeHead,
     BoxCrop,

@@ -27,7 +27,7 @@ from converters.export.to_onnx import export_onnx
 from converters.export.to_tflite import export_tflite
 from converters.export.weights import int8_weights
 from converters.int8 import make_int8
-from converters.schema import Quantize
+from converters.recipes.schema import Quantize
 from edgeface.bundle import Signature
 from edgeface.errors import EdgefaceError, UsageError
 from edgeface.types import F32

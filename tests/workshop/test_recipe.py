@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from converters import manifest as manifests
-from converters import recipe as recipes
 from converters.limits import check_limits, small_forms
 from converters.make import Maker
 from converters.measurements.trials import find_trial, read_trials
 from converters.paths import BUNDLE
-from converters.recipe import read_recipe
-from converters.schema import Recipe
+from converters.recipes import reading as recipes
+from converters.recipes.reading import read_recipe
+from converters.recipes.schema import Recipe
 from edgeface.bundle import Bundle, choose_file
 from edgeface.errors import EdgefaceError
 

@@ -14,8 +14,8 @@ from converters.bench import Listener, load, moved
 from converters.export.ranges import Measured, Pictures, RangesFile, read_ranges
 from converters.make import Maker
 from converters.paths import BUNDLE
-from converters.recipe import lock_path
-from converters.schema import Quantize, Recipe
+from converters.recipes.reading import lock_path
+from converters.recipes.schema import Quantize, Recipe
 from converters.search import Measure, Movement, rank_layers, search, table
 from converters.search_state import Score, State, Way, read_lock
 from edgeface.bundle import Bundle, choose_file

@@ -15,7 +15,7 @@ from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 
 from converters.export.to_onnx import IR_VERSION, OPSET
 from converters.paths import BUNDLE, ROOT
-from converters.recipe import read_recipe
+from converters.recipes.reading import read_recipe
 from converters.reference import TorchReference
 from converters.verify import difference, picture, prepared_shapes
 from edgeface.bundle import Network, NetworkFile, open_bundle

@@ -10,7 +10,7 @@ import pytest
 from converters import make as making
 from converters.make import Maker
 from converters.paths import BUNDLE
-from converters.schema import Prepared, Recipe
+from converters.recipes.schema import Prepared, Recipe
 from edgeface.bundle import Bundle, open_bundle
 from edgeface.config import RuntimeName
 

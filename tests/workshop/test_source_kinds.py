@@ -17,8 +17,8 @@ from converters.checkpoints.archive import UnreachableError, read_source
 from converters.checkpoints.keyfile import read_maps
 from converters.checkpoints.reading import kind_of
 from converters.networks import make_network
-from converters.recipe import read_recipe
-from converters.schema import BundleRecipe, NetworkRecipe, Prepared, Recipe
+from converters.recipes.reading import read_recipe
+from converters.recipes.schema import BundleRecipe, NetworkRecipe, Prepared, Recipe
 from converters.verify import verify_bundle
 from edgeface.bundle import Source, open_bundle
 

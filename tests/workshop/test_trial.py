@@ -16,8 +16,8 @@ from converters.evaluate.groups import Loss, paired_loss
 from converters.make import Maker
 from converters.measurements import trials
 from converters.measurements.trials import Trial, read_trials, record
-from converters.recipe import read_recipe
-from converters.schema import Limit, Quantize, Recipe
+from converters.recipes.reading import read_recipe
+from converters.recipes.schema import Limit, Quantize, Recipe
 from converters.trial import SEARCHED, decided, judge, line, try_network
 from edgeface.errors import EdgefaceError
 from tests.workshop.tiny import write_tiny

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from converters.checkpoints.archive import UnreachableError
-from converters.recipe import Recipe
+from converters.recipes.reading import Recipe
 from converters.verify import Parity, difference, off_by, prove, words
 from edgeface.bundle import Bundle
 from edgeface.errors import BundleError, EdgefaceError

@@ -27,7 +27,7 @@ from edgeface.config import RuntimeName
 from edgeface.detect.mtcnn import pyramid_sizes
 from edgeface.types import Task
 
-RANGES = Path(__file__).parent / "recipes" / "ranges"
+RANGES = Path(__file__).parent / "ranges"
 """Ranges of int8 files, committed: with them a build needs no pictures."""
 
 DetectOrTask = Task | Literal["detect"]

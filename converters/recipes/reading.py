@@ -16,12 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from converters.schema import (
-    BundleRecipe,
-    NetworkRecipe,
-    Recipe,
-    Workshop,
-)
+from converters.recipes.schema import BundleRecipe, NetworkRecipe, Recipe, Workshop
 from edgeface.bundle import (
     MANIFEST,
 )
@@ -32,7 +27,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-RECIPES = Path(__file__).parent / "recipes"
+RECIPES = Path(__file__).parent
 VARIANT = "@"
 """``mobilenet-v1@w050`` is the variant ``w050`` of ``mobilenet-v1``, and built as ``mobilenet-v1-w050``."""
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
