@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from converters.datasets.expressions import spelling
+from converters.datasets.labelled import Chip, Photograph, chips, data_folder, photographs, read
+from converters.datasets.labels import GENDERS
 from converters.evaluate import widerface
-from converters.evaluate.data import Chip, Photograph, chips, data_folder, photographs, read
-from converters.evaluate.expressions import spelling
-from converters.evaluate.groups import GENDERS, Bools, Loss, paired_loss, people
+from converters.evaluate.groups import Bools, Loss, paired_loss, people
 from converters.evaluate.subject import Face, Finder, padded, whole
 from converters.make import Maker
 from converters.manifest import describe_file, outline

@@ -144,7 +144,7 @@ def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path
     every = [*entries, *(network for network, _ in taken)]
     check_detectors(recipe, every)
     if recipe.bundle.remeasure:
-        from converters.evaluate.data import data_folder
+        from converters.datasets.labelled import data_folder
 
         data_folder(None)  # nothing takes its place that could not be measured
     make_folder(folder.parent)

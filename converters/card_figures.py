@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from converters.datasets.labels import LEVELS
 from converters.evaluate.cli import AGREEMENT
 from converters.evaluate.detectors import SIZES
-from converters.evaluate.widerface import LEVELS
 from converters.measurements.speeds import SPEED, Speed
 from edgeface.bundle import FileRuntime, Measured, Network, NetworkFile, Precision
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from converters.evaluate.data import chips, data_folder, read
+from converters.datasets.labelled import chips, data_folder, read
 from converters.export.calibration import SAMPLES, SCENES, SEED, STRIDE, found_faces, scenes, training_faces
 from converters.export.ranges import Pictures
 from converters.recipes.schema import NetworkRecipe

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from converters.evaluate.expressions import spelling
-from converters.evaluate.groups import FAIRFACE_BINS, GENDERS, age_range
+from converters.datasets.expressions import spelling
+from converters.datasets.labels import FAIRFACE_BINS, GENDERS, age_range
 from converters.evaluate.statistics import Figure, mean_figure, share_figure
 from converters.evaluate.subject import Answers, Subject
 from edgeface.attributes import make_heads

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from converters.datasets.labelled import chips, data_folder, photographs, read
 from converters.evaluate import attributes, boxes, widerface
-from converters.evaluate.data import chips, data_folder, photographs, read
 from converters.evaluate.detectors import detector_at, detector_sizes
 from converters.evaluate.report import COMMAND, Line, measured
 from converters.evaluate.statistics import share_figure

@@ -18,7 +18,7 @@ import cv2
 import msgspec
 from tqdm import tqdm
 
-from converters.evaluate.data import Photograph, read
+from converters.datasets.labelled import Photograph, read
 from converters.evaluate.widerface import MIN_SCORE, average_precisions
 from converters.make import Maker
 from converters.manifest import count_macs, describe_network, write_manifest

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import mean
 
+from converters.datasets.labels import LEVELS
 from converters.evaluate.field import RUNS, SCORE, SIZES, UNTRAINED_TIMED
-from converters.evaluate.widerface import LEVELS, MIN_SCORE
+from converters.evaluate.widerface import MIN_SCORE
 from converters.measurements.detectors import Field, Row
 from converters.paths import ROOT
 from converters.recipes.reading import read_recipe

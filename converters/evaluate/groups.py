@@ -8,20 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-FAIRFACE_BINS = {
-    "0-2": (0, 2),
-    "3-9": (3, 9),
-    "10-19": (10, 19),
-    "20-29": (20, 29),
-    "30-39": (30, 39),
-    "40-49": (40, 49),
-    "50-59": (50, 59),
-    "60-69": (60, 69),
-    "70+": (70, 120),
-}
+from converters.datasets.labels import FAIRFACE_BINS, GENDERS, age_range
+
 BANDS = {"0-9": (0, 9), **{name: span for name, span in FAIRFACE_BINS.items() if span[0] >= 10}}
 """Age bands that hold both for ages in years and for FairFace's bins."""
-GENDERS = {"M": "male", "F": "female"}
 LARGE = 100
 """A group of at least so many faces is judged by itself."""
 RESAMPLES = 2000
@@ -97,11 +87,6 @@ def people(labels: Sequence[Mapping[str, str]]) -> dict[str, Bools]:
     for race in sorted({row["race"] for row in labels if row.get("race")}):
         found[f"race {race}"] = np.array([row.get("race") == race for row in labels], bool)
     return {name: mask for name, mask in found.items() if mask.any()}
-
-
-def age_range(age: str) -> tuple[int, int]:
-    """First and last year that a label stands for: a FairFace bin, or an age in years."""
-    return FAIRFACE_BINS[age] if age in FAIRFACE_BINS else (int(age), int(age))
 
 
 def _loss(name: str, change: npt.NDArray[np.float64], seed: int) -> Loss:

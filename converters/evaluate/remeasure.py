@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from converters.datasets.labelled import data_folder
 from converters.evaluate.cli import attribute_rows
-from converters.evaluate.data import data_folder
 from converters.measurements.measured import save
 from edgeface.bundle import BoxCrop, SquareCrop, open_bundle
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from tqdm import tqdm
 
-from converters.evaluate.data import data_folder
+from converters.datasets.labelled import data_folder
 from converters.evaluate.drawing import png
 from converters.evaluate.statistics import Figure
 from converters.evaluate.subject import Mode, Subject, open_subject

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from converters.evaluate.data import Chip
+from converters.datasets.labelled import Chip
 from converters.paths import open_any
 from edgeface.bundle import (
     BoxCrop,

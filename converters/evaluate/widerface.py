@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from converters.evaluate.data import Photograph
+from converters.datasets.labelled import Photograph
+from converters.datasets.labels import LEVELS
 from converters.evaluate.groups import Loss
 from converters.evaluate.statistics import RESAMPLES, Figure
 from edgeface.types import F32, Detections
 
-LEVELS = ("easy", "medium", "hard")
 THRESHOLDS = 1000
 MIN_IOU = 0.5
 MIN_SCORE = 0.02

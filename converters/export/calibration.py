@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import skimage.data
 
-from converters.evaluate.data import chips, data_folder
+from converters.datasets.labelled import chips, data_folder
 from edgeface.bundle import Input
 from edgeface.crop import cut, reference_boxes
 from edgeface.types import Image

@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from converters.evaluate.expressions import FER, spelling
-from converters.evaluate.groups import GENDERS, age_range, paired_loss
+from converters.datasets.expressions import FER, spelling
+from converters.datasets.labels import GENDERS, age_range
+from converters.evaluate.groups import paired_loss
 from edgeface.attributes import KINDS
 from edgeface.bundle import AttributeHead, CategoricalHead, CoralHead, ExpectationHead, RegressionHead
 from edgeface.errors import UsageError

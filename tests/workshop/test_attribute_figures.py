@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from converters.datasets.labels import FAIRFACE_BINS
 from converters.evaluate.attributes import (
     DECADES,
     UTK_BANDS,
@@ -16,7 +17,6 @@ from converters.evaluate.attributes import (
     expression_figures,
     gender_figures,
 )
-from converters.evaluate.groups import FAIRFACE_BINS
 from converters.evaluate.statistics import Figure
 from converters.evaluate.subject import padded
 

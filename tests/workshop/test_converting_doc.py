@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from converters.checkpoints.archive import ArchiveError, read_source
-from converters.evaluate.data import data_folder
+from converters.datasets.labelled import data_folder
 from converters.paths import ROOT
 from converters.recipes.reading import read_network
 from converters.recipes.schema import BundleRecipe, NetworkRecipe, Prepared, Quantize, Taken

@@ -13,8 +13,8 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 
 from converters.checkpoints.archive import ArchiveError, read_source
-from converters.evaluate.data import data_folder, read
-from converters.evaluate.layouts.pairs import find_pairs
+from converters.datasets.labelled import data_folder, read
+from converters.datasets.layouts.pairs import find_pairs
 from converters.evaluate.protocols.verification import distances
 from converters.export.layers import tflite_operators
 from converters.export.to_onnx import export_onnx

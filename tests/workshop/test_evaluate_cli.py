@@ -11,9 +11,9 @@ import pytest
 from astronaut import astronaut
 
 from converters.__main__ import main
+from converters.datasets import labelled as data_module
+from converters.datasets.labelled import Sheets
 from converters.evaluate import cli
-from converters.evaluate import data as data_module
-from converters.evaluate.data import Sheets
 from converters.evaluate.remeasure import remeasure
 from converters.measurements import measured
 from converters.paths import BUNDLE

@@ -13,7 +13,7 @@ from torch.nn import functional as fn
 from converters.checkpoints.archive import ArchiveError, read_source
 from converters.checkpoints.keymap import load_weights
 from converters.checkpoints.reading import read_tensors
-from converters.evaluate.data import chips, data_folder
+from converters.datasets.labelled import chips, data_folder
 from converters.export.to_onnx import export_onnx
 from converters.formats.errors import CheckpointError
 from converters.make import silence

@@ -17,9 +17,9 @@ from converters import make as making
 from converters.__main__ import main
 from converters.build import build
 from converters.checkpoints.archive import ArchiveError, fetch_archive, read_source
-from converters.evaluate.data import DEFAULT, ENVIRONMENT, Chip, data_folder
-from converters.evaluate.expressions import FER
-from converters.evaluate.layouts.sets import FaceSet
+from converters.datasets.expressions import FER
+from converters.datasets.labelled import DEFAULT, ENVIRONMENT, Chip, data_folder
+from converters.datasets.layouts.sets import FaceSet
 from converters.evaluate.subject import Finder
 from converters.paths import BUNDLE
 from converters.probing import search as searching

@@ -24,7 +24,7 @@ from test_layouts import wider
 
 from converters.__main__ import main
 from converters.cli import evaluate
-from converters.evaluate.layouts import LAYOUTS
+from converters.datasets.layouts import LAYOUTS
 from converters.evaluate.protocols import speed, verification
 from converters.evaluate.report import Report
 from converters.evaluate.statistics import Figure

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from converters.datasets.layouts import find_faces
 from converters.evaluate import drawing
-from converters.evaluate.layouts import find_faces
 from converters.evaluate.metrics import concordance, normalised_rmse, rmse, sign_agreement
 from converters.evaluate.report import Line, Report, add_arguments, folder_of, progress, report_of, subject_of, write
 from converters.evaluate.statistics import RESAMPLES, Figure, share_figure

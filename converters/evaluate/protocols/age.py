@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from converters.datasets.layouts import find_faces
 from converters.evaluate import drawing
 from converters.evaluate.attributes import DECADES, Look, age_figures, looks
-from converters.evaluate.layouts import find_faces
 from converters.evaluate.metrics import cumulative_score
 from converters.evaluate.report import (
     Line,

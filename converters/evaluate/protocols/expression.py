@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from converters.datasets.expressions import spelling, voted
+from converters.datasets.layouts import find_faces
 from converters.evaluate import drawing
-from converters.evaluate.expressions import spelling, voted
-from converters.evaluate.layouts import find_faces
 from converters.evaluate.metrics import TRIALS, balanced, interval, macro_f1_of
 from converters.evaluate.report import Line, Report, add_arguments, folder_of, progress, report_of, subject_of, write
 from converters.evaluate.statistics import Figure, share_figure

@@ -33,7 +33,7 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print, and write unless only a part was asked for."""
     # torch and both runtimes are behind these
-    from converters.evaluate.data import data_folder, photographs
+    from converters.datasets.labelled import data_folder, photographs
     from converters.evaluate.field import make_field, measure
     from converters.evaluate.field_page import PAGE, page, table
     from converters.measurements.detectors import DETECTORS, load, save

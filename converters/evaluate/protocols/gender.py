@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from converters.datasets.labels import GENDERS
+from converters.datasets.layouts import find_faces
 from converters.evaluate import drawing
 from converters.evaluate.attributes import gender_figures, looks
-from converters.evaluate.groups import GENDERS
-from converters.evaluate.layouts import find_faces
 from converters.evaluate.report import (
     Line,
     Report,

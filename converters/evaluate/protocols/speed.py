@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from converters.datasets.labelled import read
 from converters.evaluate import drawing
-from converters.evaluate.data import read
 from converters.evaluate.detectors import detector_at
 from converters.evaluate.report import COMMAND, Report, count, measured, write
 from converters.evaluate.statistics import Figure

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from converters.datasets.labelled import Chip, read
+from converters.datasets.layouts.pairs import PairSet, find_pairs
 from converters.evaluate import drawing
-from converters.evaluate.data import Chip, read
-from converters.evaluate.layouts.pairs import PairSet, find_pairs
 from converters.evaluate.report import Line, Report, add_arguments, folder_of, progress, report_of, subject_of, write
 from converters.evaluate.statistics import Figure, Z, share_figure
 from converters.evaluate.subject import Subject

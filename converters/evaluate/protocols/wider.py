@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from converters.datasets.labelled import read
+from converters.datasets.labels import LEVELS
+from converters.datasets.layouts.wider_mat import find_photographs
 from converters.evaluate import drawing, widerface
-from converters.evaluate.data import read
 from converters.evaluate.detectors import detector_at, detector_sizes, input_size
-from converters.evaluate.layouts.wider_mat import find_photographs
 from converters.evaluate.report import COMMAND, UNTRAINED, Report, add_arguments, folder_of, measured, write
 from converters.evaluate.subject import THREADS, choose_network
 from converters.paths import open_any
@@ -101,7 +102,7 @@ def draw(report: Report, curves: Curves) -> Drawing:
     values = {(row.metric.removeprefix("AP "), row.size): row.value for row in report.figures}
     title = f"{report.sets[0]}: {report.network} {report.runtime} {report.precision}"
     made = drawing.canvas(13, 4.4, title)
-    for level, axes in zip(widerface.LEVELS, made.subplots(1, len(widerface.LEVELS)), strict=True):
+    for level, axes in zip(LEVELS, made.subplots(1, len(LEVELS)), strict=True):
         lines = {
             f"{one}, AP {values[level, one]:.3f}": _drawn(*curve)
             for (own, one), curve in curves.items()

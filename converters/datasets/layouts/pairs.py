@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from converters.evaluate.tables import Row
+from converters.datasets.tables import Row
 from edgeface.errors import UsageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".avif", ".webp")

@@ -1,13 +1,13 @@
-"""The project's own layout: sheets of equal tiles with one table per set (`converters.evaluate.data`)."""
+"""The project's own layout: sheets of equal tiles with one table per set (`converters.datasets.labelled`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from converters.evaluate.data import Chip, chips
-from converters.evaluate.layouts.sets import FaceSet
-from converters.evaluate.tables import read_table
+from converters.datasets.labelled import Chip, chips
+from converters.datasets.layouts.sets import FaceSet
+from converters.datasets.tables import read_table
 
 TITLES = {"fer2013": "FER-2013", "utkface": "UTKFace", "fairface": "FairFace"}
 PARTS = {"fer2013": "publictest", "utkface": "val", "fairface": "val"}

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from converters.evaluate.data import Chip, read
-from converters.evaluate.layouts.sets import FaceSet
+from converters.datasets.labelled import Chip, read
+from converters.datasets.layouts.sets import FaceSet
 from edgeface.errors import UsageError
 
 NAME = "utkface-names"

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from converters.evaluate.layouts import affect_csv, fairface_csv, fer2013_csv, sheets, utkface_names
-from converters.evaluate.layouts.sets import FaceSet
+from converters.datasets.layouts import affect_csv, fairface_csv, fer2013_csv, sheets, utkface_names
+from converters.datasets.layouts.sets import FaceSet
 from edgeface.errors import UsageError
 
 __all__ = ["FaceSet", "LAYOUTS", "find_faces"]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.evaluate.data import Chip
-from converters.evaluate.expressions import FER, VOTES
-from converters.evaluate.layouts.sets import FaceSet
-from converters.evaluate.tables import Row, read_table
+from converters.datasets.expressions import FER, VOTES
+from converters.datasets.labelled import Chip
+from converters.datasets.layouts.sets import FaceSet
+from converters.datasets.tables import Row, read_table
 from edgeface.errors import UsageError
 from edgeface.types import Image
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from converters.evaluate.tables import Row, read_table
+from converters.datasets.tables import Row, read_table
 from edgeface.errors import UsageError
 from edgeface.types import F32, Image
 

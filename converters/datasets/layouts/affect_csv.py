@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from converters.evaluate.data import Chip
-from converters.evaluate.layouts.sets import FaceSet, picture
-from converters.evaluate.tables import read_table
+from converters.datasets.labelled import Chip
+from converters.datasets.layouts.sets import FaceSet, picture
+from converters.datasets.tables import read_table
 
 NAME = "affect-csv"
 COLUMNS = ("path", "valence", "arousal")

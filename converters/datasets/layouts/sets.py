@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.evaluate.data import Chip, read
-from converters.evaluate.tables import Row
+from converters.datasets.labelled import Chip, read
+from converters.datasets.tables import Row
 from edgeface.errors import UsageError
 from edgeface.types import Image
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from converters.evaluate.data import Chip
-from converters.evaluate.groups import FAIRFACE_BINS
-from converters.evaluate.layouts.sets import FaceSet, picture
-from converters.evaluate.tables import Row, read_table
+from converters.datasets.labelled import Chip
+from converters.datasets.labels import FAIRFACE_BINS
+from converters.datasets.layouts.sets import FaceSet, picture
+from converters.datasets.tables import Row, read_table
 from edgeface.errors import UsageError
 
 NAME = "fairface-csv"

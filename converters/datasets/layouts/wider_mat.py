@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from converters.evaluate.data import Photograph, photographs
-from converters.evaluate.widerface import LEVELS
+from converters.datasets.labelled import Photograph, photographs
+from converters.datasets.labels import LEVELS
 from edgeface.errors import UsageError
 from edgeface.types import F32
 
