@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from converters.compare_files import apart, shorten
+from converters.inspection.compare_files import apart, shorten
 from edgeface.bundle import Bundle, Measured, Network, NetworkFile
 from edgeface.errors import RuntimeMissingError
 from edgeface.runtime import load_network, to_tensor

@@ -64,7 +64,7 @@ def code_hash(family: str | None, modules: Sequence[str], *, equalised: bool = F
 
         module = FAMILIES.get(family, "").partition(":")[0].rpartition(".")[2]
         paths += [root / "networks" / f"{name}.py" for name in (module, "layers", "resnet")]
-        paths += (root / "keys").glob(f"{family}.*.toml")
+        paths += (root / "checkpoints" / "keys").glob(f"{family}.*.toml")
     digest = hashlib.sha256()
     for path in sorted(path for path in paths if path.is_file()):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())

@@ -8,7 +8,7 @@ from typing import Any
 
 from converters.checkpoints.reading import KINDS
 from converters.compare import compare_bundles
-from converters.compare_files import compare_files
+from converters.inspection.compare_files import compare_files
 from converters.paths import bundle_at
 from edgeface.bundle import open_bundle
 from edgeface.errors import UsageError

@@ -171,7 +171,7 @@ def test_every_line_that_stops_a_build_is_one_that_the_program_says() -> None:
 
 def test_the_keys_that_it_shows_are_those_of_the_family() -> None:
     (shown,) = (body for language, _, body in FENCE.findall(page()) if language == "text" and "[rename]" in body)
-    assert shown.strip() in (ROOT / "converters" / "keys" / "vgg48.torch.toml").read_text("utf-8")
+    assert shown.strip() in (ROOT / "converters" / "checkpoints" / "keys" / "vgg48.torch.toml").read_text("utf-8")
 
 
 def test_the_architecture_names_every_room_of_the_workshop() -> None:

@@ -15,7 +15,7 @@ from onnx import numpy_helper
 
 from converters.__main__ import main
 from converters.compare import compare_bundles
-from converters.compare_files import apart, compare_answers, compare_files
+from converters.inspection.compare_files import apart, compare_answers, compare_files
 from converters.manifest import encode
 from converters.pack import pack
 from converters.paths import BUNDLE, bundle_at
