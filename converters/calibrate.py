@@ -90,7 +90,7 @@ def tflite_ranges(plain: Path, maker: Maker, how: Quantize, samples: Any) -> dic
 def _signatures(plain: Path, maker: Maker) -> Sequence[Signature]:
     """Ways to call a TFLite file: the recipe's of one that was exported here, else its own."""
     from converters.export.quantize_tflite import signature_inputs
-    from converters.passing import PassedReference, describe_passed
+    from converters.references.imported import PassedReference, describe_passed
 
     if isinstance(maker.reference, PassedReference):
         own = describe_passed(maker.name, maker.network, maker.prepared, "litert", plain)

@@ -17,7 +17,7 @@ import msgspec
 from converters.checkpoints.archive import read_source
 from converters.paths import PRODUCTS, file_name, selftest_name
 from converters.recipes.schema import NetworkRecipe, Prepared, Quantize, Recipe
-from converters.reference import Reference, TorchReference
+from converters.references.torch_module import Reference, TorchReference
 from converters.stamps import CODE, MATTERS, code_hash, tool_versions
 from edgeface.bundle import CascadeHead, FileRuntime, Precision, Signature
 from edgeface.config import RuntimeName
@@ -68,10 +68,10 @@ class Maker:
         if self.network.family is not None:
             return TorchReference(self.network)
         if isinstance(self.network.head, CascadeHead):
-            from converters.cascade import CascadeReference
+            from converters.references.cascade import CascadeReference
 
             return CascadeReference(self.network)
-        from converters.passing import PassedReference
+        from converters.references.imported import PassedReference
 
         return PassedReference(self.name, self.network, self.prepared)
 
@@ -117,7 +117,7 @@ class Maker:
         elif isinstance(self.reference, TorchReference):
             self._export(runtime, path, equalised=equalised)
         else:
-            from converters.passing import PassedReference
+            from converters.references.imported import PassedReference
 
             assert isinstance(self.reference, PassedReference)
             self.reference.write(runtime, path)

@@ -14,7 +14,7 @@ from converters.make import Maker
 from converters.measurements.measured import read_detector_fits, read_measured
 from converters.paths import file_name, selftest_name
 from converters.recipes.schema import NetworkRecipe, Recipe
-from converters.reference import Reference, TorchReference
+from converters.references.torch_module import Reference, TorchReference
 from converters.stamps import tool_versions
 from edgeface.bundle import (
     MANIFEST,
@@ -122,7 +122,7 @@ def _facts(maker: Maker, runtime: RuntimeName, path: Path) -> dict[str, Any]:
     """Names and shapes inside a file, by who made it."""
     network, reference = maker.network, maker.reference
     if network.as_is == runtime or not isinstance(reference, TorchReference):
-        from converters.passing import describe_passed
+        from converters.references.imported import describe_passed
 
         return describe_passed(maker.name, network, maker.prepared, runtime, path)
     from converters.export.to_tflite import INPUT, output_names, state_inputs
@@ -164,8 +164,8 @@ def encode(value: object) -> bytes:
 def count(reference: Reference, network: NetworkRecipe, recipe: Recipe) -> tuple[int, int | None]:
     """Parameters, and multiply-accumulates for one input; of a file that passed through, what its graph says."""
     if not isinstance(reference, TorchReference):
-        from converters.cascade import CascadeReference
-        from converters.passing import PassedReference
+        from converters.references.cascade import CascadeReference
+        from converters.references.imported import PassedReference
 
         if isinstance(reference, CascadeReference):
             return reference.parameters, None

@@ -17,7 +17,7 @@ from converters.int8 import make_int8
 from converters.make import Maker, silence
 from converters.paths import file_name
 from converters.recipes.schema import Quantize, Recipe
-from converters.reference import TorchReference
+from converters.references.torch_module import TorchReference
 from converters.search_state import RANKED_ON, Score, State, Way
 from converters.stamps import tool_versions
 from edgeface.config import RuntimeName

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import skimage.data
 
 from converters.recipes.schema import NetworkRecipe, SelfTestRecipe
-from converters.reference import Reference, feed
+from converters.references.torch_module import Reference, feed
 from edgeface.bundle import Network
 from edgeface.crop import cut
 from edgeface.geometry import letterbox, shrink

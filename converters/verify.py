@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from converters.make import Maker
 from converters.recipes.schema import NetworkRecipe, Recipe
-from converters.reference import Reference, feed
+from converters.references.torch_module import Reference, feed
 from converters.selftest import selftest_input
 from edgeface.bundle import Bundle, Closed, Network, NetworkFile, Precision
 from edgeface.errors import EdgefaceError

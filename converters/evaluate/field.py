@@ -26,7 +26,7 @@ from converters.measurements.detectors import Field, Row
 from converters.measurements.speeds import describe_machine
 from converters.recipes.reading import read_network, read_workshop
 from converters.recipes.schema import BundleRecipe, Recipe
-from converters.reference import TorchReference
+from converters.references.torch_module import TorchReference
 from edgeface.bundle import Bundle, MtcnnHead, Network, NetworkFile, open_bundle
 from edgeface.config import Detector as DetectorSettings
 from edgeface.detect import Detector, make_detector

@@ -15,10 +15,10 @@ from converters.checkpoints.reading import kind_of, read_tensors
 from converters.formats.errors import CheckpointError
 from converters.inspection.facts import FileFacts, Value, first_line
 from converters.inspection.network_file import describe_network
-from converters.passing import KINDS, PassedReference
 from converters.recipes.reading import list_recipes, list_variants, read_network
 from converters.recipes.schema import NetworkRecipe, Prepared
-from converters.reference import Reference, TorchReference
+from converters.references.imported import KINDS, PassedReference
+from converters.references.torch_module import Reference, TorchReference
 from edgeface.bundle import Input, Source, StageHead
 from edgeface.errors import EdgefaceError, UsageError
 from edgeface.types import F32

@@ -11,7 +11,7 @@ from converters.checkpoints.archive import UnreachableError, read_source
 from converters.paths import BUNDLE
 from converters.recipes.reading import read_recipe
 from converters.recipes.schema import Recipe
-from converters.reference import TorchReference
+from converters.references.torch_module import TorchReference
 from edgeface.bundle import Bundle, open_bundle
 
 

@@ -19,7 +19,7 @@ from converters.networks import make_network
 from converters.networks.coral import Coral
 from converters.networks.dex import Dex
 from converters.recipes.reading import RECIPES, list_variants, read_network
-from converters.reference import new_state
+from converters.references.torch_module import new_state
 from edgeface.bundle import CoralHead
 from edgeface.crop import cut
 from edgeface.geometry import shrink

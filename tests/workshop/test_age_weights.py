@@ -15,7 +15,7 @@ from converters.checkpoints.reading import read_tensors
 from converters.formats.errors import CheckpointError
 from converters.networks import make_network
 from converters.recipes.reading import RECIPES, read_network, read_workshop
-from converters.reference import load_module
+from converters.references.torch_module import load_module
 from converters.selftest import selftest_input
 from edgeface.runtime import to_tensor
 from tests.workshop.modules import run

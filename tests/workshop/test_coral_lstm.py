@@ -18,7 +18,7 @@ from converters.export.to_onnx import export_onnx
 from converters.export.to_tflite import export_tflite
 from converters.make import silence
 from converters.networks.coral_lstm import CoralLstmStep, CoralLstmWindow
-from converters.reference import new_state
+from converters.references.torch_module import new_state
 from edgeface.bundle import Signature
 from tests.workshop.modules import run, seeded
 

@@ -23,7 +23,7 @@ from converters.networks import make_network
 from converters.networks.retinaface import RetinaFace
 from converters.recipes.reading import read_network
 from converters.recipes.schema import NetworkRecipe
-from converters.reference import TorchReference
+from converters.references.torch_module import TorchReference
 from edgeface.detect.single import FAMILIES
 from edgeface.geometry import iou, letterbox, nms, shrink, stretch
 from edgeface.runtime import to_tensor

@@ -24,7 +24,7 @@ from converters.networks.layers import PReLU
 from converters.paths import BUNDLE
 from converters.recipes.reading import read_network
 from converters.recipes.schema import NetworkRecipe, Recipe
-from converters.reference import load_module
+from converters.references.torch_module import load_module
 from converters.selftest import selftest_input
 from edgeface.bundle import EmbeddingHead, LandmarkCrop, open_bundle
 from edgeface.bundle import Signature as Shape

@@ -20,7 +20,7 @@ from converters.make import silence
 from converters.networks import make_network
 from converters.recipes.reading import list_variants, read_network
 from converters.recipes.schema import NetworkRecipe, Recipe
-from converters.reference import load_module
+from converters.references.torch_module import load_module
 from converters.selftest import selftest_input
 from edgeface.bundle import AffectHead, CategoricalHead
 from edgeface.errors import UsageError

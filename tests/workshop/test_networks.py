@@ -13,7 +13,7 @@ from torch.nn import functional as fn
 
 from converters.networks.mini_xception import MiniXception
 from converters.recipes.schema import Recipe
-from converters.reference import TorchReference
+from converters.references.torch_module import TorchReference
 from converters.selftest import selftest_input
 from edgeface.detect import retinaface, yunet
 from edgeface.runtime import to_tensor

@@ -20,7 +20,7 @@ from converters.export.to_onnx import IR_VERSION, OPSET
 from converters.formats.errors import CheckpointError, PassThroughError
 from converters.formats.onnx_graph import opset_of, sides
 from converters.formats.tflite import parse
-from converters.passthrough import adopt_onnx, adopt_tflite
+from converters.references.adopt import adopt_onnx, adopt_tflite
 from edgeface.bundle import NetworkFile, Signature
 from edgeface.errors import EdgefaceError
 from edgeface.runtime.litert import LiteRtRunner

@@ -16,7 +16,7 @@ from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 from converters.export.to_onnx import IR_VERSION, OPSET
 from converters.paths import BUNDLE, ROOT
 from converters.recipes.reading import read_recipe
-from converters.reference import TorchReference
+from converters.references.torch_module import TorchReference
 from converters.verify import difference, picture, prepared_shapes
 from edgeface.bundle import Network, NetworkFile, open_bundle
 from edgeface.runtime import Runner, load_network, to_tensor

@@ -9,7 +9,7 @@ import numpy as np
 
 from converters.checkpoints.archive import read_source
 from converters.recipes.schema import NetworkRecipe
-from converters.reference import Sizes
+from converters.references.torch_module import Sizes
 from edgeface.bundle import CascadeHead, NetworkFile
 from edgeface.errors import UsageError
 from edgeface.runtime.cascade import CascadeRunner

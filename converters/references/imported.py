@@ -13,7 +13,7 @@ from converters.checkpoints.archive import read_source
 from converters.inspection.facts import FileFacts, Value
 from converters.paths import DEFAULT_SIGNATURE, file_name
 from converters.recipes.schema import NetworkRecipe, Prepared
-from converters.reference import Sizes
+from converters.references.torch_module import Sizes
 from edgeface.bundle import NetworkFile, Signature
 from edgeface.config import RuntimeName
 from edgeface.errors import UsageError
@@ -61,7 +61,7 @@ class PassedReference:
     @cached_property
     def model(self) -> ModelProto:
         """The ONNX file in our opset."""
-        from converters.passthrough import adopt_onnx
+        from converters.references.adopt import adopt_onnx
 
         free = self._network.input.multiple_of if self._network.input.width is None else None
         return adopt_onnx(self._data, self._name, multiple_of=free)
@@ -70,7 +70,7 @@ class PassedReference:
     def facts(self) -> FileFacts:
         """Inputs and outputs of the file that ships."""
         from converters.inspection.onnx_file import describe_onnx
-        from converters.passthrough import adopt_tflite
+        from converters.references.adopt import adopt_tflite
 
         if self.kind == "onnx":
             return describe_onnx(self.model.SerializeToString(deterministic=True), self._name)
@@ -179,7 +179,7 @@ def describe_passed(
         from converters.inspection.onnx_file import describe_onnx
 
         return reference.describe(runtime, describe_onnx(path.read_bytes(), path.name))
-    from converters.passthrough import adopt_tflite
+    from converters.references.adopt import adopt_tflite
 
     return reference.describe(runtime, adopt_tflite(path.read_bytes(), path.name))
 

@@ -18,9 +18,9 @@ from converters.export.to_onnx import IR_VERSION, OPSET, strip
 from converters.formats.errors import PassThroughError
 from converters.formats.onnx_graph import OWN, all_nodes, opset_of, real_inputs
 from converters.formats.onnx_run import open_session, run, same, sample
-from converters.free_axes import free_batch, free_size
 from converters.inspection.facts import FileFacts, first_line
 from converters.inspection.tflite_file import describe_tflite
+from converters.references.free_axes import free_batch, free_size
 
 _WITHDRAWN = frozenset({"Upsample", "Scatter"})
 """Operators of old opsets that the converter has a successor for."""
