@@ -18,16 +18,16 @@ from pathlib import Path
 import msgspec
 from tqdm import tqdm
 
+from converters.building.entry import describe_network, encode, write_manifest
+from converters.building.maker import Maker
+from converters.building.parity import prove
 from converters.checkpoints.archive import read_source
 from converters.limits import Blame, check_detectors, check_limits, check_size
-from converters.make import Maker
-from converters.manifest import describe_network, encode, write_manifest
 from converters.measurements.measured import read_measured
 from converters.measurements.trials import read_trials
 from converters.paths import PART, ROOT, alone, bundle_at, bundle_folder
 from converters.recipes.schema import BundleRecipe, Recipe
 from converters.recorded import unlike_recorded
-from converters.verify import prove
 from edgeface.bundle import (
     MANIFEST,
     Bundle,

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from converters.building.maker import Maker, silence
 from converters.export.ranges import ANY_SHAPE, Measured, RangesFile, rounded
-from converters.make import Maker, silence
 from converters.paths import BUNDLE, DEFAULT_SIGNATURE
 from converters.recipes.schema import Quantize
 from edgeface.bundle import Signature

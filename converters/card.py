@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 
 from converters import card_figures, card_trials
+from converters.building.selftest import selftest_input
 from converters.card_figures import table
 from converters.recipes.reading import read_workshop
 from converters.recipes.schema import Workshop
-from converters.selftest import selftest_input
 from edgeface.bundle import MANIFEST, Bundle, Manifest, Network
 from edgeface.detect.single import FAMILIES
 

@@ -68,7 +68,7 @@ class Blame:
 
     def __call__(self, name: str, runtime: RuntimeName, precision: Precision) -> str:
         """Words such as ``, most at conv1 (12.3 dB)``, or none where no layer stands out."""
-        from converters.verify import worst_layer  # loads both runtimes
+        from converters.building.parity import worst_layer  # loads both runtimes
 
         network = self._entries[name]
         file = choose_file(network, runtime, precision)

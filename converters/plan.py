@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from converters.building.maker import Maker
 from converters.checkpoints.archive import CACHE
-from converters.make import Maker
 from converters.paths import PRODUCTS, file_name
 from converters.recipes.schema import Recipe
 from edgeface.bundle import Closed, Precision, Source

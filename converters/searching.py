@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Literal
 
 from converters.bench import Bench, Comparison, Crops, Outcome, moved
+from converters.building.int8 import make_int8
+from converters.building.maker import Maker, silence
+from converters.building.stamps import tool_versions
 from converters.calibrate import measure as calibrated
 from converters.export.ranges import RangesFile, write_ranges
-from converters.int8 import make_int8
-from converters.make import Maker, silence
 from converters.paths import file_name
 from converters.recipes.schema import Quantize, Recipe
 from converters.references.torch_module import TorchReference
 from converters.search_state import RANKED_ON, Score, State, Way
-from converters.stamps import tool_versions
 from edgeface.config import RuntimeName
 from edgeface.types import F32
 

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from converters.building.maker import Maker
 from converters.calibrate import measure, quantized_runtimes
 from converters.export.ranges import write_ranges
-from converters.make import Maker
 from converters.recipes.reading import read_recipe
 from converters.recipes.schema import Quantize
 from edgeface.errors import UsageError

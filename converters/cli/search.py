@@ -41,10 +41,10 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from converters.bench import Crops  # --help needs no pictures
+    from converters.building.maker import Maker
     from converters.calibrate import measure as calibrated
     from converters.calibrate import quantized_runtimes
     from converters.export.ranges import write_ranges
-    from converters.make import Maker
     from converters.searching import Subject
 
     recipe = read_recipe(arguments.name)

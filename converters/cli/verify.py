@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from converters.building.parity import off_by, verify_bundle, words
 from converters.paths import PRODUCTS, bundle_folder, open_any
 from converters.recipes.reading import is_bundle, read_recipe
-from converters.verify import off_by, verify_bundle, words
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:

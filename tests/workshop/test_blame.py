@@ -10,13 +10,13 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from converters.blame import constants, decibels, layers_by_error
+from converters.building.layer_error import constants, decibels, layers_by_error
+from converters.building.parity import picture
 from converters.export.tflite_weights import shrink_weights
 from converters.limits import Blame, check_limits
 from converters.measurements.trials import read_trials
 from converters.paths import BUNDLE
 from converters.recipes.schema import Recipe
-from converters.verify import picture
 from edgeface.bundle import open_bundle
 from edgeface.errors import EdgefaceError
 from edgeface.runtime import to_tensor

@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from converters import make as making
 from converters.build import allowed_jobs, build, refresh_manifest
+from converters.building import maker as making
+from converters.building.maker import Maker
 from converters.limits import check_detectors, check_size
-from converters.make import Maker
 from converters.paths import ROOT
 from converters.plan import plan, show
 from converters.recipes.reading import list_recipes, list_variants, merged, read_network, read_recipe, read_workshop

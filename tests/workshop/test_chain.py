@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from converters import make as making
 from converters.build import build
+from converters.building import maker as making
+from converters.building.parity import verify_bundle
 from converters.recipes.reading import list_recipes, read_network, read_workshop
 from converters.recipes.schema import BundleRecipe, NetworkRecipe, Prepared, Recipe
-from converters.verify import verify_bundle
 from edgeface.bundle import open_bundle
 from edgeface.errors import BundleError
 

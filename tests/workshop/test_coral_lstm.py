@@ -13,10 +13,10 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from torch import Tensor, nn
 
+from converters.building.maker import silence
 from converters.checkpoints.keymap import load_weights
 from converters.export.to_onnx import export_onnx
 from converters.export.to_tflite import export_tflite
-from converters.make import silence
 from converters.networks.coral_lstm import CoralLstmStep, CoralLstmWindow
 from converters.references.torch_module import new_state
 from edgeface.bundle import Signature

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from converters import make as making
 from converters.__main__ import main
 from converters.build import build
-from converters.make import Maker
+from converters.building import maker as making
+from converters.building.maker import Maker
 from converters.paths import BUNDLE
 from converters.recipes.reading import is_bundle, lock_path, read_recipe
 from converters.recipes.schema import RANGES, Quantize

@@ -14,9 +14,9 @@ from ai_edge_litert.tools import flatbuffer_utils
 from onnx import numpy_helper
 
 from converters.__main__ import main
+from converters.building.entry import encode
 from converters.compare import compare_bundles
 from converters.inspection.compare_files import apart, compare_answers, compare_files
-from converters.manifest import encode
 from converters.pack import pack
 from converters.paths import BUNDLE, bundle_at
 from edgeface.bundle import MANIFEST, Bundle, open_bundle

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from converters import manifest as manifests
+from converters.building import entry as manifests
+from converters.building.maker import Maker
 from converters.limits import check_limits, small_forms
-from converters.make import Maker
 from converters.measurements.trials import find_trial, read_trials
 from converters.paths import BUNDLE
 from converters.recipes import reading as recipes

@@ -11,8 +11,8 @@ import pytest
 from converters import calibrate, searching
 from converters.__main__ import main
 from converters.bench import Listener, load, moved
+from converters.building.maker import Maker
 from converters.export.ranges import Measured, Pictures, RangesFile, read_ranges
-from converters.make import Maker
 from converters.paths import BUNDLE
 from converters.recipes.reading import lock_path
 from converters.recipes.schema import Quantize, Recipe

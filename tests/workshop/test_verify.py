@@ -7,9 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
+from converters.building.parity import Parity, difference, off_by, prove, words
 from converters.checkpoints.archive import UnreachableError
 from converters.recipes.reading import Recipe
-from converters.verify import Parity, difference, off_by, prove, words
 from edgeface.bundle import Bundle
 from edgeface.errors import BundleError, EdgefaceError
 
@@ -55,7 +55,7 @@ def test_a_file_that_is_off_is_named_with_its_layer(recipe: Recipe, bundle: Bund
 
 
 def test_a_build_proves_what_it_made(recipe: Recipe, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("converters.verify.verify_bundle", lambda *_, **__: iter([parity(), parity(real=0.5)]))
+    monkeypatch.setattr("converters.building.parity.verify_bundle", lambda *_, **__: iter([parity(), parity(real=0.5)]))
     with pytest.raises(EdgefaceError, match=r"gender-v1\.int8\.onnx is off by 0\.5"):
         prove(recipe, bundle)
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from converters.make import Maker
+from converters.building.maker import Maker
+from converters.building.stamps import tool_versions
 from converters.measurements.measured import read_detector_fits, read_measured
 from converters.paths import file_name, selftest_name
 from converters.recipes.schema import NetworkRecipe, Recipe
 from converters.references.torch_module import Reference, TorchReference
-from converters.stamps import tool_versions
 from edgeface.bundle import (
     MANIFEST,
     SCHEMA,

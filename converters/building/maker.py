@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from converters.building.stamps import CODE, MATTERS, code_hash, tool_versions
 from converters.checkpoints.archive import read_source
 from converters.paths import PRODUCTS, file_name, selftest_name
 from converters.recipes.schema import NetworkRecipe, Prepared, Quantize, Recipe
 from converters.references.torch_module import Reference, TorchReference
-from converters.stamps import CODE, MATTERS, code_hash, tool_versions
 from edgeface.bundle import CascadeHead, FileRuntime, Precision, Signature
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError
@@ -99,7 +99,7 @@ class Maker:
         path = self.folder / selftest_name(self.name)
         with self._kept(path, self._stamp("selftest", "fp32", False)) as wanted:
             if wanted:
-                from converters.selftest import make_selftest
+                from converters.building.selftest import make_selftest
 
                 write_atomic(path, make_selftest(self.reference, self.network, self._recipe.selftest))
         return path
@@ -172,7 +172,7 @@ class Maker:
             shrink_weights(plain, precision, part, keep)
 
     def _make_int8(self, runtime: RuntimeName, path: Path) -> None:
-        from converters.int8 import make_int8
+        from converters.building.int8 import make_int8
 
         how = self._quantize(runtime)
         plain = self.file(runtime, "fp32", equalised=how.equalise)

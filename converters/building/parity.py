@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from converters.make import Maker
+from converters.building.maker import Maker
+from converters.building.selftest import selftest_input
 from converters.recipes.schema import NetworkRecipe, Recipe
 from converters.references.torch_module import Reference, feed
-from converters.selftest import selftest_input
 from edgeface.bundle import Bundle, Closed, Network, NetworkFile, Precision
 from edgeface.errors import EdgefaceError
 from edgeface.runtime import Runner, load_network, to_tensor
@@ -71,7 +71,7 @@ def worst_layer(recipe: Recipe, folder: Path, network: Network, file: NetworkFil
     plain = [other for other in network.files[file.runtime] if other.precision == "fp32"]
     if file.precision == "fp32" or not plain or file.runtime == "opencv":
         return ""
-    from converters.blame import layers_by_error
+    from converters.building.layer_error import layers_by_error
 
     fed = feeds(recipe, network, file)
     layers = layers_by_error(folder / plain[0].path, folder / file.path, file.runtime, fed)

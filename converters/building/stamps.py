@@ -53,10 +53,15 @@ def tool_versions() -> dict[str, str]:
 
 def code_hash(family: str | None, modules: Sequence[str], *, equalised: bool = False) -> str:
     """Hash of our own code that a file's bytes depend on; ``modules`` are those of ``export`` that write it."""
-    root = Path(__file__).parent
-    paths = [*(root / "checkpoints").glob("*.py"), root / "selftest.py", root / "references" / "torch_module.py"]
+    root = Path(__file__).parents[1]
+    paths = [
+        *(root / "checkpoints").glob("*.py"),
+        *(root / "formats").glob("*.py"),
+        root / "building" / "selftest.py",
+        root / "references" / "torch_module.py",
+    ]
     paths += [root / "export" / f"{name}.py" for name in (*modules, *(["equalise"] if equalised else []))]
-    paths += [root / "int8.py", root / "paths.py"]
+    paths += [root / "building" / "int8.py", root / "paths.py"]
     if family is None:
         paths += [
             root / "references" / "adopt.py",
