@@ -21,9 +21,9 @@ from converters.building.maker import Maker
 from converters.datasets.expressions import spelling
 from converters.datasets.labelled import Chip, Photograph, chips, data_folder, photographs, read
 from converters.datasets.labels import GENDERS
-from converters.evaluate import widerface
-from converters.evaluate.groups import Bools, Loss, paired_loss, people
-from converters.evaluate.subject import Face, Finder, padded, whole
+from converters.evaluation import widerface
+from converters.evaluation.groups import Bools, Loss, paired_loss, people
+from converters.evaluation.subject import Face, Finder, padded, whole
 from converters.recipes.schema import Recipe
 from edgeface.attributes import make_heads
 from edgeface.bundle import Network, NetworkFile, Precision, open_bundle

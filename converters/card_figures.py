@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from converters.datasets.labels import LEVELS
-from converters.evaluate.cli import AGREEMENT
-from converters.evaluate.detectors import SIZES
+from converters.evaluation.bundle_figures import AGREEMENT
+from converters.evaluation.detectors import SIZES
 from converters.measurements.speeds import SPEED, Speed
 from edgeface.bundle import FileRuntime, Measured, Network, NetworkFile, Precision
 

@@ -23,7 +23,7 @@ from edgeface.errors import EdgefaceError
 if TYPE_CHECKING:
     from converters.bench import Bench, Comparison, Crops, Outcome
     from converters.building.maker import Maker
-    from converters.evaluate.groups import Loss
+    from converters.evaluation.groups import Loss
 
 SEARCHED = "includes search images"
 """Note of a figure over pictures of which half chose the form."""

@@ -6,13 +6,13 @@ import argparse
 from importlib import import_module
 from typing import Any
 
-from converters.evaluate.cli import evaluate_attributes, evaluate_boxes, evaluate_detectors
-from converters.evaluate.detectors import input_size
-from converters.evaluate.report import count
+from converters.evaluation.bundle_figures import evaluate_attributes, evaluate_boxes, evaluate_detectors
+from converters.evaluation.detectors import input_size
+from converters.evaluation.report import count
 from converters.paths import BUNDLE
 
-PROTOCOLS = ("wider", "expression", "age", "gender", "affect", "verification", "speed", "field")
-"""Modules below `converters.evaluate.protocols` that add a protocol each."""
+PROTOCOLS = ("wider", "expression", "age", "gender", "affect", "verification", "speed", "all_detectors")
+"""Modules below `converters.evaluation.protocols` that add a protocol each."""
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
@@ -29,7 +29,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     )
     protocols = parser.add_subparsers(metavar="PROTOCOL", required=True)
     for name in PROTOCOLS:
-        import_module(f"converters.evaluate.protocols.{name}").add(protocols)
+        import_module(f"converters.evaluation.protocols.{name}").add(protocols)
     for name, text, command in (
         ("detectors", "average precision on WIDER FACE, by input size and file", evaluate_detectors),
         ("attributes", "age, gender and expression, by group and file", evaluate_attributes),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from converters.datasets.labelled import data_folder
-from converters.evaluate.cli import attribute_rows
+from converters.evaluation.bundle_figures import attribute_rows
 from converters.measurements.measured import save
 from edgeface.bundle import BoxCrop, SquareCrop, open_bundle
 

@@ -47,7 +47,7 @@ def found_faces(
     -------
     network to uint8 crops (H, W, C), in the same order for all networks.
     """
-    from converters.evaluate.subject import padded  # a plain build needs nothing of the evaluation
+    from converters.evaluation.subject import padded  # a plain build needs nothing of the evaluation
 
     crops: dict[str, list[Image]] = {name: [] for name in inputs}
     for chip in pictures:

@@ -15,7 +15,7 @@ from converters.datasets.labelled import Chip, data_folder
 from converters.datasets.labels import FAIRFACE_BINS
 from converters.datasets.layouts import find_faces
 from converters.datasets.layouts.sets import FaceSet
-from converters.evaluate.subject import Face, Finder, prepared
+from converters.evaluation.subject import Face, Finder, prepared
 from converters.paths import BUNDLE
 from converters.probing.readings import CONTEMPT, Probed
 from edgeface.bundle import BoxCrop, Input, open_bundle

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from converters.datasets.expressions import FER, spelling
 from converters.datasets.labels import GENDERS, age_range
-from converters.evaluate.groups import paired_loss
+from converters.evaluation.groups import paired_loss
 from edgeface.attributes import KINDS
 from edgeface.bundle import AttributeHead, CategoricalHead, CoralHead, ExpectationHead, RegressionHead
 from edgeface.errors import UsageError

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from converters.datasets.expressions import FER
-from converters.evaluate.groups import paired_loss
+from converters.evaluation.groups import paired_loss
 from converters.probing.readings import Read, agreed, most_frequent
 from converters.probing.search import Prober, Row, scaling, templates
 from edgeface.bundle import BoxCrop, CategoricalHead, Input, LandmarkCrop, SquareCrop

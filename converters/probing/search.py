@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from tqdm import tqdm
 
-from converters.evaluate.groups import paired_loss
+from converters.evaluation.groups import paired_loss
 from converters.probing.faces import Faces
 from converters.probing.opening import Opened
 from converters.probing.readings import Probed, Read, readings

@@ -10,8 +10,8 @@ from records import on_record
 from converters.card_figures import PUBLIC_WEIGHTS
 from converters.datasets.labelled import chips, data_folder, photographs, read
 from converters.datasets.labels import LEVELS
-from converters.evaluate import attributes, widerface
-from converters.evaluate.subject import open_subject
+from converters.evaluation import attributes, widerface
+from converters.evaluation.subject import open_subject
 from edgeface.bundle import Bundle
 from edgeface.config import Config, Runtime
 from edgeface.config import Detector as DetectorSettings

@@ -9,16 +9,9 @@ import numpy as np
 import pytest
 
 from converters.datasets.labels import FAIRFACE_BINS
-from converters.evaluate.attributes import (
-    DECADES,
-    UTK_BANDS,
-    Look,
-    age_figures,
-    expression_figures,
-    gender_figures,
-)
-from converters.evaluate.statistics import Figure
-from converters.evaluate.subject import padded
+from converters.evaluation.attributes import DECADES, UTK_BANDS, Look, age_figures, expression_figures, gender_figures
+from converters.evaluation.statistics import Figure
+from converters.evaluation.subject import padded
 
 Figures = dict[tuple[str, str], Figure]
 

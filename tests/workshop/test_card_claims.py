@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from converters import card, card_figures
-from converters.evaluate.cli import AGREEMENT
-from converters.evaluate.widerface import as_rows
+from converters.evaluation.bundle_figures import AGREEMENT
+from converters.evaluation.widerface import as_rows
 from converters.measurements.measured import read_measured
 from edgeface.bundle import Bundle, Measured, Network
 

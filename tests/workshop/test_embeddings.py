@@ -17,7 +17,7 @@ from converters.building.selftest import selftest_input
 from converters.checkpoints.archive import ArchiveError, read_source
 from converters.datasets.labelled import data_folder, read
 from converters.datasets.layouts.pairs import find_pairs
-from converters.evaluate.protocols.verification import distances
+from converters.evaluation.protocols.verification import distances
 from converters.export.layers import tflite_operators
 from converters.export.to_onnx import export_onnx
 from converters.export.to_tflite import export_tflite

@@ -13,8 +13,8 @@ from astronaut import astronaut
 from converters.__main__ import main
 from converters.datasets import labelled as data_module
 from converters.datasets.labelled import Sheets
-from converters.evaluate import cli
 from converters.evaluate.remeasure import remeasure
+from converters.evaluation import bundle_figures as cli
 from converters.measurements import measured
 from converters.paths import BUNDLE
 from edgeface.bundle import Measured

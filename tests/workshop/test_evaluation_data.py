@@ -10,7 +10,7 @@ import pytest
 
 from converters.datasets import labelled as data
 from converters.datasets.labelled import Sheets, chips, data_folder, photographs
-from converters.evaluate.statistics import mean_figure, share_figure
+from converters.evaluation.statistics import mean_figure, share_figure
 from edgeface.errors import UsageError
 
 

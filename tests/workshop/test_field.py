@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.evaluate.field import Counted, spread
-from converters.evaluate.field_page import PAGE, best_per_ms, page, precision, table, unmatched
+from converters.evaluation.all_detectors import Counted, spread
+from converters.evaluation.all_detectors_page import PAGE, best_per_ms, page, precision, table, unmatched
 from converters.measurements.detectors import DETECTORS, FIGURES, Field, Row, load
 
 

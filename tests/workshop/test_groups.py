@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converters.datasets.labels import FAIRFACE_BINS
-from converters.evaluate.groups import BANDS, Loss, paired_loss, people
+from converters.evaluation.groups import BANDS, Loss, paired_loss, people
 
 
 def by_group(losses: list[Loss]) -> dict[str, Loss]:

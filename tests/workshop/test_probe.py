@@ -20,7 +20,7 @@ from converters.checkpoints.archive import ArchiveError, fetch_archive, read_sou
 from converters.datasets.expressions import FER
 from converters.datasets.labelled import DEFAULT, ENVIRONMENT, Chip, data_folder
 from converters.datasets.layouts.sets import FaceSet
-from converters.evaluate.subject import Finder
+from converters.evaluation.subject import Finder
 from converters.paths import BUNDLE
 from converters.probing import search as searching
 from converters.probing.faces import Faces, Shown, choose

@@ -25,10 +25,10 @@ from test_layouts import wider
 from converters.__main__ import main
 from converters.cli import evaluate
 from converters.datasets.layouts import LAYOUTS
-from converters.evaluate.protocols import speed, verification
-from converters.evaluate.report import Report
-from converters.evaluate.statistics import Figure
-from converters.evaluate.subject import open_subject
+from converters.evaluation.protocols import speed, verification
+from converters.evaluation.report import Report
+from converters.evaluation.statistics import Figure
+from converters.evaluation.subject import open_subject
 from edgeface.bundle import Measured
 
 YEAR = 2.55

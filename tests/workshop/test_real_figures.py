@@ -13,7 +13,7 @@ import edgeface.detect.single
 from converters.card_figures import PUBLIC_WEIGHTS
 from converters.datasets.labelled import DEFAULT, ENVIRONMENT, Photograph, data_folder, photographs, read
 from converters.datasets.labels import LEVELS
-from converters.evaluate import widerface
+from converters.evaluation import widerface
 from edgeface.bundle import Bundle
 from edgeface.config import Config
 from edgeface.config import Detector as DetectorSettings

@@ -13,7 +13,7 @@ import pytest
 from converters.bench import Comparison, half_of
 from converters.building import maker as making
 from converters.building.maker import Maker
-from converters.evaluate.groups import Loss, paired_loss
+from converters.evaluation.groups import Loss, paired_loss
 from converters.measurements import trials
 from converters.measurements.trials import Trial, read_trials, record
 from converters.recipes.reading import read_recipe

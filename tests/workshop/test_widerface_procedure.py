@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converters.datasets.labelled import Photograph
-from converters.evaluate import widerface
+from converters.evaluation import widerface
 from edgeface.types import F32, Detections
 
 F64 = npt.NDArray[np.float64]

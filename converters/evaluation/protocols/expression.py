@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from converters.datasets.expressions import spelling, voted
 from converters.datasets.layouts import find_faces
-from converters.evaluate import drawing
-from converters.evaluate.metrics import TRIALS, balanced, interval, macro_f1_of
-from converters.evaluate.report import Line, Report, add_arguments, folder_of, progress, report_of, subject_of, write
-from converters.evaluate.statistics import Figure, share_figure
-from converters.evaluate.subject import Answers, Subject
+from converters.evaluation import drawing
+from converters.evaluation.metrics import TRIALS, balanced, interval, macro_f1_of
+from converters.evaluation.report import Line, Report, add_arguments, folder_of, progress, report_of, subject_of, write
+from converters.evaluation.statistics import Figure, share_figure
+from converters.evaluation.subject import Answers, Subject
 from edgeface.attributes import make_heads
 from edgeface.bundle import CategoricalHead
 

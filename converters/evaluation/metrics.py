@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from converters.evaluate.statistics import RESAMPLES, Figure
+from converters.evaluation.statistics import RESAMPLES, Figure
 
 GRID = 71
 """Cells along either axis of the valence and arousal plane."""

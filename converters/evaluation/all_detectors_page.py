@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from statistics import mean
 
 from converters.datasets.labels import LEVELS
-from converters.evaluate.field import RUNS, SCORE, SIZES, UNTRAINED_TIMED
-from converters.evaluate.widerface import MIN_SCORE
+from converters.evaluation.all_detectors import RUNS, SCORE, SIZES, UNTRAINED_TIMED
+from converters.evaluation.widerface import MIN_SCORE
 from converters.measurements.detectors import Field, Row
 from converters.paths import ROOT
 from converters.recipes.reading import read_recipe

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from converters.datasets.labels import GENDERS
 from converters.datasets.layouts import find_faces
-from converters.evaluate import drawing
-from converters.evaluate.attributes import gender_figures, looks
-from converters.evaluate.report import (
+from converters.evaluation import drawing
+from converters.evaluation.attributes import gender_figures, looks
+from converters.evaluation.report import (
     Line,
     Report,
     add_arguments,
@@ -20,7 +20,7 @@ from converters.evaluate.report import (
     subject_of,
     write,
 )
-from converters.evaluate.statistics import share_figure
+from converters.evaluation.statistics import share_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing

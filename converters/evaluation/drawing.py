@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from converters.evaluate.statistics import Figure
+from converters.evaluation.statistics import Figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,6 +1,6 @@
 """Age, gender and expression on labelled faces: what was said of each, and figures by group.
 
-How a face is put before a network is `converters.evaluate.subject`'s matter; a face that was not found is a miss and
+How a face is put before a network is `converters.evaluation.subject`'s matter; a face that was not found is a miss and
 counted.
 """
 
@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from converters.datasets.expressions import spelling
 from converters.datasets.labels import FAIRFACE_BINS, GENDERS, age_range
-from converters.evaluate.statistics import Figure, mean_figure, share_figure
-from converters.evaluate.subject import Answers, Subject
+from converters.evaluation.statistics import Figure, mean_figure, share_figure
+from converters.evaluation.subject import Answers, Subject
 from edgeface.attributes import make_heads
 from edgeface.bundle import CategoricalHead
 from edgeface.types import AgeEstimate, LabelEstimate

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from converters.datasets.labelled import Chip, read
 from converters.datasets.layouts.pairs import PairSet, find_pairs
-from converters.evaluate import drawing
-from converters.evaluate.report import Line, Report, add_arguments, folder_of, progress, report_of, subject_of, write
-from converters.evaluate.statistics import Figure, Z, share_figure
-from converters.evaluate.subject import Subject
+from converters.evaluation import drawing
+from converters.evaluation.report import Line, Report, add_arguments, folder_of, progress, report_of, subject_of, write
+from converters.evaluation.statistics import Figure, Z, share_figure
+from converters.evaluation.subject import Subject
 from edgeface.attributes.embedding import make_embedding
 from edgeface.bundle import EmbeddingHead
 from edgeface.errors import UsageError

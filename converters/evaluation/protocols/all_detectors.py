@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from converters.evaluate.report import count
+from converters.evaluation.report import count
 
 
 def add(protocols: argparse._SubParsersAction[Any]) -> None:
@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print, and write unless only a part was asked for."""
     # torch and both runtimes are behind these
     from converters.datasets.labelled import data_folder, photographs
-    from converters.evaluate.field import make_field, measure
-    from converters.evaluate.field_page import PAGE, page, table
+    from converters.evaluation.all_detectors import make_field, measure
+    from converters.evaluation.all_detectors_page import PAGE, page, table
     from converters.measurements.detectors import DETECTORS, load, save
     from edgeface.errors import UsageError
     from edgeface.files import write_atomic

@@ -12,9 +12,9 @@ import msgspec
 from tqdm import tqdm
 
 from converters.datasets.labelled import data_folder
-from converters.evaluate.drawing import png
-from converters.evaluate.statistics import Figure
-from converters.evaluate.subject import Mode, Subject, open_subject
+from converters.evaluation.drawing import png
+from converters.evaluation.statistics import Figure
+from converters.evaluation.subject import Mode, Subject, open_subject
 from converters.measurements.files import write_json
 from converters.paths import BUILD
 from edgeface.bundle import FileRuntime, Measured, Precision

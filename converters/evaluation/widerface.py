@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from converters.datasets.labelled import Photograph
 from converters.datasets.labels import LEVELS
-from converters.evaluate.groups import Loss
-from converters.evaluate.statistics import RESAMPLES, Figure
+from converters.evaluation.groups import Loss
+from converters.evaluation.statistics import RESAMPLES, Figure
 from edgeface.types import F32, Detections
 
 THRESHOLDS = 1000

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from converters.building.entry import count_macs, describe_network, write_manifest
 from converters.building.maker import Maker
 from converters.datasets.labelled import Photograph, read
-from converters.evaluate.widerface import MIN_SCORE, average_precisions
+from converters.evaluation.widerface import MIN_SCORE, average_precisions
 from converters.measurements.detectors import Field, Row
 from converters.measurements.speeds import describe_machine
 from converters.recipes.reading import read_network, read_workshop

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 
-from converters.evaluate.subject import NOBODY, THREADS
+from converters.evaluation.subject import NOBODY, THREADS
 from edgeface.bundle import Bundle, FileRuntime, Network, NetworkFile
 from edgeface.config import Config, NetworkChoice
 from edgeface.config import Detector as DetectorSettings

@@ -10,11 +10,11 @@ import numpy as np
 from tqdm import tqdm
 
 from converters.datasets.labelled import chips, data_folder, photographs, read
-from converters.evaluate import attributes, boxes, widerface
-from converters.evaluate.detectors import detector_at, detector_sizes
-from converters.evaluate.report import COMMAND, Line, measured
-from converters.evaluate.statistics import share_figure
-from converters.evaluate.subject import NOBODY, THREADS, Finder, Subject, padded
+from converters.evaluation import attributes, boxes, widerface
+from converters.evaluation.detectors import detector_at, detector_sizes
+from converters.evaluation.report import COMMAND, Line, measured
+from converters.evaluation.statistics import share_figure
+from converters.evaluation.subject import NOBODY, THREADS, Finder, Subject, padded
 from converters.measurements.measured import DetectorFit, save, write_detector_fits
 from converters.paths import open_any
 from edgeface.bundle import Bundle, FileRuntime, Measured, Network, Precision, choose_file

@@ -21,11 +21,11 @@ import numpy as np
 from tqdm import tqdm
 
 from converters.datasets.labelled import read
-from converters.evaluate import drawing
-from converters.evaluate.detectors import detector_at
-from converters.evaluate.report import COMMAND, Report, count, measured, write
-from converters.evaluate.statistics import Figure
-from converters.evaluate.subject import Face, Finder
+from converters.evaluation import drawing
+from converters.evaluation.detectors import detector_at
+from converters.evaluation.report import COMMAND, Report, count, measured, write
+from converters.evaluation.statistics import Figure
+from converters.evaluation.subject import Face, Finder
 from converters.paths import open_any
 from edgeface.analyze import analyze_image
 from edgeface.bundle import Bundle, Network, Precision, choose_file

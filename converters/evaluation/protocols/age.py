@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.datasets.layouts import find_faces
-from converters.evaluate import drawing
-from converters.evaluate.attributes import DECADES, Look, age_figures, looks
-from converters.evaluate.metrics import cumulative_score
-from converters.evaluate.report import (
+from converters.evaluation import drawing
+from converters.evaluation.attributes import DECADES, Look, age_figures, looks
+from converters.evaluation.metrics import cumulative_score
+from converters.evaluation.report import (
     Line,
     Report,
     add_arguments,
@@ -24,7 +24,7 @@ from converters.evaluate.report import (
     subject_of,
     write,
 )
-from converters.evaluate.statistics import mean_figure, share_figure
+from converters.evaluation.statistics import mean_figure, share_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.datasets.layouts import find_faces
-from converters.evaluate import drawing
-from converters.evaluate.metrics import concordance, normalised_rmse, rmse, sign_agreement
-from converters.evaluate.report import Line, Report, add_arguments, folder_of, progress, report_of, subject_of, write
-from converters.evaluate.statistics import RESAMPLES, Figure, share_figure
+from converters.evaluation import drawing
+from converters.evaluation.metrics import concordance, normalised_rmse, rmse, sign_agreement
+from converters.evaluation.report import Line, Report, add_arguments, folder_of, progress, report_of, subject_of, write
+from converters.evaluation.statistics import RESAMPLES, Figure, share_figure
 from edgeface.attributes import make_heads
 
 if TYPE_CHECKING:
