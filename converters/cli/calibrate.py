@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from converters.building.maker import Maker
-from converters.calibrate import measure, quantized_runtimes
 from converters.export.ranges import write_ranges
+from converters.quantization.calibrate import measure, quantized_runtimes
 from converters.recipes.reading import read_recipe
 from converters.recipes.schema import Quantize
 from edgeface.errors import UsageError

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from converters.paths import BUNDLE
+from converters.quantization.search import search, table
+from converters.quantization.search_state import STATES, State, read_lock
 from converters.recipes.reading import lock_path, read_recipe, recipe_path
 from converters.recipes.schema import Quantize
-from converters.search import search, table
-from converters.search_state import STATES, State, read_lock
 from edgeface.errors import UsageError
 from edgeface.files import write_atomic
 
@@ -40,12 +40,12 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from converters.bench import Crops  # --help needs no pictures
     from converters.building.maker import Maker
-    from converters.calibrate import measure as calibrated
-    from converters.calibrate import quantized_runtimes
     from converters.export.ranges import write_ranges
-    from converters.searching import Subject
+    from converters.quantization.calibrate import measure as calibrated
+    from converters.quantization.calibrate import quantized_runtimes
+    from converters.quantization.compare_variants import Crops  # --help needs no pictures
+    from converters.quantization.search_subject import Subject
 
     recipe = read_recipe(arguments.name)
     if len(recipe.networks) != 1:

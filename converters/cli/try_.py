@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from converters.measurements.trials import record
 from converters.paths import BUNDLE
+from converters.quantization.judge import try_network
 from converters.recipes.reading import read_recipe
-from converters.trial import try_network
 
 if TYPE_CHECKING:
     pass
@@ -39,7 +39,7 @@ def _several(text: str) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from converters.bench import Crops  # `build` and --help need no pictures
+    from converters.quantization.compare_variants import Crops  # `build` and --help need no pictures
 
     crops = Crops(BUNDLE, data=arguments.data, limit=arguments.limit)
     for recipe_name in arguments.names:

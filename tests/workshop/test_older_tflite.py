@@ -15,12 +15,12 @@ from ai_edge_litert.tools import flatbuffer_utils
 
 from converters.building import maker as making
 from converters.building.maker import Maker
-from converters.calibrate import tflite_ranges
 from converters.export.layers import tflite_layers, tflite_operators
 from converters.export.older_tflite import quantizable
 from converters.export.quantize_tflite import calibrate_tflite, quantize_tflite, signature_inputs
 from converters.export.tflite_weights import shrink_weights
 from converters.paths import BUNDLE, DEFAULT_SIGNATURE
+from converters.quantization.calibrate import tflite_ranges
 from converters.recipes.reading import read_recipe
 from converters.recipes.schema import Quantize
 from edgeface.bundle import Signature

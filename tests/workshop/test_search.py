@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters import calibrate, searching
 from converters.__main__ import main
-from converters.bench import Listener, load, moved
 from converters.building.maker import Maker
 from converters.export.ranges import Measured, Pictures, RangesFile, read_ranges
 from converters.paths import BUNDLE
+from converters.quantization import calibrate
+from converters.quantization import search_subject as searching
+from converters.quantization.compare_variants import Listener, load, moved
+from converters.quantization.search import Measure, Movement, rank_layers, search, table
+from converters.quantization.search_state import Score, State, Way, read_lock
 from converters.recipes.reading import lock_path
 from converters.recipes.schema import Quantize, Recipe
-from converters.search import Measure, Movement, rank_layers, search, table
-from converters.search_state import Score, State, Way, read_lock
 from edgeface.bundle import Bundle, choose_file
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError
@@ -188,7 +189,7 @@ def test_a_second_runtime_that_fails_leaves_the_first_with_its_ranges(
 
     monkeypatch.setattr(searching, "Subject", Subject)
     monkeypatch.setattr(calibrate, "measure", ranges)
-    monkeypatch.setattr("converters.bench.Crops", lambda *_, **__: None)
+    monkeypatch.setattr("converters.quantization.compare_variants.Crops", lambda *_, **__: None)
     monkeypatch.setattr("converters.cli.search.STATES", tmp_path / "states")
     assert main(["search", str(recipe), "--tolerance", "0.5"]) == 1
     assert "float layers still lose 5.000, 0.5 is allowed" in capsys.readouterr().err

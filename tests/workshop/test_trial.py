@@ -10,15 +10,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from converters.bench import Comparison, half_of
 from converters.building import maker as making
 from converters.building.maker import Maker
 from converters.evaluation.groups import Loss, paired_loss
 from converters.measurements import trials
 from converters.measurements.trials import Trial, read_trials, record
+from converters.quantization.compare_variants import Comparison, half_of
+from converters.quantization.judge import SEARCHED, decided, judge, line, try_network
 from converters.recipes.reading import read_recipe
 from converters.recipes.schema import Limit, Quantize, Recipe
-from converters.trial import SEARCHED, decided, judge, line, try_network
 from edgeface.errors import EdgefaceError
 from tests.workshop.tiny import write_tiny
 
@@ -149,7 +149,7 @@ def test_a_form_that_cannot_be_made_stops_only_what_ships(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
-    monkeypatch.setattr("converters.bench.Bench", StandIn)
+    monkeypatch.setattr("converters.quantization.compare_variants.Bench", StandIn)
     recipe = write_tiny(tmp_path)
     text = recipe.read_text("utf-8")
     recipe.write_text(text.replace("measured_with", 'try = ["int8"]\nmeasured_with'), "utf-8")

@@ -18,8 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from converters.datasets.labelled import chips, data_folder, read
-from converters.export.calibration import SAMPLES, SCENES, SEED, STRIDE, found_faces, scenes, training_faces
 from converters.export.ranges import Pictures
+from converters.quantization.scenes import SAMPLES, SCENES, SEED, STRIDE, found_faces, scenes, training_faces
 from converters.recipes.schema import NetworkRecipe
 from edgeface.bundle import Signature, open_bundle
 from edgeface.config import Config

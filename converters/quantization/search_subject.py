@@ -10,16 +10,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from converters.bench import Bench, Comparison, Crops, Outcome, moved
 from converters.building.int8 import make_int8
 from converters.building.maker import Maker, silence
 from converters.building.stamps import tool_versions
-from converters.calibrate import measure as calibrated
 from converters.export.ranges import RangesFile, write_ranges
 from converters.paths import file_name
+from converters.quantization.calibrate import measure as calibrated
+from converters.quantization.compare_variants import Bench, Comparison, Crops, Outcome, moved
+from converters.quantization.search_state import RANKED_ON, Score, State, Way
 from converters.recipes.schema import Quantize, Recipe
 from converters.references.torch_module import TorchReference
-from converters.search_state import RANKED_ON, Score, State, Way
 from edgeface.config import RuntimeName
 from edgeface.types import F32
 
@@ -97,7 +97,7 @@ class Subject:
         return self._state.score(self._key("search", way, how), lambda: self._loss("search", how))
 
     def rank(self, way: Way, kept: Sequence[str]) -> float:
-        """How far the outputs move on the first pictures of the search half (`converters.bench.moved`)."""
+        """How far the outputs move on the first pictures of the search half (`compare_variants.moved`)."""
         how = way.quantize(kept)
         return self._state.share(self._key("moved", way, how), lambda: self._moved(how))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from tqdm import tqdm
 
-from converters.search_state import Found, Rank, Score, Way
+from converters.quantization.search_state import Found, Rank, Score, Way
 from edgeface.errors import EdgefaceError
 
 MOST = 0.5

@@ -21,9 +21,9 @@ from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError
 
 if TYPE_CHECKING:
-    from converters.bench import Bench, Comparison, Crops, Outcome
     from converters.building.maker import Maker
     from converters.evaluation.groups import Loss
+    from converters.quantization.compare_variants import Bench, Comparison, Crops, Outcome
 
 SEARCHED = "includes search images"
 """Note of a figure over pictures of which half chose the form."""
@@ -33,8 +33,8 @@ logger = logging.getLogger(__name__)
 
 def try_network(name: str, recipe: Recipe, crops: Crops, *, runtime: RuntimeName | None = None) -> Iterator[Trial]:
     """Try every smaller form of one network; one that does not ship and cannot be made is passed over."""
-    from converters.bench import Bench
     from converters.building.maker import Maker
+    from converters.quantization.compare_variants import Bench
 
     maker = Maker(name, recipe)
     bench, decide = Bench(maker, recipe, crops), Bench(maker, recipe, crops, "decide")

@@ -45,7 +45,7 @@ def measure(
     ways : by runtime, how its file will be quantized
     data, pictures : folder of the labelled data, or of own pictures
     """
-    from converters.samples import Samples  # skimage and scipy take a second
+    from converters.quantization.samples import Samples  # skimage and scipy take a second
 
     samples = Samples(maker.network, BUNDLE, data=data, pictures=pictures)
     runtimes: dict[RuntimeName, Measured] = {}
