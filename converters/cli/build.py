@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from converters.build import build
-from converters.plan import plan, show
+from converters.bundles.build import build
+from converters.bundles.plan import plan, show
 from converters.recipes.reading import is_bundle, read_recipe
 from edgeface.errors import UsageError
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from converters.card import documents
+from converters.bundles.card import documents
+from converters.bundles.recorded import recorded
 from converters.paths import BUNDLE, ROOT
-from converters.recorded import recorded
 from edgeface.bundle import open_bundle
 from edgeface.files import write_atomic
 

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from converters.bundles.compare import compare_bundles
 from converters.checkpoints.reading import KINDS
-from converters.compare import compare_bundles
 from converters.inspection.compare_files import compare_files
 from converters.paths import bundle_at
 from edgeface.bundle import open_bundle

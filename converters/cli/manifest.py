@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from converters.build import refresh_manifest
+from converters.bundles.build import refresh_manifest
+from converters.bundles.recorded import recorded_path
 from converters.paths import bundle_folder
 from converters.recipes.reading import read_recipe
-from converters.recorded import recorded_path
 from edgeface.bundle import MANIFEST
 from edgeface.files import write_atomic
 

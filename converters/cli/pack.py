@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from converters.pack import pack
+from converters.bundles.pack import pack
 from converters.paths import BUILD, bundle_at
 from edgeface.bundle import open_bundle
 from edgeface.files import write_atomic

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from converters.probe import FACES, TASKS, probe
+from converters.probing.probe import FACES, TASKS, probe
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:

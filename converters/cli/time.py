@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from converters.bundles.timing import measure_bundle
 from converters.measurements.speeds import record
 from converters.paths import BUNDLE
-from converters.speed import measure_bundle
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from records import on_record
 
-from converters.card_figures import PUBLIC_WEIGHTS
+from converters.bundles.card_figures import PUBLIC_WEIGHTS
 from converters.datasets.labelled import chips, data_folder, photographs, read
 from converters.datasets.labels import LEVELS
 from converters.evaluation import attributes, widerface

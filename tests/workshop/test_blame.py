@@ -12,8 +12,8 @@ from onnx import numpy_helper
 
 from converters.building.layer_error import constants, decibels, layers_by_error
 from converters.building.parity import picture
+from converters.bundles.gates import Blame, check_limits
 from converters.export.tflite_weights import shrink_weights
-from converters.limits import Blame, check_limits
 from converters.measurements.trials import read_trials
 from converters.paths import BUNDLE
 from converters.recipes.schema import Recipe

@@ -14,12 +14,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from converters.build import allowed_jobs, build, refresh_manifest
 from converters.building import maker as making
 from converters.building.maker import Maker
-from converters.limits import check_detectors, check_size
+from converters.bundles.build import allowed_jobs, build, refresh_manifest
+from converters.bundles.gates import check_detectors, check_size
+from converters.bundles.plan import plan, show
 from converters.paths import ROOT
-from converters.plan import plan, show
 from converters.recipes.reading import list_recipes, list_variants, merged, read_network, read_recipe, read_workshop
 from converters.recipes.schema import BundleRecipe, NetworkRecipe, Recipe, Taken
 from edgeface.bundle import MANIFEST, Bundle, Network, Source, open_bundle

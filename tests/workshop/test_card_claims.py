@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from converters import card, card_figures
+from converters.bundles import card, card_figures
 from converters.evaluation.bundle_figures import AGREEMENT
 from converters.evaluation.widerface import as_rows
 from converters.measurements.measured import read_measured

@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from converters.build import build
 from converters.building import maker as making
 from converters.building.parity import verify_bundle
+from converters.bundles.build import build
 from converters.recipes.reading import list_recipes, read_network, read_workshop
 from converters.recipes.schema import BundleRecipe, NetworkRecipe, Prepared, Recipe
 from edgeface.bundle import open_bundle

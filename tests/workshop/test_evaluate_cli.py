@@ -11,9 +11,9 @@ import pytest
 from astronaut import astronaut
 
 from converters.__main__ import main
+from converters.bundles.remeasure import remeasure
 from converters.datasets import labelled as data_module
 from converters.datasets.labelled import Sheets
-from converters.evaluate.remeasure import remeasure
 from converters.evaluation import bundle_figures as cli
 from converters.measurements import measured
 from converters.paths import BUNDLE

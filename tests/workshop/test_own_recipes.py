@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from converters.__main__ import main
-from converters.build import build
 from converters.building import maker as making
 from converters.building.maker import Maker
+from converters.bundles.build import build
 from converters.paths import BUNDLE
 from converters.recipes.reading import is_bundle, lock_path, read_recipe
 from converters.recipes.schema import RANGES, Quantize

@@ -15,9 +15,9 @@ from onnx import numpy_helper
 
 from converters.__main__ import main
 from converters.building.entry import encode
-from converters.compare import compare_bundles
+from converters.bundles.compare import compare_bundles
+from converters.bundles.pack import pack
 from converters.inspection.compare_files import apart, compare_answers, compare_files
-from converters.pack import pack
 from converters.paths import BUNDLE, bundle_at
 from edgeface.bundle import MANIFEST, Bundle, open_bundle
 from edgeface.errors import BundleError, UsageError

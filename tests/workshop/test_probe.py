@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from converters.__main__ import main
-from converters.build import build
 from converters.building import maker as making
+from converters.bundles.build import build
 from converters.checkpoints.archive import ArchiveError, fetch_archive, read_source
 from converters.datasets.expressions import FER
 from converters.datasets.labelled import DEFAULT, ENVIRONMENT, Chip, data_folder

@@ -10,7 +10,7 @@ import pytest
 from records import on_record
 
 import edgeface.detect.single
-from converters.card_figures import PUBLIC_WEIGHTS
+from converters.bundles.card_figures import PUBLIC_WEIGHTS
 from converters.datasets.labelled import DEFAULT, ENVIRONMENT, Photograph, data_folder, photographs, read
 from converters.datasets.labels import LEVELS
 from converters.evaluation import widerface

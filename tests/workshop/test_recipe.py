@@ -10,7 +10,7 @@ import pytest
 
 from converters.building import entry as manifests
 from converters.building.maker import Maker
-from converters.limits import check_limits, small_forms
+from converters.bundles.gates import check_limits, small_forms
 from converters.measurements.trials import find_trial, read_trials
 from converters.paths import BUNDLE
 from converters.recipes import reading as recipes

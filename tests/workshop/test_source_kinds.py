@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from converters.build import build
 from converters.building import maker as making
 from converters.building.parity import verify_bundle
+from converters.bundles.build import build
 from converters.checkpoints.archive import UnreachableError, read_source
 from converters.checkpoints.keyfile import read_maps
 from converters.checkpoints.reading import kind_of

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from converters import card_figures, card_trials
 from converters.building.selftest import selftest_input
-from converters.card_figures import table
+from converters.bundles import card_figures, card_trials
+from converters.bundles.card_figures import table
 from converters.recipes.reading import read_workshop
 from converters.recipes.schema import Workshop
 from edgeface.bundle import MANIFEST, Bundle, Manifest, Network

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from converters.card_figures import table
+from converters.bundles.card_figures import table
 from converters.measurements.trials import Trial, read_trials
 from edgeface.bundle import Network
 

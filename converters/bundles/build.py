@@ -21,13 +21,13 @@ from tqdm import tqdm
 from converters.building.entry import describe_network, encode, write_manifest
 from converters.building.maker import Maker
 from converters.building.parity import prove
+from converters.bundles.gates import Blame, check_detectors, check_limits, check_size
+from converters.bundles.recorded import unlike_recorded
 from converters.checkpoints.archive import read_source
-from converters.limits import Blame, check_detectors, check_limits, check_size
 from converters.measurements.measured import read_measured
 from converters.measurements.trials import read_trials
 from converters.paths import PART, ROOT, alone, bundle_at, bundle_folder
 from converters.recipes.schema import BundleRecipe, Recipe
-from converters.recorded import unlike_recorded
 from edgeface.bundle import (
     MANIFEST,
     Bundle,
@@ -166,7 +166,7 @@ def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path
             logger.warning("%s", line)
         swap_folder(new, folder)
     if recipe.bundle.remeasure:
-        from converters.evaluate.remeasure import remeasure
+        from converters.bundles.remeasure import remeasure
 
         remeasure(folder)
         fresh = [
