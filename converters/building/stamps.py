@@ -54,27 +54,19 @@ def tool_versions() -> dict[str, str]:
 def code_hash(family: str | None, modules: Sequence[str], *, equalised: bool = False) -> str:
     """Hash of our own code that a file's bytes depend on; ``modules`` are those of ``export`` that write it."""
     root = Path(__file__).parents[1]
-    paths = [
-        *(root / "checkpoints").glob("*.py"),
-        *(root / "formats").glob("*.py"),
-        root / "building" / "selftest.py",
-        root / "references" / "torch_module.py",
-    ]
-    paths += [root / "export" / f"{name}.py" for name in (*modules, *(["equalise"] if equalised else []))]
-    paths += [root / "building" / "int8.py", root / "paths.py"]
+    names = ["building/int8", "building/selftest", "references/torch_module", "paths"]
+    names += [f"export/{name}" for name in (*modules, *(["equalise"] if equalised else []))]
+    paths = [*(root / "checkpoints").glob("*.py"), *(root / "formats").glob("*.py")]
     if family is None:
-        paths += [
-            root / "references" / "adopt.py",
-            root / "references" / "free_axes.py",
-            root / "export" / "onnx2tf.py",
-        ]
+        names += ["references/adopt", "references/free_axes", "export/onnx2tf"]
     else:
         from converters.networks import FAMILIES
 
-        module = FAMILIES.get(family, "").partition(":")[0].rpartition(".")[2]
-        paths += [root / "networks" / f"{name}.py" for name in (module, "layers", "resnet")]
+        known = {FAMILIES[family].partition(":")[0].rpartition(".")[2]} if family in FAMILIES else set()
+        names += [f"networks/{name}" for name in (known | {"layers", "resnet"})]
         paths += (root / "checkpoints" / "keys").glob(f"{family}.*.toml")
     digest = hashlib.sha256()
-    for path in sorted(path for path in paths if path.is_file()):
+    # A name that is no file raises: a module that moved must not drop out of the hash in silence.
+    for path in sorted([*paths, *(root / f"{name}.py" for name in names)]):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
