@@ -119,7 +119,7 @@ def measure(
         pictures=len(pictures),
         timed=len(timed),
         machine=describe_machine(),
-        command="python -m converters evaluate field",
+        command="python -m converters evaluate all-detectors",
         rows=tuple(entrant.row(pictures, precise.get(entrant.name)) for entrant in entrants),
     )
 

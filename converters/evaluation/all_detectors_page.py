@@ -92,7 +92,7 @@ How it was measured:
 - CPU ms: one whole detection of a picture in memory (shrink, network, decode, suppress) at a score of {SCORE:g}; the
   cheapest of {RUNS} runs, mean of {field.timed} pictures ({UNTRAINED_TIMED} where the weights are random), the
   detectors taking turns; on {field.machine}. A machine with other work, as this one had, takes longer for all of them:
-  compare rows with each other. `python -m converters evaluate field --cost` measures only this again.
+  compare rows with each other. `python -m converters evaluate all-detectors --cost` measures only this again.
 - MAC: multiply-accumulates of convolutions and dense layers that were really run, mean per picture. MTCNN's second and
   third network look more often where there are more faces.
 - `retinaface-resnet50` has random weights, because no public package carries trained ones: its cost is real, and it

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from converters.__main__ import main
 from converters.evaluation.all_detectors import Counted, spread
 from converters.evaluation.all_detectors_page import PAGE, best_per_ms, page, precision, table, unmatched
 from converters.measurements.detectors import DETECTORS, FIGURES, Field, Row, load
@@ -81,9 +84,34 @@ def test_multiply_accumulates_are_those_of_every_call() -> None:
     assert counted.macs == 3 * 3 * 8 * 12
 
 
-@pytest.mark.skipif(not FIGURES.is_file(), reason="python -m converters evaluate field was not run yet")
+@pytest.mark.skipif(not FIGURES.is_file(), reason="python -m converters evaluate all-detectors was not run yet")
 def test_the_page_says_what_was_measured() -> None:
     field = load()
     assert PAGE.read_text("utf-8") == page(field)
     assert {one.detector for one in field.rows} == set(DETECTORS)
     assert field.pictures == 274
+
+
+def test_the_old_name_of_the_command_works_and_says_the_new_one(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("converters.evaluation.all_detectors_page.PAGE", tmp_path / "page.md")
+    written, warnings = {}, {}
+    for name in ("field", "all-detectors"):
+        assert main(["evaluate", name, "--page"]) == 0
+        written[name] = (tmp_path / "page.md").read_text("utf-8")
+        warnings[name] = [record.getMessage() for record in caplog.records]
+        caplog.clear()
+    assert written["field"] == written["all-detectors"]
+    assert warnings == {
+        "field": ["`evaluate field` is called `evaluate all-detectors` now; the old name still works"],
+        "all-detectors": [],
+    }
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--help"])
+    listed = capsys.readouterr().out
+    assert re.search(r"^ +all-detectors\b", listed, flags=re.MULTILINE)
+    assert not re.search(r"^ +field\b", listed, flags=re.MULTILINE)
