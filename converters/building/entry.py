@@ -122,9 +122,9 @@ def _facts(maker: Maker, runtime: RuntimeName, path: Path) -> dict[str, Any]:
     """Names and shapes inside a file, by who made it."""
     network, reference = maker.network, maker.reference
     if network.as_is == runtime or not isinstance(reference, TorchReference):
-        from converters.references.imported import describe_passed
+        from converters.references.imported import describe_imported
 
-        return describe_passed(maker.name, network, maker.prepared, runtime, path)
+        return describe_imported(maker.name, network, maker.prepared, runtime, path)
     from converters.export.to_tflite import INPUT, output_names, state_inputs
 
     onnx = runtime == "onnx"
@@ -165,11 +165,11 @@ def count(reference: Reference, network: NetworkRecipe, recipe: Recipe) -> tuple
     """Parameters, and multiply-accumulates for one input; of a file that passed through, what its graph says."""
     if not isinstance(reference, TorchReference):
         from converters.references.cascade import CascadeReference
-        from converters.references.imported import PassedReference
+        from converters.references.imported import ImportedReference
 
         if isinstance(reference, CascadeReference):
             return reference.parameters, None
-        assert isinstance(reference, PassedReference)
+        assert isinstance(reference, ImportedReference)
         return reference.facts.parameters, reference.facts.macs
     width, height = network.input.width, network.input.height
     if width is None or height is None:

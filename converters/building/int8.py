@@ -1,4 +1,4 @@
-"""The int8 form of a network: committed ranges in, the runtime's own quantizer, a file out. No pictures are needed."""
+"""The int8 variant of a network: committed ranges in, a file out. No pictures are needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of one network: each form in each runtime, made from the reference and kept while nothing changed."""
+"""The files of one network: each variant in each runtime, made from the reference and kept while nothing changed."""
 
 from __future__ import annotations
 
@@ -71,16 +71,16 @@ class Maker:
             from converters.references.cascade import CascadeReference
 
             return CascadeReference(self.network)
-        from converters.references.imported import PassedReference
+        from converters.references.imported import ImportedReference
 
-        return PassedReference(self.name, self.network, self.prepared)
+        return ImportedReference(self.name, self.network, self.prepared)
 
     def files(self) -> list[tuple[FileRuntime, Precision]]:
-        """Every form that the recipe ships."""
+        """Every variant that the recipe ships."""
         return [(runtime, precision) for runtime, kinds in self.network.files.items() for precision in kinds]
 
     def file(self, runtime: FileRuntime, precision: Precision, *, equalised: bool = False) -> Path:
-        """Path of one form, made unless it is there already.
+        """Path of one variant, made unless it is there already.
 
         Raises
         ------
@@ -117,9 +117,9 @@ class Maker:
         elif isinstance(self.reference, TorchReference):
             self._export(runtime, path, equalised=equalised)
         else:
-            from converters.references.imported import PassedReference
+            from converters.references.imported import ImportedReference
 
-            assert isinstance(self.reference, PassedReference)
+            assert isinstance(self.reference, ImportedReference)
             self.reference.write(runtime, path)
 
     def _export(self, runtime: RuntimeName, path: Path, *, equalised: bool) -> None:
@@ -210,7 +210,7 @@ class Maker:
         (self.folder / STAMPS).unlink(missing_ok=True)
 
     def is_kept(self, runtime: FileRuntime, precision: Precision) -> bool:
-        """Whether a form lies there and nothing that it was made of has changed."""
+        """Whether a variant lies there and nothing that it was made of has changed."""
         path = self.folder / file_name(self.name, runtime, precision)
         return self._holds(path, self._stamp(runtime, precision, False))
 

@@ -40,7 +40,7 @@ class Parity(Closed, frozen=True, kw_only=True):
         return max(self.real, self.random) <= self.allowed
 
 
-def words(parity: Parity) -> str:
+def format_parity(parity: Parity) -> str:
     """One line about one file."""
     note = "" if parity.holds else "  OFF"
     if parity.shapes == 0:

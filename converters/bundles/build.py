@@ -21,7 +21,7 @@ from tqdm import tqdm
 from converters.building.entry import describe_network, encode, write_manifest
 from converters.building.maker import Maker
 from converters.building.parity import prove
-from converters.bundles.gates import Blame, check_detectors, check_limits, check_size
+from converters.bundles.gates import WorstLayer, check_detectors, check_limits, check_size
 from converters.bundles.recorded import unlike_recorded
 from converters.checkpoints.archive import read_source
 from converters.measurements.measured import read_measured
@@ -66,7 +66,7 @@ def build(
     for entry in entries:
         write_atomic(makers[entry.name].folder / PART, encode(entry))
     folders = {name: maker.folder for name, maker in makers.items()}
-    check_limits(recipe, read_trials(), entries, Blame(recipe, entries, folders))
+    check_limits(recipe, read_trials(), entries, WorstLayer(recipe, entries, folders))
     if any(entry.measured for entry in entries):
         logger.info("figures are those of converters/measurements: not measured here")
     if not is_bundle:
@@ -131,8 +131,8 @@ def refresh_manifest(recipe: Recipe, folder: Path) -> None:
     EdgefaceError : the bundle would be too large, or a smaller form loses more than its limit
     """
     entries = [describe_network(Maker(name, recipe), recipe, folder) for name in recipe.networks]
-    check_limits(recipe, read_trials(), entries, Blame(recipe, entries, dict.fromkeys(recipe.networks, folder)))
-    entries += [network for network, _ in _taken(recipe.bundle)]
+    check_limits(recipe, read_trials(), entries, WorstLayer(recipe, entries, dict.fromkeys(recipe.networks, folder)))
+    entries += [network for network, _ in _from_other_bundles(recipe.bundle)]
     check_detectors(recipe, entries)
     write_manifest(recipe, entries, folder)
     check_size(recipe.bundle, folder)
@@ -140,7 +140,7 @@ def refresh_manifest(recipe: Recipe, folder: Path) -> None:
 
 def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path], folder: Path) -> None:
     """Put a bundle together beside its place, then let it take the place."""
-    taken = list(_taken(recipe.bundle))
+    taken = list(_from_other_bundles(recipe.bundle))
     every = [*entries, *(network for network, _ in taken)]
     check_detectors(recipe, every)
     if recipe.bundle.remeasure:
@@ -176,7 +176,7 @@ def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path
         write_manifest(recipe, fresh, folder)
 
 
-def _taken(recipe: BundleRecipe) -> Iterator[tuple[Network, Bundle]]:
+def _from_other_bundles(recipe: BundleRecipe) -> Iterator[tuple[Network, Bundle]]:
     for taken in recipe.taken:
         here = ROOT / taken.bundle  # an absolute path stays as it is
         source = open_bundle(here if (here / MANIFEST).is_file() else bundle_at(taken.bundle), allow_random=True)

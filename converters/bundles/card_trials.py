@@ -1,4 +1,4 @@
-"""The part of a model card on smaller forms: what each lost, over all and for the group that lost most."""
+"""The part of a model card on quantized variants: what each lost, over all and for the group that lost most."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEAST_JUDGED = 100
 
 
 def trials(network: Network) -> Iterator[str]:
-    """Forms that were made and measured, whether they ship or not, with the group that loses most."""
+    """Variants that were made and measured, whether they ship or not, with the group that loses most."""
     rows = [trial for trial in read_trials() if trial.network == network.name]
     if not rows:
         return
@@ -42,7 +42,7 @@ def trials(network: Network) -> Iterator[str]:
 
 
 def _seen(trial: Trial) -> str:
-    """On which pictures, and what the form loses on those that had no part in choosing it."""
+    """On which pictures, and what the variant loses on those that had no part in choosing it."""
     words = [] if trial.note is None else [trial.note]
     if trial.decided is not None:
         words.append(f"{_loss(trial.decided, trial, None, None)} on the other half")

@@ -21,17 +21,17 @@ def check_limits(
     made: Sequence[Network],
     where: Callable[[str, RuntimeName, Precision], str] = lambda *_: "",
 ) -> None:
-    """Raise EdgefaceError for a smaller form that was tried and loses more than its task's limit.
+    """Raise EdgefaceError for a quantized variant that was judged and loses more than its task's limit.
 
-    ``made`` are the manifest entries of the files, ``where`` gives words for the layer to blame. A form that was never
-    tried, or as another file, is let pass with a warning: who has no labelled faces, or other tools, can still build.
-    Networks that were never trained have no answers to lose.
+    ``made`` are the manifest entries of the files, ``where`` names the layer that is furthest off. A variant that was
+    never judged, or as another file, is let pass with a warning: who has no labelled faces, or other tools, can still
+    build. Networks that were never trained have no answers to lose.
     """
     entries = {entry.name: entry for entry in made}
     for name, network in recipe.networks.items():
         if network.random or network.task not in recipe.limits:
             continue
-        for runtime, precision in small_forms(network):
+        for runtime, precision in quantized_variants(network):
             tried = find_trial(trials, name, network, runtime, precision)
             if tried is None:
                 logger.warning(
@@ -55,7 +55,7 @@ def check_limits(
                 )  # fmt: skip
 
 
-class Blame:
+class WorstLayer:
     """Words for the layer of a made file that is furthest from fp32.
 
     ``places`` are the folders of the networks' files.
@@ -75,8 +75,8 @@ class Blame:
         return worst_layer(self._recipe, self._places[name], network, file)
 
 
-def small_forms(network: NetworkRecipe) -> list[tuple[RuntimeName, Precision]]:
-    """Forms that ship and are not fp32."""
+def quantized_variants(network: NetworkRecipe) -> list[tuple[RuntimeName, Precision]]:
+    """Variants that ship and are not fp32."""
     return [
         (runtime, precision)
         for runtime, precisions in network.files.items()

@@ -62,7 +62,7 @@ def plan(recipe: Recipe) -> Plan:
     return Plan(name=recipe.bundle.name, steps=tuple(steps), fetch=tuple(fetch), cached=tuple(cached))
 
 
-def show(plans: Sequence[Plan]) -> str:
+def format_plans(plans: Sequence[Plan]) -> str:
     """Plans in words."""
     lines: list[str] = []
     for one in plans:

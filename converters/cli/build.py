@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.bundles.build import build
-from converters.bundles.plan import plan, show
+from converters.bundles.plan import format_plans, plan
 from converters.recipes.reading import is_bundle, read_recipe
 from edgeface.errors import UsageError
 
@@ -37,7 +37,7 @@ def _build(arguments: argparse.Namespace) -> int:
     if arguments.out is not None and len(recipes) > 1:
         raise UsageError("--out takes one recipe, not several", fix="name one, or leave --out away")
     if arguments.dry_run:
-        print(show([plan(recipe) for recipe in recipes]))
+        print(format_plans([plan(recipe) for recipe in recipes]))
         return 0
     for name, recipe in zip(arguments.names, recipes, strict=True):
         folder = build(recipe, arguments.out, is_bundle=is_bundle(name), again=arguments.again, jobs=arguments.jobs)

@@ -58,7 +58,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.runtime in (None, runtime):
             state = State(STATES / f"{name}.{runtime}.json", again=arguments.again)
             subject = Subject(maker, recipe, runtime, crops, state, data=arguments.data)
-            found = search(subject.ways, subject.layers, subject.measure, subject.rank, arguments.tolerance)
+            found = search(subject.schemes, subject.layers, subject.measure, subject.sensitivity, arguments.tolerance)
             found = msgspec.structs.replace(found, decide=subject.decide(found.quantize))
             print(table(name, runtime, found))
             settled = {**read_lock(lock), runtime: found}

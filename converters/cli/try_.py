@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from converters.measurements.trials import record
 from converters.paths import BUNDLE
-from converters.quantization.judge import try_network
+from converters.quantization.judge import judge_network
 from converters.recipes.reading import read_recipe
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _run(arguments: argparse.Namespace) -> int:
     for recipe_name in arguments.names:
         recipe = read_recipe(recipe_name)
         for name in recipe.networks:
-            done = list(try_network(name, recipe, crops, runtime=arguments.runtime))
+            done = list(judge_network(name, recipe, crops, runtime=arguments.runtime))
             if arguments.limit is None:
                 record(done)
     return 0

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from converters.building.parity import off_by, verify_bundle, words
+from converters.building.parity import format_parity, off_by, verify_bundle
 from converters.paths import PRODUCTS, bundle_folder, open_any
 from converters.recipes.reading import is_bundle, read_recipe
 
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     bundle = open_any(str(arguments.folder or folder), allow_random=True)
     bad = []
     for parity in verify_bundle(recipe, bundle):
-        print(words(parity), flush=True)
+        print(format_parity(parity), flush=True)
         bad += [] if parity.holds else [parity]
     if bad:
         raise off_by(recipe, bundle, bad[0])

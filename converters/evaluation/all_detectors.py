@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from statistics import mean
@@ -21,17 +21,18 @@ from tqdm import tqdm
 from converters.building.entry import count_macs, describe_network, write_manifest
 from converters.building.maker import Maker
 from converters.datasets.labelled import Photograph, read
+from converters.evaluation.runners import Count, CountingRunner
 from converters.evaluation.widerface import MIN_SCORE, average_precisions
-from converters.measurements.detectors import Field, Row
+from converters.measurements.detectors import DetectorTable, Row
 from converters.measurements.speeds import describe_machine
 from converters.recipes.reading import read_network, read_workshop
 from converters.recipes.schema import BundleRecipe, Recipe
 from converters.references.torch_module import TorchReference
-from edgeface.bundle import Bundle, MtcnnHead, Network, NetworkFile, open_bundle
+from edgeface.bundle import Bundle, MtcnnHead, Network, open_bundle
 from edgeface.config import Detector as DetectorSettings
 from edgeface.detect import Detector, make_detector
-from edgeface.runtime import Runner, load_network
-from edgeface.types import F32, Detections, Image
+from edgeface.runtime import load_network
+from edgeface.types import Detections, Image
 
 SIZES = ("320x320", "640x640")
 """Of detectors of free size: long sides 320 and 640."""
@@ -42,29 +43,8 @@ UNTRAINED_TIMED = 4
 RUNS = 3
 SCORE = DetectorSettings().score
 
-Count = Callable[[tuple[int, ...]], int]
-"""Multiply-accumulates of one call, by the shape of one input without batch."""
 
-
-class Counted:
-    """A runner that adds up multiply-accumulates; ``count`` says them by an input's shape, None: there are none."""
-
-    def __init__(self, runner: Runner, count: Count | None) -> None:
-        self._runner = runner
-        self._count = count
-        self.file: NetworkFile = runner.file
-        self.batches = runner.batches
-        self.sizes = runner.sizes
-        self.macs = 0
-
-    def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
-        """Run and count."""
-        if self._count is not None:
-            self.macs += len(batch) * self._count(batch.shape[1:])
-        return self._runner.run(batch, states)
-
-
-def make_field(names: Sequence[str], folder: Path) -> tuple[Bundle, Mapping[str, Count]]:
+def make_detectors(names: Sequence[str], folder: Path) -> tuple[Bundle, Mapping[str, Count]]:
     """Make each detector's fp32 file and put them into a bundle here; with it the counters of those that multiply."""
     recipes = {}
     for name in names:
@@ -96,8 +76,8 @@ def measure(
     counts: Mapping[str, Count],
     names: Sequence[str],
     pictures: Sequence[Photograph],
-    known: Field | None = None,
-) -> Field:
+    known: DetectorTable | None = None,
+) -> DetectorTable:
     """Measure detectors of a bundle on photographs; they take turns, so that a busy spell hits all.
 
     With ``known`` precision is taken from there, and only costs are measured anew.
@@ -106,28 +86,32 @@ def measure(
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        entrants = [entrant for name in names for entrant in _entrants(bundle, bundle.network(name), counts)]
+        detectors = [
+            timed_detector for name in names for timed_detector in _timed(bundle, bundle.network(name), counts)
+        ]
         timed = set(map(id, spread(pictures, TIMED)))
         looked = [picture for picture in pictures if known is None or id(picture) in timed]
         for number, picture in enumerate(tqdm(looked, unit="picture", disable=None)):
             image = read(picture.path)
-            for entrant in entrants:
-                entrant.look(image, timed=id(picture) in timed, first=number == 0, precisely=known is None)
+            for one in detectors:
+                one.detect(image, timed=id(picture) in timed, first=number == 0, precisely=known is None)
     finally:
         cv2.setNumThreads(before)
-    return Field(
+    return DetectorTable(
         pictures=len(pictures),
         timed=len(timed),
         machine=describe_machine(),
         command="python -m converters evaluate all-detectors",
-        rows=tuple(entrant.row(pictures, precise.get(entrant.name)) for entrant in entrants),
+        rows=tuple(one.row(pictures, precise.get(one.name)) for one in detectors),
     )
 
 
-class Entrant:
+class TimedDetector:
     """One detector at one size, and what it did so far."""
 
-    def __init__(self, network: Network, size: str, parameters: int, detector: Detector, runners: Sequence[Counted]):
+    def __init__(
+        self, network: Network, size: str, parameters: int, detector: Detector, runners: Sequence[CountingRunner]
+    ):
         self._network, self._size, self._parameters = network, size, parameters
         self._detector, self._runners = detector, runners
         self._found: list[Detections] = []
@@ -139,7 +123,7 @@ class Entrant:
         """Detector and size."""
         return self._network.name, self._size
 
-    def look(self, image: Image, *, timed: bool, first: bool, precisely: bool) -> None:
+    def detect(self, image: Image, *, timed: bool, first: bool, precisely: bool) -> None:
         """Detect; a network that was never trained is timed on few pictures and on no other."""
         random = self._network.random_weights
         if first:
@@ -166,18 +150,18 @@ class Entrant:
         )
 
 
-def _entrants(bundle: Bundle, network: Network, counts: Mapping[str, Count]) -> Iterator[Entrant]:
+def _timed(bundle: Bundle, network: Network, counts: Mapping[str, Count]) -> Iterator[TimedDetector]:
     width, height = network.input.width, network.input.height
     fixed = f"{width}x{height}" if width and height else None
     stages = bundle.stages(network)
     parameters = sum(one.parameters for one in (network, *stages))
     for size in (fixed,) if fixed else SIZES:
         runners = {
-            one.name: Counted(load_network(bundle, one, next(iter(one.files)), threads=1), counts.get(one.name))
+            one.name: CountingRunner(load_network(bundle, one, next(iter(one.files)), threads=1), counts.get(one.name))
             for one in (network, *stages)
         }
         detector = make_detector(network, runners, stages=stages, size="auto" if fixed else size, still=True)
-        yield Entrant(network, size, parameters, detector, list(runners.values()))
+        yield TimedDetector(network, size, parameters, detector, list(runners.values()))
 
 
 def cpu_ms(detector: Detector, image: Image) -> float:

@@ -8,7 +8,7 @@ from statistics import mean
 from converters.datasets.labels import LEVELS
 from converters.evaluation.all_detectors import RUNS, SCORE, SIZES, UNTRAINED_TIMED
 from converters.evaluation.widerface import MIN_SCORE
-from converters.measurements.detectors import Field, Row
+from converters.measurements.detectors import DetectorTable, Row
 from converters.paths import ROOT
 from converters.recipes.reading import read_recipe
 
@@ -39,7 +39,7 @@ def unmatched(rows: Sequence[Row]) -> list[Row]:
     return front
 
 
-def table(field: Field) -> str:
+def table(field: DetectorTable) -> str:
     """The table in Markdown, cheapest first."""
     front = unmatched(field.rows)
     best = best_per_ms(field.rows) if front else None
@@ -59,7 +59,7 @@ def table(field: Field) -> str:
     return "\n".join(lines)
 
 
-def page(field: Field) -> str:
+def page(field: DetectorTable) -> str:
     """The whole page."""
     best, front = best_per_ms(field.rows), unmatched(field.rows)
     strongest = max(field.rows, key=precision)

@@ -211,19 +211,19 @@ def write(report: Report, drawing: Drawing, out: Path | None, *, groups: Sequenc
     path = (out or OUT / report.network) / ("-".join(part for part in parts if part) + ".json")
     write_atomic(path.with_suffix(".png"), png(drawing))
     write_json(path, report)
-    for line in said(report, groups):
+    for line in format_report(report, groups):
         print(line)
     print(f"written: {path} and {path.with_suffix('.png').name}", flush=True)
     return path
 
 
-def said(report: Report, groups: Sequence[str] = ()) -> Iterator[str]:
+def format_report(report: Report, groups: Sequence[str] = ()) -> Iterator[str]:
     """Lines for the terminal: what was measured, the figures over all and of some groups, and the notes."""
-    told = {"all", *groups}
+    groups_shown = {"all", *groups}
     where = f", {report.mode}" if report.mode else ""
     yield f"{report.network} {report.runtime} {report.precision or ''}{where}: {', '.join(report.sets)}"
     for row in report.figures:
-        if row.group in told:
+        if row.group in groups_shown:
             interval = "" if row.low is None or row.high is None else f" ({row.low:.4f} to {row.high:.4f})"
             what = ", ".join(part for part in (row.set, row.size, "" if row.group == "all" else row.group) if part)
             yield f"  {what}: {row.metric} {row.value:.4f}{interval}, n {row.count}"

@@ -9,5 +9,5 @@ class CheckpointError(EdgefaceError):
     """A checkpoint that cannot be read, or that does not fit the network it is meant for."""
 
 
-class PassThroughError(EdgefaceError):
+class ImportedNetworkError(EdgefaceError):
     """A file that cannot pass through, and why, with the operator's name."""

@@ -61,7 +61,7 @@ def known_networks(kind: str, tensors: Mapping[str, F32]) -> tuple[tuple[str, ..
     """
     fits: list[str] = []
     nearest: tuple[str, Fit] | None = None
-    for family, options, tried in tried_networks(kind, tensors):
+    for family, options, tried in fitted_networks(kind, tensors):
         label = " ".join([family, *(f"{key}={json.dumps(value)}" for key, value in options.items())])
         if not tried.faults:
             fits.append(label)
@@ -71,7 +71,7 @@ def known_networks(kind: str, tensors: Mapping[str, F32]) -> tuple[tuple[str, ..
     return tuple(fits), words
 
 
-def tried_networks(kind: str, tensors: Mapping[str, F32]) -> Iterator[tuple[str, dict[str, Any], Fit]]:
+def fitted_networks(kind: str, tensors: Mapping[str, F32]) -> Iterator[tuple[str, dict[str, Any], Fit]]:
     """Every network of ours that has a key map for such a file: family, options, and how well the tensors fit it."""
     for family, options in _networks():
         tried = _fit(family, options, kind, tensors)

@@ -41,7 +41,7 @@ class Row(Closed, frozen=True, kw_only=True):
     landmarks: bool
 
 
-class Field(Closed, frozen=True, kw_only=True):
+class DetectorTable(Closed, frozen=True, kw_only=True):
     """The whole table: ``pictures`` measured, ``timed`` of them, on which machine, by which command."""
 
     pictures: int
@@ -51,7 +51,7 @@ class Field(Closed, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
 
 
-def save(field: Field, path: Path = FIGURES) -> Field:
+def save(field: DetectorTable, path: Path = FIGURES) -> DetectorTable:
     """Write the figures beside those that lie there already; a detector that was measured again replaces the old."""
     fresh = {row.detector for row in field.rows}
     old = load(path).rows if path.is_file() else ()
@@ -62,6 +62,6 @@ def save(field: Field, path: Path = FIGURES) -> Field:
     return whole
 
 
-def load(path: Path = FIGURES) -> Field:
+def load(path: Path = FIGURES) -> DetectorTable:
     """Read the figures."""
-    return msgspec.json.decode(path.read_bytes(), type=Field)
+    return msgspec.json.decode(path.read_bytes(), type=DetectorTable)

@@ -25,14 +25,14 @@ class GroupLoss(Closed, frozen=True, kw_only=True):
 
 
 class Trial(Closed, frozen=True, kw_only=True):
-    """One form of a network held against its fp32 form in the same runtime.
+    """One variant of a network held against its fp32 variant in the same runtime.
 
     ``points`` lost (percent of accuracy, or of average precision at the worst level and size; negative: better),
     ``years`` of mean absolute error lost, ``low`` to ``high`` its paired bootstrap 95 % interval, ``agreement`` share
     of equal answers; None where it does not apply. ``decided`` is the loss on the half of the pictures that had no
-    part in choosing the form, where the other half had. ``without_options`` is the loss where the session options of
+    part in choosing the variant, where the other half had. ``without_options`` is the loss where the session options of
     the manifest are left away. ``within`` says whether the recipe's limit is kept, ``because`` what breaks it.
-    ``sha256`` is that of the form's file (None: found before files were told apart).
+    ``sha256`` is that of the variant's file (None: found before files were told apart).
     """
 
     network: str
@@ -60,7 +60,7 @@ class Trial(Closed, frozen=True, kw_only=True):
     detail: dict[str, float] = msgspec.field(default_factory=dict)
 
     def is_of(self, network: str, runtime: RuntimeName, precision: Precision, how: Quantize | None) -> bool:
-        """Whether this was found for a form that is made so (``how`` None: not int8)."""
+        """Whether this was found for a variant that is made so (``how`` None: not int8)."""
         mine = (self.network, self.runtime, self.precision)
         made = (how.calibration, how.keep, how.equalise) if how else (None, (), False)
         return mine == (network, runtime, precision) and (self.calibration, self.keep, self.equalise) == made
@@ -85,6 +85,6 @@ def _key(trial: Trial) -> tuple[str, ...]:
 def find_trial(
     trials: Sequence[Trial], name: str, network: NetworkRecipe, runtime: RuntimeName, precision: Precision
 ) -> Trial | None:
-    """What was found when a form was held against fp32, as the recipe makes it now."""
+    """What was found when a variant was held against fp32, as the recipe makes it now."""
     how = network.quantize.get(runtime, Quantize()) if precision == "int8" else None
     return next((trial for trial in trials if trial.is_of(name, runtime, precision, how)), None)

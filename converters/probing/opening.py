@@ -17,7 +17,7 @@ from converters.inspection.facts import FileFacts, Value, first_line
 from converters.inspection.network_file import describe_network
 from converters.recipes.reading import list_recipes, list_variants, read_network
 from converters.recipes.schema import NetworkRecipe, Prepared
-from converters.references.imported import KINDS, PassedReference
+from converters.references.imported import KINDS, ImportedReference
 from converters.references.torch_module import Reference, TorchReference
 from edgeface.bundle import Input, Source, StageHead
 from edgeface.errors import EdgefaceError, UsageError
@@ -105,7 +105,7 @@ def _find_family(
 ) -> tuple[str, dict[str, Any]] | None:
     """Family and options that the file's tensors fit; None for a file that can pass through without."""
     from converters.checkpoints.keymap import describe_faults  # torch takes seconds
-    from converters.inspection.checkpoint import tried_networks
+    from converters.inspection.checkpoint import fitted_networks
 
     passes = path.suffix.lower() in KINDS and family is None
     try:
@@ -115,7 +115,7 @@ def _find_family(
             return None
         raise
     nearest: tuple[str, Fit] | None = None
-    for name, options, fit in tried_networks(kind_of(path.name), tensors):
+    for name, options, fit in fitted_networks(kind_of(path.name), tensors):
         if family not in (None, name):
             continue
         if not fit.faults:
@@ -134,7 +134,7 @@ def _open_unknown(path: Path, source: Source, data: bytes) -> Opened:
     facts = describe_network(data, path.name)
     channels, size = _picture(facts, path.name)
     recipe = _provisional(source, runtime=KINDS[path.suffix.lower()], channels=channels, size=size or SIZES[0])
-    network = PassedReference(path.stem, recipe, Prepared(batches=(1,)))
+    network = ImportedReference(path.stem, recipe, Prepared(batches=(1,)))
     return _shown(network, recipe, channels, SIZES if size is None else (size,), path.name)
 
 

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def quantized_runtimes(maker: Maker) -> list[RuntimeName]:
-    """Runtimes in which a network has or tries an int8 form; UsageError where there is none."""
+    """Runtimes in which a network has or tries an int8 variant; UsageError where there is none."""
     network = maker.network
     found: list[RuntimeName] = [
         runtime
@@ -90,10 +90,10 @@ def tflite_ranges(plain: Path, maker: Maker, how: Quantize, samples: Any) -> dic
 def _signatures(plain: Path, maker: Maker) -> Sequence[Signature]:
     """Ways to call a TFLite file: the recipe's of one that was exported here, else its own."""
     from converters.export.quantize_tflite import signature_inputs
-    from converters.references.imported import PassedReference, describe_passed
+    from converters.references.imported import ImportedReference, describe_imported
 
-    if isinstance(maker.reference, PassedReference):
-        own = describe_passed(maker.name, maker.network, maker.prepared, "litert", plain)
+    if isinstance(maker.reference, ImportedReference):
+        own = describe_imported(maker.name, maker.network, maker.prepared, "litert", plain)
         return tuple(own["signatures"])
     if signature_inputs(plain):
         return maker.signatures

@@ -1,4 +1,4 @@
-"""Forms of one network held against each other by the task's own measure, through the device's own runtimes.
+"""Variants of one network held against each other by the task's own measure, through the device's own runtimes.
 
 Faces are found and cut once, photographs read once. Data have roles: `search` looks at every second picture of the dev
 parts, decisions are made on the others.
@@ -23,6 +23,7 @@ from converters.datasets.labelled import Chip, Photograph, chips, data_folder, p
 from converters.datasets.labels import GENDERS
 from converters.evaluation import widerface
 from converters.evaluation.groups import Bools, Loss, paired_loss, people
+from converters.evaluation.runners import RecordingRunner
 from converters.evaluation.subject import Face, Finder, padded, whole
 from converters.recipes.schema import Recipe
 from edgeface.attributes import make_heads
@@ -41,14 +42,14 @@ FACES = {
     "gender": (("utkface", "val"), ("fairface", "val")),
     "expression": (("fer2013", "publictest"),),
 }
-"""By task, the labelled parts on which forms are judged, all together."""
+"""By task, the labelled parts on which variants are judged, all together."""
 TITLES = {"utkface": "UTKFace val", "fairface": "FairFace val", "fer2013": "FER-2013 PublicTest"}
 THREADS = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What one form answered.
+    """What one variant answered.
 
     ``errors`` of each face (years off, or 1 for a wrong answer and 0 for a right one) and its ``answers``, shape (N,);
     of a detector the faces of each photograph by input size.
@@ -61,7 +62,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What a form lost against another: ``losses`` over all and by group (of a detector by size and level)."""
+    """What a variant lost against another: ``losses`` over all and by group (of a detector by size and level)."""
 
     losses: list[Loss]
     agreement: float | None
@@ -128,8 +129,8 @@ class Crops:
         return self._finder
 
 
-class Bench:
-    """Measures forms of one network on one half of its task's pictures, or on ``most`` of them spread evenly."""
+class Comparator:
+    """Runs variants of one network on one half of its task's pictures, or on ``most`` of them spread evenly."""
 
     def __init__(
         self, maker: Maker, recipe: Recipe, crops: Crops, half: Half = "all", *, most: int | None = None
@@ -152,12 +153,12 @@ class Bench:
 
     def outputs(self, runtime: RuntimeName, precision: Precision, path: Path) -> list[Mapping[str, F32]]:
         """What one file gives for each input, before anything is read from it."""
-        listener = Listener(load(path, describe_file(self._maker, self._recipe, runtime, precision, path)))
+        recorder = RecordingRunner(load(path, describe_file(self._maker, self._recipe, runtime, precision, path)))
         if self.network.task == "detect":
-            self._detect(listener)
+            self._detect(recorder)
         else:
-            self._answer(listener)
-        return listener.heard
+            self._answer(recorder)
+        return recorder.recorded
 
     def compare(self, before: Outcome, after: Outcome) -> Comparison:
         """What ``after`` lost."""
@@ -244,23 +245,8 @@ class Bench:
         return Comparison(losses=losses, agreement=None, detail=detail)
 
 
-class Listener:
-    """A runner that keeps all outputs it gave."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self.file, self.batches, self.sizes = runner.file, runner.batches, runner.sizes
-        self.heard: list[Mapping[str, F32]] = []
-
-    def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
-        """Outputs of the runner."""
-        outputs = self._runner.run(batch, states)
-        self.heard.append({name: array.copy() for name, array in outputs.items()})
-        return outputs
-
-
-def moved(before: Sequence[Mapping[str, F32]], after: Sequence[Mapping[str, F32]]) -> float:
-    """How far outputs moved: their squared difference as a share of their variance, the mean over outputs.
+def normalised_error(before: Sequence[Mapping[str, F32]], after: Sequence[Mapping[str, F32]]) -> float:
+    """Normalised error of outputs: their squared difference as a share of their variance, the mean over outputs.
 
     Unlike a task's loss it knows no luck: a layer whose noise happens to help on a few pictures shows all the same.
     """

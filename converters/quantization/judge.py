@@ -1,6 +1,6 @@
-"""``try``: what a smaller form of a network costs, and whether it may ship.
+"""``try``: what a quantized variant of a network costs, and whether it may ship.
 
-Every form that the recipe names is made, run through the device's runtime, and compared with fp32 by the task's own
+Every variant that the recipe names is made, run through the device's runtime, and compared with fp32 by the task's own
 measure. The result goes on record; the build holds the recipe's limits against it.
 """
 
@@ -23,28 +23,28 @@ from edgeface.errors import EdgefaceError
 if TYPE_CHECKING:
     from converters.building.maker import Maker
     from converters.evaluation.groups import Loss
-    from converters.quantization.compare_variants import Bench, Comparison, Crops, Outcome
+    from converters.quantization.compare_variants import Comparator, Comparison, Crops, Outcome
 
 SEARCHED = "includes search images"
-"""Note of a figure over pictures of which half chose the form."""
+"""Note of a figure over pictures of which half chose the variant."""
 
 logger = logging.getLogger(__name__)
 
 
-def try_network(name: str, recipe: Recipe, crops: Crops, *, runtime: RuntimeName | None = None) -> Iterator[Trial]:
-    """Try every smaller form of one network; one that does not ship and cannot be made is passed over."""
+def judge_network(name: str, recipe: Recipe, crops: Crops, *, runtime: RuntimeName | None = None) -> Iterator[Trial]:
+    """Try every quantized variant of one network; one that does not ship and cannot be made is passed over."""
     from converters.building.maker import Maker
-    from converters.quantization.compare_variants import Bench
+    from converters.quantization.compare_variants import Comparator
 
     maker = Maker(name, recipe)
-    bench, decide = Bench(maker, recipe, crops), Bench(maker, recipe, crops, "decide")
+    comparator, decide = Comparator(maker, recipe, crops), Comparator(maker, recipe, crops, "decide")
     limit = recipe.limits[maker.network.task]  # type: ignore[index]
     for kind, shipped in maker.network.files.items():
         smaller = [p for p in dict.fromkeys((*shipped, *maker.network.tried)) if p != "fp32"]
         if kind == "opencv" or not smaller or runtime not in (None, kind):
             continue
         plain = maker.file(kind, "fp32")
-        before = bench.run(kind, "fp32", plain)
+        before = comparator.run(kind, "fp32", plain)
         for precision in smaller:
             try:
                 maker.file(kind, precision)
@@ -53,22 +53,28 @@ def try_network(name: str, recipe: Recipe, crops: Crops, *, runtime: RuntimeName
                     raise
                 logger.warning("%s %s %s is not tried: %s", name, kind, precision, error)
                 continue
-            trial = _try(maker, bench, limit, kind, precision, plain, before)
+            trial = _judge(maker, comparator, limit, kind, precision, plain, before)
             if trial.note == SEARCHED:
                 fresh = decide.compare(
                     decide.run(kind, "fp32", plain), decide.run(kind, precision, maker.file(kind, precision))
                 )
                 trial = decided(trial, fresh, limit)
-            logger.info("%s", line(trial))
+            logger.info("%s", format_trial(trial))
             yield trial
 
 
-def _try(
-    maker: Maker, bench: Bench, limit: Limit, runtime: RuntimeName, precision: Precision, plain: Path, before: Outcome
+def _judge(
+    maker: Maker,
+    comparator: Comparator,
+    limit: Limit,
+    runtime: RuntimeName,
+    precision: Precision,
+    plain: Path,
+    before: Outcome,
 ) -> Trial:
     path = maker.file(runtime, precision)
     how = maker.network.quantize.get(runtime, Quantize()) if precision == "int8" else None
-    found = bench.compare(before, bench.run(runtime, precision, path))
+    found = comparator.compare(before, comparator.run(runtime, precision, path))
     trial = judge(
         found,
         limit,
@@ -78,10 +84,10 @@ def _try(
         how=how,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         sizes=(path.stat().st_size, plain.stat().st_size),
-        seen=(bench.set, bench.count),
+        seen=(comparator.set, comparator.count),
     )
     if runtime == "onnx" and how is not None:
-        bare = bench.compare(before, bench.run(runtime, precision, path, options=False))
+        bare = comparator.compare(before, comparator.run(runtime, precision, path, options=False))
         trial = msgspec.structs.replace(trial, without_options=_scaled(bare.worst.value, trial.years is None))
     # A detector's calibration was chosen on the same photographs, too.
     searched = how is not None and (bool(how.keep) or how.equalise or maker.network.task == "detect")
@@ -89,7 +95,7 @@ def _try(
 
 
 def decided(trial: Trial, fresh: Comparison, limit: Limit) -> Trial:
-    """Hold a form that was searched for also against what it loses on pictures that the search did not see."""
+    """Hold a variant that was searched for also against what it loses on pictures that the search did not see."""
     past = breaches(fresh, limit)
     return msgspec.structs.replace(
         trial,
@@ -120,11 +126,11 @@ def judge(
     sizes: tuple[int, int],
     seen: tuple[str, int],
 ) -> Trial:
-    """Hold what a form lost against its limit.
+    """Hold what a variant lost against its limit.
 
     Parameters
     ----------
-    sizes : bytes of the form and of fp32
+    sizes : bytes of the variant and of fp32
     seen : on which set, and how many faces or photographs
 
     Returns
@@ -169,7 +175,7 @@ def judge(
     )
 
 
-def line(trial: Trial) -> str:
+def format_trial(trial: Trial) -> str:
     """One trial in words."""
     unit, value = ("points", trial.points) if trial.years is None else ("years", trial.years)
     words = [

@@ -1,4 +1,4 @@
-"""``search``: find which layers of a network must stay float so that its int8 form keeps a tolerance.
+"""``search``: find which layers of a network must stay float so that its int8 variant keeps a tolerance.
 
 Slow, and therefore never part of a build: the result goes to the lock beside the recipe, which the build reads.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from tqdm import tqdm
 
-from converters.quantization.search_state import Found, Rank, Score, Way
+from converters.quantization.search_state import Found, Scheme, Score, Sensitivity
 from edgeface.errors import EdgefaceError
 
 MOST = 0.5
@@ -19,41 +19,43 @@ MOST = 0.5
 logger = logging.getLogger(__name__)
 
 
-Measure = Callable[[Way, Sequence[str]], Score]
-"""Score of the form made a certain way in which certain layers stay float."""
-Movement = Callable[[Way, Sequence[str]], float]
-"""How far its outputs move."""
+Measure = Callable[[Scheme, Sequence[str]], Score]
+"""Score of the variant made by a scheme in which certain layers stay float."""
+ErrorMeasure = Callable[[Scheme, Sequence[str]], float]
+"""Normalised error of its outputs."""
 
 
 def search(
-    ways: Sequence[Way],
-    layers: Callable[[Way], Sequence[str]],
+    schemes: Sequence[Scheme],
+    layers: Callable[[Scheme], Sequence[str]],
     measure: Measure,
-    rank: Movement,
+    sensitivity: ErrorMeasure,
     tolerance: float,
 ) -> Found:
-    """Settle on a way and on the layers that stay float.
+    """Settle on a scheme and on the layers that stay float.
 
     Parameters
     ----------
-    ways : those to try; the one with the smallest loss is taken
-    layers : names of the layers of the network prepared one way
-    measure : score of a form on all search pictures
-    rank : how far a form's outputs move, to rank layers by
+    schemes : those to try; the one with the smallest loss is taken
+    layers : names of the layers of the network prepared for a scheme
+    measure : score of a variant on all search pictures
+    sensitivity : normalised error of a variant's outputs, by which layers are ordered
     tolerance : largest loss that is allowed
 
     Raises
     ------
     EdgefaceError : with half of the layers float the tolerance still does not hold
     """
-    plain = {str(way): measure(way, ()) for way in tqdm(ways, desc="ways", disable=None, leave=False)}
-    best = min(ways, key=lambda way: plain[str(way)].worst)
+    plain = {str(scheme): measure(scheme, ()) for scheme in tqdm(schemes, desc="ways", disable=None, leave=False)}
+    best = min(schemes, key=lambda scheme: plain[str(scheme)].worst)
     score, kept = plain[str(best)], []
-    ranks: list[Rank] = []
+    sensitivities: list[Sensitivity] = []
     if score.worst >= tolerance:
         names = list(layers(best))
-        ranks = rank_layers(names, best, rank)
-        for place in tqdm(ranks[: int(MOST * len(names))], desc="floating", unit="layer", disable=None, leave=False):
+        sensitivities = layer_sensitivities(names, best, sensitivity)
+        for place in tqdm(
+            sensitivities[: int(MOST * len(names))], desc="floating", unit="layer", disable=None, leave=False
+        ):
             kept.append(place.layer)
             score = measure(best, kept)
             logger.info("%d float layers (last: %s): loses %.3f", len(kept), place.layer, score.worst)
@@ -66,7 +68,7 @@ def search(
                 fix="fine-tune the network with quantization in the loop, or ship int8w",
             )
     how = best.quantize(kept)
-    return Found(quantize=how, tolerance=tolerance, ways=plain, ranks=ranks, search=score)
+    return Found(quantize=how, tolerance=tolerance, schemes=plain, sensitivities=sensitivities, search=score)
 
 
 def needed(
@@ -87,26 +89,26 @@ def needed(
     return left, score
 
 
-def rank_layers(names: Sequence[str], way: Way, rank: Movement) -> list[Rank]:
-    """Layers by how far the outputs move when each alone is quantized, the worst first.
+def layer_sensitivities(names: Sequence[str], scheme: Scheme, sensitivity: ErrorMeasure) -> list[Sensitivity]:
+    """Layers by sensitivity, the normalised error of the outputs when each alone is int8, the worst first.
 
     Not by the task's loss: of most layers alone that is luck. Of RetinaFace's first layers it was a gain of half a
     point on 32 photographs, though they cost most when all are quantized.
     """
-    ranks = [
-        Rank(layer=layer, moved=rank(way, [other for other in names if other != layer]))
+    sensitivities = [
+        Sensitivity(layer=layer, normalised_error=sensitivity(scheme, [other for other in names if other != layer]))
         for layer in tqdm(names, desc="layers", unit="layer", disable=None, leave=False)
     ]
-    return sorted(ranks, key=lambda place: -place.moved)
+    return sorted(sensitivities, key=lambda place: -place.normalised_error)
 
 
 def table(name: str, runtime: str, found: Found) -> str:
     """What was found, for people."""
     rows = [f"{name} {runtime}: loss against fp32 in int8 throughout"]
-    rows += [f"  {way:28s} {score.worst:8.3f} (mean {score.mean:.3f})" for way, score in found.ways.items()]
-    if found.ranks:
+    rows += [f"  {scheme:28s} {score.worst:8.3f} (mean {score.mean:.3f})" for scheme, score in found.schemes.items()]
+    if found.sensitivities:
         rows.append("outputs moved when one layer alone is int8, share of their variance")
-        rows += [f"  {place.layer:28s} {place.moved:8.1e}" for place in found.ranks]
+        rows += [f"  {place.layer:28s} {place.normalised_error:8.1e}" for place in found.sensitivities]
     kept = ", ".join(found.quantize.keep) or "none"
     rows.append(f"float layers: {kept}")
     rows.append(f"loss on the search half {found.search.worst:.3f} (tolerance {found.tolerance})")

@@ -1,4 +1,4 @@
-"""What a search measures, remembers between runs and settles on: scores, ways, ranks, the lock beside a recipe."""
+"""What a search measures, remembers and settles on: scores, schemes, sensitivities, the lock beside a recipe."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from edgeface.bundle import Closed
 
 STATES = BUILD / "search"
 """What an interrupted search found so far, git-ignored."""
-RANKED_ON = 32
-"""Pictures of the search half that layers are ranked on; ways and the final choice are judged on the whole half."""
+SENSITIVITY_PICTURES = 32
+"""Pictures of the search half that layers are ranked on; schemes and the final choice are judged on the whole half."""
 Value = TypeVar("Value", "Score", float)
 
 
 class Score(Closed, frozen=True, kw_only=True):
-    """Loss of one form against fp32, in the task's unit: at its worst (what the limit is about), and on average."""
+    """Loss of one variant against fp32, in the task's unit: at its worst (what the limit is about), and on average."""
 
     worst: float
     mean: float
 
 
-class Way(Closed, frozen=True, kw_only=True):
+class Scheme(Closed, frozen=True, kw_only=True):
     """How ranges are gathered, and whether weights are evened out first."""
 
     calibration: Calibration
     equalise: bool
 
     def quantize(self, kept: Sequence[str]) -> Quantize:
-        """The recipe's form of it, with layers that stay float."""
+        """The recipe's variant of it, with layers that stay float."""
         keep = tuple(f"^{re.escape(layer)}$" for layer in sorted(kept))
         return Quantize(calibration=self.calibration, equalise=self.equalise, keep=keep)
 
@@ -43,24 +43,25 @@ class Way(Closed, frozen=True, kw_only=True):
         return f"{self.calibration}{', equalised' if self.equalise else ''}"
 
 
-class Rank(Closed, frozen=True, kw_only=True):
-    """How far the network's outputs move when this layer alone is quantized, as a share of their variance."""
+class Sensitivity(Closed, frozen=True, kw_only=True):
+    """Sensitivity of one layer: the normalised error of the outputs when it alone is int8."""
 
     layer: str
-    moved: float
+    normalised_error: float = msgspec.field(name="moved")
 
 
 class Found(Closed, frozen=True, kw_only=True):
     """What `search` settles on for one runtime: one entry of the lock.
 
-    ``ways`` are all ways without a float layer, ``ranks`` all layers from the worst down, ``search`` and ``decide``
-    the final form's losses on the two halves of the dev pictures.
+    ``schemes`` are all schemes without a float layer, ``sensitivities`` all layers from the worst down, ``search`` and
+    ``decide`` the final variant's losses on the two halves of the dev pictures. In the lock they are called ``ways``,
+    ``ranks`` and ``moved``.
     """
 
     quantize: Quantize
     tolerance: float
-    ways: dict[str, Score]
-    ranks: list[Rank]
+    schemes: dict[str, Score] = msgspec.field(name="ways")
+    sensitivities: list[Sensitivity] = msgspec.field(name="ranks")
     search: Score
     decide: Score | None = None
 
@@ -89,7 +90,7 @@ class State:
         known = self._known.get(key)
         return known if isinstance(known, Score) else self._keep(key, measure())
 
-    def share(self, key: str, measure: Callable[[], float]) -> float:
+    def error(self, key: str, measure: Callable[[], float]) -> float:
         """Movement that is known under a key, measured if none is."""
         known = self._known.get(key)
         return known if isinstance(known, float) else self._keep(key, measure())

@@ -1,4 +1,4 @@
-"""What `search` measures with: forms of one network made in a scratch folder and held against fp32."""
+"""What `search` measures with: variants of one network made in a scratch folder and held against fp32."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from converters.building.stamps import tool_versions
 from converters.export.ranges import RangesFile, write_ranges
 from converters.paths import file_name
 from converters.quantization.calibrate import measure as calibrated
-from converters.quantization.compare_variants import Bench, Comparison, Crops, Outcome, moved
-from converters.quantization.search_state import RANKED_ON, Score, State, Way
+from converters.quantization.compare_variants import Comparator, Comparison, Crops, Outcome, normalised_error
+from converters.quantization.search_state import SENSITIVITY_PICTURES, Scheme, Score, State
 from converters.recipes.schema import Quantize, Recipe
 from converters.references.torch_module import TorchReference
 from edgeface.config import RuntimeName
@@ -50,10 +50,10 @@ class Subject:
         self._runtime: RuntimeName = runtime
         self._state = state
         self._data = data
-        self._benches: dict[Pictures, Bench] = {
-            "search": Bench(maker, recipe, crops, "search"),
-            "decide": Bench(maker, recipe, crops, "decide"),
-            "rank": Bench(maker, recipe, crops, "search", most=RANKED_ON),
+        self._comparators: dict[Pictures, Comparator] = {
+            "search": Comparator(maker, recipe, crops, "search"),
+            "decide": Comparator(maker, recipe, crops, "decide"),
+            "rank": Comparator(maker, recipe, crops, "search", most=SENSITIVITY_PICTURES),
         }
         self._before: dict[Pictures, Outcome] = {}
         self._outputs: list[Mapping[str, F32]] = []
@@ -61,7 +61,7 @@ class Subject:
         self._made: dict[bool, Path] = {}
 
     @cached_property
-    def ways(self) -> list[Way]:
+    def schemes(self) -> list[Scheme]:
         """Both ways to gather ranges; with equalisation where the network has layers that can be evened out."""
         reference = self._maker.reference
         able = False
@@ -70,14 +70,14 @@ class Subject:
 
             able = any(True for _ in pairs(reference.module))
         return [
-            Way(calibration=calibration, equalise=equalise)
+            Scheme(calibration=calibration, equalise=equalise)
             for equalise in ((False, True) if able else (False,))
             for calibration in ("average", "minmax")
         ]
 
-    def layers(self, way: Way) -> Sequence[str]:
+    def layers(self, scheme: Scheme) -> Sequence[str]:
         """Layers of the file that is quantized, in its order."""
-        plain = self._plain(way)
+        plain = self._plain(scheme)
         if self._runtime == "onnx":
             import onnx
 
@@ -91,43 +91,43 @@ class Subject:
         with quantizable(plain) as whole:
             return list(tflite_layers(whole)[0])
 
-    def measure(self, way: Way, kept: Sequence[str]) -> Score:
+    def measure(self, scheme: Scheme, kept: Sequence[str]) -> Score:
         """Loss on the search half."""
-        how = way.quantize(kept)
-        return self._state.score(self._key("search", way, how), lambda: self._loss("search", how))
+        how = scheme.quantize(kept)
+        return self._state.score(self._key("search", scheme, how), lambda: self._loss("search", how))
 
-    def rank(self, way: Way, kept: Sequence[str]) -> float:
-        """How far the outputs move on the first pictures of the search half (`compare_variants.moved`)."""
-        how = way.quantize(kept)
-        return self._state.share(self._key("moved", way, how), lambda: self._moved(how))
+    def sensitivity(self, scheme: Scheme, kept: Sequence[str]) -> float:
+        """Normalised error of the outputs on the first pictures of the search half."""
+        how = scheme.quantize(kept)
+        return self._state.error(self._key("moved", scheme, how), lambda: self._normalised_error(how))
 
     def decide(self, how: Quantize) -> Score:
-        """Loss of the final form on the other half."""
+        """Loss of the final variant on the other half."""
         return self._loss("decide", how)
 
-    def _key(self, what: str, way: Way, how: Quantize) -> str:
-        """Everything that a figure depends on: the form, its ranges, the tools, how many pictures were looked at."""
-        pictures = self._benches["rank" if what == "moved" else "search"].count
-        parts = (self._plain(way).read_bytes(), how, self._calibrated(how), tool_versions(), pictures)
-        return f"{what} {way} {hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
+    def _key(self, what: str, scheme: Scheme, how: Quantize) -> str:
+        """Everything that a figure depends on: the variant, its ranges, the tools, how many pictures were looked at."""
+        pictures = self._comparators["rank" if what == "moved" else "search"].count
+        parts = (self._plain(scheme).read_bytes(), how, self._calibrated(how), tool_versions(), pictures)
+        return f"{what} {scheme} {hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
 
     def _loss(self, pictures: Pictures, how: Quantize) -> Score:
-        bench = self._benches[pictures]
+        comparator = self._comparators[pictures]
         if pictures not in self._before:
-            self._before[pictures] = bench.run(self._runtime, "fp32", self._plain(Quantize()))
+            self._before[pictures] = comparator.run(self._runtime, "fp32", self._plain(Quantize()))
         with self._int8(how) as path:
-            after = bench.run(self._runtime, "int8", path)
-        return scored(bench.compare(self._before[pictures], after), years=self._maker.network.task == "age")
+            after = comparator.run(self._runtime, "int8", path)
+        return scored(comparator.compare(self._before[pictures], after), years=self._maker.network.task == "age")
 
-    def _moved(self, how: Quantize) -> float:
-        bench = self._benches["rank"]
-        self._outputs = self._outputs or bench.outputs(self._runtime, "fp32", self._plain(Quantize()))
+    def _normalised_error(self, how: Quantize) -> float:
+        comparator = self._comparators["rank"]
+        self._outputs = self._outputs or comparator.outputs(self._runtime, "fp32", self._plain(Quantize()))
         with self._int8(how) as path:
-            return moved(self._outputs, bench.outputs(self._runtime, "int8", path))
+            return normalised_error(self._outputs, comparator.outputs(self._runtime, "int8", path))
 
     @contextmanager
     def _int8(self, how: Quantize) -> Iterator[Path]:
-        """A form made in a scratch folder."""
+        """A variant made in a scratch folder."""
         with tempfile.TemporaryDirectory() as scratch:
             ranges = Path(scratch) / f"{self._maker.name}.ranges.json"
             path = Path(scratch) / file_name(self._maker.name, self._runtime, "int8")
@@ -136,10 +136,10 @@ class Subject:
                 make_int8(self._plain(how), self._runtime, how, ranges, path)
             yield path
 
-    def _plain(self, way: Way | Quantize) -> Path:
-        if way.equalise not in self._made:
-            self._made[way.equalise] = self._maker.file(self._runtime, "fp32", equalised=way.equalise)
-        return self._made[way.equalise]
+    def _plain(self, scheme: Scheme | Quantize) -> Path:
+        if scheme.equalise not in self._made:
+            self._made[scheme.equalise] = self._maker.file(self._runtime, "fp32", equalised=scheme.equalise)
+        return self._made[scheme.equalise]
 
     def _calibrated(self, how: Quantize) -> RangesFile:
         key = f"{how.calibration} {how.equalise}"

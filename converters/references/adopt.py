@@ -15,7 +15,7 @@ import onnx.version_converter
 from onnx import ModelProto
 
 from converters.export.to_onnx import IR_VERSION, OPSET, strip
-from converters.formats.errors import PassThroughError
+from converters.formats.errors import ImportedNetworkError
 from converters.formats.onnx_graph import OWN, all_nodes, opset_of, real_inputs
 from converters.formats.onnx_run import open_session, run, same, sample
 from converters.inspection.facts import FileFacts, first_line
@@ -55,7 +55,7 @@ def adopt_onnx(data: bytes, name: str = "the file", *, multiple_of: int | None =
     fed = sample(model)
     expected = run(_session(original, name), fed)
     if not same(expected, run(_session(model, name), fed)):
-        raise PassThroughError(f"{name} answers otherwise in opset {OPSET}", fix=f"export it with opset {OPSET}")
+        raise ImportedNetworkError(f"{name} answers otherwise in opset {OPSET}", fix=f"export it with opset {OPSET}")
     model = free_batch(model, fed, expected)
     return model if multiple_of is None else free_size(model, fed, expected, multiple_of, name)
 
@@ -71,7 +71,7 @@ def adopt_tflite(data: bytes, name: str = "the file") -> FileFacts:
     facts = describe_tflite(data, name)
     answer = facts.runtimes["litert"]
     if answer != "runs":
-        raise PassThroughError(f"LiteRT {answer.replace('run it', f'run {name}', 1)}", fix="export it again")
+        raise ImportedNetworkError(f"LiteRT {answer.replace('run it', f'run {name}', 1)}", fix="export it again")
     return facts
 
 
@@ -80,21 +80,21 @@ def _session(model: ModelProto, name: str) -> Any:
         return open_session(model)
     except Exception as error:  # ONNX Runtime's errors have no base of their own
         words = f"{name} does not load in ONNX Runtime: {first_line(error)}"
-        raise PassThroughError(words, fix="export it with ONNX's own operators") from None
+        raise ImportedNetworkError(words, fix="export it with ONNX's own operators") from None
 
 
 def _parse(data: bytes, name: str) -> ModelProto:
     try:
         model = onnx.load_from_string(data)
     except Exception as error:  # protobuf's errors
-        raise PassThroughError(f"{name} is no ONNX file: {first_line(error)}", fix="bring a whole file") from None
+        raise ImportedNetworkError(f"{name} is no ONNX file: {first_line(error)}", fix="bring a whole file") from None
     if not model.graph.node:
-        raise PassThroughError(f"{name} is an ONNX file without operators", fix="bring a whole file")
+        raise ImportedNetworkError(f"{name} is an ONNX file without operators", fix="bring a whole file")
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     for node in all_nodes(model.graph):
         if node.domain not in OWN:
-            raise PassThroughError(
+            raise ImportedNetworkError(
                 f"{name} uses {node.domain}.{node.op_type}, an operator that is not ONNX's own",
                 fix="export it with ONNX's own operators",
             )
@@ -103,14 +103,14 @@ def _parse(data: bytes, name: str) -> ModelProto:
     try:
         onnx.checker.check_model(model)
     except Exception as error:  # the checker's errors
-        raise PassThroughError(f"{name} is not valid ONNX: {first_line(error)}", fix="export it again") from None
+        raise ImportedNetworkError(f"{name} is not valid ONNX: {first_line(error)}", fix="export it again") from None
     return model
 
 
 def _expect_known(operator: str, opset: int, name: str) -> None:
     # Some operators were withdrawn: Upsample is known to opset 9 only, and converted to its successor.
     if not onnx.defs.has(operator, "") or (operator not in _WITHDRAWN and not onnx.defs.has(operator, opset, "")):
-        raise PassThroughError(
+        raise ImportedNetworkError(
             f"{name} uses the operator {operator}, which opset {opset} does not have",
             fix=f"export it with opset {OPSET}",
         )
@@ -122,7 +122,7 @@ def _to_opset(model: ModelProto, name: str) -> ModelProto:
     try:
         changed = convert(model, OPSET)
     except Exception as error:  # RuntimeError, or whatever the converter's C++ raises
-        raise PassThroughError(
+        raise ImportedNetworkError(
             f"{name} cannot be brought from opset {have} to {OPSET}: {first_line(error)}",
             fix=f"export it with opset {OPSET}",
         ) from None
@@ -140,4 +140,4 @@ def _check(model: ModelProto, name: str) -> None:
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # the checker's errors
         words = f"{name} does not hold in opset {OPSET} and IR {IR_VERSION}: {first_line(error)}"
-        raise PassThroughError(words, fix=f"export it with opset {OPSET}") from None
+        raise ImportedNetworkError(words, fix=f"export it with opset {OPSET}") from None

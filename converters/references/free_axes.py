@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, ValueInfoProto, numpy_helper
 
-from converters.formats.errors import PassThroughError
+from converters.formats.errors import ImportedNetworkError
 from converters.formats.onnx_graph import CHANNELS, constants, real_inputs, sides
 from converters.formats.onnx_run import open_session, run, same
 from converters.inspection.facts import first_line
@@ -62,7 +62,7 @@ def free_size(
     shape = sides(value)
     channel = next((axis for axis in (1, 3) if len(shape) == 4 and shape[axis] in CHANNELS), None)
     if others or channel is None:
-        raise PassThroughError(f"{name} has no single picture as its input", fix="give its size in the recipe")
+        raise ImportedNetworkError(f"{name} has no single picture as its input", fix="give its size in the recipe")
     row = 2 if channel == 1 else 1
     freed = _renamed(model, {row: "height", row + 1: "width"}, expected)
     other = list(fed[value.name].shape)
@@ -73,9 +73,9 @@ def free_size(
         kept = same(expected, run(session, fed))
     except Exception as error:  # ONNX Runtime's errors have no base of their own
         words = f"{name} runs at its own size only: {first_line(error)}"
-        raise PassThroughError(words, fix="give that size in the recipe") from None
+        raise ImportedNetworkError(words, fix="give that size in the recipe") from None
     if not kept:
-        raise PassThroughError(f"{name} answers otherwise with a free size", fix="give its own size in the recipe")
+        raise ImportedNetworkError(f"{name} answers otherwise with a free size", fix="give its own size in the recipe")
     return freed
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 KINDS: Mapping[str, RuntimeName] = {".onnx": "onnx", ".tflite": "litert"}
 
 
-class PassedReference:
+class ImportedReference:
     """A file as it came: checked, brought to what devices run, and run by its own runtime.
 
     Parameters
@@ -170,11 +170,11 @@ class PassedReference:
         return Chosen(data, file, threads=2)
 
 
-def describe_passed(
+def describe_imported(
     name: str, network: NetworkRecipe, prepared: Prepared, runtime: RuntimeName, path: Path
 ) -> dict[str, Any]:
     """Names and shapes of a file that another converter or its makers wrote, for its entry in a manifest."""
-    reference = PassedReference(name, network, prepared)
+    reference = ImportedReference(name, network, prepared)
     if runtime == "onnx":
         from converters.inspection.onnx_file import describe_onnx
 

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converters.__main__ import main
-from converters.evaluation.all_detectors import Counted, spread
+from converters.evaluation.all_detectors import spread
 from converters.evaluation.all_detectors_page import PAGE, best_per_ms, page, precision, table, unmatched
-from converters.measurements.detectors import DETECTORS, FIGURES, Field, Row, load
+from converters.evaluation.runners import CountingRunner
+from converters.measurements.detectors import DETECTORS, FIGURES, DetectorTable, Row, load
 
 
 def row(name: str, ap: tuple[float, float, float] | None, cpu_ms: float) -> Row:
@@ -54,7 +55,7 @@ def test_nothing_cheaper_matches_the_front(values: list[tuple[float, float]]) ->
 
 
 def test_the_table_marks_what_was_never_trained() -> None:
-    field = Field(pictures=3, timed=2, machine="made up", command="none", rows=FEW)
+    field = DetectorTable(pictures=3, timed=2, machine="made up", command="none", rows=FEW)
     lines = table(field).splitlines()
     assert len(lines) == 2 + len(FEW)
     assert "| random weights |" in lines[-1]
@@ -78,7 +79,7 @@ def test_multiply_accumulates_are_those_of_every_call() -> None:
         def run(self, *_: Any) -> dict[str, Any]:
             return {}
 
-    counted = Counted(Silent(), prod)  # type: ignore[arg-type]
+    counted = CountingRunner(Silent(), prod)  # type: ignore[arg-type]
     for batch in (1, 2):
         counted.run(np.zeros((batch, 3, 8, 12), np.float32))
     assert counted.macs == 3 * 3 * 8 * 12

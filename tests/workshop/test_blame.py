@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from converters.building.layer_error import constants, decibels, layers_by_error
 from converters.building.parity import picture
-from converters.bundles.gates import Blame, check_limits
+from converters.bundles.gates import WorstLayer, check_limits
 from converters.export.tflite_weights import shrink_weights
 from converters.measurements.trials import read_trials
 from converters.paths import BUNDLE
@@ -75,6 +75,6 @@ def test_a_spoiled_layer_comes_first(face: np.ndarray, tmp_path: Path) -> None:
 def test_a_build_that_loses_too_much_says_where(recipe: Recipe) -> None:
     trials = [msgspec.structs.replace(trial, within=False) for trial in read_trials() if trial.network == "gender-v1"]
     entries = list(open_bundle(BUNDLE).manifest.networks)
-    blame = Blame(recipe, entries, dict.fromkeys(recipe.networks, BUNDLE))
+    blame = WorstLayer(recipe, entries, dict.fromkeys(recipe.networks, BUNDLE))
     with pytest.raises(EdgefaceError, match=r"gender-v1 onnx int8 loses .*, most at \w+ \(-?[\d.]+ dB\); run `python"):
         check_limits(recipe, trials, entries, blame)

@@ -10,7 +10,7 @@ import pytest
 
 from converters.building import entry as manifests
 from converters.building.maker import Maker
-from converters.bundles.gates import check_limits, small_forms
+from converters.bundles.gates import check_limits, quantized_variants
 from converters.measurements.trials import find_trial, read_trials
 from converters.paths import BUNDLE
 from converters.recipes import reading as recipes
@@ -24,7 +24,7 @@ def test_every_smaller_file_that_ships_was_tried_and_kept_its_limit(recipe: Reci
     trials = read_trials()
     check_limits(recipe, trials, bundle.manifest.networks)
     for name, network in recipe.networks.items():
-        for runtime, precision in small_forms(network):
+        for runtime, precision in quantized_variants(network):
             found = find_trial(trials, name, network, runtime, precision)
             assert found, f"run `python -m converters try {name}`"
             assert found.sha256 == choose_file(bundle.network(name), runtime, precision).sha256

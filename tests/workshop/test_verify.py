@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from converters.building.parity import Parity, difference, off_by, prove, words
+from converters.building.parity import Parity, difference, format_parity, off_by, prove
 from converters.checkpoints.archive import UnreachableError
 from converters.recipes.reading import Recipe
 from edgeface.bundle import Bundle
@@ -44,8 +44,8 @@ def test_what_is_no_number_or_of_another_shape_is_infinitely_off(precision: str)
 def test_random_pixels_count_as_much_as_a_picture() -> None:
     assert parity().holds
     assert not parity(random=0.3).holds
-    assert "3 shapes  OFF" in words(parity(real=0.3))
-    assert "in its self-test" in words(parity(shapes=0))
+    assert "3 shapes  OFF" in format_parity(parity(real=0.3))
+    assert "in its self-test" in format_parity(parity(shapes=0))
 
 
 def test_a_file_that_is_off_is_named_with_its_layer(recipe: Recipe, bundle: Bundle) -> None:

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print, and write unless only a part was asked for."""
     # torch and both runtimes are behind these
     from converters.datasets.labelled import data_folder, photographs
-    from converters.evaluation.all_detectors import make_field, measure
+    from converters.evaluation.all_detectors import make_detectors, measure
     from converters.evaluation.all_detectors_page import PAGE, page, table
     from converters.measurements.detectors import DETECTORS, load, save
     from edgeface.errors import UsageError
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     if unknown := set(names) - set(DETECTORS):
         raise UsageError(f"{min(unknown)} is no detector of the field", fix=f"choose from: {', '.join(DETECTORS)}")
     with tempfile.TemporaryDirectory() as folder:
-        field = measure(*make_field(names, Path(folder)), names, pictures, load() if args.cost else None)
+        field = measure(*make_detectors(names, Path(folder)), names, pictures, load() if args.cost else None)
     print(table(field))
     if args.limit is None:
         write_atomic(PAGE, page(save(field)).encode())
