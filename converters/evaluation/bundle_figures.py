@@ -154,10 +154,10 @@ def _protocols(
     tasks = [task for task in ("age", "gender") if task in network.answers]
     for title, name in (("UTKFace val", "utkface"), ("FairFace val", "fairface")) if tasks else ():
         faces = tqdm(chips(folder, name, "val", limit=limit), desc=f"{network.name} {title}", unit="face")
-        looks = attributes.looks(found.answer(faces), found)
+        samples = attributes.samples(found.answer(faces), found)
         for task in tasks:
             figures = attributes.age_figures if task == "age" else attributes.gender_figures
-            yield title, found.detector, figures(looks, exact=name == "utkface")
+            yield title, found.detector, figures(samples, exact=name == "utkface")
 
 
 def _files(bundle: Bundle, args: argparse.Namespace, *, tasks: Sequence[str]) -> Sequence[File]:

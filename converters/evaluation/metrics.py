@@ -34,29 +34,29 @@ def cumulative_score(errors: F64, years: Sequence[float]) -> F64:
     return off.mean(axis=0) if len(errors) else np.zeros(len(years))
 
 
-def rmse(truth: F64, said: F64) -> float:
+def rmse(truth: F64, predicted: F64) -> float:
     """Root mean square error, shapes (N,), N from 1."""
-    return float(np.sqrt(np.mean(np.square(said - truth))))
+    return float(np.sqrt(np.mean(np.square(predicted - truth))))
 
 
-def sign_agreement(truth: F64, said: F64) -> float:
+def sign_agreement(truth: F64, predicted: F64) -> float:
     """SAGR: share of pairs of equal sign, 0 being a sign of its own. Nicolaou, Gunes, Pantic 2011."""
-    return float(np.mean(np.sign(truth) == np.sign(said)))
+    return float(np.mean(np.sign(truth) == np.sign(predicted)))
 
 
-def concordance(truth: F64, said: F64) -> float:
+def concordance(truth: F64, predicted: F64) -> float:
     """CCC, -1 to 1: 2 s_xy / (s_x^2 + s_y^2 + (m_x - m_y)^2). Lin 1989.
 
     Moments are the population's; two constant and equal series agree fully, any other constant one not at all.
     """
-    shift = float(truth.mean() - said.mean())
-    spread = float(truth.var() + said.var()) + shift * shift
+    shift = float(truth.mean() - predicted.mean())
+    spread = float(truth.var() + predicted.var()) + shift * shift
     if spread == 0:
         return 1.0
-    return 2 * float(np.mean((truth - truth.mean()) * (said - said.mean()))) / spread
+    return 2 * float(np.mean((truth - truth.mean()) * (predicted - predicted.mean()))) / spread
 
 
-def normalised_rmse(truth: F64, said: F64) -> tuple[float, float]:
+def normalised_rmse(truth: F64, predicted: F64) -> tuple[float, float]:
     """RMSE of valence and of arousal that does not follow the crowd.
 
     The plane from -1 to 1 is cut into 71 x 71 cells; the error is taken in every cell in which the truth of at least
@@ -64,19 +64,19 @@ def normalised_rmse(truth: F64, said: F64) -> tuple[float, float]:
 
     Parameters
     ----------
-    truth, said : shape (N, 2), valence and arousal, N from 1
+    truth, predicted : shape (N, 2), valence and arousal, N from 1
     """
     rows = np.clip(np.floor((truth + 1) / 2 * GRID).astype(np.int64), 0, GRID - 1)
     _, cell = np.unique(rows[:, 0] * GRID + rows[:, 1], return_inverse=True)
-    squares = np.square(said - truth)
+    squares = np.square(predicted - truth)
     count = np.bincount(cell)
     valence, arousal = (float(np.sqrt(np.bincount(cell, squares[:, axis]) / count).mean()) for axis in (0, 1))
     return valence, arousal
 
 
-def confusion(truth: I64, said: I64, classes: int) -> I64:
+def confusion(truth: I64, predicted: I64, classes: int) -> I64:
     """Counts, shape (classes, classes): row is the truth, column the answer."""
-    flat: I64 = np.bincount(truth * classes + said, minlength=classes * classes).astype(np.int64)
+    flat: I64 = np.bincount(truth * classes + predicted, minlength=classes * classes).astype(np.int64)
     return flat.reshape(classes, classes)
 
 
@@ -92,7 +92,7 @@ def macro_f1_of(counts: F64 | I64) -> float:
     return float(np.mean(2 * np.diag(counts)[present] / both[present])) if present.any() else 0.0
 
 
-def balanced(truth: I64, said: I64, classes: int, *, seed: int = 1) -> tuple[Figure, Figure, int]:
+def balanced(truth: I64, predicted: I64, classes: int, *, seed: int = 1) -> tuple[Figure, Figure, int]:
     """Skew-normalised accuracy and macro-F1: the mean over 200 draws of equally many faces of every class.
 
     500 faces of each class are drawn without repetition; where a class has fewer, as many as the smallest one has.
@@ -110,18 +110,18 @@ def balanced(truth: I64, said: I64, classes: int, *, seed: int = 1) -> tuple[Fig
     each = min(PER_CLASS, *(len(row) for row in rows))
     rng = np.random.default_rng(seed)
     draws = [np.concatenate([rng.choice(row, each, replace=False) for row in rows]) for _ in range(TRIALS)]
-    counts = [confusion(truth[draw], said[draw], classes) for draw in draws]
+    counts = [confusion(truth[draw], predicted[draw], classes) for draw in draws]
     present = len(rows) * each
 
     def figure(measure: Callable[[F64 | I64], float]) -> Figure:
-        low, high = interval(truth, said, classes, lambda matrix: measure(_even(matrix)), seed=seed)
+        low, high = interval(truth, predicted, classes, lambda matrix: measure(_even(matrix)), seed=seed)
         return Figure(float(np.mean([measure(matrix) for matrix in counts])), present, low, high)
 
     return figure(accuracy_of), figure(macro_f1_of), each
 
 
 def interval(
-    truth: I64, said: I64, classes: int, measure: Callable[[I64], float], *, seed: int = 1
+    truth: I64, predicted: I64, classes: int, measure: Callable[[I64], float], *, seed: int = 1
 ) -> tuple[float | None, float | None]:
     """95 % bootstrap interval over faces of a measure of the confusion matrix; None for fewer than two faces."""
     count = len(truth)
@@ -131,7 +131,7 @@ def interval(
     values = []
     for _ in range(RESAMPLES):
         drawn = rng.integers(0, count, count)
-        values.append(measure(confusion(truth[drawn], said[drawn], classes)))
+        values.append(measure(confusion(truth[drawn], predicted[drawn], classes)))
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
 

@@ -58,9 +58,9 @@ def probe(
     also: dict[Task, AttributeHead] = {}
     for other, name in answered.items():
         if other != asked:
-            said = _also(other, name, best.spec, found, data, limit)
-            also[other] = said.head
-            print(f"also answers {other} ({measure(said)}): {said.words}")
+            extra = _also(other, name, best.spec, found, data, limit)
+            also[other] = extra.head
+            print(f"also answers {other} ({measure(extra)}): {extra.words}")
     recipe = complete(opened.recipe, asked, best.spec, best.read.head, also=also, detector=faces.finder.network.name)
     head = f"Written by `probe` on {len(faces.shown)} faces of {faces.sets}: {measure(best.read)}."
     write_atomic(path, recipe_text(recipe, path, head).encode())

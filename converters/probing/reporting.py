@@ -43,7 +43,7 @@ HEADINGS = ("measure", "log loss", "answers", "scale", "colour", "size", "crop",
 def cells(row: Row) -> tuple[str, ...]:
     """One row of the table, as `HEADINGS` has it."""
     sure = f"{row.read.surprise:.2f}" if isinstance(row.read.head, CategoricalHead) else ""
-    return (measure(row.read), sure, said(row.read), *facts(row.spec).values(), reading(row.read))
+    return (measure(row.read), sure, format_answers(row.read), *facts(row.spec).values(), reading(row.read))
 
 
 def facts(spec: Input) -> dict[str, str]:
@@ -58,7 +58,7 @@ def measure(read: Read) -> str:
     return f"{read.error:.2f} years off"
 
 
-def said(read: Read) -> str:
+def format_answers(read: Read) -> str:
     """How much answers vary."""
     if isinstance(read.head, CategoricalHead):
         number = int(np.bincount(read.answers.astype(np.int64)).argmax())

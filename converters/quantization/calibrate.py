@@ -28,7 +28,7 @@ def quantized_runtimes(maker: Maker) -> list[RuntimeName]:
     found: list[RuntimeName] = [
         runtime
         for runtime, precisions in network.files.items()
-        if runtime != "opencv" and "int8" in (*precisions, *network.tried)
+        if runtime != "opencv" and "int8" in (*precisions, *network.judged)
     ]
     if not found:
         raise UsageError(f"{maker.name} has no int8 file", fix="name int8 under files or try in its recipe")

@@ -210,11 +210,11 @@ class Comparator:
         head = make_heads(self.network)[self.network.task]  # type: ignore[index]
         rows = head.probabilities(run_faces(runner, self.network, pixels))
         if self.network.task == "age":
-            said = (head.estimate(row) for row in rows)
-            years = np.array([answer.years for answer in said if isinstance(answer, AgeEstimate)], np.float64)
+            predicted = (head.estimate(row) for row in rows)
+            years = np.array([answer.years for answer in predicted if isinstance(answer, AgeEstimate)], np.float64)
             return Outcome(np.abs(years - np.array([float(row["age"]) for row in labels])), years)
-        labels_said: Sequence[str] = self.network.attribute_head().labels  # type: ignore[union-attr]
-        names = [spelling(label) for label in labels_said]
+        own_labels: Sequence[str] = self.network.attribute_head().labels  # type: ignore[union-attr]
+        names = [spelling(label) for label in own_labels]
         column = "emotion" if self.network.task == "expression" else "gender"
         truth = np.array([names.index(GENDERS.get(row[column], spelling(row[column]))) for row in labels])
         answers = rows.argmax(axis=1)

@@ -40,7 +40,7 @@ def judge_network(name: str, recipe: Recipe, crops: Crops, *, runtime: RuntimeNa
     comparator, decide = Comparator(maker, recipe, crops), Comparator(maker, recipe, crops, "decide")
     limit = recipe.limits[maker.network.task]  # type: ignore[index]
     for kind, shipped in maker.network.files.items():
-        smaller = [p for p in dict.fromkeys((*shipped, *maker.network.tried)) if p != "fp32"]
+        smaller = [p for p in dict.fromkeys((*shipped, *maker.network.judged)) if p != "fp32"]
         if kind == "opencv" or not smaller or runtime not in (None, kind):
             continue
         plain = maker.file(kind, "fp32")

@@ -115,7 +115,7 @@ class NetworkRecipe(Closed, frozen=True, kw_only=True):
     prepared: Prepared | None = None
     measured_with: tuple[str, ...] = ()
     tolerances: dict[Precision, float] = msgspec.field(default_factory=dict)
-    tried: tuple[Precision, ...] = msgspec.field(name="try", default=())
+    judged: tuple[Precision, ...] = msgspec.field(name="try", default=())
 
     @property
     def is_detector(self) -> bool:

@@ -123,8 +123,8 @@ def test_a_share_of_the_faces_measured_again(bundle: Bundle, labelled: Path) -> 
     found = {}
     for task, figures in (("age", attributes.age_figures), ("gender", attributes.gender_figures)):
         subject = open_subject(str(bundle.folder), task, mode="end-to-end")
-        looks = attributes.looks(subject.answer(chips(labelled, "utkface", "val", limit=CHIPS)), subject)
-        found[task] = {(metric, group): figure for metric, group, figure in figures(looks, exact=True)}
+        samples = attributes.samples(subject.answer(chips(labelled, "utkface", "val", limit=CHIPS)), subject)
+        found[task] = {(metric, group): figure for metric, group, figure in figures(samples, exact=True)}
     age, gender = found["age"], found["gender"]
     assert age["found", "all"].value > 0.98
     assert age["MAE years", "all"].value == pytest.approx(5.77, abs=0.3)

@@ -24,9 +24,9 @@ CELLS = 40
 """Cells of the drawn histogram along either axis."""
 F64 = npt.NDArray[np.float64]
 MEASURES: dict[str, Callable[[F64, F64], tuple[float, float]]] = {
-    "RMSE": lambda truth, said: (rmse(truth[:, 0], said[:, 0]), rmse(truth[:, 1], said[:, 1])),
-    "SAGR": lambda truth, said: (sign_agreement(truth[:, 0], said[:, 0]), sign_agreement(truth[:, 1], said[:, 1])),
-    "CCC": lambda truth, said: (concordance(truth[:, 0], said[:, 0]), concordance(truth[:, 1], said[:, 1])),
+    "RMSE": lambda t, p: (rmse(t[:, 0], p[:, 0]), rmse(t[:, 1], p[:, 1])),
+    "SAGR": lambda t, p: (sign_agreement(t[:, 0], p[:, 0]), sign_agreement(t[:, 1], p[:, 1])),
+    "CCC": lambda t, p: (concordance(t[:, 0], p[:, 0]), concordance(t[:, 1], p[:, 1])),
     "normalised RMSE": normalised_rmse,
 }
 
@@ -51,9 +51,9 @@ def run(args: argparse.Namespace) -> int:
     faces = find_faces(folder_of(args), ("affect",), layout=args.layout, part=args.part)[0]
     subject = subject_of(args, "affect")
     answers = subject.answer(progress(faces.read(args.limit), f"{subject.network.name} {faces.title}"))
-    said = make_heads(subject.network)["affect"].probabilities(answers.outputs).astype(np.float64)
+    predicted = make_heads(subject.network)["affect"].probabilities(answers.outputs).astype(np.float64)
     truth = np.array([[float(row[name]) for name in AXES] for row in answers.seen], np.float64)
-    lines = list(figures(truth, said))
+    lines = list(figures(truth, predicted))
     if subject.finder:
         lines = [("found", "all", share_figure(answers.found.tolist())), *lines]
     report = report_of(
@@ -63,36 +63,36 @@ def run(args: argparse.Namespace) -> int:
         layouts=[faces.layout],
         lines=[(faces.title, line) for line in lines],
     )
-    write(report, draw(report, truth, said), args.out)
+    write(report, draw(report, truth, predicted), args.out)
     return 0
 
 
-def figures(truth: F64, said: F64, *, seed: int = 1) -> Iterator[Line]:
+def figures(truth: F64, predicted: F64, *, seed: int = 1) -> Iterator[Line]:
     """Each measure of valence and arousal with its bootstrap interval over faces; arrays of shape (N, 2)."""
     rng = np.random.default_rng(seed)
     draws = [rng.integers(0, len(truth), len(truth)) for _ in range(RESAMPLES)] if len(truth) > 1 else []
     for name, measure in MEASURES.items():
-        values = measure(truth, said)
-        resampled = np.array([measure(truth[rows], said[rows]) for rows in draws]).reshape(-1, 2)
+        values = measure(truth, predicted)
+        resampled = np.array([measure(truth[rows], predicted[rows]) for rows in draws]).reshape(-1, 2)
         for place, axis in enumerate(AXES):
             low, high = np.percentile(resampled[:, place], [2.5, 97.5]) if draws else (None, None)
             yield f"{name} {axis}", "all", Figure(values[place], len(truth), _float(low), _float(high))
 
 
-def draw(report: Report, truth: F64, said: F64) -> Drawing:
+def draw(report: Report, truth: F64, predicted: F64) -> Drawing:
     """Said against true, one panel for each axis, and where on the plane the error is large."""
     title = f"{report.sets[0]}: {report.network} {report.runtime} {report.precision}, {report.mode}, n {len(truth)}"
     made = drawing.canvas(14, 4.6, title)
     values = {row.metric: row.value for row in report.figures}
     *panels, plane = made.subplots(1, 3)
     for place, (name, axes) in enumerate(zip(AXES, panels, strict=True)):
-        axes.hist2d(truth[:, place], said[:, place], bins=CELLS, range=[[-1, 1], [-1, 1]], cmap="Blues", cmin=1)
+        axes.hist2d(truth[:, place], predicted[:, place], bins=CELLS, range=[[-1, 1], [-1, 1]], cmap="Blues", cmin=1)
         axes.plot([-1, 1], [-1, 1], color="#c55a11", linewidth=1)
         told = ", ".join(f"{metric} {values[f'{metric} {name}']:.3f}" for metric in ("RMSE", "SAGR", "CCC"))
         axes.set_title(f"{name}: {told}", fontsize=9)
         axes.set_xlabel("true", fontsize=8)
         axes.set_ylabel("said", fontsize=8)
-    error = np.linalg.norm(said - truth, axis=1)
+    error = np.linalg.norm(predicted - truth, axis=1)
     drawn = plane.hexbin(
         truth[:, 0], truth[:, 1], C=error, gridsize=CELLS // 2, extent=(-1, 1, -1, 1), cmap="YlOrRd", vmin=0
     )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from converters.datasets.layouts import find_faces
 from converters.evaluation import drawing
-from converters.evaluation.attributes import DECADES, Look, age_figures, looks
+from converters.evaluation.attributes import DECADES, Sample, age_figures, samples
 from converters.evaluation.metrics import cumulative_score
 from converters.evaluation.report import (
     Line,
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     tables: dict[str, Any] = {}
     for faces in sets:
         shown = progress(faces.read(args.limit), f"{subject.network.name} {faces.title}")
-        seen = looks(subject.answer(shown), subject)
+        seen = samples(subject.answer(shown), subject)
         exact = faces.name == "utkface"
         lines += [(faces.title, line) for line in figures(seen, exact=exact)]
         if exact:
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def figures(seen: Sequence[Look], *, exact: bool) -> Iterator[Line]:
+def figures(seen: Sequence[Sample], *, exact: bool) -> Iterator[Line]:
     """Every figure of `age_figures`; on ages in years those of 21-40, RMSE by decade, and CS(T), too."""
     told = list(age_figures(seen, exact=exact))
     yield from told
@@ -92,13 +92,13 @@ def figures(seen: Sequence[Look], *, exact: bool) -> Iterator[Line]:
         yield from ((metric, group, figure) for metric, figure in own if (metric, group) not in known)
 
 
-def errors_of(seen: Sequence[Look], low: int, high: int) -> F64:
+def errors_of(seen: Sequence[Sample], low: int, high: int) -> F64:
     """Years off, said minus true, of the faces that were found and are so old."""
-    rows = [(look.years, int(look.labels["age"])) for look in seen if look.years is not None]
+    rows = [(sample.years, int(sample.labels["age"])) for sample in seen if sample.years is not None]
     return np.array([years - age for years, age in rows if low <= age <= high], np.float64)
 
 
-def curves(seen: Sequence[Look]) -> dict[str, list[float]]:
+def curves(seen: Sequence[Sample]) -> dict[str, list[float]]:
     """CS(T) for T from 0 to 30 years, by range of age."""
     return {
         name: [round(float(share), 4) for share in cumulative_score(errors_of(seen, low, high), CURVE_YEARS)]

@@ -30,7 +30,7 @@ I64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Told:
+class Predictions:
     """True and said label numbers of the faces that count; ``clean`` marks those not known from training.
 
     ``missed`` faces have a true label that the network knows and were not found; ``left_out`` counts words of truth
@@ -40,7 +40,7 @@ class Told:
     title: str
     labels: Sequence[str]
     truth: I64
-    said: I64
+    predicted: I64
     clean: npt.NDArray[np.bool_]
     missed: int
     left_out: Mapping[str, int]
@@ -67,111 +67,112 @@ def run(args: argparse.Namespace) -> int:
     faces = find_faces(folder_of(args), ("fer2013",), layout=args.layout, part=args.part)[0]
     subject = subject_of(args, "expression")
     answers = subject.answer(progress(faces.read(args.limit), f"{subject.network.name} {faces.title}"))
-    told = [tell(answers, subject, faces.title, plus=plus) for plus in (False, True)]
-    told = [one for one in told if len(one.truth)]
-    lines = [(one.title, line) for one in told for line in figures(one)]
+    answered = [predict(answers, subject, faces.title, plus=plus) for plus in (False, True)]
+    answered = [one for one in answered if len(one.truth)]
+    lines = [(one.title, line) for one in answered for line in figures(one)]
     if subject.finder:
         lines = [(faces.title, ("found", "all", share_figure(answers.found.tolist()))), *lines]
     report = report_of(
         "expression",
         subject,
-        sets=[one.title for one in told],
+        sets=[one.title for one in answered],
         layouts=[faces.layout],
         lines=lines,
-        notes=[note for one in told for note in notes(one)],
-        tables={f"confusion, {one.title}": _table(one) for one in told},
+        notes=[note for one in answered for note in notes(one)],
+        tables={f"confusion, {one.title}": _table(one) for one in answered},
     )
-    write(report, draw(told, report), args.out, groups=(CLEAN,))
+    write(report, draw(answered, report), args.out, groups=(CLEAN,))
     return 0
 
 
-def tell(answers: Answers, subject: Subject, title: str, *, plus: bool) -> Told:
+def predict(answers: Answers, subject: Subject, title: str, *, plus: bool) -> Predictions:
     """Read the answers against FER's labels, or (``plus``) against the majority of FER+'s votes."""
     kind = subject.network.answers["expression"]
     assert isinstance(kind, CategoricalHead)
     labels = [spelling(label) for label in kind.labels]
-    said = make_heads(subject.network)["expression"].probabilities(answers.outputs).argmax(axis=1)
+    predicted = make_heads(subject.network)["expression"].probabilities(answers.outputs).argmax(axis=1)
     words = [voted(row) or "no votes" if plus else spelling(row["emotion"]) for row in answers.labels]
     known = np.array([word in labels for word in words], bool)
     seen = known & answers.found
     clean = np.array([row.get("in_training") != "1" for row in answers.labels], bool)
-    return Told(
+    return Predictions(
         title=title.replace("FER-2013", "FER+") if plus else title,
         labels=labels,
         truth=np.array([labels.index(word) for word, counts in zip(words, seen, strict=True) if counts], np.int64),
-        said=said[known[answers.found]].astype(np.int64),
+        predicted=predicted[known[answers.found]].astype(np.int64),
         clean=clean[seen],
         missed=int((known & ~answers.found).sum()),
         left_out=Counter(word for word in words if word not in labels),
     )
 
 
-def figures(told: Told) -> Iterator[Line]:
+def figures(answered: Predictions) -> Iterator[Line]:
     """Every figure: over all and without copies from training, then of each label."""
     from sklearn.metrics import accuracy_score, f1_score  # two seconds, not for --help
 
-    classes = len(told.labels)
-    for group, rows in (("all", np.ones(len(told.truth), bool)), (CLEAN, told.clean)):
-        truth, said = told.truth[rows], told.said[rows]
+    classes = len(answered.labels)
+    for group, rows in (("all", np.ones(len(answered.truth), bool)), (CLEAN, answered.clean)):
+        truth, predicted = answered.truth[rows], answered.predicted[rows]
         if not len(truth):
             continue
-        right = share_figure((truth == said).tolist())
-        yield "accuracy", group, Figure(float(accuracy_score(truth, said)), right.count, right.low, right.high)
-        low, high = interval(truth, said, classes, macro_f1_of)
-        yield "macro-F1", group, Figure(float(f1_score(truth, said, average="macro")), len(truth), low, high)
-        accuracy, f1, _ = balanced(truth, said, classes)
+        right = share_figure((truth == predicted).tolist())
+        yield "accuracy", group, Figure(float(accuracy_score(truth, predicted)), right.count, right.low, right.high)
+        low, high = interval(truth, predicted, classes, macro_f1_of)
+        yield "macro-F1", group, Figure(float(f1_score(truth, predicted, average="macro")), len(truth), low, high)
+        accuracy, f1, _ = balanced(truth, predicted, classes)
         yield "normalised accuracy", group, accuracy
         yield "normalised macro-F1", group, f1
-    if told.missed:
-        hits = (told.truth == told.said).tolist() + [False] * told.missed
+    if answered.missed:
+        hits = (answered.truth == answered.predicted).tolist() + [False] * answered.missed
         yield "accuracy, misses as errors", "all", share_figure(hits)
-    yield from label_figures(told)
+    yield from label_figures(answered)
 
 
-def label_figures(told: Told) -> Iterator[Line]:
+def label_figures(answered: Predictions) -> Iterator[Line]:
     """Sensitivity and miss rate of each true label, precision and false discovery rate of each said one."""
-    for number, label in enumerate(told.labels):
-        of_label, so_said = told.truth == number, told.said == number
+    for number, label in enumerate(answered.labels):
+        of_label, so_predicted = answered.truth == number, answered.predicted == number
         if of_label.any():
-            figure = share_figure((told.said[of_label] == number).tolist())
+            figure = share_figure((answered.predicted[of_label] == number).tolist())
             yield "sensitivity", label, figure
             yield "miss rate", label, _rest(figure)
-        if so_said.any():
-            figure = share_figure((told.truth[so_said] == number).tolist())
+        if so_predicted.any():
+            figure = share_figure((answered.truth[so_predicted] == number).tolist())
             yield "precision", label, figure
             yield "false discovery rate", label, _rest(figure)
 
 
-def notes(told: Told) -> Iterator[str]:
+def notes(answered: Predictions) -> Iterator[str]:
     """Say what was left out, and how many faces of each label the normalised figures drew."""
-    if told.left_out:
-        words = ", ".join(f"{word} {count}" for word, count in sorted(told.left_out.items()))
-        yield f"{told.title}: {sum(told.left_out.values())} faces left out, which the network cannot name: {words}"
-    each = balanced(told.truth, told.said, len(told.labels))[2]
-    yield f"{told.title}: normalised figures are means over {TRIALS} draws of {each} faces of each label"
-    copies = int((~told.clean).sum())
-    yield f"{told.title}: {copies} of {len(told.truth)} faces are copies of a picture of the training part"
+    if answered.left_out:
+        words = ", ".join(f"{word} {times}" for word, times in sorted(answered.left_out.items()))
+        count = sum(answered.left_out.values())
+        yield f"{answered.title}: {count} faces left out, which the network cannot name: {words}"
+    each = balanced(answered.truth, answered.predicted, len(answered.labels))[2]
+    yield f"{answered.title}: normalised figures are means over {TRIALS} draws of {each} faces of each label"
+    copies = int((~answered.clean).sum())
+    yield f"{answered.title}: {copies} of {len(answered.truth)} faces are copies of a picture of the training part"
 
 
-def draw(told: Sequence[Told], report: Report) -> Drawing:
+def draw(answered: Sequence[Predictions], report: Report) -> Drawing:
     """Confusion matrices side by side, above them what was measured."""
     title = f"{report.network} {report.runtime} {report.precision}, {report.mode}"
-    made = drawing.canvas(6.6 * len(told), 6.9, title)
-    for axes, one in zip(made.subplots(1, len(told), squeeze=False)[0], told, strict=True):
+    made = drawing.canvas(6.6 * len(answered), 6.9, title)
+    for axes, one in zip(made.subplots(1, len(answered), squeeze=False)[0], answered, strict=True):
         rows = {r.metric: r.value for r in report.figures if r.set == one.title and r.group == "all"}
         values = f"accuracy {100 * rows['accuracy']:.1f} %, macro-F1 {100 * rows['macro-F1']:.1f} %, n {len(one.truth)}"
         drawing.matrix(axes, _matrix(one), one.labels, title=f"{one.title}: {values}")
     return made
 
 
-def _table(told: Told) -> dict[str, Any]:
-    return {"labels": list(told.labels), "rows are the truth": _matrix(told).tolist()}
+def _table(answered: Predictions) -> dict[str, Any]:
+    return {"labels": list(answered.labels), "rows are the truth": _matrix(answered).tolist()}
 
 
-def _matrix(told: Told) -> npt.NDArray[Any]:
+def _matrix(answered: Predictions) -> npt.NDArray[Any]:
     from sklearn.metrics import confusion_matrix
 
-    counts: npt.NDArray[Any] = confusion_matrix(told.truth, told.said, labels=range(len(told.labels)))
+    counts: npt.NDArray[Any] = confusion_matrix(answered.truth, answered.predicted, labels=range(len(answered.labels)))
     return counts
 
 

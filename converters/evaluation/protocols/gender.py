@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from converters.datasets.labels import GENDERS
 from converters.datasets.layouts import find_faces
 from converters.evaluation import drawing
-from converters.evaluation.attributes import gender_figures, looks
+from converters.evaluation.attributes import gender_figures, samples
 from converters.evaluation.report import (
     Line,
     Report,
@@ -48,9 +48,9 @@ def run(args: argparse.Namespace) -> int:
     lines: list[tuple[str, Line]] = []
     for faces in sets:
         shown = progress(faces.read(args.limit), f"{subject.network.name} {faces.title}")
-        seen = looks(subject.answer(shown), subject)
+        seen = samples(subject.answer(shown), subject)
         lines += [(faces.title, line) for line in gender_figures(seen, exact=faces.name == "utkface")]
-        hits = [look.gender == GENDERS[look.labels["gender"]] for look in seen]
+        hits = [sample.gender == GENDERS[sample.labels["gender"]] for sample in seen]
         lines.append((faces.title, ("accuracy, misses as errors", "all", share_figure(hits))))
     titles = [faces.title for faces in sets]
     layouts = [faces.layout for faces in sets]

@@ -174,10 +174,10 @@ def best_threshold(values: F64, same: Bools) -> float:
 def notes(pairs: PairSet, found: Distances) -> list[str]:
     """Say what the pairs are, and which figures are flattering."""
     kinds = f"{int(found.same.sum())} pairs of one person, {int((~found.same).sum())} of two"
-    said = [f"{pairs.title}: {kinds}", "the best threshold was chosen on the pairs it is told for"]
+    texts = [f"{pairs.title}: {kinds}", "the best threshold was chosen on the pairs it is told for"]
     if pairs.layout == "people":
-        said.append("all pairs of few people: a smoke test, not a figure to publish")
-    return said
+        texts.append("all pairs of few people: a smoke test, not a figure to publish")
+    return texts
 
 
 def tables(found: Distances) -> dict[str, Any]:
