@@ -22,6 +22,11 @@ from converters.recipes.schema import BundleRecipe, NetworkRecipe, Prepared, Qua
 from edgeface.bundle import CropRule, Head, Input, Source, State, Time
 from edgeface.errors import EdgefaceError
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 PAGE = ROOT / "docs" / "converting.md"
 TAKES = ("expression-plain-cnn", "gender-v1")
 """Recipes whose archives the page's first command reads."""
@@ -179,4 +184,9 @@ def test_the_architecture_names_every_room_of_the_workshop() -> None:
     section = text.partition("\n## The workshop\n")[2].partition("\n## ")[0]
     rooms = {path.stem for path in (ROOT / "converters").glob("*.py") if not path.stem.startswith("_")}
     rooms |= {f"{path.name}/" for path in (ROOT / "converters").iterdir() if path.is_dir() and path.name[0] not in "._"}
-    assert rooms <= set(re.findall(r"`([a-z_0-9]+/?)`", section))
+    table = re.findall(r"^\| `([a-z_0-9]+/?)` \|", section, flags=re.MULTILINE)
+    assert sorted(table) == sorted(rooms)
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    (floors,) = (one["layers"] for one in contracts if one.get("containers") == ["converters"])
+    drawn = section.rpartition("\n```\n")[0].rpartition("```\n")[2]
+    assert re.split(r"\s+<\s+", drawn.strip()) == [floor for floor in reversed(floors) if floor != "__main__"]
