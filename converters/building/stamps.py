@@ -37,7 +37,7 @@ CODE: Mapping[tuple[str, Precision], Sequence[str]] = {
     ("litert", "int8w"): (*_LITERT, "tflite_weights", "older_tflite"),
     ("litert", "int8"): (*_LITERT, "quantize_tflite", "older_tflite", "ranges"),
 }
-"""Modules of ``export`` that write each form."""
+"""Modules of ``export`` that write each variant."""
 
 
 def tool_versions() -> dict[str, str]:

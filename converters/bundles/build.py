@@ -128,7 +128,7 @@ def refresh_manifest(recipe: Recipe, folder: Path) -> None:
 
     Raises
     ------
-    EdgefaceError : the bundle would be too large, or a smaller form loses more than its limit
+    EdgefaceError : the bundle would be too large, or a quantized variant loses more than its limit
     """
     entries = [describe_network(Maker(name, recipe), recipe, folder) for name in recipe.networks]
     check_limits(recipe, read_trials(), entries, WorstLayer(recipe, entries, dict.fromkeys(recipe.networks, folder)))

@@ -28,7 +28,7 @@ def detector_sizes(network: Network, file: NetworkFile) -> list[str]:
 def detector_at(
     bundle: Bundle, network: Network, runtime: FileRuntime, precision: str | None, size: str, *, threads: int = THREADS
 ) -> Networks:
-    """Load a detector alone, with the networks of its stages in the same form."""
+    """Load a detector alone, with the networks of its stages in the same variant."""
     fixed = network.input.width is not None
     config = Config(
         detector=DetectorSettings(network=network.name, size="auto" if fixed else size),

@@ -51,8 +51,8 @@ def paired_loss(
 ) -> list[Loss]:
     """Mean of ``after - before`` over all faces and over each group, with paired bootstrap 95 % intervals.
 
-    Both forms of a network saw the same faces, so differences are resampled face by face (Efron 1979, percentiles):
-    what makes a face hard for either form drops out.
+    Both variants of a network saw the same faces, so differences are resampled face by face (Efron 1979, percentiles):
+    what makes a face hard for either variant drops out.
 
     Parameters
     ----------

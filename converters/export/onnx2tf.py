@@ -31,7 +31,7 @@ class NoConverterError(EdgefaceError):
 
 
 def convert(model: ModelProto, path: Path) -> None:
-    """Write the fp32 TFLite form of an ONNX model; pictures go in channel-last, the batch is 1.
+    """Write the fp32 TFLite variant of an ONNX model; pictures go in channel-last, the batch is 1.
 
     Raises
     ------
