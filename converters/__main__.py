@@ -7,26 +7,28 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 from edgeface.errors import run_command
 
 COMMANDS = (
-    "listing",
-    "inspection.cli",
+    "list",
+    "inspect",
     "probe",
     "calibrate",
     "build",
+    "manifest",
     "verify",
-    "trial",
+    "try",
     "search",
-    "speed",
+    "time",
     "fetch",
-    "evaluate.cli",
+    "evaluate",
     "compare",
     "card",
     "pack",
 )
-"""Modules that add a command each; none of them imports torch before its command runs."""
+"""Commands, each a module of `converters.cli`; none of them imports torch before it runs."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,7 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name in COMMANDS:
-        import_module(f"converters.{name}").register(commands)
+        module = f"{name}_" if iskeyword(name) else name
+        import_module(f"converters.cli.{module}").register(commands)
     return parser
 
 

@@ -82,3 +82,10 @@ def test_the_documents_speak_of_the_project_alone() -> None:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"/(root|home/\w+|work)/", text), path
         assert text.endswith("\n"), path
+
+
+def test_the_glossary_names_code_that_is_there() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?!term)([^|]+) \| [^|]+ \| ([^|]+) \|$", text, flags=re.MULTILINE)
+    assert len(rows) >= 40
+    assert [term for term, place in rows if not (ROOT / place.strip("`")).exists()] == []

@@ -67,7 +67,7 @@ def test_what_a_recipe_was_trained_on_is_among_them(path: Path) -> None:
         assert {SPELT.get(word, word) for word in words} <= set(SETS), told
 
 
-PLACES = ("edgeface/", "docs/", "scripts/", "tests/", "requirements/", "models/")
+PLACES = ("edgeface/", "converters/", "docs/", "scripts/", "tests/", "requirements/", "models/")
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "SECURITY.md", "docs/deprecation.md", "docs/installing.md"])

@@ -10,7 +10,7 @@ import struct
 
 import numpy as np
 
-from converters.checkpoints.errors import CheckpointError
+from converters.formats.errors import CheckpointError
 from edgeface.types import F32
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")

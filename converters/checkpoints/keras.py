@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from converters.checkpoints.errors import CheckpointError
+from converters.formats.errors import CheckpointError
 from edgeface.types import F32
 
 

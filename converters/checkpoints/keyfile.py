@@ -1,7 +1,7 @@
 r"""Key maps: which of a checkpoint's tensors becomes which of ours, as data.
 
-A map is ``converters/keys/FAMILY.KIND.toml`` (or ``FAMILY.KIND.NAME.toml`` where one kind of file comes in several
-namings; the one that fits is taken). State dictionaries of torch need a map only if their names are not ours.
+A map is ``keys/FAMILY.KIND.toml`` beside this module (or ``FAMILY.KIND.NAME.toml`` where one kind of file comes in
+several namings; the one that fits is taken). State dictionaries of torch need a map only if their names are not ours.
 
 ::
 
@@ -32,9 +32,9 @@ from typing import TypeVar
 
 import msgspec
 
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.layouts import PLAIN
 from converters.checkpoints.repetition import bindings, fill
+from converters.formats.errors import CheckpointError
 from edgeface.bundle.heads import Closed
 
 if sys.version_info >= (3, 11):
@@ -42,7 +42,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-KEYS = Path(__file__).parents[1] / "keys"
+KEYS = Path(__file__).parent / "keys"
 NORM = {"gamma": "gamma", "beta": "beta", "mean": "moving_mean", "variance": "moving_variance"}
 Entry = TypeVar("Entry", "Piece", "Folded")
 
@@ -97,7 +97,7 @@ class Folded(Closed, frozen=True, kw_only=True):
 
 
 class KeyMap(Closed, frozen=True, kw_only=True):
-    """One file of ``converters/keys``."""
+    """One file of ``converters/checkpoints/keys``."""
 
     unused: tuple[str, ...] = ()
     ranges: dict[str, int | tuple[str, ...]] = msgspec.field(default_factory=dict)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.keyfile import KeyMap, read_maps
 from converters.checkpoints.layouts import PLAIN, to_torch_axes
 from converters.checkpoints.pieces import fold_bias, fold_weight, make_piece
+from converters.formats.errors import CheckpointError
 from edgeface.types import F32
 
 SHOWN = 6
@@ -46,7 +46,7 @@ def load_weights(module: Any, family: str, kind: str, tensors: Mapping[str, F32]
     ------
     CheckpointError : no map for this kind, or which tensors are missing, extra or of another shape
     """
-    import torch  # noqa: PLC0415 - maps are also read where no network is made
+    import torch  # maps are also read where no network is made
 
     best = best_fit(module, family, kind, tensors)
     if best.faults:

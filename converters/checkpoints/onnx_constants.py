@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 from onnx import GraphProto, NodeProto
 
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.widen import widen
-from converters.inspection.onnx_graph import constants
+from converters.formats.errors import CheckpointError
+from converters.formats.onnx_graph import constants
 from edgeface.types import F32
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 
-from converters.checkpoints.errors import CheckpointError
+from converters.formats.errors import CheckpointError
 from edgeface.types import F32
 
 KINDS = {
@@ -63,7 +63,6 @@ def read_tensors(data: bytes, name: str, companions: Mapping[str, bytes] | None 
 
 def _reader(kind: str) -> Callable[[bytes, str, Mapping[str, bytes]], dict[str, F32]]:
     # Each reader needs a library of its own; who reads ONNX need not wait for torch.
-    # ruff: noqa: PLC0415
     if kind == "torch":
         from converters.checkpoints.torch_state import read_state as read
     elif kind == "keras":

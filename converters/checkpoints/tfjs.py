@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.checkpoints.errors import CheckpointError
+from converters.formats.errors import CheckpointError
 from edgeface.types import F32
 
 TYPES = {"float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "u1"}

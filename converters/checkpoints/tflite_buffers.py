@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import struct
-from typing import Any
-
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.widen import widen
+from converters.formats.errors import CheckpointError
+from converters.formats.tflite import parse
 from edgeface.types import F32
 
-IDENTIFIER = b"TFL3"
 _TYPES = {
     schema.TensorType.FLOAT32: "<f4",
     schema.TensorType.FLOAT16: "<f2",
@@ -54,28 +51,3 @@ def read_buffers(data: bytes, name: str = "the file") -> dict[str, F32]:
             given = tensor.quantization
             tensors[key] = widen(values, given.scale, given.zeroPoint, given.quantizedDimension)
     return tensors
-
-
-def parse(data: bytes, name: str = "the file") -> Any:
-    """Object form of a TFLite file (``ModelT`` of LiteRT's schema), all buffers in it; CheckpointError for another."""
-    if data[4:8] != IDENTIFIER:
-        raise CheckpointError(f"{name} is no TFLite file", fix="bring a .tflite file")
-    try:
-        model = schema.ModelT.InitFromPackedBuf(data, 0)
-        if not model.subgraphs:
-            raise ValueError("it holds no graph")
-        for buffer in model.buffers:
-            _bring_in(buffer, data)
-    except (struct.error, IndexError, ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"{name} is no TFLite file that can be read: {error}", fix="bring the whole file"
-        ) from None
-    return model
-
-
-def _bring_in(buffer: Any, data: bytes) -> None:
-    """Large files keep their buffers behind the flatbuffer, by place and length: put such a one into its object."""
-    if buffer.offset > 1:
-        if buffer.offset + buffer.size > len(data):
-            raise ValueError("a buffer lies outside the file")
-        buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from converters.checkpoints.errors import CheckpointError
+from converters.formats.errors import CheckpointError
 from edgeface.types import F32
 
 NESTS = ("state_dict", "model_state_dict", "model", "net", "network", "params", "weights")

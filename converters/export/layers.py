@@ -69,8 +69,8 @@ def tflite_scopes(path: Path, patterns: Sequence[str]) -> list[str]:
 
 def tflite_operators(path: Path) -> Iterator[list[Operator]]:
     """Operators of each signature; an operator's name is that of its output."""
-    from ai_edge_litert import schema_py_generated as schema  # noqa: PLC0415
-    from ai_edge_quantizer.utils import tfl_flatbuffer_utils  # noqa: PLC0415
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 
     kinds = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
     model = tfl_flatbuffer_utils.read_model(str(path))

@@ -11,7 +11,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
-from converters.names import DEFAULT_SIGNATURE
+from converters.paths import DEFAULT_SIGNATURE
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from onnx import ModelProto
 
+from converters.formats.onnx_graph import CHANNELS, real_inputs, sides
 from converters.inspection.facts import first_line
-from converters.inspection.onnx_graph import CHANNELS, real_inputs, sides
 from edgeface.errors import EdgefaceError
 from edgeface.files import write_atomic
 
@@ -31,7 +31,7 @@ class NoConverterError(EdgefaceError):
 
 
 def convert(model: ModelProto, path: Path) -> None:
-    """Write the fp32 TFLite form of an ONNX model; pictures go in channel-last, the batch is 1.
+    """Write the fp32 TFLite variant of an ONNX model; pictures go in channel-last, the batch is 1.
 
     Raises
     ------

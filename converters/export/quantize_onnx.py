@@ -32,7 +32,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
 
 def prepared_onnx(model: ModelProto) -> ModelProto:
-    """The form that is calibrated and quantized: shapes inferred, batch norm and constants folded."""
+    """The variant that is calibrated and quantized: shapes inferred, batch norm and constants folded."""
     with tempfile.TemporaryDirectory() as scratch:
         plain, ready = (Path(scratch) / name for name in ("plain.onnx", "ready.onnx"))
         onnx.save(model, plain)
@@ -66,14 +66,14 @@ def quantize_onnx(
 
     Parameters
     ----------
-    model : fp32 form
+    model : fp32 variant
     ranges : by tensor, from `calibrate_onnx`
     keep : patterns of layers (`converters.export.layers`) that stay in fp32
     name : what errors call it
 
     Returns
     -------
-    The int8 form; its softmax stays in fp32, because steps of 1/256 would ruin a mean over a distribution.
+    The int8 variant; its softmax stays in fp32, because steps of 1/256 would ruin a mean over a distribution.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""TFLite forms that keep the arithmetic in fp32 and store the weights smaller."""
+"""TFLite variants that keep the arithmetic in fp32 and store the weights smaller."""
 
 from __future__ import annotations
 

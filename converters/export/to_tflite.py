@@ -34,7 +34,7 @@ def export_tflite(
     states : further inputs by name, shapes without batch
     """
     # Imports jax and transformers: seconds that only a conversion should cost.
-    import litert_torch  # noqa: PLC0415
+    import litert_torch
 
     picture = len(shape) == 3
     wrapped = (litert_torch.to_channel_last_io(module, args=[0]) if picture else module).eval()

@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.keyfile import read_maps
 from converters.checkpoints.keymap import Fit, best_fit, describe_faults
 from converters.checkpoints.reading import kind_of, read_tensors
-from converters.recipe import list_recipes, list_variants, read_network
-from converters.schema import NetworkRecipe
+from converters.formats.errors import CheckpointError
+from converters.recipes.reading import list_recipes, list_variants, read_network
+from converters.recipes.schema import NetworkRecipe
 from edgeface.bundle.heads import Closed
 from edgeface.errors import EdgefaceError
 from edgeface.types import F32
@@ -61,7 +61,7 @@ def known_networks(kind: str, tensors: Mapping[str, F32]) -> tuple[tuple[str, ..
     """
     fits: list[str] = []
     nearest: tuple[str, Fit] | None = None
-    for family, options, tried in tried_networks(kind, tensors):
+    for family, options, tried in fitted_networks(kind, tensors):
         label = " ".join([family, *(f"{key}={json.dumps(value)}" for key, value in options.items())])
         if not tried.faults:
             fits.append(label)
@@ -71,7 +71,7 @@ def known_networks(kind: str, tensors: Mapping[str, F32]) -> tuple[tuple[str, ..
     return tuple(fits), words
 
 
-def tried_networks(kind: str, tensors: Mapping[str, F32]) -> Iterator[tuple[str, dict[str, Any], Fit]]:
+def fitted_networks(kind: str, tensors: Mapping[str, F32]) -> Iterator[tuple[str, dict[str, Any], Fit]]:
     """Every network of ours that has a key map for such a file: family, options, and how well the tensors fit it."""
     for family, options in _networks():
         tried = _fit(family, options, kind, tensors)
@@ -81,7 +81,7 @@ def tried_networks(kind: str, tensors: Mapping[str, F32]) -> Iterator[tuple[str,
 
 def _networks() -> Iterator[tuple[str, dict[str, Any]]]:
     """Every family with its own options, then with those of the recipes."""
-    from converters.networks import FAMILIES  # noqa: PLC0415 - torch takes seconds
+    from converters.networks import FAMILIES  # torch takes seconds
 
     seen = set()
     for family in FAMILIES:
@@ -104,9 +104,9 @@ def _forms(name: str) -> list[NetworkRecipe]:
 
 
 def _fit(family: str, options: dict[str, Any], kind: str, tensors: Mapping[str, F32]) -> Fit | None:
-    import torch  # noqa: PLC0415
+    import torch
 
-    from converters.networks import make_network  # noqa: PLC0415
+    from converters.networks import make_network
 
     try:
         read_maps(family, kind)

@@ -20,10 +20,10 @@ def describe_network(data: bytes, name: str) -> FileFacts:
     CheckpointError : it cannot be read
     """
     if kind_of(name) == "onnx":
-        from converters.inspection.onnx_file import describe_onnx  # noqa: PLC0415 - each loads a runtime
+        from converters.inspection.onnx_file import describe_onnx  # each loads a runtime
 
         return describe_onnx(data, name)
-    from converters.inspection.tflite_file import describe_tflite  # noqa: PLC0415
+    from converters.inspection.tflite_file import describe_tflite
 
     return describe_tflite(data, name)
 

@@ -12,9 +12,8 @@ import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
-from converters.checkpoints.errors import CheckpointError
-from converters.inspection.facts import FileFacts, Value, first_line, paths_in, precision_in_words
-from converters.inspection.onnx_graph import (
+from converters.formats.errors import CheckpointError
+from converters.formats.onnx_graph import (
     OWN,
     all_nodes,
     constants,
@@ -24,6 +23,7 @@ from converters.inspection.onnx_graph import (
     sides,
     type_name,
 )
+from converters.inspection.facts import FileFacts, Value, first_line, paths_in, precision_in_words
 
 _WEIGHT_TYPES = {"float32", "float16", "float64", "int8", "uint8"}
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -75,7 +75,7 @@ def describe_onnx(data: bytes, name: str = "the file") -> FileFacts:
 
 def run_on_zeros(data: bytes) -> str:
     """``runs`` if ONNX Runtime loads the file and answers an input of zeros; else in one line why not."""
-    import onnxruntime  # noqa: PLC0415
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4

@@ -13,20 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.checkpoints.tflite_buffers import parse
+from converters.formats.tflite import TYPES, is_constant, operator_names, parse
 from converters.inspection.facts import FileFacts, Value, first_line, paths_in, precision_in_words
 from edgeface.types import F32
 
 _WEIGHT_TYPES = {"float32", "float16", "int8", "uint8", "int4"}
 _NO_LAYER = {"QUANTIZE", "DEQUANTIZE"}
-
-
-def _names(enum: type) -> dict[int, str]:
-    return {value: key for key, value in vars(enum).items() if isinstance(value, int)}
-
-
-OPERATORS = _names(schema.BuiltinOperator)
-TYPES = _names(schema.TensorType)
 
 
 def describe_tflite(data: bytes, name: str = "the file") -> FileFacts:
@@ -94,7 +86,7 @@ def run_on_noise(data: bytes, *, seed: int) -> dict[str, dict[str, F32]]:
 
 
 def _run(data: bytes, feed: Callable[[int, Mapping[str, Any]], npt.NDArray[Any]]) -> dict[str, dict[str, F32]]:
-    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
+    from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=data, num_threads=1)
     found = {}
@@ -110,21 +102,6 @@ def _run(data: bytes, feed: Callable[[int, Mapping[str, Any]], npt.NDArray[Any]]
         outputs = interpreter.get_output_details()
         found[""] = {detail["name"]: interpreter.get_tensor(detail["index"]) for detail in outputs}
     return found
-
-
-def operator_names(model: Any, subgraph: int = 0) -> list[str]:
-    """Name of each operator of a graph, in its order; those of somebody's own by the name they gave."""
-    names = []
-    for code in model.operatorCodes:
-        number = max(code.builtinCode, code.deprecatedBuiltinCode)
-        custom = (code.customCode or b"").decode("utf-8", "replace")
-        names.append(f"custom {custom}" if custom else OPERATORS.get(number, f"operator {number}"))
-    return [names[operator.opcodeIndex] for operator in model.subgraphs[subgraph].operators]
-
-
-def is_constant(model: Any, tensor: Any) -> bool:
-    """Whether a tensor is stored in the file (``ModelT``, ``TensorT``), not computed."""
-    return model.buffers[tensor.buffer].data is not None or tensor.sparsity is not None
 
 
 def _weights(constant: list[Any]) -> dict[str, int]:

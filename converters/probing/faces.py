@@ -10,13 +10,13 @@ import msgspec
 import numpy as np
 from tqdm import tqdm
 
-from converters.evaluate.data import Chip, data_folder
-from converters.evaluate.expressions import FER, spelling
-from converters.evaluate.groups import FAIRFACE_BINS
-from converters.evaluate.layouts import find_faces
-from converters.evaluate.layouts.sets import FaceSet
-from converters.evaluate.subject import Face, Finder, prepared
-from converters.names import BUNDLE
+from converters.datasets.expressions import FER, spelling
+from converters.datasets.labelled import Chip, data_folder
+from converters.datasets.labels import FAIRFACE_BINS
+from converters.datasets.layouts import find_faces
+from converters.datasets.layouts.sets import FaceSet
+from converters.evaluation.subject import Face, Finder, prepared
+from converters.paths import BUNDLE
 from converters.probing.readings import CONTEMPT, Probed
 from edgeface.bundle import BoxCrop, Input, open_bundle
 from edgeface.crop import cut

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.reading import kind_of, read_tensors
+from converters.formats.errors import CheckpointError
 from converters.inspection.facts import FileFacts, Value, first_line
 from converters.inspection.network_file import describe_network
-from converters.passing import KINDS, PassedReference
-from converters.recipe import list_recipes, list_variants, read_network
-from converters.reference import Reference, TorchReference
-from converters.schema import NetworkRecipe, Prepared
+from converters.recipes.reading import list_recipes, list_variants, read_network
+from converters.recipes.schema import NetworkRecipe, Prepared
+from converters.references.imported import KINDS, ImportedReference
+from converters.references.torch_module import Reference, TorchReference
 from edgeface.bundle import Input, Source, StageHead
 from edgeface.errors import EdgefaceError, UsageError
 from edgeface.types import F32
@@ -88,7 +88,7 @@ def _source(path: Path, data: bytes) -> tuple[Source, Mapping[str, bytes]]:
     """The file with its hash, and what lies beside it and belongs to it."""
     companions: dict[str, bytes] = {}
     if kind_of(path.name) == "tfjs":
-        from converters.checkpoints.tfjs import shard_names  # noqa: PLC0415
+        from converters.checkpoints.tfjs import shard_names
 
         for name in shard_names(data, path.name):
             try:
@@ -104,8 +104,8 @@ def _find_family(
     path: Path, data: bytes, companions: Mapping[str, bytes], family: str | None
 ) -> tuple[str, dict[str, Any]] | None:
     """Family and options that the file's tensors fit; None for a file that can pass through without."""
-    from converters.checkpoints.keymap import describe_faults  # noqa: PLC0415 - torch takes seconds
-    from converters.inspection.checkpoint import tried_networks  # noqa: PLC0415
+    from converters.checkpoints.keymap import describe_faults  # torch takes seconds
+    from converters.inspection.checkpoint import fitted_networks
 
     passes = path.suffix.lower() in KINDS and family is None
     try:
@@ -115,7 +115,7 @@ def _find_family(
             return None
         raise
     nearest: tuple[str, Fit] | None = None
-    for name, options, fit in tried_networks(kind_of(path.name), tensors):
+    for name, options, fit in fitted_networks(kind_of(path.name), tensors):
         if family not in (None, name):
             continue
         if not fit.faults:
@@ -134,7 +134,7 @@ def _open_unknown(path: Path, source: Source, data: bytes) -> Opened:
     facts = describe_network(data, path.name)
     channels, size = _picture(facts, path.name)
     recipe = _provisional(source, runtime=KINDS[path.suffix.lower()], channels=channels, size=size or SIZES[0])
-    network = PassedReference(path.stem, recipe, Prepared(batches=(1,)))
+    network = ImportedReference(path.stem, recipe, Prepared(batches=(1,)))
     return _shown(network, recipe, channels, SIZES if size is None else (size,), path.name)
 
 
@@ -177,7 +177,7 @@ def _provisional(source: Source, *, channels: int = 3, size: Size = SIZES[0], **
 
 def _first_channels(module: Any) -> int:
     """Colour channels that the first layer of a torch module sees."""
-    from torch import nn  # noqa: PLC0415
+    from torch import nn
 
     return next(int(layer.in_channels) for layer in module.modules() if isinstance(layer, nn.Conv2d))
 

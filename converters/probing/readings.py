@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from converters.evaluate.expressions import FER, spelling
-from converters.evaluate.groups import GENDERS, age_range, paired_loss
+from converters.datasets.expressions import FER, spelling
+from converters.datasets.labels import GENDERS, age_range
+from converters.evaluation.groups import paired_loss
 from edgeface.attributes import KINDS
 from edgeface.bundle import AttributeHead, CategoricalHead, CoralHead, ExpectationHead, RegressionHead
 from edgeface.errors import UsageError
@@ -228,8 +229,8 @@ def _read(task: Probed, words: str, head: AttributeHead, outputs: Mapping[str, F
     if isinstance(head, CategoricalHead):
         answers = rows.argmax(axis=1)
         numbers = truth(task, head.labels, labels)
-        wrong, said = (answers != numbers).astype(float), answers.astype(float)
-        return Read(head=head, words=words, errors=wrong, answers=said, surprise=surprise(rows, numbers))
+        wrong, predicted = (answers != numbers).astype(float), answers.astype(float)
+        return Read(head=head, words=words, errors=wrong, answers=predicted, surprise=surprise(rows, numbers))
     estimates = (device.estimate(row) for row in rows)
     years = np.array([one.years for one in estimates if isinstance(one, AgeEstimate)], np.float64)
     errors = years_off(years, labels)
@@ -276,11 +277,11 @@ def assign(answers: I64, labels: Labels, count: int) -> tuple[str, ...]:
 
     A class more than there are words is contempt, which FER-2013 does not label; further ones are ``other``.
     """
-    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415
+    from scipy.optimize import linear_sum_assignment
 
-    said = np.zeros((count, len(FER)))
-    np.add.at(said, (answers, truth("expression", FER, labels)), 1)
-    classes, words = linear_sum_assignment(-said)
+    predicted = np.zeros((count, len(FER)))
+    np.add.at(predicted, (answers, truth("expression", FER, labels)), 1)
+    classes, words = linear_sum_assignment(-predicted)
     order = [CONTEMPT if count > len(FER) else OTHER] * count
     for number, word in zip(classes, words, strict=True):
         order[number] = FER[word]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from converters.evaluate.expressions import FER
-from converters.evaluate.groups import paired_loss
+from converters.datasets.expressions import FER
+from converters.evaluation.groups import paired_loss
 from converters.probing.readings import Read, agreed, most_frequent
 from converters.probing.search import Prober, Row, scaling, templates
 from edgeface.bundle import BoxCrop, CategoricalHead, Input, LandmarkCrop, SquareCrop
@@ -43,7 +43,7 @@ HEADINGS = ("measure", "log loss", "answers", "scale", "colour", "size", "crop",
 def cells(row: Row) -> tuple[str, ...]:
     """One row of the table, as `HEADINGS` has it."""
     sure = f"{row.read.surprise:.2f}" if isinstance(row.read.head, CategoricalHead) else ""
-    return (measure(row.read), sure, said(row.read), *facts(row.spec).values(), reading(row.read))
+    return (measure(row.read), sure, format_answers(row.read), *facts(row.spec).values(), reading(row.read))
 
 
 def facts(spec: Input) -> dict[str, str]:
@@ -58,7 +58,7 @@ def measure(read: Read) -> str:
     return f"{read.error:.2f} years off"
 
 
-def said(read: Read) -> str:
+def format_answers(read: Read) -> str:
     """How much answers vary."""
     if isinstance(read.head, CategoricalHead):
         number = int(np.bincount(read.answers.astype(np.int64)).argmax())

@@ -12,11 +12,11 @@ import msgspec
 import numpy as np
 from tqdm import tqdm
 
-from converters.evaluate.groups import paired_loss
+from converters.evaluation.groups import paired_loss
 from converters.probing.faces import Faces
 from converters.probing.opening import Opened
 from converters.probing.readings import Probed, Read, readings
-from converters.recipe import read_network
+from converters.recipes.reading import read_network
 from edgeface.bundle import AttributeHead, BoxCrop, CropRule, Input, LandmarkCrop, SquareCrop
 from edgeface.runtime import to_tensor
 
@@ -112,7 +112,7 @@ Sweep = Callable[[Input], Iterable[Input]]
 
 def search(opened: Opened, task: Probed, output: str, ways: Mapping[str, AttributeHead], faces: Faces) -> Prober:
     """Find the best setting: a coarse look at all combinations on some faces, then one fact at a time on all."""
-    import torch  # noqa: PLC0415
+    import torch
 
     # On networks of this size two threads wait for one another longer than they work.
     torch.set_num_threads(1)

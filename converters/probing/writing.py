@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from converters.recipe import NAME
-from converters.schema import NetworkRecipe
+from converters.recipes.reading import NAME
+from converters.recipes.schema import NetworkRecipe
 from edgeface.bundle import AttributeHead, Input
 from edgeface.errors import UsageError
 from edgeface.types import Task

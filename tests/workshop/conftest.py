@@ -8,10 +8,10 @@ from functools import cache
 import pytest
 
 from converters.checkpoints.archive import UnreachableError, read_source
-from converters.names import BUNDLE
-from converters.recipe import read_recipe
-from converters.reference import TorchReference
-from converters.schema import Recipe
+from converters.paths import BUNDLE
+from converters.recipes.reading import read_recipe
+from converters.recipes.schema import Recipe
+from converters.references.torch_module import TorchReference
 from edgeface.bundle import Bundle, open_bundle
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from converters.evaluate.expressions import VOTES
+from converters.datasets.expressions import VOTES
 
 NO_VOTES = dict.fromkeys(VOTES, 0)
 

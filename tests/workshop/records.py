@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from converters.manifest import read_measured
+from converters.measurements.measured import read_measured
 from edgeface.bundle import Measured
 
 

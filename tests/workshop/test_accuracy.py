@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from records import on_record
 
-from converters.card_figures import PUBLIC_WEIGHTS
-from converters.evaluate import attributes, widerface
-from converters.evaluate.data import chips, data_folder, photographs, read
-from converters.evaluate.subject import open_subject
+from converters.bundles.card_figures import PUBLIC_WEIGHTS
+from converters.datasets.labelled import chips, data_folder, photographs, read
+from converters.datasets.labels import LEVELS
+from converters.evaluation import attributes, widerface
+from converters.evaluation.subject import open_subject
 from edgeface.bundle import Bundle
 from edgeface.config import Config, Runtime
 from edgeface.config import Detector as DetectorSettings
@@ -31,7 +32,7 @@ def labelled() -> Path:
         pytest.skip(str(error))
 
 
-@pytest.mark.parametrize("level", widerface.LEVELS)
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("network", ["retinaface", "yunet"])
 @pytest.mark.parametrize("size", ["original", "640x640", "320x320"])
 def test_detectors_reach_what_the_public_weights_reach(network: str, size: str, level: str) -> None:
@@ -40,7 +41,7 @@ def test_detectors_reach_what_the_public_weights_reach(network: str, size: str, 
     The device shrinks pictures by averaging, which finds a little more than sampling.
     """
     row = on_record(network, f"AP {level}", size=size, runtime="onnx", precision="fp32", group="all")
-    public = PUBLIC_WEIGHTS[network, size][widerface.LEVELS.index(level)]
+    public = PUBLIC_WEIGHTS[network, size][LEVELS.index(level)]
     assert public - 0.0055 < row.value < public + 0.0105
     assert row.count == {"easy": 580, "medium": 1049, "hard": 2772}[level]
     assert row.low is not None
@@ -48,7 +49,7 @@ def test_detectors_reach_what_the_public_weights_reach(network: str, size: str, 
     assert row.low <= row.value <= row.high
 
 
-@pytest.mark.parametrize("level", widerface.LEVELS)
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("network", ["retinaface", "yunet"])
 @pytest.mark.parametrize("size", ["640x640", "640x384", "320x320", "320x192"])
 def test_both_runtimes_find_the_same_faces(network: str, size: str, level: str) -> None:
@@ -114,7 +115,7 @@ def test_a_share_of_the_photographs_measured_again(
     networks = Networks(bundle, config, still=True)
     found = [networks.detect(read(picture.path), min_score=widerface.MIN_SCORE) for picture in pictures]
     got = widerface.average_precisions(pictures, found)
-    assert tuple(got[level] for level in widerface.LEVELS) == pytest.approx(expected, abs=0.01)
+    assert tuple(got[level] for level in LEVELS) == pytest.approx(expected, abs=0.01)
 
 
 def test_a_share_of_the_faces_measured_again(bundle: Bundle, labelled: Path) -> None:
@@ -122,8 +123,8 @@ def test_a_share_of_the_faces_measured_again(bundle: Bundle, labelled: Path) -> 
     found = {}
     for task, figures in (("age", attributes.age_figures), ("gender", attributes.gender_figures)):
         subject = open_subject(str(bundle.folder), task, mode="end-to-end")
-        looks = attributes.looks(subject.answer(chips(labelled, "utkface", "val", limit=CHIPS)), subject)
-        found[task] = {(metric, group): figure for metric, group, figure in figures(looks, exact=True)}
+        samples = attributes.samples(subject.answer(chips(labelled, "utkface", "val", limit=CHIPS)), subject)
+        found[task] = {(metric, group): figure for metric, group, figure in figures(samples, exact=True)}
     age, gender = found["age"], found["gender"]
     assert age["found", "all"].value > 0.98
     assert age["MAE years", "all"].value == pytest.approx(5.77, abs=0.3)

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.keymap import load_weights
 from converters.checkpoints.reading import read_tensors
+from converters.formats.errors import CheckpointError
 from converters.networks import make_network
 from converters.networks.coral import Coral
 from converters.networks.dex import Dex
-from converters.recipe import RECIPES, list_variants, read_network
-from converters.reference import new_state
+from converters.recipes.reading import RECIPES, list_variants, read_network
+from converters.references.torch_module import new_state
 from edgeface.bundle import CoralHead
 from edgeface.crop import cut
 from edgeface.geometry import shrink

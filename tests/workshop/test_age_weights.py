@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from converters.building.selftest import selftest_input
 from converters.checkpoints.archive import ArchiveError, read_source
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.keymap import load_weights
 from converters.checkpoints.reading import read_tensors
+from converters.formats.errors import CheckpointError
 from converters.networks import make_network
-from converters.recipe import RECIPES, read_network, read_workshop
-from converters.reference import load_module
-from converters.selftest import selftest_input
+from converters.recipes.reading import RECIPES, read_network, read_workshop
+from converters.references.torch_module import load_module
 from edgeface.runtime import to_tensor
 from tests.workshop.modules import run
 from tests.workshop.tfjs_reference import run_graph

@@ -8,23 +8,16 @@ import cv2
 import numpy as np
 import pytest
 
-from converters.evaluate.attributes import (
-    DECADES,
-    UTK_BANDS,
-    Look,
-    age_figures,
-    expression_figures,
-    gender_figures,
-)
-from converters.evaluate.groups import FAIRFACE_BINS
-from converters.evaluate.statistics import Figure
-from converters.evaluate.subject import padded
+from converters.datasets.labels import FAIRFACE_BINS
+from converters.evaluation.attributes import DECADES, UTK_BANDS, Sample, age_figures, expression_figures, gender_figures
+from converters.evaluation.statistics import Figure
+from converters.evaluation.subject import padded
 
 Figures = dict[tuple[str, str], Figure]
 
 
-def look(age: str, gender: str, race: str, *, years: float | None = None, said: str | None = None) -> Look:
-    return Look({"age": age, "gender": gender, "race": race}, years, said)
+def sample(age: str, gender: str, race: str, *, years: float | None = None, said: str | None = None) -> Sample:
+    return Sample({"age": age, "gender": gender, "race": race}, years, said)
 
 
 def by_name(figures: Iterable[tuple[str, str, Figure]]) -> Figures:
@@ -35,11 +28,11 @@ def by_name(figures: Iterable[tuple[str, str, Figure]]) -> Figures:
 
 
 EXACT = (
-    look("5", "M", "White", years=7.0),
-    look("25", "F", "Black", years=22.0),
-    look("60", "F", "White", years=50.0),
-    look("116", "M", "Asian", years=80.0),
-    look("30", "M", "Indian"),
+    sample("5", "M", "White", years=7.0),
+    sample("25", "F", "Black", years=22.0),
+    sample("60", "F", "White", years=50.0),
+    sample("116", "M", "Asian", years=80.0),
+    sample("30", "M", "Indian"),
 )
 """Errors +2, -3, -10, -36; the last face was not found."""
 
@@ -86,20 +79,20 @@ def test_a_group_in_which_nobody_was_found_has_no_figure() -> None:
     ],
 )
 def test_years_outside_fairfaces_bins(bin_name: str, years: float, outside: float) -> None:
-    figures = by_name(age_figures([look(bin_name, "F", "Indian", years=years)], exact=False))
+    figures = by_name(age_figures([sample(bin_name, "F", "Indian", years=years)], exact=False))
     assert figures["years outside bin", "all"].value == pytest.approx(outside)
     assert figures["bin accuracy", "all"].value == (outside == 0)
     assert figures["bin accuracy", "race Indian"].count == 1
 
 
 def test_fairface_by_race_and_with_a_miss() -> None:
-    looks = [
-        look("20-29", "M", "White", years=25.0),
-        look("20-29", "M", "White", years=35.0),
-        look("3-9", "F", "Black", years=5.0),
-        look("3-9", "F", "Black"),
+    samples = [
+        sample("20-29", "M", "White", years=25.0),
+        sample("20-29", "M", "White", years=35.0),
+        sample("3-9", "F", "Black", years=5.0),
+        sample("3-9", "F", "Black"),
     ]
-    figures = by_name(age_figures(looks, exact=False))
+    figures = by_name(age_figures(samples, exact=False))
     assert figures["found", "all"].value == 0.75
     assert figures["found", "race Black"].value == 0.5
     assert figures["years outside bin", "age 20-29"].value == 2.5
@@ -110,12 +103,12 @@ def test_fairface_by_race_and_with_a_miss() -> None:
 
 
 SAID = (
-    look("5", "M", "White", said="female"),
-    look("9", "F", "White", said="female"),
-    look("10", "F", "Black", said="male"),
-    look("40", "M", "Black", said="male"),
-    look("61", "F", "Asian", said="female"),
-    look("20", "M", "Asian"),
+    sample("5", "M", "White", said="female"),
+    sample("9", "F", "White", said="female"),
+    sample("10", "F", "Black", said="male"),
+    sample("40", "M", "Black", said="male"),
+    sample("61", "F", "Asian", said="female"),
+    sample("20", "M", "Asian"),
 )
 
 
@@ -139,12 +132,12 @@ def test_gender_with_ages_in_years(metric: str, group: str, value: float, count:
 
 
 def test_gender_with_fairfaces_bins() -> None:
-    looks = [
-        look("3-9", "M", "White", said="female"),
-        look("10-19", "M", "White", said="male"),
-        look("70+", "F", "White", said="female"),
+    samples = [
+        sample("3-9", "M", "White", said="female"),
+        sample("10-19", "M", "White", said="male"),
+        sample("70+", "F", "White", said="female"),
     ]
-    figures = by_name(gender_figures(looks, exact=False))
+    figures = by_name(gender_figures(samples, exact=False))
     assert figures["accuracy", "from 10 years"].value == 1.0
     assert figures["accuracy", "from 10 years"].count == 2
     assert figures["accuracy", "age 3-9"].value == 0.0
@@ -153,12 +146,12 @@ def test_gender_with_fairfaces_bins() -> None:
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_nobody_found_gives_the_share_alone(exact: bool) -> None:
-    looks = [look("25" if exact else "20-29", "M", "White")]
+    samples = [sample("25" if exact else "20-29", "M", "White")]
     for figures in (age_figures, gender_figures):
-        assert by_name(figures(looks, exact=exact)) == {
-            ("found", "all"): by_name(figures(looks, exact=exact))["found", "all"]
+        assert by_name(figures(samples, exact=exact)) == {
+            ("found", "all"): by_name(figures(samples, exact=exact))["found", "all"]
         }
-        assert by_name(figures(looks, exact=exact))["found", "all"].value == 0.0
+        assert by_name(figures(samples, exact=exact))["found", "all"].value == 0.0
         assert by_name(figures([], exact=exact))["found", "all"].count == 0
 
 

@@ -10,13 +10,13 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from converters.blame import constants, decibels, layers_by_error
+from converters.building.layer_error import constants, decibels, layers_by_error
+from converters.building.parity import picture
+from converters.bundles.gates import WorstLayer, check_limits
 from converters.export.tflite_weights import shrink_weights
-from converters.limits import Blame, check_limits
-from converters.names import BUNDLE
-from converters.schema import Recipe
-from converters.trial import read_trials
-from converters.verify import picture
+from converters.measurements.trials import read_trials
+from converters.paths import BUNDLE
+from converters.recipes.schema import Recipe
 from edgeface.bundle import open_bundle
 from edgeface.errors import EdgefaceError
 from edgeface.runtime import to_tensor
@@ -75,6 +75,6 @@ def test_a_spoiled_layer_comes_first(face: np.ndarray, tmp_path: Path) -> None:
 def test_a_build_that_loses_too_much_says_where(recipe: Recipe) -> None:
     trials = [msgspec.structs.replace(trial, within=False) for trial in read_trials() if trial.network == "gender-v1"]
     entries = list(open_bundle(BUNDLE).manifest.networks)
-    blame = Blame(recipe, entries, dict.fromkeys(recipe.networks, BUNDLE))
+    blame = WorstLayer(recipe, entries, dict.fromkeys(recipe.networks, BUNDLE))
     with pytest.raises(EdgefaceError, match=r"gender-v1 onnx int8 loses .*, most at \w+ \(-?[\d.]+ dB\); run `python"):
         check_limits(recipe, trials, entries, blame)

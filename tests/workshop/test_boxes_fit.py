@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.evaluate.boxes import common_faces, fit_box_to_reference, fit_landmarks_to_reference
+from converters.evaluation.boxes import common_faces, fit_box_to_reference, fit_landmarks_to_reference
 from edgeface.crop import reference_boxes
 from edgeface.errors import UsageError
 from edgeface.networks import Networks

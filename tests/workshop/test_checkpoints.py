@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from converters.checkpoints import archive
 from converters.checkpoints.archive import ArchiveError, read_member
 from converters.checkpoints.elf import read_float_objects
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.keras import read_keras
 from converters.checkpoints.torch_state import read_state
+from converters.formats.errors import CheckpointError
 from edgeface.bundle import Source
 
 WEIGHTS = b"these are the weights"

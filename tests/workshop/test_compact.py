@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 
 from converters.export.compact import compact
-from converters.names import BUNDLE
+from converters.paths import BUNDLE
 
 SHIPPED = sorted(BUNDLE.glob("*.tflite"))
 INT8 = BUNDLE / "gender-v1.int8.tflite"

@@ -15,12 +15,17 @@ import msgspec
 import pytest
 
 from converters.checkpoints.archive import ArchiveError, read_source
-from converters.evaluate.data import data_folder
-from converters.names import ROOT
-from converters.recipe import read_network
-from converters.schema import BundleRecipe, NetworkRecipe, Prepared, Quantize, Taken
+from converters.datasets.labelled import data_folder
+from converters.paths import ROOT
+from converters.recipes.reading import read_network
+from converters.recipes.schema import BundleRecipe, NetworkRecipe, Prepared, Quantize, Taken
 from edgeface.bundle import CropRule, Head, Input, Source, State, Time
 from edgeface.errors import EdgefaceError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 PAGE = ROOT / "docs" / "converting.md"
 TAKES = ("expression-plain-cnn", "gender-v1")
@@ -171,7 +176,7 @@ def test_every_line_that_stops_a_build_is_one_that_the_program_says() -> None:
 
 def test_the_keys_that_it_shows_are_those_of_the_family() -> None:
     (shown,) = (body for language, _, body in FENCE.findall(page()) if language == "text" and "[rename]" in body)
-    assert shown.strip() in (ROOT / "converters" / "keys" / "vgg48.torch.toml").read_text("utf-8")
+    assert shown.strip() in (ROOT / "converters" / "checkpoints" / "keys" / "vgg48.torch.toml").read_text("utf-8")
 
 
 def test_the_architecture_names_every_room_of_the_workshop() -> None:
@@ -179,4 +184,9 @@ def test_the_architecture_names_every_room_of_the_workshop() -> None:
     section = text.partition("\n## The workshop\n")[2].partition("\n## ")[0]
     rooms = {path.stem for path in (ROOT / "converters").glob("*.py") if not path.stem.startswith("_")}
     rooms |= {f"{path.name}/" for path in (ROOT / "converters").iterdir() if path.is_dir() and path.name[0] not in "._"}
-    assert rooms <= set(re.findall(r"`([a-z_0-9]+/?)`", section))
+    table = re.findall(r"^\| `([a-z_0-9]+/?)` \|", section, flags=re.MULTILINE)
+    assert sorted(table) == sorted(rooms)
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    (floors,) = (one["layers"] for one in contracts if one.get("containers") == ["converters"])
+    drawn = section.rpartition("\n```\n")[0].rpartition("```\n")[2]
+    assert re.split(r"\s+<\s+", drawn.strip()) == [floor for floor in reversed(floors) if floor != "__main__"]

@@ -13,12 +13,12 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from torch import Tensor, nn
 
+from converters.building.maker import silence
 from converters.checkpoints.keymap import load_weights
 from converters.export.to_onnx import export_onnx
 from converters.export.to_tflite import export_tflite
-from converters.make import silence
 from converters.networks.coral_lstm import CoralLstmStep, CoralLstmWindow
-from converters.reference import new_state
+from converters.references.torch_module import new_state
 from edgeface.bundle import Signature
 from tests.workshop.modules import run, seeded
 

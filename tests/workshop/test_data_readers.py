@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from converters.evaluate.data import SETS, chips, photographs, read
+from converters.datasets.labelled import SETS, chips, photographs, read
 from edgeface.errors import UsageError
 
 COLUMNS = {

@@ -21,9 +21,9 @@ from converters.checkpoints.reading import read_tensors
 from converters.export.to_onnx import export_onnx
 from converters.networks import make_network
 from converters.networks.retinaface import RetinaFace
-from converters.recipe import read_network
-from converters.reference import TorchReference
-from converters.schema import NetworkRecipe
+from converters.recipes.reading import read_network
+from converters.recipes.schema import NetworkRecipe
+from converters.references.torch_module import TorchReference
 from edgeface.detect.single import FAMILIES
 from edgeface.geometry import iou, letterbox, nms, shrink, stretch
 from edgeface.runtime import to_tensor

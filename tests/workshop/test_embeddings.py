@@ -12,20 +12,20 @@ import pytest
 import torch
 from ai_edge_litert.interpreter import Interpreter
 
+from converters.building.maker import silence
+from converters.building.selftest import selftest_input
 from converters.checkpoints.archive import ArchiveError, read_source
-from converters.evaluate.data import data_folder, read
-from converters.evaluate.layouts.pairs import find_pairs
-from converters.evaluate.protocols.verification import distances
+from converters.datasets.labelled import data_folder, read
+from converters.datasets.layouts.pairs import find_pairs
+from converters.evaluation.protocols.verification import distances
 from converters.export.layers import tflite_operators
 from converters.export.to_onnx import export_onnx
 from converters.export.to_tflite import export_tflite
-from converters.make import silence
-from converters.names import BUNDLE
 from converters.networks.layers import PReLU
-from converters.recipe import read_network
-from converters.reference import load_module
-from converters.schema import NetworkRecipe, Recipe
-from converters.selftest import selftest_input
+from converters.paths import BUNDLE
+from converters.recipes.reading import read_network
+from converters.recipes.schema import NetworkRecipe, Recipe
+from converters.references.torch_module import load_module
 from edgeface.bundle import EmbeddingHead, LandmarkCrop, open_bundle
 from edgeface.bundle import Signature as Shape
 from edgeface.config import Config

@@ -11,11 +11,12 @@ import pytest
 from astronaut import astronaut
 
 from converters.__main__ import main
-from converters.evaluate import cli
-from converters.evaluate import data as data_module
-from converters.evaluate.data import Sheets
-from converters.evaluate.remeasure import remeasure
-from converters.names import BUNDLE
+from converters.bundles.remeasure import remeasure
+from converters.datasets import labelled as data_module
+from converters.datasets.labelled import Sheets
+from converters.evaluation import bundle_figures as cli
+from converters.measurements import measured
+from converters.paths import BUNDLE
 from edgeface.bundle import Measured
 
 FACE_XYWH = (178, 63, 90, 113)
@@ -28,7 +29,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the figures go in place of the committed ones."""
     folder = tmp_path / "results"
     folder.mkdir()
-    monkeypatch.setattr(cli, "RESULTS", folder)
+    monkeypatch.setattr(measured, "RESULTS", folder)
     return folder
 
 
@@ -57,7 +58,7 @@ def data(tmp_path: Path) -> Path:
         ),
         pytest.param(["evaluate", "attributes"], ["age, gender and expression", "--detector"], id="attributes"),
         pytest.param(["evaluate", "boxes"], ["box_to_reference", "--limit"], id="boxes"),
-        pytest.param(["card"], ["models/README.md", "docs/cards", "converters/results"], id="card"),
+        pytest.param(["card"], ["models/README.md", "docs/cards", "converters/measurements"], id="card"),
     ],
 )
 def test_help_teaches(command: list[str], teaches: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from converters.evaluate import data
-from converters.evaluate.data import Sheets, chips, data_folder, photographs
-from converters.evaluate.statistics import mean_figure, share_figure
+from converters.datasets import labelled as data
+from converters.datasets.labelled import Sheets, chips, data_folder, photographs
+from converters.evaluation.statistics import mean_figure, share_figure
 from edgeface.errors import UsageError
 
 

@@ -10,18 +10,18 @@ import pytest
 import torch
 from torch.nn import functional as fn
 
+from converters.building.maker import silence
+from converters.building.selftest import selftest_input
 from converters.checkpoints.archive import ArchiveError, read_source
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.keymap import load_weights
 from converters.checkpoints.reading import read_tensors
-from converters.evaluate.data import chips, data_folder
+from converters.datasets.labelled import chips, data_folder
 from converters.export.to_onnx import export_onnx
-from converters.make import silence
+from converters.formats.errors import CheckpointError
 from converters.networks import make_network
-from converters.recipe import list_variants, read_network
-from converters.reference import load_module
-from converters.schema import NetworkRecipe, Recipe
-from converters.selftest import selftest_input
+from converters.recipes.reading import list_variants, read_network
+from converters.recipes.schema import NetworkRecipe, Recipe
+from converters.references.torch_module import load_module
 from edgeface.bundle import AffectHead, CategoricalHead
 from edgeface.errors import UsageError
 from edgeface.runtime import to_tensor

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.evaluate.groups import BANDS, FAIRFACE_BINS, Loss, paired_loss, people
+from converters.datasets.labels import FAIRFACE_BINS
+from converters.evaluation.groups import BANDS, Loss, paired_loss, people
 
 
 def by_group(losses: list[Loss]) -> dict[str, Loss]:

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from converters.checkpoints import keyfile
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.keyfile import KEYS, KeyMap, read_map
 from converters.checkpoints.keymap import fit, load_weights, parameter_shapes
 from converters.checkpoints.layouts import to_torch_axes
 from converters.checkpoints.reading import KINDS, kind_of, read_tensors
 from converters.checkpoints.repetition import bindings, fill
+from converters.formats.errors import CheckpointError
 from converters.networks import FAMILIES
 from converters.networks.retinaface import RetinaFace
 

@@ -10,11 +10,11 @@ import face_sets
 import numpy as np
 import pytest
 
-from converters.evaluate import data
-from converters.evaluate.data import Sheets
-from converters.evaluate.layouts import LAYOUTS, find_faces
-from converters.evaluate.layouts.pairs import Pair, find_pairs
-from converters.evaluate.layouts.wider_mat import find_photographs
+from converters.datasets import labelled as data
+from converters.datasets.labelled import Sheets
+from converters.datasets.layouts import LAYOUTS, find_faces
+from converters.datasets.layouts.pairs import Pair, find_pairs
+from converters.datasets.layouts.wider_mat import find_photographs
 from edgeface.errors import UsageError
 
 HAPPY, SAD = 3, 4

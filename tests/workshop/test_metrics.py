@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.evaluate import metrics
-from converters.evaluate.expressions import VOTES, majority, spelling, voted
+from converters.datasets.expressions import VOTES, majority, spelling, voted
+from converters.evaluation import metrics
 
 LABELS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
 

@@ -17,17 +17,17 @@ from astronaut import astronaut
 from detectors import FakeRunner, entry, file
 from torch.nn import functional as fn
 
-from converters.build import build
+from converters.building.maker import silence
+from converters.building.parity import verify_bundle
+from converters.bundles.build import build
 from converters.checkpoints.archive import read_source
 from converters.checkpoints.keymap import load_weights
 from converters.checkpoints.reading import read_tensors
 from converters.export.to_onnx import export_onnx
 from converters.export.to_tflite import INPUT, export_tflite, output_names
-from converters.make import silence
 from converters.networks import make_network
-from converters.recipe import read_network, read_recipe, read_workshop
-from converters.schema import NetworkRecipe
-from converters.verify import verify_bundle
+from converters.recipes.reading import read_network, read_recipe, read_workshop
+from converters.recipes.schema import NetworkRecipe
 from edgeface.bundle import MtcnnHead, Network, Signature, Source, StageHead, open_bundle
 from edgeface.config import Config
 from edgeface.detect import make_detector

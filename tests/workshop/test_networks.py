@@ -11,10 +11,10 @@ import skimage.data
 import torch
 from torch.nn import functional as fn
 
+from converters.building.selftest import selftest_input
 from converters.networks.mini_xception import MiniXception
-from converters.reference import TorchReference
-from converters.schema import Recipe
-from converters.selftest import selftest_input
+from converters.recipes.schema import Recipe
+from converters.references.torch_module import TorchReference
 from edgeface.detect import retinaface, yunet
 from edgeface.runtime import to_tensor
 from tests.workshop.keras_reference import run_keras

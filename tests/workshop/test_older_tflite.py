@@ -13,16 +13,16 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 
-from converters import make as making
-from converters.calibrate import tflite_ranges
+from converters.building import maker as making
+from converters.building.maker import Maker
 from converters.export.layers import tflite_layers, tflite_operators
 from converters.export.older_tflite import quantizable
 from converters.export.quantize_tflite import calibrate_tflite, quantize_tflite, signature_inputs
 from converters.export.tflite_weights import shrink_weights
-from converters.make import Maker
-from converters.names import BUNDLE, DEFAULT_SIGNATURE
-from converters.recipe import read_recipe
-from converters.schema import Quantize
+from converters.paths import BUNDLE, DEFAULT_SIGNATURE
+from converters.quantization.calibrate import tflite_ranges
+from converters.recipes.reading import read_recipe
+from converters.recipes.schema import Quantize
 from edgeface.bundle import Signature
 from tests.workshop.tiny import write_tiny
 

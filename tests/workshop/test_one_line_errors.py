@@ -17,8 +17,8 @@ import onnx
 import pytest
 import torch
 
-from converters.names import BUNDLE, ROOT
 from converters.networks import make_network
+from converters.paths import BUNDLE, ROOT
 from edgeface.bundle import MANIFEST
 from tests.workshop.tiny import write_tiny
 

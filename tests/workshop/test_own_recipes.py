@@ -7,13 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from converters import make as making
 from converters.__main__ import main
-from converters.build import build
-from converters.make import Maker
-from converters.names import BUNDLE, RANGES
-from converters.recipe import is_bundle, lock_path, read_recipe
-from converters.schema import Quantize
+from converters.building import maker as making
+from converters.building.maker import Maker
+from converters.bundles.build import build
+from converters.paths import BUNDLE
+from converters.recipes.reading import is_bundle, lock_path, read_recipe
+from converters.recipes.schema import RANGES, Quantize
 from edgeface.bundle import open_bundle
 from edgeface.errors import UsageError
 from tests.workshop.tiny import write_tiny

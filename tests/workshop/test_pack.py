@@ -14,11 +14,11 @@ from ai_edge_litert.tools import flatbuffer_utils
 from onnx import numpy_helper
 
 from converters.__main__ import main
-from converters.compare import compare_bundles
-from converters.compare_files import apart, compare_answers, compare_files
-from converters.manifest import encode
-from converters.names import BUNDLE
-from converters.pack import bundle_at, pack
+from converters.building.entry import encode
+from converters.bundles.compare import compare_bundles
+from converters.bundles.pack import pack
+from converters.inspection.compare_files import apart, compare_answers, compare_files
+from converters.paths import BUNDLE, bundle_at
 from edgeface.bundle import MANIFEST, Bundle, open_bundle
 from edgeface.errors import BundleError, UsageError
 from edgeface.installing import install

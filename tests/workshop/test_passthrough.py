@@ -15,12 +15,12 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from converters.checkpoints.errors import CheckpointError, PassThroughError
-from converters.checkpoints.tflite_buffers import parse
 from converters.export import onnx2tf
 from converters.export.to_onnx import IR_VERSION, OPSET
-from converters.inspection.onnx_graph import opset_of, sides
-from converters.passthrough import adopt_onnx, adopt_tflite
+from converters.formats.errors import CheckpointError, ImportedNetworkError
+from converters.formats.onnx_graph import opset_of, sides
+from converters.formats.tflite import parse
+from converters.references.adopt import adopt_onnx, adopt_tflite
 from edgeface.bundle import NetworkFile, Signature
 from edgeface.errors import EdgefaceError
 from edgeface.runtime.litert import LiteRtRunner
@@ -170,7 +170,7 @@ def test_what_cannot_pass_is_refused_in_one_line(data: bytes, words: str) -> Non
 
 
 def test_a_graph_of_one_size_says_so() -> None:
-    with pytest.raises(PassThroughError, match="net runs at its own size only: .*; give that size in the recipe"):
+    with pytest.raises(ImportedNetworkError, match="net runs at its own size only: .*; give that size in the recipe"):
         adopt_onnx(reshaped(1, -1).SerializeToString(), "net", multiple_of=32)
 
 

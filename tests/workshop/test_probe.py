@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from converters import make as making
 from converters.__main__ import main
-from converters.build import build
+from converters.building import maker as making
+from converters.bundles.build import build
 from converters.checkpoints.archive import ArchiveError, fetch_archive, read_source
-from converters.evaluate.data import DEFAULT, ENVIRONMENT, Chip, data_folder
-from converters.evaluate.expressions import FER
-from converters.evaluate.layouts.sets import FaceSet
-from converters.evaluate.subject import Finder
-from converters.names import BUNDLE
+from converters.datasets.expressions import FER
+from converters.datasets.labelled import DEFAULT, ENVIRONMENT, Chip, data_folder
+from converters.datasets.layouts.sets import FaceSet
+from converters.evaluation.subject import Finder
+from converters.paths import BUNDLE
 from converters.probing import search as searching
 from converters.probing.faces import Faces, Shown, choose
 from converters.probing.opening import Opened, open_file
@@ -39,7 +39,7 @@ from converters.probing.readings import (
 from converters.probing.reporting import report
 from converters.probing.search import SCALINGS, Prober, crops, scaling, search
 from converters.probing.writing import complete, place, recipe_text
-from converters.recipe import read_network, read_recipe
+from converters.recipes.reading import read_network, read_recipe
 from edgeface.bundle import (
     AttributeHead,
     BoxCrop,

@@ -23,12 +23,12 @@ from astronaut import astronaut
 from test_layouts import wider
 
 from converters.__main__ import main
-from converters.evaluate import cli
-from converters.evaluate.layouts import LAYOUTS
-from converters.evaluate.protocols import speed, verification
-from converters.evaluate.report import Report
-from converters.evaluate.statistics import Figure
-from converters.evaluate.subject import open_subject
+from converters.cli import evaluate
+from converters.datasets.layouts import LAYOUTS
+from converters.evaluation.protocols import speed, verification
+from converters.evaluation.report import Report
+from converters.evaluation.statistics import Figure
+from converters.evaluation.subject import open_subject
 from edgeface.bundle import Measured
 
 YEAR = 2.55
@@ -463,8 +463,9 @@ def test_the_page_on_measuring_names_commands_and_layouts_that_exist() -> None:
     page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
     lines = re.findall(r"^python -m converters (evaluate .*)$", page, flags=re.MULTILINE)
     parser = argparse.ArgumentParser()
-    cli.register(parser.add_subparsers())
+    evaluate.register(parser.add_subparsers())
     named = {parser.parse_args(line.split()).run.__module__.rpartition(".")[2] for line in lines}
-    assert {"wider", "expression", "age", "gender", "affect", "verification", "speed"} <= named <= set(cli.PROTOCOLS)
+    known = {"wider", "expression", "age", "gender", "affect", "verification", "speed"}
+    assert known <= named <= set(evaluate.PROTOCOLS)
     layouts = {name for of_set in LAYOUTS.values() for name in of_set} | {"wider-mat", "lfw-pairs", "people"}
     assert layouts <= set(re.findall(r"`([a-z0-9-]+)`", page))

@@ -18,6 +18,7 @@ from onnx import ModelProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from converters.building.int8 import make_int8
 from converters.export.layers import onnx_layers, tflite_layers, tflite_operators, torch_path
 from converters.export.quantize_onnx import calibrate_onnx, prepared_onnx, quantize_onnx
 from converters.export.quantize_tflite import calibrate_tflite, quantize_tflite
@@ -26,8 +27,7 @@ from converters.export.tflite_weights import shrink_weights
 from converters.export.to_onnx import export_onnx
 from converters.export.to_tflite import export_tflite
 from converters.export.weights import int8_weights
-from converters.int8 import make_int8
-from converters.schema import Quantize
+from converters.recipes.schema import Quantize
 from edgeface.bundle import Signature
 from edgeface.errors import EdgefaceError, UsageError
 from edgeface.types import F32

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converters.export.ranges import Measured, Pictures, RangesFile, read_ranges, rounded, write_ranges
-from converters.names import RANGES
-from converters.recipe import list_recipes, read_network
-from converters.samples import LEAST, Samples
+from converters.quantization.samples import LEAST, Samples
+from converters.recipes.reading import list_recipes, read_network
+from converters.recipes.schema import RANGES
 from edgeface.bundle import Signature
 from edgeface.errors import EdgefaceError, UsageError
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from converters import manifest as manifests
-from converters import recipe as recipes
-from converters.limits import check_limits, find_trial, small_forms
-from converters.make import Maker
-from converters.names import BUNDLE
-from converters.recipe import read_recipe
-from converters.schema import Recipe
-from converters.trial import read_trials
+from converters.building import entry as manifests
+from converters.building.maker import Maker
+from converters.bundles.gates import check_limits, quantized_variants
+from converters.measurements.trials import find_trial, read_trials
+from converters.paths import BUNDLE
+from converters.recipes import reading as recipes
+from converters.recipes.reading import read_recipe
+from converters.recipes.schema import Recipe
 from edgeface.bundle import Bundle, choose_file
 from edgeface.errors import EdgefaceError
 
@@ -24,7 +24,7 @@ def test_every_smaller_file_that_ships_was_tried_and_kept_its_limit(recipe: Reci
     trials = read_trials()
     check_limits(recipe, trials, bundle.manifest.networks)
     for name, network in recipe.networks.items():
-        for runtime, precision in small_forms(network):
+        for runtime, precision in quantized_variants(network):
             found = find_trial(trials, name, network, runtime, precision)
             assert found, f"run `python -m converters try {name}`"
             assert found.sha256 == choose_file(bundle.network(name), runtime, precision).sha256

@@ -8,36 +8,39 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters import calibrate, searching
 from converters.__main__ import main
-from converters.bench import Listener, load, moved
+from converters.building.maker import Maker
+from converters.evaluation.runners import RecordingRunner
 from converters.export.ranges import Measured, Pictures, RangesFile, read_ranges
-from converters.make import Maker
-from converters.names import BUNDLE
-from converters.recipe import lock_path
-from converters.schema import Quantize, Recipe
-from converters.search import Measure, Movement, Score, State, Way, rank_layers, read_lock, search, table
+from converters.paths import BUNDLE
+from converters.quantization import calibrate
+from converters.quantization import search_subject as searching
+from converters.quantization.compare_variants import load, normalised_error
+from converters.quantization.search import ErrorMeasure, Measure, layer_sensitivities, search, table
+from converters.quantization.search_state import Scheme, Score, State, read_lock
+from converters.recipes.reading import lock_path
+from converters.recipes.schema import Quantize, Recipe
 from edgeface.bundle import Bundle, choose_file
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError
 from edgeface.runtime import run_faces
 from tests.workshop.tiny import write_tiny
 
-WAYS = [Way(calibration=c, equalise=e) for e in (False, True) for c in ("average", "minmax")]
-BEST = Way(calibration="average", equalise=True)
+WAYS = [Scheme(calibration=c, equalise=e) for e in (False, True) for c in ("average", "minmax")]
+BEST = Scheme(calibration="average", equalise=True)
 HARM = {"stem": 0.9, "body.1": 0.1, "body.2": 0.05, "head": 0.6, "tail": 0.0, "last": 0.0}
 """Points that each layer costs in int8."""
 
 
-def loss(way: Way, kept: Sequence[str]) -> Score:
+def loss(scheme: Scheme, kept: Sequence[str]) -> Score:
     """Points add up; every way but one adds one more."""
-    total = sum(cost for layer, cost in HARM.items() if layer not in kept) + (way != BEST)
+    total = sum(cost for layer, cost in HARM.items() if layer not in kept) + (scheme != BEST)
     return Score(worst=total, mean=total / 2)
 
 
-def movement(way: Way, kept: Sequence[str]) -> float:
+def movement(scheme: Scheme, kept: Sequence[str]) -> float:
     """Outputs move as the loss does."""
-    return loss(way, kept).mean
+    return loss(scheme, kept).mean
 
 
 @pytest.mark.parametrize(
@@ -54,9 +57,9 @@ def test_the_worst_layers_stay_float_until_the_tolerance_holds(tolerance: float,
     assert found.quantize.keep == kept
     assert (found.quantize.calibration, found.quantize.equalise) == ("average", True)
     assert found.search.worst < tolerance
-    assert len(found.ways) == 4
+    assert len(found.schemes) == 4
     if kept:
-        assert [rank.layer for rank in found.ranks[:2]] == ["stem", "head"]
+        assert [sensitivity.layer for sensitivity in found.sensitivities[:2]] == ["stem", "head"]
 
 
 def test_a_tolerance_out_of_reach_is_one_line() -> None:
@@ -68,52 +71,52 @@ def test_a_tolerance_out_of_reach_is_one_line() -> None:
 def test_layers_that_are_not_needed_go_back_into_int8() -> None:
     """`body.2` costs nothing once the stem, which fed it noise, is float; only the order by rank took it first."""
 
-    def measure(way: Way, kept: Sequence[str]) -> Score:
+    def measure(scheme: Scheme, kept: Sequence[str]) -> Score:
         plain = 0.0 if "stem" in kept else 1.0 - 0.2 * ("body.2" in kept)
         return Score(worst=plain + 0.3 * ("head" not in kept), mean=0.0)
 
-    def rank(_way: Way, kept: Sequence[str]) -> float:
+    def sensitivity(_way: Scheme, kept: Sequence[str]) -> float:
         (alone,) = set(HARM) - set(kept)
         return {"body.2": 3.0, "head": 2.0, "stem": 1.0}.get(alone, 0.0)
 
-    found = search([BEST], lambda _: list(HARM), measure, rank, 0.25)
+    found = search([BEST], lambda _: list(HARM), measure, sensitivity, 0.25)
     assert found.quantize.keep == ("^head$", "^stem$")
     assert found.search.worst == 0.0
-    assert [place.layer for place in found.ranks[:3]] == ["body.2", "head", "stem"]
+    assert [place.layer for place in found.sensitivities[:3]] == ["body.2", "head", "stem"]
 
 
 def test_a_layer_is_ranked_by_what_it_costs_alone() -> None:
     asked: list[Sequence[str]] = []
 
-    def rank(way: Way, kept: Sequence[str]) -> float:
+    def sensitivity(scheme: Scheme, kept: Sequence[str]) -> float:
         asked.append(kept)
-        return movement(way, kept)
+        return movement(scheme, kept)
 
-    ranks = rank_layers(list(HARM), BEST, rank)
+    sensitivities = layer_sensitivities(list(HARM), BEST, sensitivity)
     assert all(len(kept) == len(HARM) - 1 for kept in asked)
-    assert [place.layer for place in ranks[:3]] == ["stem", "head", "body.1"]
-    assert ranks[0].moved == pytest.approx(0.45)
+    assert [place.layer for place in sensitivities[:3]] == ["stem", "head", "body.1"]
+    assert sensitivities[0].normalised_error == pytest.approx(0.45)
 
 
 def test_an_interrupted_search_goes_on_where_it_was(tmp_path: Path) -> None:
     path = tmp_path / "states" / "small.json"
     measured: list[str] = []
 
-    def measuring(state: State, *, stop_at: int | None = None) -> tuple[Measure, Movement]:
+    def measuring(state: State, *, stop_at: int | None = None) -> tuple[Measure, ErrorMeasure]:
         def working(key: str) -> None:
             if len(measured) == stop_at:
                 raise KeyboardInterrupt
             measured.append(key)
 
-        def measure(way: Way, kept: Sequence[str]) -> Score:
-            key = f"loss {way} {sorted(kept)}"
-            return state.score(key, lambda: (working(key), loss(way, kept))[1])
+        def measure(scheme: Scheme, kept: Sequence[str]) -> Score:
+            key = f"loss {scheme} {sorted(kept)}"
+            return state.score(key, lambda: (working(key), loss(scheme, kept))[1])
 
-        def rank(way: Way, kept: Sequence[str]) -> float:
-            key = f"moved {way} {sorted(kept)}"
-            return state.share(key, lambda: (working(key), movement(way, kept))[1])
+        def sensitivity(scheme: Scheme, kept: Sequence[str]) -> float:
+            key = f"moved {scheme} {sorted(kept)}"
+            return state.error(key, lambda: (working(key), movement(scheme, kept))[1])
 
-        return measure, rank
+        return measure, sensitivity
 
     with pytest.raises(KeyboardInterrupt):
         search(WAYS, lambda _: list(HARM), *measuring(State(path), stop_at=7), 0.15)
@@ -135,24 +138,24 @@ def test_how_far_outputs_move_has_no_unit_and_no_sign() -> None:
         {"a": np.float32([0, 2]), "b": np.float32([[10, 30]])},
         {"a": np.float32([4, 6]), "b": np.float32([[50]])},
     ]
-    assert moved(before, before) == 0
+    assert normalised_error(before, before) == 0
     # Variances are 5 and 800/3; every value of `a` is off by 1, and one of three of `b` by 20.
     after = [{"a": np.float32([1, 1]), "b": np.float32([[10, 10]])}, {"a": np.float32([5, 5]), "b": np.float32([[50]])}]
-    assert moved(before, after) == pytest.approx((1 / 5 + (400 / 3) / (800 / 3)) / 2)
-    assert moved([{"a": np.float32([3])}], [{"a": np.float32([5])}]) == 4, "a constant has no variance"
+    assert normalised_error(before, after) == pytest.approx((1 / 5 + (400 / 3) / (800 / 3)) / 2)
+    assert normalised_error([{"a": np.float32([3])}], [{"a": np.float32([5])}]) == 4, "a constant has no variance"
 
 
 def test_a_listener_hears_what_the_file_gives(bundle: Bundle) -> None:
     network = bundle.network("gender-v1")
-    heard = {}
+    recorded = {}
     for precision in ("fp32", "int8"):
         file = choose_file(network, "onnx", precision)
-        listener = Listener(load(BUNDLE / file.path, file))
+        recorder = RecordingRunner(load(BUNDLE / file.path, file))
         pixels = np.random.default_rng(3).integers(0, 256, (9, 32, 32, 3), np.uint8)
-        given = run_faces(listener, network, pixels)["probabilities"]
-        heard[precision] = listener.heard
-        np.testing.assert_array_equal(np.concatenate([part["probabilities"] for part in listener.heard])[:9], given)
-    assert 0 < moved(heard["fp32"], heard["int8"]) < 1
+        given = run_faces(recorder, network, pixels)["probabilities"]
+        recorded[precision] = recorder.recorded
+        np.testing.assert_array_equal(np.concatenate([part["probabilities"] for part in recorder.recorded])[:9], given)
+    assert 0 < normalised_error(recorded["fp32"], recorded["int8"]) < 1
 
 
 def test_a_second_runtime_that_fails_leaves_the_first_with_its_ranges(
@@ -163,32 +166,32 @@ def test_a_second_runtime_that_fails_leaves_the_first_with_its_ranges(
     recipe.write_text(recipe.read_text("utf-8").replace('files = { onnx = ["fp32", "int8w"] }', both), "utf-8")
 
     class Subject:
-        ways = (BEST,)
+        schemes = (BEST,)
 
         def __init__(self, _maker: Maker, _recipe: Recipe, runtime: str, *_: object, **__: object) -> None:
             self._loss = {"onnx": 0.1, "litert": 5.0}[runtime]
 
-        def layers(self, _way: Way) -> list[str]:
+        def layers(self, _way: Scheme) -> list[str]:
             return list(HARM)
 
         def measure(self, *_: object) -> Score:
             return Score(worst=self._loss, mean=self._loss)
 
-        def rank(self, *_: object) -> float:
+        def sensitivity(self, *_: object) -> float:
             return self._loss
 
         decide = measure
 
-    def ranges(_maker: Maker, ways: dict[RuntimeName, Quantize], **_: object) -> RangesFile:
+    def ranges(_maker: Maker, schemes: dict[RuntimeName, Quantize], **_: object) -> RangesFile:
         measured = {
-            name: Measured(method=how.calibration, equalise=how.equalise, graphs={}) for name, how in ways.items()
+            name: Measured(method=how.calibration, equalise=how.equalise, graphs={}) for name, how in schemes.items()
         }
         return RangesFile(network="tiny", pictures=Pictures(set="made", count=1, seed=0, sha256="0"), runtimes=measured)
 
     monkeypatch.setattr(searching, "Subject", Subject)
     monkeypatch.setattr(calibrate, "measure", ranges)
-    monkeypatch.setattr("converters.bench.Crops", lambda *_, **__: None)
-    monkeypatch.setattr("converters.search.STATES", tmp_path / "states")
+    monkeypatch.setattr("converters.quantization.compare_variants.Crops", lambda *_, **__: None)
+    monkeypatch.setattr("converters.cli.search.STATES", tmp_path / "states")
     assert main(["search", str(recipe), "--tolerance", "0.5"]) == 1
     assert "float layers still lose 5.000, 0.5 is allowed" in capsys.readouterr().err
     locked = read_lock(lock_path(recipe, "tiny"))

@@ -13,11 +13,11 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 
+from converters.building.parity import difference, picture, prepared_shapes
 from converters.export.to_onnx import IR_VERSION, OPSET
-from converters.names import BUNDLE, ROOT
-from converters.recipe import read_recipe
-from converters.reference import TorchReference
-from converters.verify import difference, picture, prepared_shapes
+from converters.paths import BUNDLE, ROOT
+from converters.recipes.reading import read_recipe
+from converters.references.torch_module import TorchReference
 from edgeface.bundle import Network, NetworkFile, open_bundle
 from edgeface.runtime import Runner, load_network, to_tensor
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from converters import make as making
-from converters.make import Maker
-from converters.names import BUNDLE
-from converters.schema import Prepared, Recipe
+from converters.building import maker as making
+from converters.building.maker import Maker
+from converters.paths import BUNDLE
+from converters.recipes.schema import Prepared, Recipe
 from edgeface.bundle import Bundle, open_bundle
 from edgeface.config import RuntimeName
 

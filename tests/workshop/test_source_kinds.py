@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from converters import make as making
-from converters.build import build
+from converters.building import maker as making
+from converters.building.parity import verify_bundle
+from converters.bundles.build import build
 from converters.checkpoints.archive import UnreachableError, read_source
 from converters.checkpoints.keyfile import read_maps
 from converters.checkpoints.reading import kind_of
 from converters.networks import make_network
-from converters.recipe import read_recipe
-from converters.schema import BundleRecipe, NetworkRecipe, Prepared, Recipe
-from converters.verify import verify_bundle
+from converters.recipes.reading import read_recipe
+from converters.recipes.schema import BundleRecipe, NetworkRecipe, Prepared, Recipe
 from edgeface.bundle import Source, open_bundle
 
 KINDS = {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.evaluate.statistics import Figure, mean_figure, share_figure
+from converters.evaluation.statistics import Figure, mean_figure, share_figure
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=400))

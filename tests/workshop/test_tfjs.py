@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.reading import read_tensors
+from converters.formats.errors import CheckpointError
 from tests.workshop.pins import FACE_API, source
 
 KERNEL = np.arange(12, dtype=np.float32).reshape(3, 4) / 8

@@ -11,9 +11,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper, numpy_helper
 
-from converters.checkpoints.errors import CheckpointError
 from converters.checkpoints.reading import read_tensors
 from converters.checkpoints.widen import widen
+from converters.formats.errors import CheckpointError
 from tests.workshop.pins import BLAZEFACE, member
 
 WEIGHT = np.float32([[0.5, -1], [2, 4]])

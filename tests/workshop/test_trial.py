@@ -10,14 +10,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from converters import make as making
-from converters import trial as trials
-from converters.bench import Comparison, half_of
-from converters.evaluate.groups import Loss, paired_loss
-from converters.make import Maker
-from converters.recipe import read_recipe
-from converters.schema import Limit, Quantize, Recipe
-from converters.trial import SEARCHED, Trial, decided, judge, line, read_trials, record, try_network
+from converters.building import maker as making
+from converters.building.maker import Maker
+from converters.evaluation.groups import Loss, paired_loss
+from converters.measurements import trials
+from converters.measurements.trials import Trial, read_trials, record
+from converters.quantization.compare_variants import Comparison, half_of
+from converters.quantization.judge import SEARCHED, decided, format_trial, judge, judge_network
+from converters.recipes.reading import read_recipe
+from converters.recipes.schema import Limit, Quantize, Recipe
 from edgeface.errors import EdgefaceError
 from tests.workshop.tiny import write_tiny
 
@@ -65,7 +66,7 @@ def test_limits_hold_over_all_and_in_large_groups(
     found = judged(losses, limit, agreement)
     assert found.because == because
     assert found.within == (not because)
-    words = line(found)
+    words = format_trial(found)
     assert ("past the limit: " + ", ".join(because) if because else "within the limit") in words
     assert "40 % of the bytes" in words
 
@@ -95,7 +96,7 @@ def test_what_was_searched_for_must_hold_on_other_pictures(fresh: list[Loss], be
     found = decided(msgspec.structs.replace(whole, note=SEARCHED), seen, limit)
     assert (found.because, found.within) == (because, not because)
     assert found.points == 0.6
-    assert f"on the half that was not searched {max(one.value for one in fresh) * 100:.3f}" in line(found)
+    assert f"on the half that was not searched {max(one.value for one in fresh) * 100:.3f}" in format_trial(found)
 
 
 def test_a_paired_difference_is_narrower_than_either_form() -> None:
@@ -148,15 +149,15 @@ def test_a_form_that_cannot_be_made_stops_only_what_ships(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
-    monkeypatch.setattr("converters.bench.Bench", StandIn)
+    monkeypatch.setattr("converters.quantization.compare_variants.Comparator", StandIn)
     recipe = write_tiny(tmp_path)
     text = recipe.read_text("utf-8")
     recipe.write_text(text.replace("measured_with", 'try = ["int8"]\nmeasured_with'), "utf-8")
-    found = list(try_network("tiny", read_recipe(str(recipe)), None))  # type: ignore[arg-type]
+    found = list(judge_network("tiny", read_recipe(str(recipe)), None))  # type: ignore[arg-type]
     assert [(trial.precision, trial.decided) for trial in found] == [("int8w", None)]
     assert found[0].sha256 == sha256((tmp_path / "build" / "tiny" / "tiny.int8w.onnx").read_bytes()).hexdigest()
     assert set(StandIn.halves) == {"all"}
     assert "tiny onnx int8 is not tried: tiny has no calibrated ranges" in caplog.text
     recipe.write_text(text.replace('"int8w"', '"int8w", "int8"'), "utf-8")
     with pytest.raises(EdgefaceError, match="tiny has no calibrated ranges"):
-        list(try_network("tiny", read_recipe(str(recipe)), None))  # type: ignore[arg-type]
+        list(judge_network("tiny", read_recipe(str(recipe)), None))  # type: ignore[arg-type]

@@ -7,9 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
+from converters.building.parity import Parity, difference, format_parity, off_by, prove
 from converters.checkpoints.archive import UnreachableError
-from converters.recipe import Recipe
-from converters.verify import Parity, difference, off_by, prove, words
+from converters.recipes.reading import Recipe
 from edgeface.bundle import Bundle
 from edgeface.errors import BundleError, EdgefaceError
 
@@ -44,8 +44,8 @@ def test_what_is_no_number_or_of_another_shape_is_infinitely_off(precision: str)
 def test_random_pixels_count_as_much_as_a_picture() -> None:
     assert parity().holds
     assert not parity(random=0.3).holds
-    assert "3 shapes  OFF" in words(parity(real=0.3))
-    assert "in its self-test" in words(parity(shapes=0))
+    assert "3 shapes  OFF" in format_parity(parity(real=0.3))
+    assert "in its self-test" in format_parity(parity(shapes=0))
 
 
 def test_a_file_that_is_off_is_named_with_its_layer(recipe: Recipe, bundle: Bundle) -> None:
@@ -55,7 +55,7 @@ def test_a_file_that_is_off_is_named_with_its_layer(recipe: Recipe, bundle: Bund
 
 
 def test_a_build_proves_what_it_made(recipe: Recipe, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("converters.verify.verify_bundle", lambda *_, **__: iter([parity(), parity(real=0.5)]))
+    monkeypatch.setattr("converters.building.parity.verify_bundle", lambda *_, **__: iter([parity(), parity(real=0.5)]))
     with pytest.raises(EdgefaceError, match=r"gender-v1\.int8\.onnx is off by 0\.5"):
         prove(recipe, bundle)
 

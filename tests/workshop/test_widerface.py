@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.evaluate import widerface
-from converters.evaluate.data import Photograph
+from converters.datasets.labelled import Photograph
+from converters.evaluation import widerface
 from edgeface.types import F32, Detections
 
 FACES = np.array([[10, 10, 50, 60], [100, 20, 140, 70], [200, 30, 240, 80], [300, 40, 306, 48]], np.float32)

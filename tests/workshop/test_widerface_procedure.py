@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converters.evaluate import widerface
-from converters.evaluate.data import Photograph
+from converters.datasets.labelled import Photograph
+from converters.evaluation import widerface
 from edgeface.types import F32, Detections
 
 F64 = npt.NDArray[np.float64]

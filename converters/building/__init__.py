@@ -1,0 +1,1 @@
+"""The files of one network, made from its reference and proved against it."""

@@ -1,0 +1,278 @@
+"""The files of one network: each variant in each runtime, made from the reference and kept while nothing changed."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from converters.building.stamps import CODE, MATTERS, code_hash, tool_versions
+from converters.checkpoints.archive import read_source
+from converters.paths import PRODUCTS, file_name, selftest_name
+from converters.recipes.schema import NetworkRecipe, Prepared, Quantize, Recipe
+from converters.references.torch_module import Reference, TorchReference
+from edgeface.bundle import CascadeHead, FileRuntime, Precision, Signature
+from edgeface.config import RuntimeName
+from edgeface.errors import EdgefaceError
+from edgeface.files import write_atomic
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+STAMPS = "stamps.json"
+logger = logging.getLogger(__name__)
+
+
+class Maker:
+    """Makes the files of one network in ``products/NAME/``.
+
+    A file is taken as it lies when its stamp holds: recipe, ranges, tools and our own code are those it was made of.
+
+    Parameters
+    ----------
+    name : what the network is built under
+    products : folder for all networks' files; None: ``build/networks``, which is git-ignored
+    again : make everything anew
+    """
+
+    def __init__(self, name: str, recipe: Recipe, *, products: Path | None = None, again: bool = False) -> None:
+        self.name = name
+        self.network: NetworkRecipe = recipe.networks[name]
+        self.folder = (products or PRODUCTS) / name
+        self.ranges = recipe.ranges_path(name)
+        self._recipe = recipe
+        self._again = again
+        self._made: set[Path] = set()
+
+    @property
+    def prepared(self) -> Prepared:
+        """Shapes that the files are prepared for."""
+        return self.network.shapes(self._recipe.prepared)
+
+    @property
+    def signatures(self) -> tuple[Signature, ...]:
+        """The same as signatures of a TFLite file."""
+        return self.network.signatures(self._recipe.prepared)
+
+    @cached_property
+    def reference(self) -> Reference:
+        """What the files are made from and held against."""
+        if self.network.family is not None:
+            return TorchReference(self.network)
+        if isinstance(self.network.head, CascadeHead):
+            from converters.references.cascade import CascadeReference
+
+            return CascadeReference(self.network)
+        from converters.references.imported import ImportedReference
+
+        return ImportedReference(self.name, self.network, self.prepared)
+
+    def files(self) -> list[tuple[FileRuntime, Precision]]:
+        """Every variant that the recipe ships."""
+        return [(runtime, precision) for runtime, kinds in self.network.files.items() for precision in kinds]
+
+    def file(self, runtime: FileRuntime, precision: Precision, *, equalised: bool = False) -> Path:
+        """Path of one variant, made unless it is there already.
+
+        Raises
+        ------
+        EdgefaceError : in one line, why it cannot be made
+        """
+        name = file_name(self.name, runtime, precision)
+        path = self.folder / (name.replace(".fp32.", ".fp32-equalised.") if equalised else name)
+        with self._kept(path, self._stamp(runtime, precision, equalised)) as wanted:
+            if wanted:
+                logger.info("%s: making %s", self.name, path.name)
+                self._make(runtime, precision, path, equalised=equalised)
+        return path
+
+    def selftest(self) -> Path:
+        """Path of the stored input with its expected outputs."""
+        path = self.folder / selftest_name(self.name)
+        with self._kept(path, self._stamp("selftest", "fp32", False)) as wanted:
+            if wanted:
+                from converters.building.selftest import make_selftest
+
+                write_atomic(path, make_selftest(self.reference, self.network, self._recipe.selftest))
+        return path
+
+    def _make(self, runtime: FileRuntime, precision: Precision, path: Path, *, equalised: bool) -> None:
+        if self.network.as_is == runtime and precision == "fp32":
+            assert self.network.source is not None
+            write_atomic(path, read_source(self.network.source)[0])
+        elif runtime == "opencv":
+            raise EdgefaceError(f"{self.name}: OpenCV runs a file only as it came", fix='set as_is = "opencv"')
+        elif precision == "int8":
+            self._make_int8(runtime, path)
+        elif precision != "fp32":
+            self._make_small(runtime, precision, path)
+        elif isinstance(self.reference, TorchReference):
+            self._export(runtime, path, equalised=equalised)
+        else:
+            from converters.references.imported import ImportedReference
+
+            assert isinstance(self.reference, ImportedReference)
+            self.reference.write(runtime, path)
+
+    def _export(self, runtime: RuntimeName, path: Path, *, equalised: bool) -> None:
+        reference = self.reference
+        assert isinstance(reference, TorchReference)
+        module = reference.module
+        if equalised:
+            from converters.export.equalise import equalise
+
+            module = equalise(module)
+        if runtime == "onnx":
+            from converters.export.to_onnx import export_onnx
+
+            with silence():
+                model = export_onnx(
+                    module,
+                    self.shape,
+                    reference.names,
+                    multiple_of=None if self.network.input.width else self.network.input.multiple_of or 32,
+                    states=reference.states,
+                )
+            self._save(model, path)
+            return
+        from converters.export.to_tflite import export_tflite
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with silence(), _beside(path) as part:
+            export_tflite(module, self.shape, self.signatures, part, states=reference.states)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input without its batch: C, H, W, with the frames first for a window."""
+        network = self.network
+        return (*network.frames, network.channels, network.input.height or 0, network.input.width or 0)
+
+    def _make_small(self, runtime: RuntimeName, precision: Precision, path: Path) -> None:
+        keep = self._quantize(runtime).keep
+        plain = self.file(runtime, "fp32")
+        if runtime == "onnx":
+            import onnx
+
+            from converters.export.weights import fp16_weights, int8_weights
+
+            model = onnx.load(plain)
+            self._save(int8_weights(model, keep) if precision == "int8w" else fp16_weights(model), path)
+            return
+        from converters.export.tflite_weights import shrink_weights
+
+        with silence(), _beside(path) as part:
+            shrink_weights(plain, precision, part, keep)
+
+    def _make_int8(self, runtime: RuntimeName, path: Path) -> None:
+        from converters.building.int8 import make_int8
+
+        how = self._quantize(runtime)
+        plain = self.file(runtime, "fp32", equalised=how.equalise)
+        with silence(), _beside(path) as part:
+            make_int8(plain, runtime, how, self.ranges, part)
+
+    def _quantize(self, runtime: RuntimeName) -> Quantize:
+        return self.network.quantize.get(runtime, Quantize())
+
+    def _save(self, model: ModelProto, path: Path) -> None:
+        write_atomic(path, model.SerializeToString(deterministic=True))
+
+    def _stamp(self, runtime: str, precision: Precision, equalised: bool) -> str:
+        """Hash of everything that a file depends on: words about a network are none of it.
+
+        Values are told by ``repr``: as plain data a field is left out or not by whether it *is* the default, which a
+        copy in another process is not.
+        """
+        network = self.network
+        parts: list[Any] = [runtime, precision, equalised, tool_versions(), repr(self.signatures)]
+        parts += [repr(getattr(network, name)) for name in MATTERS]
+        evened = equalised or (precision == "int8" and self._quantize(runtime).equalise)  # type: ignore[arg-type]
+        parts.append(code_hash(network.family, CODE.get((runtime, precision), ()), equalised=evened))
+        if runtime == "selftest":
+            parts += [repr(self._recipe.selftest), repr(network.head)]
+        elif precision != "fp32":
+            how = network.quantize.get(runtime)  # type: ignore[call-overload]
+            parts.append(repr(how))
+        if precision == "int8" and self.ranges.is_file():
+            parts.append(hashlib.sha256(self.ranges.read_bytes()).hexdigest())
+        return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
+
+    def forget(self) -> None:
+        """Take nothing of what was made for granted the next time."""
+        (self.folder / STAMPS).unlink(missing_ok=True)
+
+    def is_kept(self, runtime: FileRuntime, precision: Precision) -> bool:
+        """Whether a variant lies there and nothing that it was made of has changed."""
+        path = self.folder / file_name(self.name, runtime, precision)
+        return self._holds(path, self._stamp(runtime, precision, False))
+
+    def stands(self) -> bool:
+        """Whether everything that the recipe ships lies there, and nothing that it was made of has changed."""
+        test = self._holds(self.folder / selftest_name(self.name), self._stamp("selftest", "fp32", False))
+        return test and all(self.is_kept(runtime, precision) for runtime, precision in self.files())
+
+    @contextmanager
+    def _kept(self, path: Path, stamp: str) -> Iterator[bool]:
+        """Say whether a file must be made; what was made is stamped with its own hash when it stands."""
+        wanted = (self._again and path not in self._made) or not self._holds(path, stamp)
+        yield wanted
+        if wanted:
+            self._made.add(path)
+            stamps = self._stamps()
+            stamps[self._key(path)] = [stamp, hashlib.sha256(path.read_bytes()).hexdigest()]
+            book = msgspec.json.format(msgspec.json.encode(stamps, order="sorted"), indent=1)
+            write_atomic(self.folder / STAMPS, book)
+
+    def _holds(self, path: Path, stamp: str) -> bool:
+        if not path.is_file():
+            return False
+        return self._stamps().get(self._key(path)) == [stamp, hashlib.sha256(path.read_bytes()).hexdigest()]
+
+    def _stamps(self) -> dict[str, list[str]]:
+        book = self.folder / STAMPS
+        return msgspec.json.decode(book.read_bytes(), type=dict[str, list[str]]) if book.is_file() else {}
+
+    def _key(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A name to write to that takes its place at the end: libraries that write files themselves write them there."""
+    part = path.with_name(f".edgeface-{os.getpid()}-{path.name}")
+    try:
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise EdgefaceError(f"{path} cannot be written: {error.strerror}", fix="free some room") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Keep the converters' chatter off the terminal, also what their C++ prints; their errors are exceptions."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(stream) for stream in (1, 2)]
+    logging.disable(logging.WARNING)
+    try:
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+            for stream in (1, 2):
+                os.dup2(nowhere.fileno(), stream)
+            yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for stream, handle in zip((1, 2), kept, strict=True):
+            os.dup2(handle, stream)
+            os.close(handle)
+        logging.disable(logging.NOTSET)

@@ -1,0 +1,1 @@
+"""Bundles: planned, put together, gated by limits, packed, compared and described."""

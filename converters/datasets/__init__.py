@@ -1,0 +1,1 @@
+"""Labelled pictures: readers of the data sets in their makers' layouts and in the project's own."""

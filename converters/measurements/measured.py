@@ -1,0 +1,54 @@
+"""Figures of networks, by network: what the evaluation wrote and manifests and cards are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from converters.measurements.files import RESULTS, write_json
+from edgeface.bundle import Four, Measured
+
+FITS = "detector_to_reference.json"
+
+
+def read_measured(name: str) -> tuple[Measured, ...]:
+    """Figures of a network that the evaluation wrote, or none."""
+    path = RESULTS / f"{name}.json"
+    return tuple(msgspec.json.decode(path.read_bytes(), type=list[Measured])) if path.is_file() else ()
+
+
+class DetectorFit(msgspec.Struct, frozen=True, kw_only=True):
+    """How one detector's boxes and points become the reference's; see `edgeface.bundle.Network`."""
+
+    box: Four
+    box_faces: int
+    landmarks: tuple[tuple[float, float], ...]
+    landmark_faces: int
+
+
+def read_detector_fits() -> Mapping[str, DetectorFit]:
+    """By detector, what `python -m converters evaluate boxes` fitted; the reference itself has none."""
+    path = RESULTS / FITS
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, DetectorFit]) if path.is_file() else {}
+
+
+def _key(row: Measured) -> tuple[str, ...]:
+    values = (row.set, row.runtime, row.precision, row.size or "", row.detector or "", row.metric, row.group)
+    return tuple(str(value) for value in values)
+
+
+def save(network: str, rows: Sequence[Measured], *, dry: bool) -> None:
+    """Put rows into a network's results; a row that was measured again replaces the old one."""
+    if dry:
+        return
+    path = RESULTS / f"{network}.json"
+    old = msgspec.json.decode(path.read_bytes(), type=list[Measured]) if path.exists() else []
+    merged = {_key(row): row for row in (*old, *rows)}
+    ordered = [merged[key] for key in sorted(merged)]
+    write_json(path, ordered)
+
+
+def write_detector_fits(fits: Mapping[str, DetectorFit]) -> None:
+    """Write what was fitted, replacing the old."""
+    write_json(RESULTS / FITS, fits)

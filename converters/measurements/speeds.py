@@ -1,0 +1,39 @@
+"""CPU time of the shipped files, on record, and what kind of machine it was measured on."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+from converters.measurements.files import RESULTS, write_json
+from edgeface.bundle import Closed, FileRuntime, Precision
+
+SPEED = RESULTS / "speed.json"
+
+
+class Speed(Closed, frozen=True, kw_only=True):
+    """Median CPU milliseconds of one call on the stored input, batch 1, one thread, on a machine of this kind."""
+
+    network: str
+    runtime: FileRuntime
+    precision: Precision
+    size: str
+    cpu_ms: float
+    machine: str
+
+
+def record(speeds: Sequence[Speed]) -> None:
+    """Write the figures, replacing the old ones."""
+    write_json(SPEED, speeds)
+
+
+def describe_machine() -> str:
+    """Architecture, and whether an x86 processor has the instructions that int8 lives on."""
+    machine = platform.machine()
+    try:
+        flags = Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        return machine
+    known = [name for name, flag in (("AVX2", " avx2"), ("AVX-512", " avx512f"), ("VNNI", "vnni")) if flag in flags]
+    return f"{machine} {' '.join(known)}".strip()
