@@ -15,7 +15,7 @@ import numpy as np
 from edgeface.bundle import open_bundle
 from edgeface.config import Config, Runtime
 from edgeface.config import Detector as DetectorTable
-from edgeface.networks import Networks
+from edgeface.engine.networks import Networks
 
 DEFAULT = Path(__file__).parents[1] / "models" / "default"
 FIXTURES = Path(__file__).parent / "fixtures"

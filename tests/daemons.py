@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[1]
 NO_CAMERA = "/dev/edgeface-test-none"
 PRELUDE = """
 import os, sys
-from edgeface.signals import Signals
+from edgeface.service.signals import Signals
 signals = Signals(os.environ).catch()
-import edgeface.reader as reader
+import edgeface.service.reader as reader
 from edgeface.cli import run
 from edgeface.cli.main import build_parser
-from edgeface.daemon import Timing
+from edgeface.service.daemon import Timing
 from edgeface.errors import run_command
 reader.RETRY_FIRST_S, reader.RETRY_MOST_S = 0.05, 0.1
 args = build_parser().parse_args(sys.argv[1:])

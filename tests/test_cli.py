@@ -256,7 +256,7 @@ def test_a_folder_that_may_not_be_entered_is_one_line(
 
 
 def test_bench_of_a_moving_picture_of_its_own(call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeface.bench.SYNTHETIC_FRAMES", 12)
+    monkeypatch.setattr("edgeface.offline.bench.SYNTHETIC_FRAMES", 12)
     code, out, errors = call("bench", "--json", "--size", "320x192", "--threads", "1")
     report = json.loads(out)
     assert (code, errors) == (0, "")
@@ -276,7 +276,7 @@ def test_bench_of_a_moving_picture_of_its_own(call: Callable[..., Any], monkeypa
 def test_bench_tells_how_many_threads_the_default_means(
     call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgeface.bench.SYNTHETIC_FRAMES", 3)
+    monkeypatch.setattr("edgeface.offline.bench.SYNTHETIC_FRAMES", 3)
     code, out, _ = call("bench", "--json")
     assert code == 0
     assert json.loads(out)["threads"] == min(2, os.cpu_count() or 1)

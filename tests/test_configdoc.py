@@ -9,14 +9,14 @@ import msgspec
 import pytest
 
 from edgeface.config import Config, load_config
-from edgeface.configdoc import commented_toml, markdown, tables
+from edgeface.config.document import commented_toml, markdown, tables
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_the_documentation_is_current() -> None:
     written = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    assert written == markdown(), "run: python -m edgeface.configdoc > docs/configuration.md"
+    assert written == markdown(), "run: python -m edgeface.config.document > docs/configuration.md"
 
 
 def test_the_commented_file_changes_nothing(tmp_path: Path) -> None:

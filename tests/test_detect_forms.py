@@ -19,17 +19,17 @@ from detectors import FakeRunner, entry, file
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeface.analyze import analyze_image
 from edgeface.bundle import Bundle, CascadeHead, MtcnnHead, RetinaFaceHead, SelfTest, StageHead, open_bundle
 from edgeface.config import Config
 from edgeface.detect import cascade, make_detector
 from edgeface.detect.single import SingleDetector
 from edgeface.detect.size import choose_size
-from edgeface.draw import Drawing, draw_faces
+from edgeface.engine.networks import Networks
+from edgeface.engine.pipeline import Pipeline
 from edgeface.errors import BundleError, ConfigError, RuntimeMissingError
 from edgeface.geometry import iou
-from edgeface.networks import Networks
-from edgeface.pipeline import Pipeline
+from edgeface.offline.analyze import analyze_image
+from edgeface.offline.draw import Drawing, draw_faces
 from edgeface.runtime import load_network
 from edgeface.runtime.cascade import CascadeRunner
 from edgeface.types import F32, Frame

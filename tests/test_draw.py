@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeface.draw import Drawing, DrawnVideo, draw_faces
 from edgeface.errors import EdgefaceError
+from edgeface.offline.draw import Drawing, DrawnVideo, draw_faces
 
 
 def face(x: float, y: float, side: float, *lines: str) -> Drawing:

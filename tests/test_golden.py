@@ -19,9 +19,9 @@ from bundles import networks
 from clips import clip
 
 from edgeface.config import Camera, Config, Limits
+from edgeface.engine.turn import Worker
 from edgeface.errors import SourceError
 from edgeface.sources import open_source
-from edgeface.worker import Worker
 
 GOLDEN = Path(__file__).parent / "golden"
 WRITE = bool(os.environ.get("EDGEFACE_WRITE_GOLDEN"))

@@ -24,13 +24,13 @@ from edgeface import selftest
 from edgeface.bundle import chosen_networks, open_bundle
 from edgeface.cli.main import main
 from edgeface.config import Config, Runtime
+from edgeface.engine.networks import Networks
+from edgeface.engine.pipeline import Request
+from edgeface.engine.states import Memory
+from edgeface.engine.turn import Worker
 from edgeface.errors import BundleError
-from edgeface.memory import Memory
-from edgeface.networks import Networks
-from edgeface.pipeline import Request
 from edgeface.runtime import Runner, load_network, run_faces
 from edgeface.types import F32, Frame
-from edgeface.worker import Worker
 
 ROOT = Path(__file__).parents[1]
 ALL = {"attributes.age": "answers", "attributes.gender": "answers", "attributes.affect": "answers"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeface.notify import Notifier
+from edgeface.service.notify import Notifier
 
 
 class Manager:

@@ -16,8 +16,8 @@ import pytest
 from films import COUNT, INTERLACED, MJPEG, RATE, X264, H, W, ffmpeg, film, number_of, numbered
 
 from edgeface.config import Camera, Limits
-from edgeface.draw import DrawnVideo
 from edgeface.errors import SourceError, UsageError
+from edgeface.offline.draw import DrawnVideo
 from edgeface.sources import is_image, open_source
 from edgeface.sources.stamps import SourceTime
 from edgeface.sources.video import REPEATED_MOST

@@ -11,7 +11,7 @@ from astronaut import astronaut
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeface.quality import assess
+from edgeface.people.quality import assess
 from edgeface.types import Image, Quality
 
 BOX = np.array([178, 63, 268, 176], np.float32)

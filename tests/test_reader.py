@@ -8,11 +8,11 @@ from datetime import datetime, timezone
 
 import pytest
 
-from edgeface import bench
 from edgeface.config import Camera, Config
 from edgeface.errors import SourceError
-from edgeface.inbox import Ended, Inbox
-from edgeface.reader import HELD_S, Reader
+from edgeface.offline import bench
+from edgeface.service.inbox import Ended, Inbox
+from edgeface.service.reader import HELD_S, Reader
 from edgeface.sources.live import LiveSource
 
 STARTED = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -39,8 +39,8 @@ class Times:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = [100.0]
         self.halt = Halt(self.now)
-        monkeypatch.setattr("edgeface.reader.time.monotonic", lambda: self.now[0])
-        monkeypatch.setattr("edgeface.reader.random.uniform", lambda _, most: most)
+        monkeypatch.setattr("edgeface.service.reader.time.monotonic", lambda: self.now[0])
+        monkeypatch.setattr("edgeface.service.reader.random.uniform", lambda _, most: most)
         feed = Inbox().feed("door")
         self.reader = Reader("door", Camera(source="rtsp://h/x"), Config(), feed, self.halt, STARTED, once=False)
 

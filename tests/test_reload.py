@@ -19,7 +19,7 @@ from brokers import AnyBroker, Auditor, Mosquitto, eventually, free_port
 from daemons import NO_CAMERA, ROOT, Child, Manager
 
 from edgeface.errors import ConfigError, EdgefaceError
-from edgeface.reload import Reload
+from edgeface.service.reload import Reload
 
 CAMERA = f'[cameras.main]\nsource = "{NO_CAMERA}"\n'
 HALL = '[node]\nid = "hall"\n'
@@ -226,7 +226,8 @@ def test_many_reloads_need_the_memory_of_two(run: Callable[..., Child], manager:
 def hangup(environ: Mapping[str, str], before: str = "") -> list[str]:
     """What `Signals` makes of SIGHUP in a process without a terminal: stop, and whether a reload is asked for."""
     code = (
-        f"import os, signal\n{before}\nfrom edgeface.signals import Signals\nsignals = Signals(os.environ).catch()\n"
+        f"import os, signal\n{before}\nfrom edgeface.service.signals import Signals\n"
+        "signals = Signals(os.environ).catch()\n"
         "signals.started()\nos.kill(os.getpid(), signal.SIGHUP)\nos.kill(os.getpid(), signal.SIGHUP)\n"
         "print(signals.stop, signals.take_reload(), signals.take_reload())"
     )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edgeface.bundle import Network, State, Time, open_bundle
 from edgeface.config import DEFAULT_SCHEDULE, Config, Schedule, ScheduleChoice
 from edgeface.errors import ConfigError
-from edgeface.schedule import Look, Scheduler, choose_schedule
+from edgeface.people.schedule import Look, Scheduler, choose_schedule
 
 SCHEDULE = Schedule(every=4.0, first=0.2, looks=3, better=1.5)
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import FACE, Person, Shot, film
 
-from edgeface.matching import UNMATCHED, match
-from edgeface.motion import begin, correct, misfit, predict
-from edgeface.track import TRACKS, Tracker
+from edgeface.people.assignment import UNMATCHED, match
+from edgeface.people.motion import begin, correct, misfit, predict
+from edgeface.people.tracker import TRACKS, Tracker
 from edgeface.types import Detections, Track
 
 NOBODY = Detections(boxes=np.zeros((0, 4), np.float32), scores=np.zeros(0, np.float32))

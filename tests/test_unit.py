@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeface.daemon import Timing
+from edgeface.service.daemon import Timing
 
 ROOT = Path(__file__).resolve().parents[1]
 UNIT = ROOT / "systemd" / "edgeface.service"

@@ -14,11 +14,11 @@ from scenes import Person, film
 from edgeface.attributes import Affect, Categorical, Expectation
 from edgeface.bundle import AffectHead, CategoricalHead, ExpectationHead
 from edgeface.config import Schedule, Visits
-from edgeface.fuse import Mood, add_mood
-from edgeface.schedule import Scheduler
-from edgeface.track import Tracker
+from edgeface.people.fusion import Mood, add_mood
+from edgeface.people.schedule import Scheduler
+from edgeface.people.tracker import Tracker
+from edgeface.people.visits import VisitBook
 from edgeface.types import Answer, Head, Task, Track, VisitAge, VisitChange
-from edgeface.visits import VisitBook
 
 SUPPORT = tuple(float(age) for age in range(0, 81, 10))
 MOODS = ("happy", "sad", "neutral")

@@ -17,16 +17,16 @@ from astronaut import astronaut
 from bundles import DEFAULT
 from people import NOON
 
-from edgeface.analyze import analyze_image
 from edgeface.bundle import open_bundle
 from edgeface.config import Config, Runtime
+from edgeface.engine.networks import Networks
+from edgeface.engine.pipeline import Request
+from edgeface.engine.turn import Worker, in_batches
 from edgeface.events import Body, VisitMessage
-from edgeface.networks import Networks
-from edgeface.pipeline import Request
-from edgeface.results import as_json
+from edgeface.offline.analyze import analyze_image
+from edgeface.offline.results import as_json
 from edgeface.runtime import Runner
 from edgeface.types import F32, Frame, Image
-from edgeface.worker import Worker, in_batches
 
 CROWD = np.tile(cv2.resize(astronaut(), (192, 192)), (3, 5, 1))
 """Fifteen faces."""

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeface.crop import cut, reference_boxes
+from edgeface.engine.networks import Networks
 from edgeface.errors import UsageError
 from edgeface.geometry import iou
-from edgeface.networks import Networks
 from edgeface.runtime import run_faces
 from edgeface.types import F32, Detections, Image
 

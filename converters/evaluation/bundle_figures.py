@@ -21,8 +21,8 @@ from edgeface.bundle import Bundle, FileRuntime, Measured, Network, Precision, c
 from edgeface.config import Config, NetworkChoice
 from edgeface.config import Detector as DetectorSettings
 from edgeface.config import Runtime as RuntimeSettings
+from edgeface.engine.networks import Networks
 from edgeface.errors import UsageError
-from edgeface.networks import Networks
 from edgeface.runtime import load_network
 from edgeface.types import Detections
 

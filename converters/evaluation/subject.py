@@ -30,9 +30,9 @@ from edgeface.config import Config, RuntimeName
 from edgeface.config import Detector as DetectorSettings
 from edgeface.config import Runtime as RuntimeSettings
 from edgeface.crop import cut, reference_boxes
+from edgeface.engine.networks import Networks
+from edgeface.engine.states import Memory
 from edgeface.errors import UsageError
-from edgeface.memory import Memory
-from edgeface.networks import Networks
 from edgeface.runtime import Runner, load_network, run_faces
 from edgeface.types import F32, Image, Task
 

@@ -24,9 +24,9 @@ from converters.recipes.schema import NetworkRecipe
 from edgeface.bundle import Signature, open_bundle
 from edgeface.config import Config
 from edgeface.config import Runtime as RuntimeSettings
+from edgeface.engine.networks import Networks
 from edgeface.errors import UsageError
 from edgeface.geometry import letterbox, shrink
-from edgeface.networks import Networks
 from edgeface.runtime import to_tensor
 from edgeface.types import F32, Image
 

@@ -16,7 +16,7 @@ import skimage.data
 from converters.datasets.labelled import chips, data_folder
 from edgeface.bundle import Input
 from edgeface.crop import cut, reference_boxes
-from edgeface.networks import Networks
+from edgeface.engine.networks import Networks
 from edgeface.types import Image
 
 SAMPLES = 128

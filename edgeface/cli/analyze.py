@@ -29,8 +29,8 @@ from edgeface.errors import SourceError, UsageError, complain
 if TYPE_CHECKING:
     from edgeface.bundle import Bundle
     from edgeface.config import Config
-    from edgeface.networks import Networks
-    from edgeface.results import Analysis
+    from edgeface.engine.networks import Networks
+    from edgeface.offline.results import Analysis
     from edgeface.types import Image, VisitChange
 
 T = TypeVar("T")
@@ -133,7 +133,7 @@ class _Job:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _load(self, *, still: bool, threads: int) -> Networks:
-        from edgeface.networks import Networks as Loaded  # noqa: PLC0415
+        from edgeface.engine.networks import Networks as Loaded  # noqa: PLC0415
 
         if still not in self._networks:
             runtime = msgspec.structs.replace(self._config.runtime, threads=threads)
@@ -142,8 +142,8 @@ class _Job:
         return self._networks[still]
 
     def _look(self, path: Path) -> _Look:
-        from edgeface.analyze import analyze_image  # noqa: PLC0415
-        from edgeface.results import enlarged  # noqa: PLC0415
+        from edgeface.offline.analyze import analyze_image  # noqa: PLC0415
+        from edgeface.offline.results import enlarged  # noqa: PLC0415
         from edgeface.sources import read_picture  # noqa: PLC0415
 
         picture = read_picture(path, self._config.limits)
@@ -155,7 +155,7 @@ class _Job:
 
     def image(self, path: Path, look: _Look) -> None:
         """Tell of one still picture; boxes and points are in the pixels of the original."""
-        from edgeface.results import as_json, as_text  # noqa: PLC0415
+        from edgeface.offline.results import as_json, as_text  # noqa: PLC0415
 
         analysis, networks = look.analysis, self._networks[True]
         line = json.dumps(as_json(analysis))
@@ -172,10 +172,10 @@ class _Job:
 
     def video(self, path: Path) -> None:
         """Analyse one video: what was analysed is kept, also when it ends too early or Ctrl-C comes."""
-        from edgeface.analyze import analyze_video  # noqa: PLC0415
-        from edgeface.draw import DrawnVideo  # noqa: PLC0415
         from edgeface.files import Growing  # noqa: PLC0415
-        from edgeface.results import as_json, visits_as_text  # noqa: PLC0415
+        from edgeface.offline.analyze import analyze_video  # noqa: PLC0415
+        from edgeface.offline.draw import DrawnVideo  # noqa: PLC0415
+        from edgeface.offline.results import as_json, visits_as_text  # noqa: PLC0415
 
         networks = self._load(still=False, threads=self._config.runtime.threads)
         visits: list[dict[str, object]] = []
@@ -243,7 +243,7 @@ class _Job:
 
 
 def _ended(changes: Sequence[VisitChange]) -> list[dict[str, object]]:
-    from edgeface.results import visit_json  # noqa: PLC0415
+    from edgeface.offline.results import visit_json  # noqa: PLC0415
 
     return [visit_json(change.visit) for change in changes if change.event == "end"]
 
@@ -278,8 +278,8 @@ def _with_progress(items: Iterable[T], total: int, *, hidden: bool) -> Iterator[
 def _drawn(image: Image, analysis: Analysis) -> Image:
     import numpy as np  # noqa: PLC0415
 
-    from edgeface.draw import Drawing, draw_faces  # noqa: PLC0415
-    from edgeface.results import describe  # noqa: PLC0415
+    from edgeface.offline.draw import Drawing, draw_faces  # noqa: PLC0415
+    from edgeface.offline.results import describe  # noqa: PLC0415
 
     faces = [
         Drawing(

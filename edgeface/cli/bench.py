@@ -18,7 +18,7 @@ from edgeface.errors import UsageError
 from edgeface.files import look
 
 if TYPE_CHECKING:
-    from edgeface.bench import Report
+    from edgeface.offline.bench import Report
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     import msgspec  # noqa: PLC0415
 
-    from edgeface.bench import measure  # noqa: PLC0415
+    from edgeface.offline.bench import measure  # noqa: PLC0415
 
     extra: dict[str, Any] = {}
     if args.size:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from edgeface import __version__
 from edgeface.errors import EdgefaceError, run_command
-from edgeface.signals import Signals
+from edgeface.service.signals import Signals
 
 if TYPE_CHECKING:
     import argparse

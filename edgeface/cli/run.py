@@ -18,7 +18,7 @@ from edgeface.cli.common import (
 
 if TYPE_CHECKING:
     from edgeface.config import Config
-    from edgeface.daemon import Timing
+    from edgeface.service.daemon import Timing
 
 SubParsers = argparse._SubParsersAction
 
@@ -51,9 +51,9 @@ def add_parser(subparsers: SubParsers[Any]) -> None:
 
 def run(args: argparse.Namespace, timing: Timing | None = None) -> int:
     """Run the daemon until its sources end or a signal comes; ``timing`` is for tests."""
-    from edgeface.assembly import Assembly  # noqa: PLC0415 - `--help` should not load OpenCV
-    from edgeface.daemon import Daemon  # noqa: PLC0415
     from edgeface.proof import prove_once  # noqa: PLC0415
+    from edgeface.service.assembly import Assembly  # noqa: PLC0415 - `--help` should not load OpenCV
+    from edgeface.service.daemon import Daemon  # noqa: PLC0415
 
     def load() -> Assembly:
         config = _configured(args)

@@ -31,9 +31,9 @@ from edgeface.config import Config
 from edgeface.crop import cut, reference_boxes
 from edgeface.detect.shapes import expected_shapes
 from edgeface.detect.single import FAMILIES, SingleDetector
+from edgeface.engine.networks import Networks
+from edgeface.engine.pipeline import Request
 from edgeface.errors import BundleError, EdgefaceError, RuntimeMissingError
-from edgeface.networks import Networks
-from edgeface.pipeline import Request
 from edgeface.proof.running import Order, Said
 from edgeface.proof.steps import Step
 from edgeface.runtime import Runner, run_faces

@@ -15,8 +15,8 @@ from converters.evaluation.subject import open_subject
 from edgeface.bundle import Bundle
 from edgeface.config import Config, Runtime
 from edgeface.config import Detector as DetectorSettings
+from edgeface.engine.networks import Networks
 from edgeface.errors import UsageError
-from edgeface.networks import Networks
 
 EVERY = 12
 """The share that is measured again: every twelfth photograph."""

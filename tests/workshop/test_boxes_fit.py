@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from converters.evaluation.boxes import common_faces, fit_box_to_reference, fit_landmarks_to_reference
 from edgeface.crop import reference_boxes
+from edgeface.engine.networks import Networks
 from edgeface.errors import UsageError
-from edgeface.networks import Networks
 from edgeface.types import F32, Detections, Image
 
 SHARE = st.floats(-0.3, 0.3)

@@ -32,8 +32,8 @@ from edgeface.bundle import MtcnnHead, Network, Signature, Source, StageHead, op
 from edgeface.config import Config
 from edgeface.detect import make_detector
 from edgeface.detect.mtcnn import pyramid_sizes
+from edgeface.engine.networks import Networks
 from edgeface.geometry import iou, nms, shrink
-from edgeface.networks import Networks
 from edgeface.runtime import Runner
 from edgeface.runtime.litert import LiteRtRunner
 from edgeface.runtime.onnx import OnnxRunner

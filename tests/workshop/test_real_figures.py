@@ -17,8 +17,8 @@ from converters.evaluation import widerface
 from edgeface.bundle import Bundle
 from edgeface.config import Config
 from edgeface.config import Detector as DetectorSettings
+from edgeface.engine.networks import Networks
 from edgeface.errors import UsageError
-from edgeface.networks import Networks
 from edgeface.types import Detections, Image
 
 QUICK = 25

@@ -27,14 +27,14 @@ from converters.evaluation.report import COMMAND, Report, count, measured, write
 from converters.evaluation.statistics import Figure
 from converters.evaluation.subject import Face, Finder
 from converters.paths import open_any
-from edgeface.analyze import analyze_image
 from edgeface.bundle import Bundle, Network, Precision, choose_file
 from edgeface.config import Config, NetworkChoice
 from edgeface.config import Detector as DetectorSettings
 from edgeface.config import Runtime as RuntimeSettings
+from edgeface.engine.networks import Networks
+from edgeface.engine.states import Memory
 from edgeface.errors import UsageError
-from edgeface.memory import Memory
-from edgeface.networks import Networks
+from edgeface.offline.analyze import analyze_image
 from edgeface.runtime import Runner, load_network, run_faces
 from edgeface.types import F32, Image
 

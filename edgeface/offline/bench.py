@@ -24,15 +24,15 @@ import numpy as np
 
 from edgeface.bundle import Bundle, NetworkFile
 from edgeface.config import Camera, Config
+from edgeface.engine.networks import Networks
+from edgeface.engine.turn import Worker
 from edgeface.errors import EdgefaceError, SourceError
-from edgeface.inbox import Ended, Feed, Inbox
 from edgeface.machine import peak_mb, processor
-from edgeface.networks import Networks
 from edgeface.runtime import Runner
 from edgeface.selftest import stored_input
+from edgeface.service.inbox import Ended, Feed, Inbox
 from edgeface.sources import open_source
 from edgeface.types import F32, Frame, Image
-from edgeface.worker import Worker
 
 logger = logging.getLogger(__name__)
 

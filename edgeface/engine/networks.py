@@ -25,8 +25,8 @@ from edgeface.bundle import (
 )
 from edgeface.config import Config
 from edgeface.detect import make_detector
-from edgeface.memory import Memory
-from edgeface.pipeline import Request
+from edgeface.engine.pipeline import Request
+from edgeface.engine.states import Memory
 from edgeface.runtime import Runner, choose_runner, run_faces
 from edgeface.selftest import check
 from edgeface.types import F32, Answer, Detections, Head, Image

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from statistics import median
 
 from edgeface.config import Config
+from edgeface.engine.networks import Networks
+from edgeface.engine.pipeline import Pipeline, Request, Sighting, Told
+from edgeface.engine.states import Memory
 from edgeface.events import Body
-from edgeface.memory import Memory
-from edgeface.networks import Networks
-from edgeface.pipeline import Pipeline, Request, Sighting, Told
 from edgeface.types import Answer, Detections, Frame, Reason
 
 RECENT = 500

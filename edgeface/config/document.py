@@ -2,7 +2,7 @@
 
 ::
 
-    python -m edgeface.configdoc > docs/configuration.md
+    python -m edgeface.config.document > docs/configuration.md
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def commented_toml() -> str:
 
 def markdown() -> str:
     """Return ``docs/configuration.md``: one table of keys per section."""
-    parts = ["# Configuration\n", "<!-- Written by `python -m edgeface.configdoc`; do not edit. -->\n", PREFACE]
+    parts = ["# Configuration\n", "<!-- Written by `python -m edgeface.config.document`; do not edit. -->\n", PREFACE]
     for table in tables():
         parts.append(f"## `[{table.header}]`\n" if table.header else "## At the top of the file\n")
         if table.title:

@@ -6,8 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
-from edgeface.assembly import Assembly
 from edgeface.errors import EdgefaceError
+from edgeface.service.assembly import Assembly
 
 logger = logging.getLogger(__name__)
 

@@ -14,17 +14,17 @@ from pathlib import Path
 
 from edgeface.bundle import Bundle
 from edgeface.config import Config, hide_credentials, mqtt_password
+from edgeface.engine.networks import Networks
+from edgeface.engine.turn import Worker
 from edgeface.errors import EdgefaceError, UsageError
 from edgeface.events import Body, CameraHealth
 from edgeface.files import look
-from edgeface.inbox import Ended, Inbox
 from edgeface.machine import node_id
-from edgeface.networks import Networks
 from edgeface.publish.client import tls_context
-from edgeface.reader import Reader
+from edgeface.service.inbox import Ended, Inbox
+from edgeface.service.reader import Reader
 from edgeface.sources import SCHEMES, is_live, open_source
 from edgeface.types import Frame, Reason
-from edgeface.worker import Worker
 
 USUAL_WH = (1280, 720)
 """A camera's picture; whether the detector has a size for it is asked before there is one."""

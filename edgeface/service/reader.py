@@ -11,7 +11,7 @@ from typing import Literal
 
 from edgeface.config import Camera, Config
 from edgeface.errors import EdgefaceError, SourceError
-from edgeface.inbox import Feed
+from edgeface.service.inbox import Feed
 from edgeface.sources import Source, is_live, open_source
 
 logger = logging.getLogger(__name__)

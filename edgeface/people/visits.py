@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edgeface.config import Visits
-from edgeface.fuse import Mean, Mood, add_look, add_mood
+from edgeface.people.fusion import Mean, Mood, add_look, add_mood
 from edgeface.types import (
     AffectEstimate,
     AgeEstimate,

@@ -14,9 +14,10 @@ from edgeface.bundle import Network
 from edgeface.config import Config
 from edgeface.crop import cut, reference_boxes
 from edgeface.events import Body, FacesPace, SummaryWindow, faces_body, visit_body
-from edgeface.quality import assess
-from edgeface.schedule import Look, Scheduler, choose_schedule
-from edgeface.track import Tracker
+from edgeface.people.quality import assess
+from edgeface.people.schedule import Look, Scheduler, choose_schedule
+from edgeface.people.tracker import Tracker
+from edgeface.people.visits import VisitBook
 from edgeface.types import (
     Answer,
     Detections,
@@ -30,7 +31,6 @@ from edgeface.types import (
     Visit,
     VisitChange,
 )
-from edgeface.visits import VisitBook
 
 IN_VIEW_S = 0.5
 """Who was not detected for longer is no longer told on ``faces``; the visit goes on until `visits.lost_after`."""

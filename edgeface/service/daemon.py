@@ -16,18 +16,18 @@ from typing import Literal
 
 import msgspec
 
-from edgeface.assembly import Assembly
 from edgeface.bundle import Network
 from edgeface.config import Mqtt
 from edgeface.errors import BrokerError, EdgefaceError, one_line
 from edgeface.events import Body, ConfigurationHealth, NoticeNetwork, health_body, iso, notice_body
 from edgeface.machine import give_back_memory, resident_mb, state_folder
-from edgeface.notify import Notifier
 from edgeface.publish.ledger import Ledger
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
-from edgeface.reload import Load, Reload
-from edgeface.signals import Signals
+from edgeface.service.assembly import Assembly
+from edgeface.service.notify import Notifier
+from edgeface.service.reload import Load, Reload
+from edgeface.service.signals import Signals
 from edgeface.types import Task
 
 logger = logging.getLogger(__name__)

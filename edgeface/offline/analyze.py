@@ -15,11 +15,12 @@ import numpy as np
 
 from edgeface.config import Camera, Config
 from edgeface.crop import cut, reference_boxes
+from edgeface.engine.networks import Networks
+from edgeface.engine.pipeline import Request, Sighting, Told
+from edgeface.engine.turn import Worker
 from edgeface.errors import SourceError
-from edgeface.networks import Networks
-from edgeface.pipeline import Request, Sighting, Told
-from edgeface.quality import assess
-from edgeface.results import USUAL, Analysis, Face
+from edgeface.offline.results import USUAL, Analysis, Face
+from edgeface.people.quality import assess
 from edgeface.sources import open_source
 from edgeface.types import (
     AffectEstimate,
@@ -35,7 +36,6 @@ from edgeface.types import (
     Visit,
     VisitChange,
 )
-from edgeface.worker import Worker
 
 EPOCH = datetime.fromtimestamp(0, timezone.utc)
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeface.matching import UNMATCHED, match
-from edgeface.motion import Face, Motion, begin, correct, misfit, predict, stride
-from edgeface.rhythm import Rhythm
+from edgeface.people.assignment import UNMATCHED, match
+from edgeface.people.motion import Face, Motion, begin, correct, misfit, predict, stride
+from edgeface.people.rhythm import Rhythm
 from edgeface.types import Detections, Track
 
 REACH_SIZES, REACH_SPEED, REACH_MOST = 0.55, 1.5, 3.0

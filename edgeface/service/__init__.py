@@ -1,0 +1,1 @@
+"""The daemon: threads, clocks and signals, and what lives as long as the process."""
