@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from converters.building.stamps import CODE, MATTERS, code_hash, tool_versions
-from converters.checkpoints.archive import read_source
+from converters.checkpoints.archive import ArchiveError, read_source, unpinned
 from converters.paths import PRODUCTS, file_name, selftest_name
 from converters.recipes.schema import NetworkRecipe, Prepared, Quantize, Recipe
 from converters.references.torch_module import Reference, TorchReference
@@ -107,7 +107,8 @@ class Maker:
     def _make(self, runtime: FileRuntime, precision: Precision, path: Path, *, equalised: bool) -> None:
         if self.network.as_is == runtime and precision == "fp32":
             assert self.network.source is not None
-            write_atomic(path, read_source(self.network.source)[0])
+            data, companions = read_source(self.network.source)
+            write_atomic(path, _whole(data, path.name, companions) if runtime == "onnx" else data)
         elif runtime == "opencv":
             raise EdgefaceError(f"{self.name}: OpenCV runs a file only as it came", fix='set as_is = "opencv"')
         elif precision == "int8":
@@ -194,6 +195,7 @@ class Maker:
         network = self.network
         parts: list[Any] = [runtime, precision, equalised, tool_versions(), repr(self.signatures)]
         parts += [repr(getattr(network, name)) for name in MATTERS]
+        parts += [self._unpinned] if self._unpinned else []
         evened = equalised or (precision == "int8" and self._quantize(runtime).equalise)  # type: ignore[arg-type]
         parts.append(code_hash(network.family, CODE.get((runtime, precision), ()), equalised=evened))
         if runtime == "selftest":
@@ -204,6 +206,14 @@ class Maker:
         if precision == "int8" and self.ranges.is_file():
             parts.append(hashlib.sha256(self.ranges.read_bytes()).hexdigest())
         return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
+
+    @cached_property
+    def _unpinned(self) -> dict[str, str]:
+        """What the source consists of beyond its pins; what is not there cannot have changed."""
+        try:
+            return {} if self.network.source is None or self.network.random else unpinned(self.network.source)
+        except ArchiveError:
+            return {}
 
     def forget(self) -> None:
         """Take nothing of what was made for granted the next time."""
@@ -242,6 +252,12 @@ class Maker:
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
+
+
+def _whole(data: bytes, name: str, companions: Mapping[str, bytes]) -> bytes:
+    from converters.formats.onnx_data import whole_file
+
+    return whole_file(data, name, companions)
 
 
 @contextmanager

@@ -36,7 +36,8 @@ def read_tensors(data: bytes, name: str, companions: Mapping[str, bytes] | None 
     ----------
     data : the whole file
     name : its name or path; the ending chooses the reader
-    companions : further files that belong to it, by name or path (tfjs keeps its values in ``.bin`` files)
+    companions : further files that belong to it, by name or path (tfjs keeps its values in ``.bin`` files, ONNX
+        in external data)
 
     Returns
     -------
@@ -72,7 +73,9 @@ def _reader(kind: str) -> Callable[[bytes, str, Mapping[str, bytes]], dict[str, 
 
         return read_tfjs
     elif kind == "onnx":
-        from converters.checkpoints.onnx_constants import read_constants as read
+        from converters.checkpoints.onnx_constants import read_constants
+
+        return read_constants
     elif kind == "tflite":
         from converters.checkpoints.tflite_buffers import read_buffers as read
     else:

@@ -14,7 +14,7 @@ import numpy as np
 from converters.checkpoints.reading import kind_of, read_tensors
 from converters.formats.errors import CheckpointError
 from converters.inspection.facts import FileFacts, Value, first_line
-from converters.inspection.network_file import describe_network
+from converters.inspection.network_file import companions_of, describe_network
 from converters.recipes.reading import list_recipes, list_variants, read_network
 from converters.recipes.schema import NetworkRecipe, Prepared
 from converters.references.imported import KINDS, ImportedReference
@@ -74,7 +74,7 @@ def open_file(path: Path, *, family: str | None = None) -> Opened:
     source, companions = _source(path, data)
     found = _find_family(path, data, companions, family)
     if found is None:
-        return _open_unknown(path, source, data)
+        return _open_unknown(path, source, data, companions)
     name, options = found
     network = TorchReference(_provisional(source, family=name, options=options))
     if network.states:
@@ -86,15 +86,7 @@ def open_file(path: Path, *, family: str | None = None) -> Opened:
 
 def _source(path: Path, data: bytes) -> tuple[Source, Mapping[str, bytes]]:
     """The file with its hash, and what lies beside it and belongs to it."""
-    companions: dict[str, bytes] = {}
-    if kind_of(path.name) == "tfjs":
-        from converters.checkpoints.tfjs import shard_names
-
-        for name in shard_names(data, path.name):
-            try:
-                companions[name] = (path.parent / name).read_bytes()
-            except OSError:
-                raise UsageError(f"{path.name} needs {name}, which is not there", fix="put it beside") from None
+    companions = companions_of(path, data)
     hashes = {name: hashlib.sha256(held).hexdigest() for name, held in companions.items()}
     digest = hashlib.sha256(data).hexdigest()
     return Source(registry="file", path=str(path), sha256=digest, companions=hashes), companions
@@ -129,9 +121,9 @@ def _find_family(
     raise UsageError(f"{path.name} {what}{near}", fix="export it to .onnx, which needs no family")
 
 
-def _open_unknown(path: Path, source: Source, data: bytes) -> Opened:
+def _open_unknown(path: Path, source: Source, data: bytes, companions: Mapping[str, bytes]) -> Opened:
     """A file that passes through."""
-    facts = describe_network(data, path.name)
+    facts = describe_network(data, path.name, companions)
     channels, size = _picture(facts, path.name)
     recipe = _provisional(source, runtime=KINDS[path.suffix.lower()], channels=channels, size=size or SIZES[0])
     network = ImportedReference(path.stem, recipe, Prepared(batches=(1,)))

@@ -45,7 +45,12 @@ class ImportedReference:
         self._network = network
         self._prepared = prepared
         assert network.source is not None
-        self._data, _ = read_source(network.source)
+        data, companions = read_source(network.source)
+        if self.kind == "onnx":
+            from converters.formats.onnx_data import whole_file
+
+            data = whole_file(data, name, companions)
+        self._data = data
 
     @property
     def outputs(self) -> Sequence[str]:
