@@ -1,4 +1,7 @@
-"""How a network's outputs are read: one frozen struct per kind of head, named by ``kind`` in the manifest."""
+"""How a network's outputs are read: one frozen struct per kind of head, named by ``kind`` in the manifest.
+
+``columns`` of a head that answers a question are those of its output that it reads, from 0; none: all of them.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ class ExpectationHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="
 
     support: tuple[float, ...]
     output: str
+    columns: tuple[int, ...] = ()
     percentiles: tuple[float, float] = (10.0, 90.0)
 
 
@@ -27,6 +31,7 @@ class CategoricalHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="
 
     labels: tuple[str, ...]
     output: str
+    columns: tuple[int, ...] = ()
     activation: Literal["none", "softmax"] = "none"
 
 
@@ -109,6 +114,7 @@ class CoralHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="coral"
     """
 
     output: str
+    columns: tuple[int, ...] = ()
     lowest: int
     ranks: int
     percentiles: tuple[float, float] = (10.0, 90.0)
@@ -121,6 +127,7 @@ class RegressionHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="r
     """
 
     output: str
+    columns: tuple[int, ...] = ()
     unit_years: Annotated[float, Meta(gt=0)] = 1.0
     error_years: Annotated[float, Meta(gt=0)]
     percentiles: tuple[float, float] = (10.0, 90.0)
@@ -130,6 +137,7 @@ class AffectHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="affec
     """Valence and arousal, output (N, 2), each -1 to 1. Russell 1980 (circumplex)."""
 
     output: str
+    columns: tuple[int, ...] = ()
 
 
 class EmbeddingHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="embedding"):
