@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from converters.checkpoints.keyfile import read_maps
@@ -41,8 +42,10 @@ def describe_checkpoint(data: bytes, name: str, companions: Mapping[str, bytes] 
     ------
     CheckpointError : it cannot be read
     """
+    from converters.inspection.own_answers import unlike_file
+
     tensors = read_tensors(data, name, companions)
-    fits, nearest = known_networks(kind_of(name), tensors)
+    fits, nearest = known_networks(kind_of(name), tensors, partial(unlike_file, data, name, companions or {}))
     return CheckpointFacts(
         kind=kind_of(name),
         bytes=len(data),
@@ -54,21 +57,30 @@ def describe_checkpoint(data: bytes, name: str, companions: Mapping[str, bytes] 
     )
 
 
-def known_networks(kind: str, tensors: Mapping[str, F32]) -> tuple[tuple[str, ...], str]:
+def known_networks(
+    kind: str,
+    tensors: Mapping[str, F32],
+    unlike: Callable[[str, Mapping[str, Any], Mapping[str, F32]], str] = lambda *_: "",
+) -> tuple[tuple[str, ...], str]:
     """Which networks of ours these tensors fit, and if none does, what is wrong with the nearest.
 
-    Nearest is the one with the fewest faults, if it takes more than it misses.
+    Nearest is the one with the fewest faults, if it takes more than it misses. ``unlike`` says of a family, its
+    options and these tensors how the file's own answers differ, or nothing.
     """
     fits: list[str] = []
     nearest: tuple[str, Fit] | None = None
+    otherwise = ""
     for family, options, tried in fitted_networks(kind, tensors):
         label = " ".join([family, *(f"{key}={json.dumps(value)}" for key, value in options.items())])
-        if not tried.faults:
+        if not tried.faults and (words := unlike(family, options, tensors)):
+            otherwise = words
+        elif not tried.faults:
             fits.append(label)
         elif len(tried.state) > tried.faults and (nearest is None or tried.faults < nearest[1].faults):
             nearest = label, tried
-    words = f"{nearest[0]}, but for {describe_faults(nearest[1])}" if nearest and not fits else ""
-    return tuple(fits), words
+    if fits or otherwise:
+        return tuple(fits), "" if fits else otherwise
+    return (), f"{nearest[0]}, but for {describe_faults(nearest[1])}" if nearest else ""
 
 
 def fitted_networks(kind: str, tensors: Mapping[str, F32]) -> Iterator[tuple[str, dict[str, Any], Fit]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from edgeface.types import F32
 if TYPE_CHECKING:
     from converters.checkpoints.keymap import Fit
 
+logger = logging.getLogger(__name__)
 SIZES = ((64, 64), (48, 48), (96, 96), (112, 112), (128, 128), (160, 160), (224, 224))
 """Input sizes (height, width) that are tried where a file leaves them free."""
 Size = tuple[int, int]
@@ -96,8 +98,9 @@ def _find_family(
     path: Path, data: bytes, companions: Mapping[str, bytes], family: str | None
 ) -> tuple[str, dict[str, Any]] | None:
     """Family and options that the file's tensors fit; None for a file that can pass through without."""
-    from converters.checkpoints.keymap import describe_faults  # torch takes seconds
+    from converters.checkpoints.keymap import describe_faults
     from converters.inspection.checkpoint import fitted_networks
+    from converters.inspection.own_answers import unlike_file
 
     passes = path.suffix.lower() in KINDS and family is None
     try:
@@ -111,7 +114,13 @@ def _find_family(
         if family not in (None, name):
             continue
         if not fit.faults:
-            return name, options
+            otherwise = unlike_file(data, path.name, companions, name, options, tensors)
+            if not otherwise:
+                return name, options
+            if not passes:
+                raise UsageError(otherwise.partition("; ")[0], fix="leave --family away, and it is taken as it is")
+            logger.info("%s", otherwise)
+            continue
         if len(fit.state) > fit.faults and (nearest is None or fit.faults < nearest[1].faults):
             nearest = name, fit
     if passes:

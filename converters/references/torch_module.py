@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -99,4 +100,17 @@ def load_module(network: NetworkRecipe) -> Any:
         data, companions = read_source(network.source)
         tensors = read_tensors(data, network.source.path, companions)
         load_weights(module, network.family, kind_of(network.source.path), tensors)
+        _hold_against_source(module, network, data, companions)
     return module.eval()
+
+
+def _hold_against_source(module: Any, network: NetworkRecipe, data: bytes, companions: Mapping[str, bytes]) -> None:
+    """Refuse a module that answers otherwise than the file of its weights, where that is one that runs."""
+    from converters.inspection.own_answers import hold_against_file
+
+    source, spec = network.source, network.input
+    assert source is not None
+    assert network.family is not None
+    size = (spec.height, spec.width) if spec.height and spec.width else None
+    name = Path(source.path).name
+    hold_against_file(module, data, name, network.family, companions=companions, size=size)
