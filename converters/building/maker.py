@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from converters.building.answers import check_answers
 from converters.building.stamps import CODE, MATTERS, code_hash, tool_versions
 from converters.checkpoints.archive import ArchiveError, read_source, unpinned
 from converters.paths import PRODUCTS, file_name, selftest_name
@@ -64,7 +65,18 @@ class Maker:
 
     @cached_property
     def reference(self) -> Reference:
-        """What the files are made from and held against."""
+        """What the files are made from and held against; it answers as its recipe says.
+
+        Raises
+        ------
+        EdgefaceError : in one line, why the source or the recipe cannot be used
+        """
+        reference = self._load()
+        if not isinstance(self.network.head, CascadeHead):
+            check_answers(self.name, self.network, reference, self._recipe.selftest)
+        return reference
+
+    def _load(self) -> Reference:
         if self.network.family is not None:
             return TorchReference(self.network)
         if isinstance(self.network.head, CascadeHead):

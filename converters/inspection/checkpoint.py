@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from converters.checkpoints.keyfile import read_maps
 from converters.checkpoints.keymap import Fit, best_fit, describe_faults
 from converters.checkpoints.reading import kind_of, read_tensors
@@ -33,6 +35,8 @@ class CheckpointFacts(Closed, frozen=True, kw_only=True):
     parameters: int
     fits: tuple[str, ...] = ()
     nearest: str = ""
+    not_numbers: tuple[str, ...] = ()
+    """Tensors that hold NaN or infinity: a training that came apart."""
 
 
 def describe_checkpoint(data: bytes, name: str, companions: Mapping[str, bytes] | None = None) -> CheckpointFacts:
@@ -54,6 +58,7 @@ def describe_checkpoint(data: bytes, name: str, companions: Mapping[str, bytes] 
         parameters=sum(int(array.size) for array in tensors.values()),
         fits=fits,
         nearest=nearest,
+        not_numbers=tuple(key for key, array in tensors.items() if not np.isfinite(array).all()),
     )
 
 
