@@ -21,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 
+from converters.checkpoints.elsewhere import of_folder
 from edgeface.bundle import Source
 from edgeface.errors import EdgefaceError
 
@@ -75,6 +76,9 @@ def unpinned(source: Source) -> dict[str, str]:
 
 def _brought(path: Path, sha256: str, *, fix: str) -> bytes:
     """One file that somebody brought; ``sha256`` may be empty."""
+    if path.is_dir():
+        what, way = of_folder(path)
+        raise ArchiveError(f"{path} is {what}, not a file that is read here", fix=way)
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -12,6 +12,7 @@ import numpy as np
 from converters.checkpoints.keyfile import KeyMap, read_maps
 from converters.checkpoints.layouts import PLAIN, to_torch_axes
 from converters.checkpoints.pieces import fold_bias, fold_weight, make_piece
+from converters.checkpoints.prefixes import unwrapped
 from converters.formats.errors import CheckpointError
 from edgeface.types import F32
 
@@ -75,15 +76,16 @@ def expect_finite(tensors: Mapping[str, F32], name: str) -> None:
 
 
 def best_fit(module: Any, family: str, kind: str, tensors: Mapping[str, F32]) -> Fit:
-    """What the best of a family's key maps makes of a checkpoint; see `load_weights`.
+    """What the best of a family's key maps makes of a checkpoint, whatever wraps its names; see `load_weights`.
 
     Raises
     ------
     CheckpointError : no map for this kind
     """
-    adapt = getattr(sys.modules[type(module).__module__], "adapt", None)
-    given, shapes = adapt(tensors) if adapt else tensors, parameter_shapes(module)
-    return min((fit(key_map, shapes, given) for key_map in read_maps(family, kind)), key=lambda tried: tried.faults)
+    adapt = getattr(sys.modules[type(module).__module__], "adapt", None) or dict
+    maps, shapes = read_maps(family, kind), parameter_shapes(module)
+    tried = (fit(key_map, shapes, adapt(given)) for given in unwrapped(tensors) for key_map in maps)
+    return min(tried, key=lambda one: one.faults)
 
 
 def parameter_shapes(module: Any) -> dict[str, tuple[int, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from converters.checkpoints.elsewhere import of_folder
 from converters.checkpoints.reading import kind_of
 from converters.formats.errors import CheckpointError
 from converters.inspection.facts import FileFacts
@@ -34,6 +35,9 @@ def describe_network(data: bytes, name: str, companions: Mapping[str, bytes] | N
 
 def read_file(path: Path) -> bytes:
     """Bytes of a file that somebody named; UsageError if it cannot be opened."""
+    if path.is_dir():
+        what, fix = of_folder(path)
+        raise UsageError(f"{path} is {what}, not a file that is read here", fix=fix)
     try:
         return path.read_bytes()
     except OSError as error:

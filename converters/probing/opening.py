@@ -15,7 +15,7 @@ import numpy as np
 from converters.checkpoints.reading import kind_of, read_tensors
 from converters.formats.errors import CheckpointError
 from converters.inspection.facts import FileFacts, Value, first_line
-from converters.inspection.network_file import companions_of, describe_network
+from converters.inspection.network_file import companions_of, describe_network, read_file
 from converters.recipes.reading import list_recipes, list_variants, read_network
 from converters.recipes.schema import NetworkRecipe, Prepared
 from converters.references.imported import KINDS, ImportedReference
@@ -68,10 +68,7 @@ def open_file(path: Path, *, family: str | None = None) -> Opened:
     UsageError : there is no such file, it fits no family and does not pass through, or takes something else than faces
     CheckpointError : it cannot be read
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", fix="give a file") from None
+    data = read_file(path)
     kind_of(path.name)
     source, companions = _source(path, data)
     found = _find_family(path, data, companions, family)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converters.checkpoints.archive import read_source
+from converters.checkpoints.elsewhere import way_on
 from converters.inspection.facts import FileFacts, Value
 from converters.paths import DEFAULT_SIGNATURE, file_name
 from converters.recipes.schema import NetworkRecipe, Prepared
@@ -220,6 +221,8 @@ def kind_of(network: NetworkRecipe) -> RuntimeName:
     """Runtime of the source file; UsageError for a file that no runtime takes."""
     path = "" if network.source is None else network.source.path
     kind = KINDS.get(Path(path).suffix.lower())
+    if kind is None and (known := way_on(path)):
+        raise UsageError(f"{path} is {known[0]}, which does not pass through", fix=known[1])
     if kind is None:
         raise UsageError(
             f"{path or 'a recipe without a source'} does not pass through by itself",
