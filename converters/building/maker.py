@@ -190,7 +190,13 @@ class Maker:
         how = self._quantize(runtime)
         plain = self.file(runtime, "fp32", equalised=how.equalise)
         with silence(), _beside(path) as part:
-            make_int8(plain, runtime, how, self.ranges, part)
+            try:
+                make_int8(plain, runtime, how, self.ranges, part)
+            except EdgefaceError as error:
+                # Who reads ranges knows the network's name, not what its recipe is called on a command line.
+                said = self._recipe.argument(self.name)
+                fix = error.fix.replace(f"calibrate {self.name}`", f"calibrate {said}`")
+                raise type(error)(error.what, fix=fix) from None
 
     def _quantize(self, runtime: RuntimeName) -> Quantize:
         return self.network.quantize.get(runtime, Quantize())

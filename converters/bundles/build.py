@@ -158,10 +158,8 @@ def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path
         except OSError as error:
             raise EdgefaceError(f"{folder} cannot be written: {error.strerror}", fix="free some room") from None
         write_manifest(recipe, every, new)
-        check_size(recipe.bundle, new)
-        made = open_bundle(new, allow_random=True)
-        for network in made.manifest.networks:
-            try_network(made, network)
+        check_size(recipe.bundle, new, folder)
+        made = _tried(new, folder)
         for line in unlike_recorded(made.manifest):
             logger.warning("%s", line)
         swap_folder(new, folder)
@@ -174,6 +172,17 @@ def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path
             for network in every
         ]
         write_manifest(recipe, fresh, folder)
+
+
+def _tried(new: Path, folder: Path) -> Bundle:
+    """Open a bundle that is to become ``folder`` and run its self-tests; an error names the place it is meant for."""
+    try:
+        made = open_bundle(new, allow_random=True)
+        for network in made.manifest.networks:
+            try_network(made, network)
+    except EdgefaceError as error:
+        raise type(error)(error.what.replace(str(new), str(folder)), fix=error.fix) from None
+    return made
 
 
 def _from_other_bundles(recipe: BundleRecipe) -> Iterator[tuple[Network, Bundle]]:

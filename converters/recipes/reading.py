@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from converters.recipes.choices import choices
 from converters.recipes.schema import BundleRecipe, NetworkRecipe, Recipe, Workshop
 from edgeface.bundle import (
     MANIFEST,
@@ -51,13 +52,14 @@ def read_recipe(name: str = "default", *, recipes: Path = RECIPES) -> Recipe:
     else:
         built, _ = read_network(name, recipes)
         bundle = BundleRecipe(name=built, version="0", networks=(name,))
-    networks, homes = {}, {}
+    networks, homes, asked = {}, {}, {}
     for one in bundle.networks:
         built, networks[built] = read_network(one, recipes)
+        asked[built] = one
         path = recipe_path(one.partition(VARIANT)[0], recipes)
         if not _is_known(path, recipes):
             homes[built] = path.parent
-    return Recipe(bundle=bundle, workshop=read_workshop(recipes), networks=networks, homes=homes)
+    return Recipe(bundle=bundle, workshop=read_workshop(recipes), networks=networks, homes=homes, asked=asked)
 
 
 def is_bundle(name: str, recipes: Path = RECIPES) -> bool:
@@ -207,7 +209,9 @@ def _convert(path: Path, table: Mapping[str, Any], kind: type[T]) -> T:
     try:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
-        raise UsageError(f"recipe {_shown(path)}: {error}", fix="correct the recipe") from None
+        known = choices(kind, str(error))
+        fix = f"choose one of: {', '.join(known)}" if known else "correct the recipe"
+        raise UsageError(f"recipe {_shown(path)}: {error}", fix=fix) from None
 
 
 def _shown(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -199,6 +200,13 @@ class Recipe(Closed, frozen=True, kw_only=True):
     networks: Mapping[str, NetworkRecipe]
     homes: Mapping[str, Path] = msgspec.field(default_factory=dict)
     """Folders of recipes that were given by path: their ranges lie there."""
+
+    asked: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """What each network is called on a command line: its name, or the path of a recipe of one's own."""
+
+    def argument(self, network: str) -> str:
+        """How to name a network on a command line, ready for a shell."""
+        return shlex.quote(self.asked.get(network, network))
 
     def ranges_path(self, network: str) -> Path:
         """Where the ranges of a network's int8 files lie: beside a recipe of one's own, else with the known ones."""
