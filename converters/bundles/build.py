@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import msgspec
@@ -99,6 +99,11 @@ def make_all(recipe: Recipe, *, again: bool = False, jobs: int | None = None) ->
             for done in as_completed([pool.submit(_make, name, recipe, again) for name in names]):
                 done.result()
                 bar.update()
+        except BrokenProcessPool:
+            raise EdgefaceError(
+                "a conversion was ended from outside, for want of memory as a rule",
+                fix="give fewer --jobs; what was made before is kept",
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -150,13 +155,10 @@ def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path
     make_folder(folder.parent)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".edgeface-") as scratch:
         new = Path(scratch) / folder.name
-        try:
-            for network in entries:
-                _copy(network, places[network.name], new)
-            for network, source in taken:
-                _copy(network, source.folder, new)
-        except OSError as error:
-            raise EdgefaceError(f"{folder} cannot be written: {error.strerror}", fix="free some room") from None
+        for network in entries:
+            _copy(network, places[network.name], new)
+        for network, source in taken:
+            _copy(network, source.folder, new)
         write_manifest(recipe, every, new)
         check_size(recipe.bundle, new, folder)
         made = _tried(new, folder)
@@ -201,5 +203,4 @@ def _copied(network: Network, source: Path, folder: Path) -> Path:
 def _copy(network: Network, source: Path, folder: Path) -> None:
     paths = [file.path for files in network.files.values() for file in files]
     for path in (*paths, network.selftest.path):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / path, folder / path)
+        write_atomic(folder / path, (source / path).read_bytes())

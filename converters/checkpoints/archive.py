@@ -24,6 +24,7 @@ import msgspec
 from converters.checkpoints.elsewhere import of_folder
 from edgeface.bundle import Source
 from edgeface.errors import EdgefaceError
+from edgeface.files import write_atomic
 
 CACHE = Path(os.environ.get("EDGEFACE_CACHE") or Path(__file__).parents[2] / ".cache") / "packages"
 _SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
@@ -166,9 +167,7 @@ def _fetch_by_link(source: Source, path: Path) -> None:
     except (OSError, ValueError, KeyError) as error:
         raise UnreachableError(f"{source.archive} cannot be fetched: {error}", fix="check the network") from None
     _expect(data, source.archive_sha256, source.archive, fix="correct the recipe's pin")
-    partial = path.with_suffix(".part")
-    partial.write_bytes(data)
-    partial.replace(path)
+    write_atomic(path, data)
 
 
 def _pip_index() -> str:
