@@ -17,6 +17,7 @@ from converters.references.torch_module import Reference, feed
 from edgeface.attributes import KINDS
 from edgeface.attributes.columns import select
 from edgeface.bundle import AttributeHead, CategoricalHead, CoralHead, EmbeddingHead, ExpectationHead
+from edgeface.detect.single import FAMILIES
 from edgeface.errors import BundleError, EdgefaceError, UsageError
 from edgeface.runtime import to_tensor
 from edgeface.types import F32, Task
@@ -24,6 +25,7 @@ from edgeface.types import F32, Task
 SHOWN = 8
 """A picture and seven of noise; a detector sees the picture and one of noise."""
 SEED = 7
+LEAST_SCORE = 0.5
 OFF, OFF_EACH = 0.02, 0.002
 """How far a sum of probabilities may be from 1, and how much further for each of them: files in 8 bits round."""
 
@@ -43,6 +45,8 @@ def check_answers(name: str, network: NetworkRecipe, reference: Reference, test:
                 f"{name} answers a picture with values that are not numbers, in {output}",
                 fix="bring the weights of a training that held, from before its loss was NaN",
             )
+    if type(network.head) in FAMILIES:
+        _decode(name, network, answers, test)
     if isinstance(network.head, EmbeddingHead):
         _expect_output(name, network.head.output, answers)
         length = answers[network.head.output].shape[1:]
@@ -68,6 +72,22 @@ def _answers(name: str, network: NetworkRecipe, reference: Reference, test: Self
         raise UsageError(
             f"{name} takes no pictures of {width}x{height} with {channels} channels: {first_line(error)}",
             fix="correct height, width and color in its [input]",
+        ) from None
+
+
+def _decode(name: str, network: NetworkRecipe, answers: Mapping[str, F32], test: SelfTestRecipe) -> None:
+    """Read a detector's answer to the picture as a device does."""
+    height, width = selftest_input(network, test).shape[1:3]
+    try:
+        FAMILIES[type(network.head)].decode(
+            {key: array[:1] for key, array in answers.items()}, (width, height), network.head, LEAST_SCORE
+        )
+    except (KeyError, ValueError, IndexError) as error:
+        shown = ", ".join(f"{key} {'x'.join(map(str, array.shape[1:]))}" for key, array in answers.items())
+        raise UsageError(
+            f"{name} gives {shown}, which a head of kind {network.head.__struct_config__.tag} cannot read:"
+            f" {first_line(error)}",
+            fix="correct its [head], or the names in [outputs]",
         ) from None
 
 

@@ -211,3 +211,15 @@ def test_whole_numbers_by_their_scale() -> None:
     assert quantized(real, {"dtype": np.float32, "quantization": (0.0, 0)}) is real
     assert quantized(real, {"dtype": np.float16, "quantization": (0.0, 0)}).dtype == np.float16
     assert quantized(np.array([7.6], np.float32), {"dtype": np.int32, "quantization": (0.0, 0)}).tolist() == [8]
+
+
+def test_a_detector_whose_outputs_no_head_reads(tmp_path: Path) -> None:
+    recipe = change(write_tiny(tmp_path), 'task = "gender"', 'task = "detect"')
+    change(recipe, '[input.crop]\nkind = "square"\n', "")
+    change(
+        recipe,
+        f'kind = "categorical"\noutput = "probabilities"\n{LABELS}',
+        'kind = "yunet"\nstrides = [8]\nnms_iou = 0.3',
+    )
+    with pytest.raises(EdgefaceError, match="gives probabilities 2, which a head of kind yunet cannot read"):
+        _ = maker(recipe, tmp_path).reference
