@@ -7,6 +7,7 @@ the first face, or never.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -85,8 +86,7 @@ def _decode(name: str, network: NetworkRecipe, answers: Mapping[str, F32], test:
     except (KeyError, ValueError, IndexError) as error:
         shown = ", ".join(f"{key} {'x'.join(map(str, array.shape[1:]))}" for key, array in answers.items())
         raise UsageError(
-            f"{name} gives {shown}, which a head of kind {network.head.__struct_config__.tag} cannot read:"
-            f" {first_line(error)}",
+            f"{name} gives {shown}, which a head of kind {_kind(type(network.head))} cannot read: {first_line(error)}",
             fix="correct its [head], or the names in [outputs]",
         ) from None
 
@@ -106,7 +106,7 @@ def _read(name: str, task: Task, head: AttributeHead, answers: Mapping[str, F32]
     """Read the answers as a device does."""
     make, tasks = KINDS[type(head)]
     if task not in tasks:
-        fitting = [kind.__struct_config__.tag for kind, (_, known) in KINDS.items() if task in known]
+        fitting = [_kind(one) for one, (_, known) in KINDS.items() if task in known]
         raise UsageError(
             f"{name} cannot answer {task} with such a head", fix=f"its kind is one of: {', '.join(fitting)}"
         )
@@ -145,6 +145,11 @@ def _expect_probabilities(name: str, task: Task, head: AttributeHead, raw: F32) 
                 " probabilities",
                 fix='set activation = "softmax" in its [head]' if able else "export it with its softmax",
             )
+
+
+def _kind(head: Any) -> str:
+    """What a recipe calls a kind of head."""
+    return str(head.__struct_config__.tag)
 
 
 def _spread(raw: F32) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from converters.building.answers import check_answers
+from converters.building.parts import beside
 from converters.building.stamps import CODE, MATTERS, code_hash, tool_versions
 from converters.checkpoints.archive import ArchiveError, read_source, unpinned
 from converters.paths import PRODUCTS, file_name, selftest_name
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 STAMPS = "stamps.json"
-PART_OF = ".edgeface-"
-"""Begins the name of a file that is being written: the process that writes it, then the name it will have."""
 logger = logging.getLogger(__name__)
 
 
@@ -161,7 +160,7 @@ class Maker:
         from converters.export.to_tflite import export_tflite
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        with silence(), _beside(path) as part:
+        with silence(), beside(path) as part:
             export_tflite(module, self.shape, self.signatures, part, states=reference.states)
 
     @property
@@ -183,7 +182,7 @@ class Maker:
             return
         from converters.export.tflite_weights import shrink_weights
 
-        with silence(), _beside(path) as part:
+        with silence(), beside(path) as part:
             shrink_weights(plain, precision, part, keep)
 
     def _make_int8(self, runtime: RuntimeName, path: Path) -> None:
@@ -191,7 +190,7 @@ class Maker:
 
         how = self._quantize(runtime)
         plain = self.file(runtime, "fp32", equalised=how.equalise)
-        with silence(), _beside(path) as part:
+        with silence(), beside(path) as part:
             try:
                 make_int8(plain, runtime, how, self.ranges, part)
             except EdgefaceError as error:
@@ -219,7 +218,7 @@ class Maker:
         evened = equalised or (precision == "int8" and self._quantize(runtime).equalise)  # type: ignore[arg-type]
         parts.append(code_hash(network.family, CODE.get((runtime, precision), ()), equalised=evened))
         if runtime == "selftest":
-            parts += [repr(self._recipe.selftest), repr(network.head)]
+            parts += [repr(self._recipe.selftest), repr(network.head), *([repr(network.also)] if network.also else [])]
         elif precision != "fp32":
             how = network.quantize.get(runtime)  # type: ignore[call-overload]
             parts.append(repr(how))
@@ -278,28 +277,6 @@ def _whole(data: bytes, name: str, companions: Mapping[str, bytes]) -> bytes:
     from converters.formats.onnx_data import whole_file
 
     return whole_file(data, name, companions)
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A name to write to that takes its place at the end: libraries that write files themselves write them there."""
-    part = path.with_name(f"{PART_OF}{os.getpid()}-{path.name}")
-    _sweep(path.parent)
-    try:
-        yield part
-        part.replace(path)
-    except OSError as error:
-        raise EdgefaceError(f"{path} cannot be written: {error.strerror}", fix="free some room") from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Take away what builds left half-written that were ended from outside."""
-    for part in folder.glob(f"{PART_OF}[0-9]*-*"):
-        pid = part.name.removeprefix(PART_OF).partition("-")[0]
-        if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
-            part.unlink(missing_ok=True)
 
 
 @contextmanager

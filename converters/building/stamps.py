@@ -58,7 +58,7 @@ def code_hash(family: str | None, modules: Sequence[str], *, equalised: bool = F
     names += [f"export/{name}" for name in (*modules, *(["equalise"] if equalised else []))]
     paths = [*(root / "checkpoints").glob("*.py"), *(root / "formats").glob("*.py")]
     if family is None:
-        names += ["references/adopt", "references/free_axes", "export/onnx2tf"]
+        names += ["references/adopt", "references/free_axes", "references/float_ends", "export/onnx2tf"]
     else:
         from converters.networks import FAMILIES
 

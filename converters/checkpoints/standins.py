@@ -18,6 +18,8 @@ HARMFUL = frozenset(
 )
 """Modules whose functions nobody keeps beside weights for a good reason."""
 HARMFUL_BUILTINS = frozenset({"eval", "exec", "compile", "__import__", "open", "getattr", "setattr", "breakpoint"})
+_PlainUnpickler: Any = pickle._Unpickler
+"""Python's own, written in Python: each of its steps can be replaced."""
 
 
 class StandIn:
@@ -52,7 +54,7 @@ class StandIn:
         self.table[key] = value
 
 
-class Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
+class Unpickler(_PlainUnpickler):  # type: ignore[misc]
     """Python's own unpickler, which calls nothing but what torch holds safe, and makes `StandIn` of the rest.
 
     Raises
@@ -60,7 +62,7 @@ class Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
     pickle.UnpicklingError : with the name of what would have been called, for code that is meant to be run
     """
 
-    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+    dispatch: ClassVar[dict[int, Any]] = dict(_PlainUnpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what torch has on its list of safe names, or a class that stands in."""

@@ -53,7 +53,8 @@ def whole_file(data: bytes, name: str, companions: Mapping[str, bytes]) -> bytes
     """Bytes of the same model as one file; those of a file that is whole already are not touched."""
     if not external_files(data, name):
         return data
-    return read_model(data, name, companions).SerializeToString(deterministic=True)
+    whole: bytes = read_model(data, name, companions).SerializeToString(deterministic=True)
+    return whole
 
 
 def _bring_in(tensor: TensorProto, name: str, companions: Mapping[str, bytes]) -> None:

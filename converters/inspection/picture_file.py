@@ -18,7 +18,8 @@ CHANNELS = (1, 3)
 class _Engine(Protocol):
     """One input and named outputs in a runtime; ``shape`` has None where a side is free."""
 
-    shape: Sequence[int | None]
+    @property
+    def shape(self) -> Sequence[int | None]: ...
 
     def run(self, array: F32) -> dict[str, F32]: ...
 
@@ -79,7 +80,9 @@ class _Onnx:
             raise UsageError(f"it takes {', '.join(one.name for one in inputs)}", fix="bring a file with one input")
         self._name = inputs[0].name
         self._detail = {"dtype": _numpy_type(inputs[0].type), "quantization": (0.0, 0)}
-        self.shape = [side if isinstance(side, int) and side > 0 else None for side in inputs[0].shape]
+        self.shape: Sequence[int | None] = [
+            side if isinstance(side, int) and side > 0 else None for side in inputs[0].shape
+        ]
 
     def run(self, array: F32) -> dict[str, F32]:
         names = [output.name for output in self._session.get_outputs()]
@@ -103,7 +106,7 @@ class _LiteRt:
             raise UsageError(f"it takes {', '.join(one['name'] for one in details)}", fix="bring a file with one input")
         (self._detail,) = details
         free = self._detail.get("shape_signature", self._detail["shape"])
-        self.shape = [int(side) if side > 0 else None for side in free]
+        self.shape: Sequence[int | None] = [int(side) if side > 0 else None for side in free]
 
     def run(self, array: F32) -> dict[str, F32]:
         index = self._detail["index"]

@@ -66,12 +66,12 @@ def probe(
     also: dict[Task, AttributeHead] = {}
     for other, name in answered.items():
         if other != asked:
-            extra, labels = _also(other, name, best.spec, found, data, limit)
-            if beats_one_answer(extra, other, labels):
+            extra, truth = _also(other, name, best.spec, found, data, limit)
+            if beats_one_answer(extra, other, truth):
                 also[other] = extra.head
                 print(f"also answers {other} ({measure(extra)}): {extra.words}")
             else:
-                print(f"{name} could answer {other} and does not ({in_words(extra, other, labels)}): left out")
+                print(f"{name} could answer {other} and does not ({in_words(extra, other, truth)}): left out")
     recipe = complete(opened.recipe, asked, best.spec, best.read.head, also=also, detector=faces.finder.network.name)
     head = f"Written by `probe` on {len(faces.shown)} faces of {faces.sets}: {measure(best.read)}."
     write_atomic(path, recipe_text(recipe, path, head).encode())

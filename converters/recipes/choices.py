@@ -44,8 +44,8 @@ def _deeper(node: Any, field: str | None) -> Iterator[Any]:
     elif isinstance(node, (inspect.VarTupleType, inspect.ListType)):
         yield from _flat(node.item_type)
     elif isinstance(node, inspect.TupleType):
-        for one in node.item_types:
-            yield from _flat(one)
+        for item in node.item_types:
+            yield from _flat(item)
 
 
 def _flat(node: Any) -> Iterator[Any]:

@@ -32,7 +32,8 @@ class End(NamedTuple):
 
     def real(self, array: npt.NDArray[Any]) -> F32:
         """Return its values in float32."""
-        return (array.astype(np.float32) - np.float32(self.zero)) * np.float32(self.scale)
+        wide: F32 = (array.astype(np.float32) - np.float32(self.zero)) * np.float32(self.scale)
+        return wide
 
 
 def make_float(model: ModelProto, name: str) -> dict[str, End]:

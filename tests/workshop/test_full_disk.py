@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from converters import __main__ as command_line
-from converters.building.maker import _beside
+from converters.building.parts import beside
 from converters.bundles import build as building
 from converters.paths import ROOT
 from converters.recipes.reading import read_recipe
@@ -80,7 +80,7 @@ def test_what_a_build_left_that_was_ended_is_swept(tmp_path: Path) -> None:
     living = tmp_path / f".edgeface-{os.getppid()}-net.tflite"
     dead.touch()
     living.touch()
-    with _beside(tmp_path / "net.tflite") as part:
+    with beside(tmp_path / "net.tflite") as part:
         part.write_bytes(b"whole")
     assert {path.name for path in tmp_path.iterdir()} == {"net.tflite", living.name}
 
