@@ -139,7 +139,8 @@ def _expect_probabilities(name: str, task: Task, head: AttributeHead, raw: F32) 
                 fix="take activation out of its [head]",
             )
         if not softmax and not shares:
-            able = isinstance(head, CategoricalHead)
+            sigmoids = raw.min() >= 0 and raw.max() <= 1
+            able = isinstance(head, CategoricalHead) and not sigmoids
             raise UsageError(
                 f"{name} answers {task} with {_spread(raw)} that sum to {sums.min():.3g} to {sums.max():.3g}, no"
                 " probabilities",

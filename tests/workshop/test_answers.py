@@ -42,6 +42,11 @@ def logits(model: ModelProto) -> None:
     model.graph.output[0].name = "said"
 
 
+def sigmoids(model: ModelProto) -> None:
+    """Each label by itself: what softmax would make of that is no probability either."""
+    model.graph.node[-1].op_type = "Sigmoid"
+
+
 def three_columns(model: ModelProto) -> None:
     """Female, male and age / 100 side by side."""
     graph = model.graph
@@ -95,6 +100,7 @@ WRONG = {
         r"cannot answer age .*expectation, coral",
     ),
     "logits": (logits, LABELS, LABELS, r'values from -.* no probabilities; set activation = "softmax"'),
+    "sigmoids": (sigmoids, LABELS, LABELS, "no probabilities; export it with its softmax"),
     "softmax twice": (
         nothing,
         LABELS,
