@@ -13,7 +13,6 @@ KINDS = {
     ".pth": "torch",
     ".pt": "torch",
     ".ckpt": "torch",
-    ".bin": "torch",
     ".safetensors": "torch",
     ".hdf5": "keras",
     ".h5": "keras",

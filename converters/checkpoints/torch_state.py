@@ -51,18 +51,23 @@ def read_state(data: bytes, name: str = "the file") -> dict[str, F32]:
         raise CheckpointError(f"{name} is TorchScript, a program and no state dictionary", fix=fix)
     held = _load(data, name)
     state = _unnest(held)
-    if not state and isinstance(held, StandIn):
-        what = f"{name} is pickled code and no state dictionary, and was not run: an object of {held.whose}"
-        raise CheckpointError(what, fix=_SAVE)
     if not state:
-        inside = sorted({one.whose for one in held.values() if isinstance(one, StandIn)} if _is_table(held) else ())
-        words = f", but objects of {', '.join(inside[:3])}" if inside else ""
-        raise CheckpointError(f"{name} holds no state dictionary{words}", fix=_SAVE)
+        raise _nothing(held, name)
     return {
         key.replace("_orig_mod.", "").removeprefix("module."): np.asarray(tensor.detach().float().numpy())
         for key, tensor in state.items()
         if tensor.is_floating_point()
     }
+
+
+def _nothing(held: Any, name: str) -> CheckpointError:
+    """Say what a file without weights holds instead."""
+    inside = [held, *(held.values() if _is_table(held) else ())]
+    found = sorted({one.whose for one in inside if isinstance(one, StandIn)})
+    if found:
+        what = f"{name} is pickled code and no state dictionary, and was not run: of {', '.join(found[:3])}"
+        return CheckpointError(what, fix=_SAVE)
+    return CheckpointError(f"{name} holds no state dictionary", fix=_SAVE)
 
 
 def _load(data: bytes, name: str) -> Any:

@@ -167,16 +167,15 @@ def test_code_is_named_and_not_run(
 
 
 def test_a_whole_model_is_named_by_its_class() -> None:
-    with pytest.raises(EdgefaceError, match=r"pickled code .* not run: an object of torch.nn.modules.linear.Lin"):
+    with pytest.raises(EdgefaceError, match=r"pickled code .* not run: of torch.nn.modules.linear.Linear; save"):
         read(saved(torch.nn.Linear(2, 2)))
-    with pytest.raises(EdgefaceError, match=r"no state dictionary, but objects of torch.nn.modules.linear.Linear"):
+    with pytest.raises(EdgefaceError, match=r"pickled code .* not run: of torch.nn.modules.linear.Linear; save"):
         read(saved({"model": torch.nn.Linear(2, 2)}))
 
 
 def test_safetensors_and_lightning_are_read(state: dict[str, torch.Tensor]) -> None:
     expect(save({name: value.contiguous() for name, value in state.items()}), state, "w.safetensors")
     expect(saved({"state_dict": prefixed(state, "model."), "pytorch-lightning_version": "2.0"}), state, "w.ckpt")
-    expect(saved(state), state, "pytorch_model.bin")
     halves = {name: value.bfloat16() for name, value in state.items()}
     np.testing.assert_allclose(read(save(halves), "w.safetensors")["dense.0.bias"], state["dense.0.bias"], atol=1e-2)
 
