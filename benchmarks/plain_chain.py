@@ -56,7 +56,7 @@ class Session:
     def __call__(self, pixels: Image) -> dict[str, F32]:
         """Outputs for one picture in the network's colour order."""
         spec = self.network.input
-        blob = cv2.dnn.blobFromImage(pixels, scalefactor=spec.scale, mean=spec.mean)
+        blob = cv2.dnn.blobFromImage(pixels, scalefactor=spec.scales[0], mean=spec.means)
         values = self._session.run(list(self._file.outputs.values()), {self._file.input: blob})
         return dict(zip(self._file.outputs, values, strict=True))
 

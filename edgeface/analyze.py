@@ -1,7 +1,7 @@
 """Files in, numbers out: the daemon's own rooms without broker and clock.
 
-A still picture gives every network's answer on every face, without tracks. A video runs the daemon's pipeline; each
-face carries its track and what is known of that visit so far, and a closing object tells the visits.
+A still picture gives every network's answer on every face, without tracks. A video takes the daemon's turn, frame by
+frame; each face carries its track and what is known of that visit so far, and a closing object tells the visits.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from edgeface.config import Camera, Config
 from edgeface.crop import cut, reference_boxes
 from edgeface.errors import SourceError
-from edgeface.memory import Memory
-from edgeface.pipeline import Pipeline, Request
+from edgeface.networks import Networks
+from edgeface.pipeline import Request, Sighting, Told
 from edgeface.quality import assess
 from edgeface.results import USUAL, Analysis, Face
 from edgeface.sources import open_source
@@ -35,7 +35,7 @@ from edgeface.types import (
     Visit,
     VisitChange,
 )
-from edgeface.worker import LOW_SCORE, Networks
+from edgeface.worker import Worker
 
 EPOCH = datetime.fromtimestamp(0, timezone.utc)
 
@@ -73,9 +73,10 @@ def analyze_image(
 def analyze_video(
     path: Path, networks: Networks, config: Config, *, min_score: float | None = None
 ) -> Generator[tuple[Frame, Analysis, Sequence[VisitChange]], None, None]:
-    """Run the daemon's pipeline over a video: each frame, its faces, and what changed; the last one ends all visits.
+    """Take the daemon's turn with a video: each frame, its faces, and what changed; the last one ends all visits.
 
-    Source time starts at 0: the times of visits are seconds into the video.
+    A frame that was not searched (`detector.every`) shows no faces. Source time starts at 0: the times of visits are
+    seconds into the video.
 
     Raises
     ------
@@ -83,52 +84,40 @@ def analyze_video(
     KeyboardInterrupt : likewise after the visits have ended, so that what was seen is kept
     """
     numbers = count(1)
-    pipeline = Pipeline(
-        "main",
-        config,
-        detector=networks.detector.network,
-        networks=networks.heads,
-        new_id=lambda: f"{next(numbers)}",
+    worker = Worker(
+        networks, config, ["main"], new_id=lambda: f"{next(numbers)}", clock=lambda: 0.0, min_score=min_score
     )
     source = open_source("main", Camera(source=str(path)), limits=config.limits, started_at=EPOCH)
-    least = config.detector.score * LOW_SCORE if min_score is None else min_score
-    memory = Memory()
     tasks = [head.task for _, head in networks.heads]
     last: Frame | None = None
     failure: SourceError | KeyboardInterrupt | None = None
     try:
         for frame in source.frames():
-            detections = networks.detect(frame.image, min_score=least)
-            sighting, requests = pipeline.observe(frame, detections)
-            memory.retain("main", [track.id for track in sighting.tracks])
-            answers = networks.answer(requests, memory)
-            said = [(wish.track, answer) for wish, own in zip(requests, answers, strict=True) for answer in own]
-            pipeline.absorb(frame, said)
-            visits = {visit.track: visit for visit in pipeline.current()}
-            faces = [
-                _video_face(
-                    detections, track.detection, sighting.qualities[track.id], track.id, visits.get(track.id), tasks
-                )
-                for track in sighting.tracks
-                if track.detection is not None
-            ]
-            height, width = frame.image.shape[:2]
+            ((sighting, told),) = worker.process([frame])
             last = frame
-            yield (
-                frame,
-                Analysis(path=str(path), frame=frame.index, width=width, height=height, faces=faces),
-                pipeline.changes,
-            )
+            yield frame, _analysis(str(path), sighting, told, tasks), told.changes
     except (SourceError, KeyboardInterrupt) as error:
         failure = error
     finally:
         source.close()
     if last is not None:
-        pipeline.close("source_ended")
         empty = Analysis(path=str(path), frame=last.index, width=0, height=0, faces=[])
-        yield last, empty, pipeline.changes
+        yield last, empty, worker.close("main", "source_ended").changes
     if failure is not None:
         raise failure
+
+
+def _analysis(path: str, sighting: Sighting, told: Told, tasks: Sequence[Task]) -> Analysis:
+    """Faces of one frame of a video, with what is known of their visits."""
+    frame, found = sighting.frame, sighting.detections
+    height, width = frame.image.shape[:2]
+    visits = {visit.track: visit for visit in told.visits}
+    faces = [
+        _video_face(found, track.detection, sighting.qualities[track.id], track.id, visits.get(track.id), tasks)
+        for track in sighting.tracks
+        if found is not None and track.detection is not None
+    ]
+    return Analysis(path=path, frame=frame.index, width=width, height=height, faces=faces, searched=found is not None)
 
 
 def _requests(image: Image, found: Detections, row: int, quality: Quality, networks: Networks) -> Iterator[Request]:
@@ -148,7 +137,9 @@ def _still_face(
     networks: Networks,
     config: Config,
 ) -> Face:
-    estimates = {head.task: head.estimate(answers[head.task].probabilities) for _, head in networks.heads}
+    estimates = {
+        head.task: head.estimate(answers[head.task].probabilities) for _, head in networks.heads if head.task in answers
+    }
     clear = quality.score >= config.visits.min_quality
     return Face(
         box=_floats(found.boxes[row]),
@@ -156,7 +147,10 @@ def _still_face(
         landmarks=_point_tuples(found, row),
         quality=quality,
         estimates=estimates,
-        known={task: clear and _certain(task, estimate, config) for task, estimate in estimates.items()},
+        known={
+            head.task: clear and head.task in estimates and _certain(head.task, estimates[head.task], config)
+            for _, head in networks.heads
+        },
         track=None,
         crops=crops,
     )

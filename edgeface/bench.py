@@ -9,6 +9,7 @@ process's CPU time that is neither decoding nor inference:
 
 from __future__ import annotations
 
+import logging
 import platform
 import threading
 import time
@@ -23,14 +24,17 @@ import numpy as np
 
 from edgeface.bundle import Bundle, NetworkFile
 from edgeface.config import Camera, Config
-from edgeface.errors import EdgefaceError
+from edgeface.errors import EdgefaceError, SourceError
 from edgeface.inbox import Ended, Feed, Inbox
 from edgeface.machine import peak_mb, processor
+from edgeface.networks import Networks
 from edgeface.runtime import Runner
 from edgeface.selftest import stored_input
 from edgeface.sources import open_source
 from edgeface.types import F32, Frame, Image
-from edgeface.worker import Networks, Worker
+from edgeface.worker import Worker
+
+logger = logging.getLogger(__name__)
 
 EPOCH = datetime.fromtimestamp(0, timezone.utc)
 SYNTHETIC_FRAMES = 300
@@ -216,6 +220,10 @@ class _Reader(threading.Thread):
                 self._feed.put(frame)
         except EdgefaceError as error:
             self._feed.end(error)
+            return
+        except Exception as error:  # a thread that dies is heard, whatever it dies of
+            logger.exception("the reader died")
+            self._feed.end(SourceError(f"the reader died: {error!r}", fix="please report this"))
             return
         self.cpu_s = time.thread_time()
         self._feed.end(None)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import inspect
 
-from edgeface.config import DEFAULT_SCHEDULE, Config
+from edgeface.config import DEFAULT_SCHEDULE, Config, Schedule
 
 EXAMPLES: Mapping[str, str] = {
     "bundle": '"default"',
@@ -40,6 +40,8 @@ EXAMPLES: Mapping[str, str] = {
     "networks.NETWORK.precision": '"fp32"',
 }
 """What the commented file shows for a key that has no default."""
+LONG = 255
+"""From this length on a bound is there against mistakes, and not worth a word."""
 PREFACE = """\
 Every key has a default, and an empty file works: camera `main` on the first capture device, broker `localhost:1883`.
 An unknown key, or a value out of its range, is an error that names the key (exit code 2).
@@ -48,11 +50,15 @@ The file is the first of: `--config FILE`, `$EDGEFACE_CONFIG`, `./edgeface.toml`
 One key can be overridden by `--set mqtt.host=broker.lan` on the command line, or by a variable
 `EDGEFACE__MQTT__HOST=broker.lan`; the command line wins over the environment, the environment over the file.
 
+A value of either is TOML where the key takes a number or a truth, and text where it takes text: `--set node.id=42`. The
+names of variables may be in upper or lower case.
+
 The broker's password never stands on a command line. It is taken from the first of: `mqtt.password_file`, the service
 manager's credential `mqtt_password` (for the installed service: the file `/etc/edgeface/credentials/password`), the
 variable `EDGEFACE_MQTT_PASSWORD`, `mqtt.password`.
 
-    edgeface config check               does the configuration hold?
+    edgeface config check               does it hold here: names, files, bundle, networks; all that `run` would refuse
+    edgeface config check my.toml --elsewhere   the same on a workstation that lacks the node's files and cameras
     edgeface config show                what is in force, secrets as ***
     edgeface config show --commented    a file with every key to start from
 """
@@ -140,7 +146,7 @@ def _table(kind: inspect.StructType, header: str, optional: bool = False) -> Tab
     title = (kind.cls.__doc__ or "").strip().splitlines()[0]
     if header.startswith("schedule."):
         usual = ", ".join(f"{task} {schedule.every:g}" for task, schedule in DEFAULT_SCHEDULE.items())
-        title += f" Seconds without such a table: {usual}."
+        title += f" What it leaves out is as without it; `every` is then, in seconds: {usual}."
     if optional:
         title += " NETWORK is a name that `edgeface models list` prints."
     keys = tuple(_key(field, f"{header}.") for field in kind.fields)
@@ -168,8 +174,13 @@ def _attributes(field: inspect.Field) -> Table:
 def _key(field: inspect.Field, prefix: str) -> Key:
     path = f"{prefix}{field.encode_name}"
     kind, meaning = _peel(field.type)
-    default = None if field.default in (msgspec.NODEFAULT, None) else json.dumps(field.default)
+    usual = _USUAL.get(field.encode_name) if prefix.startswith("schedule.") else field.default
+    default = None if usual in (msgspec.NODEFAULT, None) else json.dumps(usual)
     return Key(path=path, default=default, example=EXAMPLES.get(path, '""'), range=_range(kind), meaning=meaning)
+
+
+_USUAL = {field.name: field.default for field in msgspec.structs.fields(Schedule) if not field.required}
+"""Of a schedule's table the numbers that hold for every question."""
 
 
 def _peel(kind: inspect.Type) -> tuple[inspect.Type, str]:
@@ -201,7 +212,7 @@ def _range(kind: inspect.Type) -> str:
         return " or ".join({"IntType": "number", "StrType": "text"}.get(type(t).__name__, "") for t in kind.types)
     if isinstance(kind, inspect.IntType | inspect.FloatType):
         return _bounds(kind)
-    if isinstance(kind, inspect.StrType) and kind.max_length is not None:
+    if isinstance(kind, inspect.StrType) and kind.max_length is not None and kind.max_length < LONG:
         return f"at most {kind.max_length} characters"
     return ""
 

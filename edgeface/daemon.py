@@ -1,44 +1,60 @@
-"""The program that runs for years: cameras, worker, clocks, signals, health.
+"""The program that runs for years: signals, clocks, the broker, health, and one `Assembly` after the other.
 
-The only place that knows the time of day.
+What lives as long as the process stands here; what a configuration makes is the assembly's, and a reload changes one
+for the other. Beside `assembly` the only place that knows the time of day.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import secrets
-import signal
-import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timezone
-from types import FrameType
 from typing import Literal
 
-from edgeface.bundle import Bundle, Network
-from edgeface.config import Config, mqtt_password
-from edgeface.errors import BrokerError, EdgefaceError
-from edgeface.events import Body, CameraHealth, NoticeNetwork, health_body, notice_body
-from edgeface.inbox import Ended, Inbox
-from edgeface.machine import node_id, resident_mb
+import msgspec
+
+from edgeface.assembly import Assembly
+from edgeface.bundle import Network
+from edgeface.config import Mqtt
+from edgeface.errors import BrokerError, EdgefaceError, one_line
+from edgeface.events import Body, ConfigurationHealth, NoticeNetwork, health_body, iso, notice_body
+from edgeface.machine import give_back_memory, resident_mb, state_folder
 from edgeface.notify import Notifier
+from edgeface.publish.ledger import Ledger
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
-from edgeface.reader import Reader
-from edgeface.types import Frame, Reason, Task
-from edgeface.worker import Networks, Worker
+from edgeface.reload import Load, Reload
+from edgeface.signals import Signals
+from edgeface.types import Task
 
 logger = logging.getLogger(__name__)
 
-TURN_S = 0.25
-"""Longest wait for a frame: how soon a signal is noticed, and how often an idle daemon feeds the watchdog."""
-UP_WITHIN_S = 10.0
-"""A run that has an end waits this long for broker and source."""
-HEALTH_S = 60.0
-FLUSH_S = 5.0
-RELOAD = -1
-"""Result of `Daemon.run` after SIGHUP: start again with the configuration as it is now."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How long the daemon waits, in seconds.
+
+    Attributes
+    ----------
+    turn_s : longest wait for a frame: how soon a signal is noticed, and how often an idle daemon feeds the watchdog
+    up_within_s : a run that has an end waits this long for the broker
+    health_s : between two messages on ``health``
+    flush_s : for the last messages of a stop, or of a node that a reload renames
+    hand_over_s : for the farewell of a connection that a reload replaces; its messages wait for the next
+    join_s : for each reader to let go of its camera
+    leave_s : for a reload that is under way when the program ends
+    """
+
+    turn_s: float = 0.25
+    up_within_s: float = 10.0
+    health_s: float = 60.0
+    flush_s: float = 5.0
+    hand_over_s: float = 1.0
+    join_s: float = 1.0
+    leave_s: float = 3.0
 
 
 class Daemon:
@@ -46,190 +62,230 @@ class Daemon:
 
     Parameters
     ----------
-    finite : whether the run has an end of its own: files only, or ``--once``
-    environ : for the broker's password and the service manager
+    load : builds what the configuration makes; called once at the start and once for every reload
+    signals : what is asked of us
+    environ : for the service manager
+
+    Raises
+    ------
+    EdgefaceError : what `load` raises
     """
 
-    def __init__(self, config: Config, bundle: Bundle, *, finite: bool, environ: Mapping[str, str]) -> None:
-        self._config = config
-        self._finite = finite
+    def __init__(
+        self, load: Load, *, signals: Signals, environ: Mapping[str, str], timing: Timing | None = None
+    ) -> None:
+        self._load = load
+        self._signals = signals
+        self._timing = timing or Timing()
         self._started_s = time.monotonic()
-        self._started_at = datetime.now(timezone.utc)
         self._notifier = Notifier(environ)
-        self._networks = Networks(bundle, config)
-        self._networks.verify(bundle)
-        self._outbox = Outbox(node=node_id(config), boot=secrets.token_hex(4), capacity=config.mqtt.queue)
-        self._publisher = Publisher(
-            config.mqtt,
-            node=node_id(config),
-            outbox=self._outbox,
-            password=mqtt_password(config.mqtt, environ),
-        )
-        self._worker = Worker(
-            self._networks,
-            config,
-            list(config.cameras),
-            new_id=lambda: secrets.token_hex(4),
-            clock=time.perf_counter,
-        )
-        self._inbox = Inbox()
-        self._stop = threading.Event()
-        self._signal: int | None = None
-        self._readers = [
-            Reader(camera, settings, config, self._inbox.feed(camera), self._stop, self._started_at, once=finite)
-            for camera, settings in config.cameras.items()
-        ]
+        self._state_folder = state_folder(environ)
+        self._assembly = load()
+        self._outbox = _outbox(self._assembly)
+        self._ledger = self._new_ledger(self._outbox)
+        self._publisher = _publisher(self._assembly, self._outbox, self._ledger)
+        self._reload: Reload | None = None
+        self._reload_error: str | None = None
         self._health_due_s = self._watchdog_due_s = 0.0
-        self._health_frames: dict[str, int] = {}
         self._health_s = self._started_s
 
     def run(self) -> int:
-        """Run until the sources end or a signal comes; exit code, or `RELOAD`.
+        """Run until the sources end or a signal asks to stop; exit code.
 
         Raises
         ------
         BrokerError, SourceError : in a finite run, when broker or source is not up in time or fails
         """
-        self._catch_signals()
+        self._signals.started()
         self._publisher.start()
         try:
-            if self._finite:
+            if self._assembly.finite:
                 self._await_broker()
             self._notifier.ready()
-            self._outbox.accept(self._notice())
-            self._tell_health()
-            for reader in self._readers:
-                reader.start()
-            failure = self._loop()
+            self._begin()
+            while self._assembly.running and not self._stopping:
+                self._turn()
+            self._accept(self._assembly.end_visits("stopped"))
         except BaseException:
             self._shut(flush_s=0.0)
             raise
-        if not self._shut(flush_s=FLUSH_S) and self._finite:
+        if not self._shut(flush_s=self._timing.flush_s) and self._assembly.finite:
             raise self._broker_error()
-        if failure is not None:
-            raise failure
-        if self._signal == signal.SIGHUP:
-            return RELOAD
-        return 130 if self._signal == signal.SIGINT else 0
+        if self._assembly.failure is not None:
+            raise self._assembly.failure
+        if self._assembly.finite:
+            self._check_refusals()
+        return self._signals.exit_code
+
+    @property
+    def _stopping(self) -> bool:
+        return self._signals.stop is not None
 
     def _await_broker(self) -> None:
         """Wait for the broker, until it refuses us, the time is up, or a signal comes."""
-        deadline_s = time.monotonic() + UP_WITHIN_S
-        while not self._publisher.wait_connected(TURN_S) and not self._stop.is_set():
-            if self._publisher.state == "refused" or time.monotonic() >= deadline_s:
+        deadline_s = time.monotonic() + self._timing.up_within_s
+        while not self._publisher.connection.wait_connected(self._timing.turn_s) and not self._stopping:
+            if self._publisher.connection.state == "refused" or time.monotonic() >= deadline_s:
                 raise self._broker_error()
 
-    def _loop(self) -> EdgefaceError | None:
-        """Turn until all sources have ended; the first failure of a finite source, if any."""
-        running = {reader.camera for reader in self._readers}
-        failure: EdgefaceError | None = None
-        while running and not self._stop.is_set():
-            taken = self._inbox.take(timeout_s=TURN_S)
-            frames = [item for item in taken if isinstance(item, Frame)]
-            if frames:
-                for body in self._worker.turn(frames):
-                    self._outbox.accept(body)
-            for item in taken:
-                if isinstance(item, Ended):
-                    running.discard(item.camera)
-                    if item.error is not None and not self._finite:
-                        logger.error("camera %s ended: %s", item.camera, item.error)
-                    failure = failure or item.error
-                    self._close_camera(item.camera, "source_ended")
-            if time.monotonic() >= self._health_due_s:
-                self._tell_health()
-            self._feed_watchdog()
-        for camera in sorted(running):
-            self._close_camera(camera, "stopped")
-        return failure
+    def _begin(self) -> None:
+        """Tell who is here, and read the cameras."""
+        self._accept([self._notice()])
+        self._tell_health()
+        self._assembly.start()
+
+    def _turn(self) -> None:
+        self._accept(self._assembly.turn(self._timing.turn_s))
+        for camera, error in self._assembly.take_ended():
+            if error is not None and not self._assembly.finite:
+                logger.error("camera %s ended: %s", camera, error)
+        if time.monotonic() >= self._health_due_s:
+            self._tell_health()
+        self._feed_watchdog()
+        self._look_after_reload()
+
+    def _look_after_reload(self) -> None:
+        """Begin a reload that was asked for, or end one that has an outcome; signals meanwhile make one more."""
+        if self._reload is None:
+            if self._signals.take_reload():
+                self._notifier.reloading(time.monotonic_ns() // 1000)
+                self._reload = Reload(self._load)
+            return
+        outcome = self._reload.outcome()
+        if outcome is None:
+            return
+        self._reload = None
+        refusal = outcome if isinstance(outcome, EdgefaceError) else self._change_to(outcome)
+        if refusal is None:
+            logger.info("the configuration was read again and is in force")
+        else:
+            self._reload_error = one_line(str(refusal))
+            logger.error("the configuration is not taken, the old one runs on: %s", self._reload_error)
+            self._tell_health()
+        give_back_memory()
+        self._notifier.ready()
+
+    def _change_to(self, new: Assembly) -> EdgefaceError | None:
+        """Let a new assembly take the old one's place; why not, before anything is touched."""
+        old = self._assembly
+        outbox = self._outbox if _base(old) == _base(new) else _outbox(new)
+        same = outbox is self._outbox and _connection(old) == _connection(new)
+        try:
+            ledger = self._ledger if outbox is self._outbox else self._new_ledger(outbox)
+            publisher = self._publisher if same else _publisher(new, outbox, ledger)
+        except EdgefaceError as error:  # a certificate that went while the networks were loaded
+            return error
+        self._accept(old.end_visits("stopped"))
+        old.halt()
+        old.join(self._timing.join_s)
+        self._assembly, self._reload_error = new, None
+        self._change_publisher(publisher, outbox)
+        self._ledger = ledger
+        self._begin()
+        return None
+
+    def _change_publisher(self, publisher: Publisher, outbox: Outbox) -> None:
+        """Keep the connection where nothing about it changed, and what waits where the topics did not."""
+        if outbox is not self._outbox:
+            self._publisher.stop(timeout_s=self._timing.flush_s)
+        elif publisher is not self._publisher:
+            self._publisher.hand_over(timeout_s=self._timing.hand_over_s)
+        outbox.resize(self._assembly.config.mqtt.queue)
+        if publisher is not self._publisher:
+            self._publisher, self._outbox = publisher, outbox
+            publisher.start()
 
     def _feed_watchdog(self) -> None:
         """Tell the service manager that a turn is done, a few times a second at most."""
         now_s = time.monotonic()
         if now_s >= self._watchdog_due_s:
-            self._watchdog_due_s = now_s + TURN_S
+            self._watchdog_due_s = now_s + self._timing.turn_s
             self._notifier.watchdog()
 
-    def _close_camera(self, camera: str, reason: Reason) -> None:
-        for body in self._worker.close(camera, reason):
+    def _accept(self, bodies: list[Body]) -> None:
+        for body in bodies:
             self._outbox.accept(body)
 
     def _shut(self, *, flush_s: float) -> bool:
         """Stop readers, tell health once more, deliver what waits; True when all was delivered."""
-        if self._signal != signal.SIGHUP:
-            # A service manager that hears of a stop would kill the process that starts again.
-            self._notifier.stopping()
-        self._stop.set()
-        self._inbox.close()
-        for reader in self._readers:
-            reader.close()
-        self._tell_health()
+        self._notifier.stopping()
+        self._assembly.halt()
+        self._tell_health(stopping=True)
         delivered = self._publisher.stop(timeout_s=flush_s)
-        for reader in self._readers:
-            # Without a broker a finite run ends before its readers begin.
-            if reader.is_alive():
-                reader.join(1.0)
+        self._assembly.join(self._timing.join_s)
+        if self._reload is not None:
+            self._reload.join(self._timing.leave_s)
         return delivered
 
-    def _tell_health(self) -> None:
+    def _tell_health(self, *, stopping: bool = False) -> None:
         now_s = time.monotonic()
-        self._health_due_s = now_s + HEALTH_S
-        elapsed_s = now_s - self._health_s
-        cameras = {
-            reader.camera: CameraHealth(
-                state=reader.state,
-                fps=_rate(self._worker.frames[reader.camera], self._health_frames.get(reader.camera), elapsed_s),
-                dropped=reader.dropped,
-                ignored=self._worker.ignored(reader.camera),
-            )
-            for reader in self._readers
-        }
-        self._health_frames, self._health_s = dict(self._worker.frames), now_s
-        if not self._stop.is_set():
+        self._health_due_s = now_s + self._timing.health_s
+        cameras = self._assembly.health(now_s - self._health_s)
+        self._health_s = now_s
+        if not stopping:
             running = sum(camera.state == "running" for camera in cameras.values())
-            self._notifier.status(f"{running} of {len(cameras)} cameras running, broker {self._publisher.state}")
+            refused = f"; configuration not taken: {self._reload_error}" if self._reload_error else ""
+            self._notifier.status(
+                f"{running} of {len(cameras)} cameras running, broker {self._publisher.connection.state}{refused}"
+            )
         body = health_body(
             at=datetime.now(timezone.utc),
             uptime_s=now_s - self._started_s,
             cameras=cameras,
-            stages_ms=self._worker.stages.medians_ms(),
+            stages_ms=self._assembly.worker.stages.medians_ms(),
             mqtt=self._publisher.health(),
             memory_mb=resident_mb(),
+            configuration=ConfigurationHealth(loaded_at=iso(self._assembly.loaded_at), error=self._reload_error),
+            invalid=self._assembly.networks.invalid,
         )
-        self._outbox.accept(body)
+        self._accept([body])
 
     def _notice(self) -> Body:
-        asked: list[tuple[Task | Literal["detect"], Network]] = [("detect", self._networks.detector.network)]
-        asked += [(head.task, network) for network, head in self._networks.heads]
+        networks = self._assembly.networks
+        asked: list[tuple[Task | Literal["detect"], Network]] = [("detect", networks.detector.network)]
+        asked += [(head.task, network) for network, head in networks.heads]
         return notice_body(
             networks=[NoticeNetwork(task=task, name=n.name, licence=n.licence, limits=n.limits) for task, n in asked],
-            at=self._started_at,
+            at=self._assembly.loaded_at,
         )
 
     def _broker_error(self) -> BrokerError:
-        why = self._publisher.last_error or "no answer"
+        why = self._publisher.connection.last_error or "no answer"
         left = self._outbox.counters().queued
         undelivered = f", {left} messages were not delivered" if left else ""
         return BrokerError(
-            f"broker {self._publisher.broker}: {why}{undelivered}",
+            f"broker {self._publisher.connection.broker}: {why}{undelivered}",
             fix="check [mqtt] and that the broker runs",
         )
 
-    def _catch_signals(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
+    def _check_refusals(self) -> None:
+        """BrokerError when the broker has refused visits of a finite run: what it was for has not arrived."""
+        refused = self._outbox.counters().rejected_visits
+        if refused:
+            raise BrokerError(
+                f"broker {self._publisher.connection.broker} refused {refused} messages on visits",
+                fix="check what it allows this node to publish, and its limits",
+            )
 
-    def _on_signal(self, number: int, _: FrameType | None) -> None:
-        if self._signal is not None:
-            # Asked twice: whoever asks does not want to wait for the broker.
-            os._exit(128 + number)
-        self._signal = number
-        self._stop.set()
+    def _new_ledger(self, outbox: Outbox) -> Ledger:
+        return Ledger(self._state_folder, node=outbox.node, boot=outbox.boot)
 
 
-def _rate(count: int, before: int | None, elapsed_s: float) -> float | None:
-    if before is None or elapsed_s <= 0:
-        return None
-    return round((count - before) / elapsed_s, 2)
+def _outbox(assembly: Assembly) -> Outbox:
+    """An outbox counts from 0, so it has a boot id of its own."""
+    return Outbox(node=assembly.node, boot=secrets.token_hex(4), capacity=assembly.config.mqtt.queue)
+
+
+def _publisher(assembly: Assembly, outbox: Outbox, ledger: Ledger) -> Publisher:
+    settings, password = assembly.config.mqtt, assembly.password
+    return Publisher(settings, node=assembly.node, outbox=outbox, password=password, ledger=ledger)
+
+
+def _base(assembly: Assembly) -> tuple[str, str]:
+    """What all topics begin with."""
+    return assembly.config.mqtt.prefix.rstrip("/"), assembly.node
+
+
+def _connection(assembly: Assembly) -> tuple[Mqtt, str | None]:
+    """The settings without what a connection does not see, and the password."""
+    return msgspec.structs.replace(assembly.config.mqtt, queue=Mqtt().queue), assembly.password

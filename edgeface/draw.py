@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,9 +72,12 @@ class DrawnVideo:
     def __init__(self, path: Path) -> None:
         make_folder(path.parent)
         self._path = path
-        self._part = path.with_name(f".edgeface-{path.name}")
+        # OpenCV dies of a name that is no UTF-8.
+        name = path.name if _is_text(path.name) else f"{os.fsencode(path.name).hex()[-64:]}{path.suffix}"
+        self._part = path.with_name(f".edgeface-{name}")
         self._writer: cv2.VideoWriter | None = None
         self._first: tuple[Image, float] | None = None
+        self._frames = 0
 
     def write(self, image: Image, time_s: float) -> None:
         """Add one frame of the given source time."""
@@ -82,6 +87,7 @@ class DrawnVideo:
         if self._writer is None:
             self._writer = self._begin(1 / max(0.001, time_s - self._first[1]))
         self._writer.write(image)
+        self._frames += 1
 
     def finish(self) -> None:
         """Close, and take the target's place; nothing where there was no frame."""
@@ -89,8 +95,23 @@ class DrawnVideo:
             self._writer = self._begin(1.0)
         if self._writer is not None:
             self._writer.release()
-            if self._part.exists():
-                self._part.replace(self._path)
+            self._expect_whole()
+            self._part.replace(self._path)
+
+    def discard(self) -> None:
+        """Let go of what is unfinished; nothing where it has taken its place."""
+        if self._writer is not None:
+            self._writer.release()
+        self._part.unlink(missing_ok=True)
+
+    def _expect_whole(self) -> None:
+        """Raise EdgefaceError for a file that ends early: OpenCV does not say that the disk was full."""
+        with _spelled(self._part) as name:
+            capture = cv2.VideoCapture(name)
+        frames = capture.get(cv2.CAP_PROP_FRAME_COUNT) if capture.isOpened() else 0
+        capture.release()
+        if frames != self._frames:
+            raise EdgefaceError(f"{self._path} cannot be written whole", fix="check permissions and free space")
 
     def _begin(self, fps: float) -> cv2.VideoWriter:
         assert self._first is not None
@@ -98,12 +119,35 @@ class DrawnVideo:
         code = cv2.VideoWriter.fourcc(*"mp4v")
         # MPEG-4 takes no finer fraction than 1/65535: a rate like 26.4339 would be refused.
         rate = round(min(120.0, max(0.1, fps)), 2)
-        writer = cv2.VideoWriter(str(self._part), code, rate, (image.shape[1], image.shape[0]))
+        with _spelled(self._part) as name:
+            writer = cv2.VideoWriter(name, code, rate, (image.shape[1], image.shape[0]))
         if not writer.isOpened():
             self._first = None
             raise EdgefaceError(f"{self._path} cannot be written", fix="check permissions and free space")
         writer.write(image)
+        self._frames = 1
         return writer
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _spelled(path: Path) -> Iterator[str]:
+    """Spell a file's name for OpenCV: below the descriptor of its folder where the folder's name is no UTF-8."""
+    if _is_text(str(path)):
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 def _label(image: Image, box: Rectangle, face: Drawing, avoid: Sequence[Rectangle], stroke: int) -> Rectangle:

@@ -17,18 +17,29 @@ again may help: 1 may, 2 may not.
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+LONGEST_LINE = 2000
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ENXIO})
+"""A write that failed for no mistake of ours: the disk is full, the quota is used up, the device is gone."""
 
 
 class EdgefaceError(Exception):
-    """Base of all errors that a user may see; ``str()`` is the one line."""
+    """Base of all errors that a user may see; ``str()`` is the one line, whatever the names in it."""
 
     exit_code = 1
 
     def __init__(self, what: str, *, fix: str) -> None:
-        super().__init__(f"{what}; {fix}")
+        super().__init__(one_line(f"{what}; {fix}"))
         self.what = what
         self.fix = fix
 
@@ -76,13 +87,69 @@ class BrokerError(EdgefaceError):
 def run_command(command: Callable[[], int]) -> int:
     """Exit code of a command; a user's mistake never shows a traceback, a bug always does."""
     try:
-        return command()
+        return _flushed(command)
     except EdgefaceError as error:
-        print(f"edgeface: {error}", file=sys.stderr)  # noqa: T201
+        complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # The reader of our output has gone (`| head`). Python would complain once more while closing stdout.
-        sys.stderr.close()
+        _give_up(sys.stdout)
+        _give_up(sys.stderr)
         return 0
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        what = "standard output" if error.filename is None else str(error.filename)
+        complain(f"{what} cannot be written: {error.strerror}; check the free space")
+        _give_up(sys.stdout)
+        return EdgefaceError.exit_code
+
+
+def _flushed(command: Callable[[], int]) -> int:
+    """Flush standard output here: on a full disk that is where it fails, and Python would complain while it ends."""
+    try:
+        return command()
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+def escaped(line: str) -> str:
+    """Return text with all that a terminal would obey or hide written as JSON does: it may be a stranger's.
+
+    JSON keeps its meaning: such characters stand within its texts only.
+    """
+    return "".join(sign if sign.isprintable() else _escape(sign) for sign in line)
+
+
+def _escape(sign: str) -> str:
+    units = sign.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
+def one_line(text: str) -> str:
+    """The text `escaped` and cut: a sentence of ours has 300 characters, what a stranger wrote may have millions."""
+    line = escaped(text)
+    return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..."
+
+
+def complain(line: str) -> None:
+    """One line on standard error, which may be closed or on a full disk itself."""
+    if sys.stderr is None:
+        return
+    try:
+        print(f"edgeface: {one_line(line)}", file=sys.stderr, flush=True)  # noqa: T201
+    except OSError:
+        _give_up(sys.stderr)
+
+
+def _give_up(stream: TextIO | None) -> None:
+    """Let what a stream still holds vanish, so that closing it cannot fail."""
+    if stream is None:
+        return
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

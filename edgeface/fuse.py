@@ -93,6 +93,11 @@ class Mood:
         return 0.0 if self.now is None else float(self.now[self.dominant]) / self.now_weight
 
     @property
+    def total_s(self) -> float:
+        """Seconds of the visit for which looks stand."""
+        return 0.0 if self.seconds is None else float(self.seconds.sum())
+
+    @property
     def shares(self) -> F32:
         """Share of the visit by label, sums to 1; only after the first look."""
         assert self.seconds is not None

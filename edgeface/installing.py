@@ -1,62 +1,54 @@
-"""Bundles as archives: read with suspicion, tried, and put in their place in one step.
-
-An archive is a plain ``.tar`` that holds one folder ``NAME/`` with ``manifest.json`` and the files that it names, and
-nothing else. `python -m converters pack` writes it.
-"""
+"""Bundles put in their place and taken away: tried in a child first, then one step that survives a power cut."""
 
 from __future__ import annotations
 
-import re
+import fcntl
+import logging
+import os
 import shutil
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from edgeface.bundle import MANIFEST, SEARCH_PATH, Bundle, Network, open_bundle
-from edgeface.errors import BundleError, EdgefaceError, RuntimeMissingError, UsageError
-from edgeface.files import swap_folder
-from edgeface.runtime import load_network
-from edgeface.selftest import check
+from edgeface.archive import NAME, unpack
+from edgeface.bundle import MANIFEST, SEARCH_PATH, Bundle, open_bundle
+from edgeface.errors import BundleError, EdgefaceError, UsageError
+from edgeface.files import restore_swapped, swap_folder
+from edgeface.proof import prove, steps_of, untried_networks
 
 INSTALLED = SEARCH_PATH[0]
 """Where bundles are installed, and what is searched first."""
-LARGEST_BYTES = 500_000_000
-"""Most that an archive may unpack to: the largest network of the field has 268 MB."""
-MOST_FILES = 1000
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+SCRATCH = ".edgeface-"
+
+logger = logging.getLogger(__name__)
 
 
-def install(archive: Path, parent: Path = INSTALLED, *, allow_random: bool = False) -> Bundle:
-    """Unpack an archive, check every byte, run every self-test, and let the bundle take its place.
+def install(
+    archive: Path, parent: Path = INSTALLED, *, allow_random: bool = False, allow_untried: bool = False
+) -> Bundle:
+    """Unpack an archive, run every file and the whole chain in a child, and let the bundle take its place.
 
     Parameters
     ----------
     archive : file that ``pack`` wrote
     parent : folder of bundles; one of the same name is replaced when all is well, and not before
     allow_random : take networks that were never trained
+    allow_untried : take networks of which no file can be run here
 
     Raises
     ------
     UsageError : no such file
     BundleError : the archive cannot be trusted, or a network computes wrongly here
-    EdgefaceError : the folder cannot be written
+    EdgefaceError : the folder cannot be written, or no runtime for a network is installed
     """
     if not archive.is_file():
         raise UsageError(f"there is no file {archive}", fix="give an archive that `python -m converters pack` wrote")
     with _scratch(parent) as scratch:
-        unpacked = _unpack(archive, scratch)
-        bundle = open_bundle(unpacked, allow_random=allow_random)
-        if bundle.manifest.name != unpacked.name:
-            raise BundleError(
-                f"{archive} calls {unpacked.name} what its manifest calls {bundle.manifest.name}", fix="do not use it"
-            )
-        _expect_only_what_is_named(bundle, archive)
-        for network in bundle.manifest.networks:
-            try_network(bundle, network)
-        place = parent / unpacked.name
-        swap_folder(unpacked, place)
+        bundle = open_bundle(unpack(archive, scratch), allow_random=allow_random)
+        _try(bundle, scratch, allow_untried=allow_untried)
+        place = parent / bundle.folder.name
+        swap_folder(bundle.folder, place)
     return Bundle(folder=place, manifest=bundle.manifest)
 
 
@@ -80,87 +72,72 @@ def remove(name: str, parent: Path = INSTALLED) -> Path:
     return place
 
 
-def _unpack(archive: Path, scratch: Path) -> Path:
-    """Write the archive's files below ``scratch``; links, devices and paths outside are refused."""
-    names: set[str] = set()
-    total = 0
-    try:
-        with tarfile.open(archive, "r:") as tar:
-            for member in tar:
-                parts = _parts(member, archive)
-                total += member.size
-                if total > LARGEST_BYTES or len(names) >= MOST_FILES:
-                    raise BundleError(f"{archive} holds too much", fix="do not use it")
-                if member.name in names:
-                    raise BundleError(f"{archive} holds {member.name} twice", fix="do not use it")
-                names.add(member.name)
-                stream = tar.extractfile(member)
-                assert stream is not None
-                path = scratch.joinpath(*parts)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("wb") as file:
-                    shutil.copyfileobj(stream, file)
-                path.chmod(0o644)
-    except (tarfile.TarError, EOFError) as error:
-        raise BundleError(f"{archive} is not a bundle's archive: {error}", fix="pack it again") from None
-    except OSError as error:
-        what = f"{archive} cannot be unpacked: {error.strerror}"
-        raise EdgefaceError(what, fix="free some room, or copy the file anew") from None
-    tops = {PurePosixPath(name).parts[0] for name in names}
-    if len(tops) != 1 or f"{next(iter(tops))}/{MANIFEST}" not in names:
-        raise BundleError(f"{archive} does not hold one folder with a {MANIFEST}", fix="pack it again")
-    return scratch / next(iter(tops))
-
-
-def _parts(member: tarfile.TarInfo, archive: Path) -> tuple[str, ...]:
-    """Parts of a member's path; BundleError for anything but a file that lies inside."""
-    parts = PurePosixPath(member.name).parts
-    climbs = member.name.startswith("/") or ".." in parts or "\\" in member.name or "\0" in member.name
-    if climbs or len(parts) < 2 or not NAME.fullmatch(parts[0]):
-        raise BundleError(f"{archive} holds a path outside its folder: {member.name!r}", fix="do not use it")
-    if not member.isreg():
-        raise BundleError(f"{archive} holds {member.name!r}, which is no plain file", fix="do not use it")
-    return parts
-
-
-def _expect_only_what_is_named(bundle: Bundle, archive: Path) -> None:
-    named = {MANIFEST} | {network.selftest.path for network in bundle.manifest.networks}
-    named |= {f.path for network in bundle.manifest.networks for files in network.files.values() for f in files}
-    found = {path.relative_to(bundle.folder).as_posix() for path in bundle.folder.rglob("*") if path.is_file()}
-    if found - named:
-        stray = min(found - named)
-        raise BundleError(f"{archive} holds {stray}, which its manifest does not name", fix="do not use it")
-
-
-def try_network(bundle: Bundle, network: Network) -> None:
-    """Hash every file of a network and run its self-test wherever its runtime is installed.
-
-    Raises
-    ------
-    BundleError : a file is not the one of the manifest, or computes wrongly here
-    """
-    for file in (file for files in network.files.values() for file in files):
-        bundle.read(file.path, size=file.bytes, sha256=file.sha256)
-        if network.takes_window:
-            continue  # a device does not run these
-        try:
-            runner = load_network(bundle, network, file.runtime, precision=file.precision)
-        except RuntimeMissingError:
-            continue
-        check(bundle, network, runner)
+def _try(bundle: Bundle, scratch: Path, *, allow_untried: bool) -> None:
+    outcomes = []
+    for outcome in prove(bundle, steps_of(bundle)):
+        if outcome.result == "bad":
+            what, _, fix = outcome.detail.replace(f"{scratch.resolve()}/", "").rpartition("; ")
+            raise BundleError(what or fix, fix=fix if what else "do not use it")
+        outcomes.append(outcome)
+    untried = untried_networks(bundle, outcomes)
+    if untried and not allow_untried:
+        network, why = untried[0]
+        raise EdgefaceError(
+            f"network {network.name} was not tried, no file of it runs here ({why})",
+            fix="install that runtime, or give --allow-untried to install it all the same",
+        )
 
 
 @contextmanager
 def _scratch(parent: Path) -> Iterator[Path]:
-    """Folder beside the bundles, so that the last step is a rename; gone afterwards."""
+    """Folder beside the bundles, so that the last step is a rename; gone afterwards.
+
+    Whoever holds it is alone: what others left when they were killed is swept.
+    """
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.mkdtemp(dir=parent, prefix=".edgeface-")
+        _make_readable(parent)
+        lock = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise EdgefaceError(
-            f"{parent} cannot be written: {error.strerror}", fix="run it with sudo, or name another folder with --to"
-        ) from None
+        raise _unwritable(parent, error) from None
     try:
-        yield Path(scratch)
+        _lock(lock, parent)
+        try:
+            restore_swapped(parent)
+            for left in parent.glob(f"{SCRATCH}*"):
+                shutil.rmtree(left, ignore_errors=True)
+            scratch = Path(tempfile.mkdtemp(dir=parent, prefix=SCRATCH))
+        except OSError as error:
+            raise _unwritable(parent, error) from None
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        os.close(lock)
+
+
+def _lock(descriptor: int, parent: Path) -> None:
+    """Wait until nobody else installs or removes in this folder; the kernel lets go of it for who is killed."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        logger.warning("another edgeface installs or removes a bundle in %s: waiting for it", parent)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:
+        logger.debug("this file system has no locks: %s", parent)
+
+
+def _make_readable(parent: Path) -> None:
+    """Make the folder of bundles, and those above it, such that the service's user can look into it."""
+    if not parent.exists():
+        _make_readable(parent.parent)
+        parent.mkdir(exist_ok=True)
+        parent.chmod(0o755)
+    elif not parent.is_dir():
+        raise NotADirectoryError(20, os.strerror(20))
+
+
+def _unwritable(parent: Path, error: OSError) -> EdgefaceError:
+    return EdgefaceError(
+        f"{parent} cannot be written: {error.strerror}", fix="run it with sudo, or name another folder with --to"
+    )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import platform
 import re
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgeface.config import Config
@@ -39,11 +41,33 @@ def peak_mb() -> float | None:
     return round(int(line.split()[1]) * 1024 / 1e6, 1) if line else None
 
 
-def processor() -> str:
-    """Name of the processor as the kernel gives it; empty where it does not say."""
-    fields = (line.split(":", 1) for line in _read(Path("/proc/cpuinfo")).splitlines() if ":" in line)
+def give_back_memory() -> None:
+    """Let the kernel have what was freed: networks leave holes in the heap, and each reload would add new ones.
+
+    glibc's ``malloc_trim``; another C library has none, and is asked nothing.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def processor(*, cpuinfo: Path = Path("/proc/cpuinfo"), model: Path = Path("/proc/device-tree/model")) -> str:
+    """Name of the processor as the kernel gives it, else of the board; empty where neither is said.
+
+    Jetson's kernel names no model in ``/proc/cpuinfo``; the device tree does, with a NUL at its end.
+    """
+    fields = (line.split(":", 1) for line in _read(cpuinfo).splitlines() if ":" in line)
     names = (value.strip() for key, value in fields if key.strip() in ("model name", "Model"))
-    return next(names, platform.processor())
+    return next((name for name in names if name), "") or _read(model).strip("\0 \n") or platform.processor()
+
+
+def state_folder(environ: Mapping[str, str]) -> Path:
+    """Where state is kept: systemd's ``StateDirectory``, else the user's own (XDG base directories)."""
+    given = environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if given:
+        return Path(given)
+    own = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME") or "/nonexistent") / ".local" / "state")
+    return Path(own) / "edgeface"
 
 
 def _read(path: Path) -> str:

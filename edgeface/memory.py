@@ -35,10 +35,17 @@ class Memory:
         }
 
     def keep(self, network: Network, people: Sequence[Person], outputs: Mapping[str, F32]) -> None:
-        """Remember what the network gave for these people: outputs by `State.output`, shape (N, ...)."""
+        """Remember what the network gave for these people: outputs by `State.output`, shape (N, ...).
+
+        A state that is no number, or of another shape, would spoil every later answer: that person begins anew.
+        """
         for row, person in enumerate(people if network.states else ()):
             states = self._states.pop(person, {})
-            states[network.name] = {state.input: outputs[state.output][row].copy() for state in network.states}
+            given = {state.input: outputs[state.output][row : row + 1] for state in network.states}
+            if all(given[s.input].shape[1:] == s.shape and np.isfinite(given[s.input]).all() for s in network.states):
+                states[network.name] = {name: array[0].copy() for name, array in given.items() if len(array)}
+            else:
+                states.pop(network.name, None)
             self._states[person] = states
         while len(self._states) > self._most:
             del self._states[next(iter(self._states))]

@@ -25,6 +25,12 @@ SIZE_RATIO, SIZE_NOISE = 2.0, 0.2
 """A face does not grow or shrink beyond this factor between two sightings; deviation of the factor's logarithm."""
 LOG_SIZE_RATIO = log(SIZE_RATIO)
 
+STRIDE_SIZES, STRIDE_SPEED, STRIDE_MOST, STRIDE_S = 0.55, 15.0, 8.0, 1.0
+"""Farthest second sighting in face sizes: a base, plus a runner's face sizes per second, an upper bound; and the
+longest time in seconds between both. A walk at 1.4 m/s is 8.75 face widths a second at any distance."""
+LOG_STRIDE_RATIO = log(1.5)
+"""Logarithm of the largest change of size from a first to such a second sighting."""
+
 Face = tuple[float, float, float, float]
 """Centre x and y, width and height of a box, in pixels."""
 
@@ -121,3 +127,14 @@ def misfit(motion: Motion, face: Face, *, reach: float) -> float | None:
     spread = motion.place_var + NOISE * NOISE
     place = 4 * log(1 + off * off / (2 * spread)) + 2 * log(spread / (NOISE * NOISE))
     return place + 2 * log(1 + (ratio / SIZE_NOISE) ** 2)
+
+
+def stride(motion: Motion, face: Face, time_s: float) -> float | None:
+    """How far a second sighting lies from the first, as a share of how far anybody gets, 0 to 1; None beyond that."""
+    x, y, width, height = face
+    elapsed_s = time_s - motion.seen_s
+    if elapsed_s > STRIDE_S or abs(log((width + height) / (2 * motion.size))) > LOG_STRIDE_RATIO:
+        return None
+    reach = min(STRIDE_MOST, STRIDE_SIZES + STRIDE_SPEED * elapsed_s) * max(motion.size, (width + height) / 2)
+    share = hypot(x - motion.last_x, y - motion.last_y) / reach
+    return share if share <= 1 else None

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 logger = logging.getLogger(__name__)
 
 PATIENCE_S = 1.0
-"""For the two words that are said once; the others are said again soon, and a busy manager is not waited for."""
+"""For the words that are said once; the others are said again soon, and a busy manager is not waited for."""
 
 
 class Notifier:
@@ -26,8 +26,15 @@ class Notifier:
         self._status = ""
 
     def ready(self) -> None:
-        """Start-up is complete."""
+        """Start-up is complete, or a reload, whether it was taken or not."""
         self._send("READY=1", PATIENCE_S)
+
+    def reloading(self, monotonic_us: int) -> None:
+        """The configuration is read again, until `ready`; ``monotonic_us`` is when, by the monotonic clock.
+
+        A unit of ``Type=notify-reload`` (systemd 253) asks for the time; older managers pass it over.
+        """
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={monotonic_us}", PATIENCE_S)
 
     def watchdog(self) -> None:
         """The worker has finished a turn."""
@@ -39,6 +46,8 @@ class Notifier:
 
     def status(self, text: str) -> None:
         """One line for `systemctl status`; sent only when it changes."""
+        # A line break would begin another word.
+        text = text.replace("\n", " ")
         if text != self._status and self._send(f"STATUS={text}", 0.0):
             self._status = text
 

@@ -1,7 +1,7 @@
 """One camera's way from detections to messages: two pure steps around the networks.
 
 ``observe`` turns a frame and its detections into requests for looks; ``absorb`` turns the answers into messages. The
-worker stands between them and owns the networks. No clock is read here: replaying a file gives the same messages.
+worker stands between them and asks the networks. No clock is read here: replaying a file gives the same messages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edgeface.config import Config
 from edgeface.crop import cut, reference_boxes
 from edgeface.events import Body, FacesPace, SummaryWindow, faces_body, visit_body
 from edgeface.quality import assess
-from edgeface.schedule import Scheduler, choose_schedule
+from edgeface.schedule import Look, Scheduler, choose_schedule
 from edgeface.track import Tracker
 from edgeface.types import (
     Answer,
@@ -48,19 +48,37 @@ class Request:
     pixels: Image
     quality: float
     time_s: float
+    overdue_s: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sighting:
     """One frame after tracking: what was found, whose it is, and how well it can be seen.
 
-    ``qualities`` is by track id, for the tracks that have a detection in this frame.
+    Attributes
+    ----------
+    detections : None for a frame that was not searched
+    qualities : by track id, for the tracks that have a detection in this frame
+    changes : what this frame changed about visits
     """
 
     frame: Frame
     detections: Detections | None
     tracks: Sequence[Track]
     qualities: Mapping[int, Quality]
+    changes: Sequence[VisitChange]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Told:
+    """What a frame, or the close, leads to: what changed about visits, who is in view, the messages."""
+
+    changes: Sequence[VisitChange]
+    visits: Sequence[Visit]
+    bodies: Sequence[Body]
+
+
+NOTHING = Told(changes=(), visits=(), bodies=())
 
 
 class Pipeline:
@@ -73,10 +91,6 @@ class Pipeline:
     detector : manifest entry of the detector, for its ``box_to_reference``
     networks : attribute networks in use, with their heads; a network of several heads stands there for each
     new_id : gives ids for visits; random per boot, seeded in a replay
-
-    Attributes
-    ----------
-    changes : what the latest frame, or the close, changed about visits
     """
 
     def __init__(
@@ -109,71 +123,105 @@ class Pipeline:
         self._summary: SummaryWindow | None = None
         self._known: set[int] = set()
         self._views: dict[int, tuple[float, Quality]] = {}
-        self.changes: list[VisitChange] = []
-        # Source time and wall time of the latest frame; the frame itself may be 6 MB.
-        self._last: tuple[float, datetime] | None = None
+        # Source time, wall time, width and height of the latest frame; the frame itself may be 6 MB.
+        self._last: tuple[float, datetime, tuple[int, int]] | None = None
 
     def observe(self, frame: Frame, detections: Detections | None) -> tuple[Sighting, list[Request]]:
         """Follow everybody into this frame; say which looks are due.
 
         ``detections`` is None for a frame that was not searched: tracks move on by prediction.
         """
-        self._last = (frame.time_s, frame.captured_at)
-        tracks = self._tracker.update(frame.time_s, detections)
+        self._last = (frame.time_s, frame.captured_at, (frame.image.shape[1], frame.image.shape[0]))
+        tracks = self._tracker.update(frame.time_s, detections, frame.index)
         seen = [] if detections is None else [track for track in tracks if track.detection is not None]
         qualities = {track.id: self._quality(frame, detections, track) for track in seen if detections}
-        gone = self._known - {track.id for track in tracks}
-        if gone:
-            self._scheduler.forget(gone)
-            for track_id in gone:
-                self._views.pop(track_id, None)
-        self._known = {track.id for track in tracks}
-        self.changes = self._book.observe(frame.time_s, tracks)
+        live = {track.id for track in tracks}
+        self._forget(self._known - live)
+        self._known = live
+        changes = self._book.observe(frame.time_s, tracks)
         due = self._scheduler.due(frame.time_s, {track: quality.score for track, quality in qualities.items()})
-        sighting = Sighting(frame=frame, detections=detections, tracks=tracks, qualities=qualities)
-        return sighting, [self._request(sighting, network, track) for network, track in due]
+        sighting = Sighting(frame=frame, detections=detections, tracks=tracks, qualities=qualities, changes=changes)
+        return sighting, [self._request(sighting, look) for look in due]
 
-    def absorb(self, frame: Frame, answers: Sequence[tuple[int, Answer]]) -> list[Body]:
-        """Take the answers of this frame's requests (track id, answer); give the messages that it leads to.
+    def defer(self, request: Request) -> None:
+        """Take back a request of the latest frame that there was no time for: it stays due."""
+        self._scheduler.defer(request.network, request.track)
+
+    def absorb(self, sighting: Sighting, answers: Sequence[tuple[int, Answer]]) -> Told:
+        """Take the answers of a frame's requests (track id, answer); give the messages that it leads to.
 
         The first frame of a run also gives a summary, so that a short run shows every message.
         """
         for track, answer in answers:
             self._book.absorb(track, answer)
-        bodies = [self._visit(change) for change in self.changes]
+        frame, changes = sighting.frame, sighting.changes
+        bodies = [self._visit(change) for change in changes]
         visits = self._book.current()
         in_view = [visit for visit in visits if frame.time_s - visit.seen_s <= self._in_view_s]
         if self._pace.due(frame.time_s, len(in_view)):
-            height, width = frame.image.shape[:2]
-            bodies.append(faces_body(self.camera, width, height, in_view, at=frame.captured_at))
+            bodies.append(self._faces(in_view))
         first = self._summary is None
         if self._summary is None:
             self._summary = SummaryWindow(self.camera, start_s=frame.time_s)
-        self._summary.observe(self.changes, visits, frame.time_s)
+        self._summary.observe(changes, visits)
         if first or self._summary.due(frame.time_s):
             bodies.append(self._summary.body(frame.time_s, at=frame.captured_at, started_at=self._wall))
-        return bodies
+        return Told(changes=changes, visits=visits, bodies=bodies)
 
-    def close(self, reason: Reason) -> list[Body]:
-        """End every visit and give the last summary; nothing where there was no frame."""
+    def away(self, now_s: float) -> Told:
+        """End every visit when the camera has given nothing for longer than `visits.lost_after`, as of ``now_s``.
+
+        A slow camera has the patience of its own frame interval. Nothing where nobody is in view.
+        """
+        silent = self._last is not None and now_s - self._last[0] > self._tracker.rhythm.patience_s(
+            self._settings.lost_after
+        )
+        return self.close("source_ended", now_s=now_s) if silent and (self._known or self._pace.shown) else NOTHING
+
+    def close(self, reason: Reason, *, now_s: float | None = None) -> Told:
+        """End every visit, say that nobody is in view, and give a summary; nothing where there was no frame.
+
+        Parameters
+        ----------
+        now_s : source time at which they end; None: that of the latest frame
+        """
         if self._last is None or self._summary is None:
-            return []
-        time_s, at = self._last
-        self.changes = self._book.close(time_s, reason)
-        self._summary.observe(self.changes, [], time_s)
-        bodies = [self._visit(change) for change in self.changes]
-        return [*bodies, self._summary.body(time_s, at=at, started_at=self._wall)]
+            return NOTHING
+        time_s = self._last[0] if now_s is None else now_s
+        changes = self._book.close(time_s, reason)
+        self._summary.observe(changes, [])
+        bodies = [self._visit(change) for change in changes]
+        if self._pace.emptied():
+            bodies.append(self._faces([], time_s))
+        bodies.append(self._summary.body(time_s, at=self._wall(time_s), started_at=self._wall))
+        self._tracker.reset()
+        self._forget(self._known)
+        self._known = set()
+        return Told(changes=changes, visits=(), bodies=bodies)
+
+    @property
+    def interval_s(self) -> float | None:
+        """Seconds between two frames of the camera; None while unknown."""
+        return self._tracker.rhythm.interval_s
 
     @property
     def ignored(self) -> int:
         """Faces that were not followed because the tracker was full."""
         return self._tracker.ignored
 
-    def current(self) -> list[Visit]:
-        """Return the visits in view."""
-        return self._book.current()
+    @property
+    def deferred(self) -> int:
+        """Looks that were due and had to wait for a later frame."""
+        return self._scheduler.deferred
 
-    def _request(self, sighting: Sighting, network: str, track_id: int) -> Request:
+    def _forget(self, tracks: set[int]) -> None:
+        """Drop what is kept of tracks that are gone."""
+        self._scheduler.forget(tracks)
+        for track in tracks:
+            self._views.pop(track, None)
+
+    def _request(self, sighting: Sighting, look: Look) -> Request:
+        network, track_id, overdue_s = look
         track = next(track for track in sighting.tracks if track.id == track_id)
         frame, detections = sighting.frame, sighting.detections
         assert detections is not None and track.detection is not None  # due only for faces in view
@@ -188,6 +236,7 @@ class Pipeline:
             pixels=cut(frame.image, boxes[0], landmarks, spec, offsets=self._offsets),
             quality=sighting.qualities[track_id].score,
             time_s=frame.time_s,
+            overdue_s=overdue_s,
         )
 
     def _quality(self, frame: Frame, detections: Detections, track: Track) -> Quality:
@@ -205,8 +254,14 @@ class Pipeline:
     def _visit(self, change: VisitChange) -> Body:
         return visit_body(change, at=self._wall(change.time_s), started_at=self._wall)
 
+    def _faces(self, visits: Sequence[Visit], time_s: float | None = None) -> Body:
+        """Who is in view, as of ``time_s`` or the latest frame."""
+        assert self._last is not None
+        last_s, _, (width, height) = self._last
+        return faces_body(self.camera, width, height, visits, at=self._wall(last_s if time_s is None else time_s))
+
     def _wall(self, time_s: float) -> datetime:
         """Wall time of a source time, from the latest frame that has both."""
         assert self._last is not None  # nothing is said before the first frame
-        last_s, at = self._last
+        last_s, at, _ = self._last
         return at + timedelta(seconds=time_s - last_s)

@@ -18,13 +18,16 @@ logger = logging.getLogger(__name__)
 
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 30.0
 """First and longest pause before a live camera is opened again; each is jittered."""
+HELD_S = 60.0
+"""What gives frames for this long has held: the pauses start anew, and its next loss is news."""
 
 
 class Reader(threading.Thread):
     """Reads one camera for ever, or one file to its end.
 
     A live camera that cannot be opened or falls silent is said once, tried again with growing, jittered pauses, and
-    said once more when it is back.
+    said once more when it is back. The pauses grow on until it has held: a camera that gives a frame and closes is not
+    opened every second, and after its second loss nothing more is said of it before it has held.
     """
 
     def __init__(
@@ -51,6 +54,8 @@ class Reader(threading.Thread):
         self._dropped = 0
         self._lost_s: float | None = None
         self._attempts = 0
+        self._failures = 0
+        self._first_s: float | None = None
 
     def run(self) -> None:
         """Read until the end or the stop; every failure travels through the feed."""
@@ -110,22 +115,29 @@ class Reader(threading.Thread):
         return False
 
     def _got_frame(self, description: str) -> None:
+        now_s = time.monotonic()
+        self._first_s = now_s if self._first_s is None else self._first_s
+        held = now_s - self._first_s >= HELD_S
         if self._lost_s is not None:
-            logger.info(
-                "camera %s back after %.0f s, %d attempts",
-                self.camera,
-                time.monotonic() - self._lost_s,
-                self._attempts,
-            )
+            if held or self._failures == self._attempts:
+                logger.info(
+                    "camera %s back after %.0f s, %d attempts", self.camera, now_s - self._lost_s, self._attempts
+                )
+                self._lost_s, self._attempts = None, 0
         elif self.state == "starting":
             logger.info("camera %s: %s", self.camera, description)
-        self._lost_s, self._attempts, self.state = None, 0, "running"
+        if held:
+            self._failures = 0
+        self.state = "running"
 
     def _lost(self, error: SourceError) -> None:
+        """Wait before the next attempt; ``_attempts`` count since the loss was said, ``_failures`` since it held."""
         self._attempts += 1
+        self._failures += 1
+        self._first_s = None
         self.state = "away"
         if self._lost_s is None:
             self._lost_s = time.monotonic()
             logger.warning("camera %s lost: %s", self.camera, error)
-        pause_s = min(RETRY_MOST_S, RETRY_FIRST_S * 2 ** min(self._attempts - 1, 10))
+        pause_s = min(RETRY_MOST_S, RETRY_FIRST_S * 2 ** min(self._failures - 1, 10))
         self._halt.wait(pause_s * random.uniform(0.5, 1.0))

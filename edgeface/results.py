@@ -39,13 +39,14 @@ class Face:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Analysis:
-    """All faces of one picture or frame, best first."""
+    """All faces of one picture or frame, best first; none of a frame that was not ``searched`` (`detector.every`)."""
 
     path: str
     frame: int
     width: int
     height: int
     faces: Sequence[Face]
+    searched: bool = True
 
 
 def enlarged(analysis: Analysis, scale: int, original_wh: tuple[int, int]) -> Analysis:
@@ -65,14 +66,15 @@ def enlarged(analysis: Analysis, scale: int, original_wh: tuple[int, int]) -> An
 
 
 def as_json(analysis: Analysis) -> dict[str, object]:
-    """One line of `analyze --json`."""
-    return {
+    """One line of `analyze --json`; ``searched`` is there, and false, where nobody looked for faces."""
+    line: dict[str, object] = {
         "path": analysis.path,
         "frame": analysis.frame,
         "width": analysis.width,
         "height": analysis.height,
         "faces": [_face_json(face) for face in analysis.faces],
     }
+    return line if analysis.searched else line | {"searched": False}
 
 
 def visit_json(visit: Visit) -> dict[str, object]:

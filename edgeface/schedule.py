@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from edgeface.bundle import Network
 from edgeface.config import DEFAULT_SCHEDULE, Config, Schedule
@@ -21,7 +22,15 @@ TICK_S = 1e-3
 """Time stamps are no finer than this: 0.6 s - 0.4 s is 0.2 s."""
 
 
-@dataclass(slots=True)
+class Look(NamedTuple):
+    """One inference that is due; ``overdue_s`` is infinite for a face that the network has never looked at."""
+
+    network: str
+    track: int
+    overdue_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """What one network has had of one track."""
 
@@ -31,7 +40,7 @@ class _Asked:
 
 
 def choose_schedule(network: Network, tasks: Iterable[Task], config: Config) -> Schedule:
-    """How often a network looks at one person: as configured, else as its most impatient question wants.
+    """How often a network looks at one person: as its most impatient question wants, but for what is configured.
 
     A recurrent network looks in the beat in which it was trained, and no view is good enough to break it.
 
@@ -41,7 +50,8 @@ def choose_schedule(network: Network, tasks: Iterable[Task], config: Config) -> 
     """
     own = config.schedule.get(network.name)
     if network.time is None:
-        return own or min((DEFAULT_SCHEDULE[task] for task in tasks), key=lambda schedule: schedule.every)
+        usual = min((DEFAULT_SCHEDULE[task] for task in tasks), key=lambda schedule: schedule.every)
+        return usual if own is None else own.over(usual)
     if own is not None:
         raise ConfigError(
             f"network {network.name} looks every {network.time.spacing_s:g} s, as in its training",
@@ -57,14 +67,20 @@ class Scheduler:
     ----------
     schedules : by network name
     budget : most requests per call
+
+    Attributes
+    ----------
+    deferred : looks that were due and had to wait for a later frame, counted at each frame
     """
 
     def __init__(self, schedules: Mapping[str, Schedule], *, budget: int = BUDGET) -> None:
         self._schedules = dict(schedules)
         self._budget = budget
         self._asked: dict[int, dict[str, _Asked]] = {}
+        self._before: dict[tuple[str, int], _Asked | None] = {}
+        self.deferred = 0
 
-    def due(self, time_s: float, qualities: Mapping[int, float]) -> list[tuple[str, int]]:
+    def due(self, time_s: float, qualities: Mapping[int, float]) -> list[Look]:
         """Say which looks are due, and record that they are asked for.
 
         Parameters
@@ -74,28 +90,35 @@ class Scheduler:
 
         Returns
         -------
-        (network, track id): first looks at new faces, then by how long they are overdue; within the budget.
+        First looks at new faces, then by how long they are overdue; within the budget.
         """
-        wanted: list[tuple[float, str, int]] = []
+        wanted: list[Look] = []
         for track, quality in qualities.items():
             asked = self._asked.setdefault(track, {})
             for name, schedule in self._schedules.items():
                 overdue_s = _overdue(schedule, asked.get(name), time_s, quality)
                 if overdue_s is not None:
-                    wanted.append((-overdue_s, name, track))
+                    wanted.append(Look(name, track, overdue_s))
         if len(wanted) > 1:
-            wanted.sort(key=lambda look: look[0])
+            wanted.sort(key=lambda look: -look.overdue_s)
         chosen = wanted[: self._budget]
-        for _, name, track in chosen:
-            before = self._asked[track].get(name)
-            quality = qualities[track]
-            if before is None:
-                self._asked[track][name] = _Asked(looks=1, last_s=time_s, best=quality)
-            else:
-                before.looks += 1
-                before.last_s = time_s
-                before.best = max(before.best, quality)
-        return [(name, track) for _, name, track in chosen]
+        self.deferred += len(wanted) - len(chosen)
+        self._before = {}
+        for name, track, _ in chosen:
+            before, quality = self._asked[track].get(name), qualities[track]
+            self._before[name, track] = before
+            looks, best = (1, quality) if before is None else (before.looks + 1, max(before.best, quality))
+            self._asked[track][name] = _Asked(looks=looks, last_s=time_s, best=best)
+        return chosen
+
+    def defer(self, network: str, track: int) -> None:
+        """Take a look back that was due at the latest call and that there was no time for; it stays as overdue."""
+        before = self._before[network, track]
+        if before is None:
+            del self._asked[track][network]
+        else:
+            self._asked[track][network] = before
+        self.deferred += 1
 
     def forget(self, track_ids: Iterable[int]) -> None:
         """Drop what is remembered of tracks that are gone."""

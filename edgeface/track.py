@@ -3,7 +3,8 @@
 After Zhang et al. 2022 (ByteTrack, section 3): confident detections are matched first, the doubtful rest may only
 continue a track. Different from there: boxes need not overlap, since faces are small and move further than their own
 width between two frames of a slow camera. The motion model says how well a face fits a track, and the match is optimal
-within each group of tracks and faces that could belong together.
+within each group of tracks and faces that could belong together. Who was seen only once may have moved by several face
+sizes meanwhile, in any direction: those are matched last, among what nobody else claims.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeface.matching import UNMATCHED, match
-from edgeface.motion import Face, Motion, begin, correct, misfit, predict
+from edgeface.motion import Face, Motion, begin, correct, misfit, predict, stride
+from edgeface.rhythm import Rhythm
 from edgeface.types import Detections, Track
 
 REACH_SIZES, REACH_SPEED, REACH_MOST = 0.55, 1.5, 3.0
@@ -62,25 +64,37 @@ class Tracker:
         self._high_score = high_score
         self._states: list[_State] = []
         self._last_s: float | None = None
+        self._rhythm = Rhythm()
         self._searched_s = float("-inf")
         self._next_id = 1
         self.ignored = 0
 
-    def update(self, time_s: float, detections: Detections | None) -> list[Track]:
+    @property
+    def rhythm(self) -> Rhythm:
+        """How far apart the camera's frames are."""
+        return self._rhythm
+
+    def reset(self) -> None:
+        """Drop all tracks: the camera was away."""
+        self._states = []
+
+    def update(self, time_s: float, detections: Detections | None, index: int | None = None) -> list[Track]:
         """Move all tracks to ``time_s`` and give them the detections of that frame.
 
         Parameters
         ----------
         detections : None for a frame that was not searched: tracks are predicted, which is neither hit nor miss
+        index : the camera's number of the frame (`Frame.index`): frames that we had no time for are no absence
 
         Returns
         -------
         All live tracks, also those not seen in this frame, in the order in which they began.
         """
         elapsed_s = 0.0 if self._last_s is None else max(0.0, time_s - self._last_s)
-        if elapsed_s > self._lost_after_s + TICK_S:
-            # Nobody knows who stayed while the camera showed nothing.
-            self._states = []
+        patience_s = self._rhythm.patience_s(self._lost_after_s)
+        if self._rhythm.add(time_s, index) > patience_s + TICK_S:
+            # After a gap that is not the camera's usual one identities cannot be trusted.
+            self.reset()
         self._last_s = time_s
         for state in self._states:
             state.detection = None
@@ -123,6 +137,12 @@ class Tracker:
             matched = {index for index, _ in pairs}
             free = [state for index, state in enumerate(free) if index not in matched]
         new = [row for row in high if row not in taken]
+        once = [state for state in free if state.hits == 1]
+        for index, position in _strides(once, [found[row] for row in new], time_s):
+            row = new[position]
+            self._hit(once[index], found[row], scores[row], row, time_s)
+            taken.add(row)
+        new = [row for row in new if row not in taken]
         for row in sorted(new, key=lambda row: (-scores[row], found[row])):
             self._begin(found[row], scores[row], row, time_s)
 
@@ -172,6 +192,17 @@ def _pairs(states: Sequence[_State], faces: Sequence[Face], time_s: float, stric
             cost = misfit(state.motion, face, reach=reach)
             if cost is not None:
                 costs[index, row] = min(cost, UNMATCHED - 0.1)
+    return match(costs)
+
+
+def _strides(states: Sequence[_State], faces: Sequence[Face], time_s: float) -> list[tuple[int, int]]:
+    """Pairs of tracks that were seen once, whose velocity is unknown, and of faces that nobody else claims."""
+    costs: dict[tuple[int, int], float] = {}
+    for index, state in enumerate(states):
+        for row, face in enumerate(faces):
+            share = stride(state.motion, face, time_s)
+            if share is not None:
+                costs[index, row] = (UNMATCHED - 0.1) * share * share
     return match(costs)
 
 

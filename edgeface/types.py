@@ -40,6 +40,7 @@ class Frame:
     index : running number within the source, from 0; frames that a live source dropped leave gaps
     time_s : source time in seconds
     captured_at : wall time, aware, UTC; for files the handed-in start time plus the time stamp
+    still : a picture of its own, none of a video: faces are looked for in the larger size
     """
 
     image: Image
@@ -47,6 +48,7 @@ class Frame:
     index: int
     time_s: float
     captured_at: datetime
+    still: bool = False
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
@@ -211,11 +213,19 @@ class VisitGender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisitExpression:
-    """Expression over the visit: what dominates now, and each label's share of the visit so far (sums to 1)."""
+    """Expression over the visit.
+
+    Attributes
+    ----------
+    dominant : what dominates now; of a visit that has ended, the label of the largest share
+    shares : each label's share of ``seconds``, together 1
+    seconds : time of the visit so far for which looks stand
+    """
 
     dominant: str
     shares: Mapping[str, float]
     samples: int
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

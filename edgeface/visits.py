@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edgeface.config import Visits
 from edgeface.fuse import Mean, Mood, add_look, add_mood
@@ -137,6 +137,9 @@ class VisitBook:
                 self._affect(person.affect),
             )
         age, gender, expression, affect = person.known
+        if expression is not None and ended_s is not None:
+            # Nothing is "now" any more: what a summary counts, and what the shares say.
+            expression = replace(expression, dominant=max(expression.shares, key=expression.shares.__getitem__))
         return Visit(
             id=person.visit,
             camera=self._camera,
@@ -174,7 +177,12 @@ class VisitBook:
         fused = self._heads["expression"].estimate(mood.shares)
         assert isinstance(fused, LabelEstimate)
         labels = list(fused.probabilities)
-        return VisitExpression(dominant=labels[mood.dominant], shares=fused.probabilities, samples=mood.samples)
+        return VisitExpression(
+            dominant=labels[mood.dominant],
+            shares=fused.probabilities,
+            samples=mood.samples,
+            seconds=mood.total_s,
+        )
 
     def _affect(self, mean: Mean) -> VisitAffect | None:
         if mean.samples < self._settings.min_samples:

@@ -1,107 +1,26 @@
-"""The only owner of networks: frames of all cameras in, batches through, answers back."""
+"""One turn for all cameras: frames in, detected and followed, answered together, told.
+
+The daemon, `analyze` and `bench` take this way and no other. No network is loaded here, and the clock is handed in.
+"""
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from statistics import median
 
-import cv2
-import numpy as np
-
-from edgeface.attributes import make_heads
-from edgeface.bundle import Bundle, Network, attribute_networks, choose_runtime, chosen_networks, expect_landmarks
 from edgeface.config import Config
-from edgeface.detect import make_detector
 from edgeface.events import Body
 from edgeface.memory import Memory
-from edgeface.pipeline import Pipeline, Request, Sighting
-from edgeface.runtime import Runner, choose_runner, run_faces
-from edgeface.selftest import check
-from edgeface.types import Answer, Detections, Frame, Head, Image, Reason
+from edgeface.networks import Networks
+from edgeface.pipeline import Pipeline, Request, Sighting, Told
+from edgeface.types import Answer, Detections, Frame, Reason
 
 RECENT = 500
 """Frames over which a stage's median is taken: 500 floats for each of six stages."""
 LOW_SCORE = 0.5
 """Detections down to this share of `detector.score` may continue a track, never begin one (Zhang et al. 2022)."""
-
-Wrap = Callable[[str, Runner], Runner]
-
-
-class Networks:
-    """Every network of a process, loaded once: one detector and the attribute networks in use.
-
-    Parameters
-    ----------
-    still : whether pictures or video come, for the detector's automatic size
-    wrap : measures runners, for benchmarks; gets a network's name and its runner
-    """
-
-    def __init__(self, bundle: Bundle, config: Config, *, still: bool = False, wrap: Wrap | None = None) -> None:
-        threads = self.threads = config.runtime.threads or min(2, os.cpu_count() or 1)
-        cv2.setNumThreads(threads)
-        runtime = choose_runtime(bundle.manifest, config.runtime.name)
-
-        def load(network: Network) -> Runner:
-            runner = choose_runner(bundle, network, config, runtime, threads=threads)
-            self._loaded[network.name] = (network, runner)
-            return wrap(network.name, runner) if wrap else runner
-
-        found = bundle.network(config.detector.network or bundle.manifest.defaults["detect"])
-        stages = bundle.stages(found)
-        self.runtime = runtime
-        self._loaded: dict[str, tuple[Network, Runner]] = {}
-        runners = {network.name: load(network) for network in (found, *stages)}
-        self.detector = make_detector(found, runners, stages=stages, size=config.detector.size, still=still)
-        wanted = attribute_networks(bundle, config)
-        if not self.detector.gives_landmarks:
-            expect_landmarks(wanted, detector=found.name)
-        asked = {task: network.name for task, network in chosen_networks(bundle, config).items()}
-        self.attributes: dict[str, tuple[Network, Runner, Sequence[Head]]] = {}
-        for network in wanted:
-            heads = [head for task, head in make_heads(network).items() if asked.get(task) == network.name]
-            self.attributes[network.name] = (network, load(network), heads)
-        self._order = list(asked)
-
-    def verify(self, bundle: Bundle) -> dict[str, float]:
-        """Run every network's stored input: largest difference by name; BundleError for one that computes wrongly."""
-        return {name: check(bundle, network, runner) for name, (network, runner) in self._loaded.items()}
-
-    @property
-    def heads(self) -> list[tuple[Network, Head]]:
-        """Attribute networks and their heads, one for each question, in the order age, gender, expression, affect."""
-        pairs = [(network, head) for network, _, heads in self.attributes.values() for head in heads]
-        return sorted(pairs, key=lambda pair: self._order.index(pair[1].task))
-
-    def detect(self, image: Image, *, min_score: float) -> Detections:
-        """Find the faces of one picture."""
-        return self.detector.detect(image, min_score=min_score)
-
-    def answer(self, requests: Sequence[Request], memory: Memory | None = None) -> list[list[Answer]]:
-        """Answer every request, in order, one answer for each head; all faces of a network go through it together.
-
-        Recurrent networks go on from ``memory`` and write into it; without one each look is a first one.
-        """
-        memory = Memory() if memory is None else memory
-        answers: list[list[Answer]] = [[] for _ in requests]
-        rows: dict[str, list[int]] = defaultdict(list)
-        for row, request in enumerate(requests):
-            rows[request.network].append(row)
-        for name, wanted in rows.items():
-            network, runner, heads = self.attributes[name]
-            people = [(requests[row].camera, requests[row].track) for row in wanted]
-            pixels = np.stack([requests[row].pixels for row in wanted])
-            outputs = run_faces(runner, network, pixels, memory.recall(network, people))
-            memory.keep(network, people, outputs)
-            for head in heads:
-                for row, probabilities in zip(wanted, head.probabilities(outputs), strict=True):
-                    quality, time_s = requests[row].quality, requests[row].time_s
-                    answers[row].append(
-                        Answer(task=head.task, probabilities=probabilities, quality=quality, time_s=time_s)
-                    )
-        return answers
 
 
 class Stages:
@@ -127,6 +46,19 @@ class Stages:
         return {stage: median(samples) for stage, samples in self._recent.items() if samples}
 
 
+def in_batches(requests: Sequence[Request], most: Callable[[str], int]) -> Iterator[list[Request]]:
+    """Batches of one network each, at most ``most(network)`` long, in the order of their most overdue requests."""
+    waiting: dict[str, deque[Request]] = defaultdict(deque)
+    for request in sorted(requests, key=lambda request: -request.overdue_s):
+        waiting[request.network].append(request)
+    while waiting:
+        name = max(waiting, key=lambda name: waiting[name][0].overdue_s)
+        queue = waiting[name]
+        yield [queue.popleft() for _ in range(min(len(queue), most(name)))]
+        if not queue:
+            del waiting[name]
+
+
 class Worker:
     """Turns frames of all cameras into messages.
 
@@ -134,7 +66,9 @@ class Worker:
     ----------
     cameras : ids
     new_id : gives visit ids
-    clock : monotonic seconds, for stage times only
+    clock : monotonic seconds
+    live : cameras for which time goes on without us: their turns have a limit, and they can fall silent
+    min_score : least detector score; None: `LOW_SCORE` of `detector.score`
     """
 
     def __init__(
@@ -145,9 +79,15 @@ class Worker:
         *,
         new_id: Callable[[], str],
         clock: Callable[[], float],
+        live: Collection[str] = (),
+        min_score: float | None = None,
     ) -> None:
         self._networks = networks
-        self._detector = config.detector
+        self._clock = clock
+        self._live = frozenset(live)
+        self._turn_s, self._lost_after_s = config.runtime.turn, config.visits.lost_after
+        self._every_s = config.detector.every
+        self._min_score = config.detector.score * LOW_SCORE if min_score is None else min_score
         self._pipelines = {
             camera: Pipeline(camera, config, detector=networks.detector.network, networks=networks.heads, new_id=new_id)
             for camera in cameras
@@ -159,6 +99,11 @@ class Worker:
 
     def turn(self, frames: Sequence[Frame]) -> list[Body]:
         """Take at most one frame per camera all the way; give the messages in the order of the frames."""
+        return [body for _, told in self.process(frames) for body in told.bodies]
+
+    def process(self, frames: Sequence[Frame]) -> list[tuple[Sighting, Told]]:
+        """Take at most one frame per camera all the way: what was seen in each, and what it leads to."""
+        start_s = self._clock()
         seen: list[tuple[Sighting, list[Request]]] = []
         for frame in frames:
             with self.stages.measure("detect"):
@@ -168,32 +113,74 @@ class Worker:
                 self._memory.retain(frame.camera, [track.id for track in seen[-1][0].tracks])
         requests = [request for _, wanted in seen for request in wanted]
         with self.stages.measure("attributes"):
-            answers = self._networks.answer(requests, self._memory)
-        bodies: list[Body] = []
+            answers = self._answer(requests, start_s + self._limit_s([frame.camera for frame in frames]))
+        done: list[tuple[Sighting, Told]] = []
         with self.stages.measure("visits"):
-            start = 0
             for sighting, wanted in seen:
-                own = answers[start : start + len(wanted)]
-                start += len(wanted)
-                pairs = [(wish.track, answer) for wish, said in zip(wanted, own, strict=True) for answer in said]
+                pairs = [(wish.track, answer) for wish in wanted for answer in answers.get(id(wish), ())]
                 camera = sighting.frame.camera
-                bodies += self._pipelines[camera].absorb(sighting.frame, pairs)
+                done.append((sighting, self._pipelines[camera].absorb(sighting, pairs)))
                 self.frames[camera] += 1
+        return done
+
+    def away(self, silent: Collection[str], now_s: float) -> list[Body]:
+        """End the visits before live cameras that have given no frame for too long.
+
+        Parameters
+        ----------
+        silent : cameras of which no frame waits to be taken
+        now_s : source time of live cameras, monotonic seconds
+        """
+        bodies: list[Body] = []
+        for camera in silent:
+            if camera in self._live:
+                told = self._pipelines[camera].away(now_s)
+                if told.bodies:
+                    self._memory.retain(camera, ())
+                bodies += told.bodies
         return bodies
+
+    def deferred(self, camera: str) -> int:
+        """Looks at faces before one camera that were due and had to wait."""
+        return self._pipelines[camera].deferred
 
     def ignored(self, camera: str) -> int:
         """Faces before one camera that were not followed because too many others were."""
         return self._pipelines[camera].ignored
 
-    def close(self, camera: str, reason: Reason) -> list[Body]:
+    def close(self, camera: str, reason: Reason) -> Told:
         """End one camera's visits."""
         self._memory.retain(camera, ())
         return self._pipelines[camera].close(reason)
+
+    def _limit_s(self, cameras: Sequence[str]) -> float:
+        """Seconds that a turn with these cameras may take before looks are put off."""
+        if self._turn_s:
+            return self._turn_s
+        intervals = [self._pipelines[camera].interval_s or 0.0 for camera in cameras if camera in self._live]
+        return max(self._lost_after_s / 8, min([*intervals, self._lost_after_s / 2]))
+
+    def _answer(self, requests: Sequence[Request], until_s: float) -> dict[int, list[Answer]]:
+        """Answers by the request's `id`, the most urgent ones first, as many as go through a network together.
+
+        From ``until_s`` on, requests of live cameras are put off, all but one batch; those of files never are, so that
+        a file gives the same messages on every machine.
+        """
+        answers: dict[int, list[Answer]] = {}
+        late = False
+        for batch in in_batches(requests, self._networks.most):
+            off = [request for request in batch if late and request.camera in self._live]
+            for request in off:
+                self._pipelines[request.camera].defer(request)
+            now = batch if not off else [request for request in batch if request.camera not in self._live]
+            answers |= {id(r): said for r, said in zip(now, self._networks.answer(now, self._memory), strict=True)}
+            late = late or (bool(self._live) and self._clock() >= until_s)
+        return answers
 
     def _detect(self, frame: Frame) -> Detections | None:
         """Detect, or None while `detector.every` has not passed."""
         if frame.time_s < self._detect_due_s.get(frame.camera, float("-inf")):
             return None
-        if self._detector.every:
-            self._detect_due_s[frame.camera] = frame.time_s + self._detector.every
-        return self._networks.detect(frame.image, min_score=self._detector.score * LOW_SCORE)
+        if self._every_s:
+            self._detect_due_s[frame.camera] = frame.time_s + self._every_s
+        return self._networks.detect(frame.image, min_score=self._min_score, still=frame.still)

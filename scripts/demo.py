@@ -169,8 +169,8 @@ def subscriber(port: int) -> Iterator[queue.Queue[tuple[str, bytes]]]:
     )
     listener.start()
     try:
-        if not listener.wait_connected(WAIT_S):
-            raise BrokerError(f"embedded broker: {listener.last_error}", fix="please report this")
+        if not listener.connection.wait_connected(WAIT_S):
+            raise BrokerError(f"embedded broker: {listener.connection.last_error}", fix="please report this")
         yield heard
     finally:
         listener.stop()
@@ -282,7 +282,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _end(daemon: subprocess.Popen[str]) -> None:
+def _end(daemon: subprocess.Popen[bytes]) -> None:
     """Nothing is left running, however the demo ends."""
     if daemon.poll() is None:
         daemon.terminate()

@@ -30,10 +30,33 @@ create_venv() {
     if command -v uv >/dev/null && uv venv --quiet --seed --python "$(command -v "$PYTHON")" "$1" 2>/dev/null; then
         return
     fi
+    create_plain_venv "$1"
+}
+
+# create_plain_venv FOLDER: with what came with this Python and nothing from a network.
+create_plain_venv() {
     "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null ||
         fail "this Python cannot make virtual environments (ensurepip is missing)" "apt install python3-venv"
     rm -rf "$1"
     "$PYTHON" -m venv "$1"
+}
+
+# pip_in FOLDER ARGUMENTS...: that environment's pip; where it fails, one line says why.
+pip_in() {
+    local folder="$1" said why
+    shift
+    said="$("$folder/bin/python" -m pip --quiet --disable-pip-version-check --no-input "$@" 2>&1)" && return
+    if grep -qiE 'hashes? do not match|do not match the hashes' <<<"$said"; then
+        fail "a package that came is not the one that is locked" "do not use this index; see requirements/"
+    fi
+    if grep -qiE 'from versions: none|connection|timed out|name resolution|unreachable|proxy|SSLError' <<<"$said"; then
+        fail "pip reaches no package index" "connect this machine, or name an index with PIP_INDEX_URL"
+    fi
+    why="$(grep -E '^ERROR: ' <<<"$said" | tail -n 1)"
+    why="${why#ERROR: }"
+    [ -n "$why" ] || why="$(tail -n 1 <<<"$said")"
+    why="${why%% (from versions:*}"
+    fail "pip failed: ${why%.}" "correct that, or name an index that has it with PIP_INDEX_URL"
 }
 
 # install_into FOLDER WHAT...: uv is faster, pip knows the machine's own settings.
@@ -43,7 +66,7 @@ install_into() {
     if [ -f "$folder/.uv" ] && uv pip install --quiet --python "$folder/bin/python" "$@" 2>/dev/null; then
         return
     fi
-    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+    pip_in "$folder" install "$@"
 }
 
 # make_venv FOLDER EXTRAS [PACKAGE...]: the tree itself with these extras, editable; the packages go in first.

@@ -241,6 +241,104 @@ class Auditor:
         eventually(lambda: true(self), f"{what}; heard {[h.topic for h in self.heard]}")
 
 
+class Scripted:
+    """A broker after a script: accepts as told, answers pings, acknowledges or not, closes or not.
+
+    Parameters
+    ----------
+    answer : to each PUBLISH (topic, payload, qos, how many before it): a reason code; None: no answer; CLOSE: the
+        connection is closed instead
+    connack : reason codes of the first CONNACKs (MQTT 5), then 0
+    properties : of CONNACK, encoded
+    late_s : seconds before CONNACK
+    """
+
+    CLOSE = -1
+
+    def __init__(
+        self,
+        answer: Callable[[str, bytes, int, int], int | None] = lambda *_: 0,
+        *,
+        connack: Sequence[int] = (),
+        properties: bytes = b"",
+        late_s: float = 0.0,
+    ) -> None:
+        self.seen: list[tuple[str, bytes, int, int | None]] = []
+        self.connects: list[bytes] = []
+        self._answer = answer
+        self._connack = list(connack)
+        self._properties = properties
+        self._late_s = late_s
+        self._live: list[socket.socket] = []
+        self._server = socket.create_server((HOST, 0))
+        self.port = int(self._server.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def taken(self, kind: str) -> list[bytes]:
+        """Payloads that were accepted on topics that end with ``kind``."""
+        return [payload for topic, payload, _, reason in list(self.seen) if topic.endswith(kind) and reason == 0]
+
+    def close(self) -> None:
+        self._server.close()
+        for sock in self._live:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                self._live.append(client)
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError, EOFError), client, client.makefile("rb") as stream:
+            five = True
+            while True:
+                kind, body = _packet(stream)
+                if kind >> 4 == 1:
+                    five = body[6] == 5
+                    self.connects.append(body)
+                    time.sleep(self._late_s)
+                    reason = self._connack.pop(0) if self._connack else 0
+                    tail = bytes([len(self._properties)]) + self._properties if five else b""
+                    client.sendall(bytes([0x20, 2 + len(tail), 0, reason]) + tail)
+                    if reason:
+                        return
+                elif kind >> 4 == 12:
+                    client.sendall(b"\xd0\0")
+                elif kind >> 4 == 3 and not self._publish(client, kind, body, five):
+                    return
+
+    def _publish(self, client: socket.socket, kind: int, body: bytes, five: bool) -> bool:
+        qos, at = kind >> 1 & 3, 2 + int.from_bytes(body[:2], "big")
+        topic, number = body[2:at].decode(), body[at : at + 2] if qos else b""
+        at += len(number)
+        payload = body[at + 1 + body[at] :] if five else body[at:]
+        reason = self._answer(topic, payload, qos, len(self.seen))
+        self.seen.append((topic, payload, qos, reason))
+        if reason == self.CLOSE:
+            return False
+        if qos and reason is not None:
+            tail = bytes([reason]) if five and reason else b""
+            client.sendall(bytes([0x40, 2 + len(tail)]) + number + tail)
+        return True
+
+
+def _packet(stream: Any) -> tuple[int, bytes]:
+    """First byte and body of the next MQTT packet; EOFError at the end."""
+    head = stream.read(1)
+    size = shift = 0
+    while True:
+        part = stream.read(1)
+        if not head or not part:
+            raise EOFError
+        size |= (part[0] & 127) << shift
+        shift += 7
+        if part[0] < 128:
+            return head[0], stream.read(size)
+
+
 class Proxy:
     """Stands between a client and a broker; can refuse, swallow, or cut."""
 

@@ -15,7 +15,7 @@ import numpy as np
 from edgeface.bundle import open_bundle
 from edgeface.config import Config, Runtime
 from edgeface.config import Detector as DetectorTable
-from edgeface.worker import Networks
+from edgeface.networks import Networks
 
 DEFAULT = Path(__file__).parents[1] / "models" / "default"
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -97,7 +97,7 @@ def add_made(made: Path, name: str, **changes: Any) -> Path:
     }
     for file, ending in ((onnx, "onnx"), (litert, "tflite")):
         shutil.copy(FIXTURES / f"{name}.{ending}", made)
-        file |= {"precision": "fp32", **_stated(made, f"{name}.{ending}")}
+        file |= {"precision": "fp32", **stated(made, f"{name}.{ending}")}
     words = dict.fromkeys(("title", "paper", "licence", "training_data", "limits"), "made for a test")
     entry = {
         "name": name,
@@ -112,7 +112,7 @@ def add_made(made: Path, name: str, **changes: Any) -> Path:
             "crop": {"kind": "square"},
         },
         "files": {"onnx": [onnx], "litert": [litert]},
-        "selftest": _stated(made, f"selftest/{name}.npz"),
+        "selftest": stated(made, f"selftest/{name}.npz"),
         "parameters": 0,
         **ENTRIES[name],
         **changes,
@@ -122,7 +122,16 @@ def add_made(made: Path, name: str, **changes: Any) -> Path:
     return made
 
 
-def _stated(folder: Path, path: str) -> Tree:
+def write_manifest(folder: Path, change: Callable[[Tree], object]) -> None:
+    """Edit the manifest of a bundle in place."""
+    path = folder / "manifest.json"
+    tree = json.loads(path.read_text())
+    change(tree)
+    path.write_text(json.dumps(tree))
+
+
+def stated(folder: Path, path: str) -> Tree:
+    """What a manifest says of a file."""
     data = (folder / path).read_bytes()
     return {"path": path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
-from brokers import Amqtt, AnyBroker, Auditor, Mosquitto, Proxy, find_mosquitto
+from brokers import Amqtt, AnyBroker, Auditor, Mosquitto, Proxy, Scripted, find_mosquitto
+from daemons import Child, Manager
+from publishing import Make, make_publisher
+
+from edgeface.publish.mqtt import Publisher
+from edgeface.publish.outbox import Outbox
 
 # A shell that starts the tests in its background has Ctrl-C ignored, and every child would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+# What a daemon of a test leaves behind is not told to the next one, or to the person who runs the tests.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="edgeface-state-")
+os.environ.pop("STATE_DIRECTORY", None)
 
 # The same examples every time, and no deadline: a busy machine is not a failure.
 hypothesis.settings.register_profile("edgeface", deadline=None, derandomize=True)
@@ -23,6 +34,13 @@ hypothesis.settings.load_profile("edgeface")
 def pytest_report_header() -> str:
     found = find_mosquitto()
     return f"broker: {found or 'the embedded amqtt (MQTT 3.1.1 only), since Mosquitto is not installed'}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say in which order it ran; a quiet run has no header."""
+    seed = config.getoption("randomly_seed", None)
+    if seed is not None and config.getoption("randomly_reorganize", True):
+        terminalreporter.write_line(f"the same order again: --randomly-seed={seed}")
 
 
 @pytest.fixture
@@ -86,3 +104,57 @@ def proxy() -> Iterator[Callable[[int], Proxy]]:
     yield make
     for one in running:
         one.close()
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[..., Scripted]]:
+    """Start brokers after a script: ``scripted(answer, connack=..., properties=..., late_s=...)``."""
+    running: list[Scripted] = []
+
+    def make(*args: Any, **options: Any) -> Scripted:
+        running.append(Scripted(*args, **options))
+        return running[-1]
+
+    yield make
+    for one in running:
+        one.close()
+
+
+@pytest.fixture
+def publish() -> Iterator[Make]:
+    """Make a publisher and its outbox; they are stopped in the end."""
+    running: list[Publisher] = []
+
+    def make(port: int, **options: Any) -> tuple[Publisher, Outbox]:
+        publisher, outbox = make_publisher(port, **options)
+        running.append(publisher)
+        return publisher, outbox
+
+    yield make
+    for publisher in running:
+        publisher.stop(timeout_s=0.2)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[..., Child]]:
+    """Start the program: ``run(port, "--source", path, environ={})``."""
+    running: list[Child] = []
+
+    def make(port: int, *words: object, environ: Mapping[str, str] | None = None, **options: Any) -> Child:
+        folder = tmp_path / f"run-{len(running)}"
+        folder.mkdir()
+        running.append(Child(folder, port, words, environ or {}, **options))
+        return running[-1]
+
+    yield make
+    for child in running:
+        if child.process.poll() is None:
+            child.process.kill()
+            child.process.wait()
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    made = Manager(tmp_path / "notify")
+    yield made
+    made.close()

@@ -13,7 +13,7 @@ from edgeface.types import Event, Visit, VisitAge, VisitChange, VisitExpression,
 NOON = datetime(2026, 3, 14, 12, 0, tzinfo=timezone.utc)
 AGE = VisitAge(years=31.04, low=24.0, high=39.26, spread=2.345, samples=9)
 WOMAN = VisitGender(label="female", probability=0.97344, samples=9)
-HAPPY = VisitExpression(dominant="happy", shares={"happy": 0.75, "neutral": 0.25}, samples=12)
+HAPPY = VisitExpression(dominant="happy", shares={"happy": 0.75, "neutral": 0.25}, samples=12, seconds=4.0)
 
 
 def at(time_s: float) -> datetime:

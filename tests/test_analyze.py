@@ -237,6 +237,16 @@ def test_a_video(analyze: Callable[..., Any], film: Path, tmp_path: Path) -> Non
     assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
 
 
+def test_a_video_is_searched_as_often_as_a_camera(analyze: Callable[..., Any], film: Path) -> None:
+    code, (*frames, closing), _ = analyze("--json", "--set", "detector.every=0.5", film)
+    assert code == 0
+    searched = [line["frame"] for line in frames if line.get("searched", True)]
+    assert searched == [0, 5, 10, 15]
+    assert [line["frame"] for line in frames if line["faces"]] == searched
+    (visit,) = closing["visits"]
+    assert (visit["started"], visit["ended"]) == (0.0, 1.5)
+
+
 def test_the_same_video_gives_the_same_numbers(analyze: Callable[..., Any], film: Path) -> None:
     assert analyze("--json", film) == analyze("--json", film)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,16 @@ import pytest
 from bundles import DEFAULT, Tree, copy, network
 
 from edgeface import selftest
-from edgeface.bundle import Network, attribute_networks, choose_file, choose_runtime, find_bundle, inside, open_bundle
+from edgeface.bundle import (
+    Network,
+    attribute_networks,
+    choose_file,
+    choose_runtime,
+    find_bundle,
+    inside,
+    open_bundle,
+    read_manifest,
+)
 from edgeface.bundle import opening as room
 from edgeface.config import Config, NetworkChoice
 from edgeface.errors import BundleError
@@ -118,6 +128,121 @@ def test_manifests_that_are_refused(tmp_path: Path, change: Callable[[Tree], Any
     with pytest.raises(BundleError, match=said):
         open_bundle(folder)
     assert str(folder / "manifest.json") in refused(folder)
+
+
+def set_input(**values: Any) -> Callable[[Tree], Any]:
+    return lambda tree: network(tree, "age-v1")["input"].update(values)
+
+
+def set_head(name: str, **values: Any) -> Callable[[Tree], Any]:
+    return lambda tree: network(tree, name)["head"].update(values)
+
+
+def set_file(**values: Any) -> Callable[[Tree], Any]:
+    return lambda tree: first_file(tree).update(values)
+
+
+MTCNN = {"kind": "mtcnn", "refine": "age-v1", "output": "age-v1"}
+ESCAPE = "a\x1b[2J"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(pytest.param(set_file(batches=b), id=f"batches {b}") for b in ([], [0], [-1], [65], [10**9], [1.5], [4, 1])),
+        *(pytest.param(set_file(bytes=b), id=f"bytes {b}") for b in (-1, 10**12, 10**40, "1")),
+        *(pytest.param(set_file(tolerance=t), id=f"tolerance {t}") for t in (-1, 0.6, 1e308)),
+        pytest.param(set_file(outputs={"probabilities": "a" * 1001}), id="output"),
+        pytest.param(set_head("gender-v1", output=ESCAPE), id="an output that no file gives"),
+        *(pytest.param(set_input(height=h, width=h), id=f"side {h}") for h in (0, -1, 10**6, 64.5, True)),
+        pytest.param(set_input(height=None), id="half a size"),
+        pytest.param(set_input(crop=None), id="no crop"),
+        *(pytest.param(set_input(crop={"kind": "square", "scale": s}), id=f"square {s}") for s in (-1.0, 0, 1e9)),
+        pytest.param(
+            set_input(crop={"kind": "box", "left": -0.5, "top": 0, "right": -0.5, "bottom": 0}), id="nothing is left"
+        ),
+        *(
+            pytest.param(set_input(crop={"kind": "landmarks", "template": t}), id=f"template {i}")
+            for i, t in enumerate(([[0, 0]] * 4, [[0, 0]] * 6, [[0, 0]] * 5, [[1e9, 0], *[[0, 0]] * 4], [[0]] * 5))
+        ),
+        *(pytest.param(set_input(mean=m), id=f"mean {m}") for m in ([], [1, 2], [1, 2, 3, 4], [1e9, 0, 0], "0")),
+        *(pytest.param(set_input(scale=s), id=f"scale {s}") for s in (0, -1, 1e9, [1, 1], [1, 1, 0], None)),
+        *(
+            pytest.param(set_head("gender-v1", labels=labels), id=f"labels {i}")
+            for i, labels in enumerate(
+                ([], ["a"], ["a", "a"], [ESCAPE, "b"], ["a\n", "b"], ["", "b"], ["a" * 65, "b"], ["a b", "c"], [1, 2])
+            )
+        ),
+        pytest.param(set_head("yunet", strides=[8, 16, 32, 64]), id="a stride without outputs"),
+        *(pytest.param(set_head("yunet", strides=s), id=f"strides {s}") for s in ([], [0], [-8], [16, 8, 32])),
+        *(pytest.param(set_head("yunet", nms_iou=i), id=f"iou {i}") for i in (0, -1, 1.01)),
+        pytest.param(set_head("retinaface", prior_sizes=[[16, 32], [64, 128]]), id="prior sizes for two strides"),
+        pytest.param(set_head("retinaface", variances=[0.0, 0.2]), id="variance"),
+        *(pytest.param(set_head("age-v1", support=s), id=f"support {s}") for s in ([], [1], [2, 1], [1, 1], [0, 999])),
+        *(pytest.param(set_head("age-v1", percentiles=p), id=f"percentiles {p}") for p in ([90, 10], [-1, 50], [50])),
+        *(
+            pytest.param(lambda t, f=f: network(t, "yunet").update(head={**MTCNN, "factor": f}), id=f"factor {f}")
+            for f in (0, 1.0, 0.99, -0.7)
+        ),
+        pytest.param(lambda t: network(t, "yunet").update(head={"kind": "cascade", "scale_factor": 1.0}), id="cascade"),
+        pytest.param(lambda t: network(t, "yunet").update(head=network(t, "age-v1")["head"]), id="a head of another"),
+        pytest.param(lambda t: network(t, "yunet")["input"].update(crop={"kind": "square"}), id="a detector's crop"),
+        pytest.param(lambda t: network(t, "age-v1").update(files={}), id="no files"),
+        pytest.param(lambda t: network(t, "age-v1")["files"].update(litert=[first_file(t)]), id="of another runtime"),
+        pytest.param(lambda t: network(t, "age-v1")["files"]["litert"][0].update(signatures=[]), id="no signature"),
+        pytest.param(lambda t: network(t, "age-v1").update(macs=-1), id="macs"),
+        pytest.param(lambda t: network(t, "age-v1").update(licence=ESCAPE), id="licence"),
+        pytest.param(lambda t: network(t, "age-v1").update(limits="a" * 5000), id="endless words"),
+        pytest.param(lambda t: network(t, "age-v1")["selftest"].update(bytes=10**9), id="self-test"),
+        pytest.param(lambda t: t["defaults"].pop("detect"), id="no default detector"),
+        pytest.param(lambda t: t["defaults"].update(detect="age-v1"), id="a default that finds no faces"),
+        pytest.param(lambda t: t["defaults"].update(age="gender-v1"), id="a default for something else"),
+        pytest.param(lambda t: t.update(networks=[]), id="no networks"),
+        pytest.param(lambda t: t.update({ESCAPE: 1}), id="a key that moves the cursor"),
+    ],
+)
+def test_values_that_cannot_hold_are_one_line(tmp_path: Path, change: Callable[[Tree], Any]) -> None:
+    tree = json.loads((DEFAULT / "manifest.json").read_text())
+    change(tree)
+    (tmp_path / "manifest.json").write_text(json.dumps(tree))
+    assert refused(tmp_path).isprintable()
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity", "1" * 5000])
+def test_numbers_that_are_none(tmp_path: Path, number: str) -> None:
+    text = (DEFAULT / "manifest.json").read_text().replace('"tolerance": 0.001', f'"tolerance": {number}')
+    (tmp_path / "manifest.json").write_text(text)
+    assert "is not a manifest" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["default/manifest.json", *(f"{name}.manifest.json" for name in ("field", "mtcnn"))])
+def test_recorded_manifests_hold(path: str) -> None:
+    folder = DEFAULT.parent if "/" in path else DEFAULT.parents[1] / "converters" / "recipes" / "bundles"
+    assert read_manifest((folder / path).read_bytes(), path).networks
+
+
+def test_an_older_schema_names_what_renews_it(tmp_path: Path) -> None:
+    folder = copy(tmp_path, lambda tree: tree.update(schema=0))
+    assert "has schema 0, this edgeface reads from 1 on; build it again with `python -m converters" in refused(folder)
+
+
+def test_a_manifest_is_neither_endless_nor_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    with path.open("wb") as file:
+        file.truncate(10**11)
+    assert "has over 8,000,000 bytes" in refused(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    assert "it is no plain file" in refused(tmp_path)
+
+
+def test_a_file_is_read_no_further_than_it_states(tmp_path: Path) -> None:
+    opened = open_bundle(copy(tmp_path))
+    path = opened.folder / opened.network("yunet").files["onnx"][0].path
+    with path.open("r+b") as file:
+        file.truncate(10**12)
+    with pytest.raises(BundleError, match="is not the file of the manifest"):
+        load_network(opened, opened.network("yunet"), "onnx")
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
+from astronaut import write_film
 from bundles import Tree, copy, network
 
 import edgeface
@@ -144,6 +148,113 @@ def test_configuration_is_checked_and_shown(call: Callable[..., Any], tmp_path: 
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param('[attributes]\nage = "nope"', "attributes.age: bundle default has no network 'nope'; ", id="task"),
+        pytest.param("[schedule.age-v9]\nlooks = 1", "schedule.age-v9: bundle default has no ", id="schedule"),
+        pytest.param("[schedule.yunet]\nlooks = 1", "network yunet answers no question about a face", id="detector"),
+        pytest.param('[networks.yunett]\nprecision = "fp32"', "networks.yunett: bundle default has no", id="network"),
+        pytest.param('[networks.yunet]\nprecision = "fp8"', "network yunet has no fp8 for ", id="precision"),
+        pytest.param(
+            '[networks.gender-mini-xception]\nprecision = "fp8"', "has no fp8 for", id="of a network not in use"
+        ),
+        pytest.param(
+            '[detector]\nnetwork = "age-v1"', "detector.network: network age-v1 finds no faces", id="no detector"
+        ),
+        pytest.param('[detector]\nnetwork = "none"', "detector.network: bundle default has no network", id="none"),
+        pytest.param('[runtime]\nname = "litert"\n[detector]\nsize = "328x192"', "328x192 is not prepared", id="size"),
+        pytest.param('bundle = "/nowhere"', "there is no bundle folder /nowhere", id="bundle folder"),
+        pytest.param('bundle = "none"', "bundle 'none' is in none of", id="bundle name"),
+        pytest.param(f'bundle = "{"x" * 300}"', "cannot be looked at: File name too long", id="no name at all"),
+        pytest.param('[mqtt]\nca_file = "/nowhere"', "mqtt.ca_file: /nowhere cannot be read", id="authority"),
+        pytest.param('[mqtt]\ncert_file = "/nowhere"', "mqtt.cert_file: /nowhere cannot be read", id="certificate"),
+        pytest.param('[mqtt]\npassword_file = "/nowhere"', "password file /nowhere cannot be read", id="password"),
+        pytest.param('[cameras.a]\nsource = "none.mp4"', "none.mp4 does not exist", id="film"),
+        pytest.param('[cameras.a]\nsource = "."', ". holds no pictures", id="folder"),
+        pytest.param(
+            '[cameras.a]\nsource = "rtps://u:hunter2@h/x"', "rtps://***@h/x has a scheme that is not", id="scheme"
+        ),
+        pytest.param('[cameras.a]\nsource = "u:hunter2@h/x"', "***@h/x does not exist; give a", id="no scheme"),
+        pytest.param(
+            '[attributes]\nage = "gender-v1"', "gender-v1 answers gender, not age; correct [attributes]", id="answer"
+        ),
+        pytest.param(f'[cameras.a]\nsource = "{"x" * 300}"', "cannot be looked at: File name too long", id="long name"),
+    ],
+)
+def test_what_run_would_refuse_is_refused(call: Callable[..., Any], tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "my.toml").write_text(text)
+    code, out, errors = call("config", "check", "my.toml")
+    assert (code, out) == (2, ""), out
+    assert said in errors
+    assert errors.count("\n") == 1
+    assert "hunter2" not in errors
+
+
+@pytest.mark.parametrize("name", ["a\\n\\u001b[2Jb", "x" * 5000], ids=["control characters", "long"])
+def test_whatever_is_named_the_answer_is_one_line(call: Callable[..., Any], tmp_path: Path, name: str) -> None:
+    (tmp_path / "my.toml").write_text(f'[schedule."{name}"]\nlooks = 1\n')
+    code, _, errors = call("config", "check", "my.toml")
+    assert code == 2
+    assert errors.startswith("edgeface: schedule.")
+    assert (errors.count("\n"), errors[:-1].isprintable()) == (1, True)
+    assert len(errors) < 2100
+
+
+def test_a_file_is_named_once(call: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text("[mqtt]\nport = 1884\n")
+    assert call("config", "check", "my.toml") == (0, "my.toml: good\n", "")
+    assert "port = 1884" in call("config", "show", "my.toml")[1]
+    code, _, errors = call("config", "check", "my.toml", "--config", "other.toml")
+    assert (code, errors) == (2, "edgeface: two configurations, my.toml and other.toml; name one\n")
+
+
+def test_elsewhere_the_files_of_the_node_are_not_looked_for(call: Callable[..., Any], tmp_path: Path) -> None:
+    node = '[mqtt]\nca_file = "/nowhere"\npassword_file = "/nowhere"\n[cameras.a]\nsource = "/nowhere/x.mp4"\n'
+    (tmp_path / "my.toml").write_text(node)
+    assert call("config", "check", "my.toml")[0] == 2
+    left_out = "edgeface: not judged here: certificates, password, sources"
+    assert call("config", "check", "my.toml", "--elsewhere") == (0, "my.toml: good\n", f"{left_out}\n")
+    (tmp_path / "my.toml").write_text(f'bundle = "of-the-node"\n{node}')
+    code, out, errors = call("config", "check", "my.toml", "--elsewhere")
+    assert (code, out) == (0, "my.toml: good\n")
+    assert errors.startswith(f"{left_out}, bundle (bundle 'of-the-node' is in none of")
+    (tmp_path / "my.toml").write_text(f'{node}[attributes]\nage = "nope"\n')
+    assert call("config", "check", "my.toml", "--elsewhere")[0] == 2
+
+
+def test_names_that_nothing_has_are_errors_in_every_command(call: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "p.jpg").write_bytes(b"")
+    for words in (["analyze", "p.jpg"], ["bench"]):
+        code, out, errors = call(*words, "--set", "schedule.age-v9.looks=1")
+        assert (code, out) == (2, "")
+        assert "schedule.age-v9: bundle default has no network 'age-v9'" in errors
+    # Where names are to be found, a wrong one is no hindrance.
+    assert call("models", "list", "--set", "schedule.age-v9.looks=1")[0] == 0
+
+
+def test_an_address_is_no_file(call: Callable[..., Any]) -> None:
+    code, _, errors = call("analyze", "rtsp://u:hunter2@h/x")
+    assert code == 2
+    assert errors == ("edgeface: rtsp://***@h/x is an address, not a file; watch it with `edgeface run --source`\n")
+
+
+def test_a_folder_that_may_not_be_entered_is_one_line(
+    call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root may enter every folder, so the kernel's answer is given for it.
+    def stat(path: Path, **_: Any) -> Any:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", stat)
+    code, _, errors = call("config", "check")
+    assert code == 2
+    assert errors == (
+        "edgeface: edgeface.toml cannot be looked for: Permission denied; name the file with --config, "
+        "or change the folder\n"
+    )
+
+
 def test_bench_of_a_moving_picture_of_its_own(call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeface.bench.SYNTHETIC_FRAMES", 12)
     code, out, errors = call("bench", "--json", "--size", "320x192", "--threads", "1")
@@ -185,6 +296,79 @@ def test_help_loads_no_camera_library_and_no_runtime() -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.stdout.strip() == "[]"
+
+
+def program(*words: str, unbuffered: bool = False, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edgeface", *words],
+        **{"stderr": subprocess.PIPE, **options},
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1" if unbuffered else ""},
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["config", "show"], ["config", "show", "--commented"], ["config", "check"], ["models", "list"],
+        ["models", "list", "--json"], ["cameras"], ["--help"], ["--version"], ["analyze", "--json", "p.png"],
+        ["analyze", "--json", "v.mp4"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_output_on_a_full_disk_is_one_line(words: list[str], tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "p.png"), np.zeros((48, 64, 3), np.uint8))
+    if "v.mp4" in words:
+        write_film(tmp_path / "v.mp4", seconds=0.5)
+    line = "edgeface: standard output cannot be written: No space left on device; check the free space\n"
+    with Path("/dev/full").open("w") as full:
+        done = program(*words, unbuffered=words[0] in {"cameras", "--help"}, stdout=full)
+        assert (done.returncode, done.stderr) == (1, line)
+        assert program(*words, stdout=full, stderr=full).returncode == 1
+
+
+def test_results_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "p.png"), np.zeros((48, 64, 3), np.uint8))
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))  # noqa: E731
+    done = program("analyze", "p.png", preexec_fn=limit)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0].startswith("edgeface: edgeface-out/p.png.json cannot be written: File too large")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_drawn_video_that_does_not_fit_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    write_film(tmp_path / "v.mp4", seconds=2.0)
+    for most in (1024, 10_000, 100_000):
+        limit = lambda most=most: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))  # noqa: E731
+        done = program("analyze", "v.mp4", cwd=tmp_path, preexec_fn=limit)
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[0].startswith("edgeface: edgeface-out/v.mp4.")
+        assert "cannot be written" in done.stderr.splitlines()[0]
+        assert "Traceback" not in done.stderr
+        assert [path.name for path in (tmp_path / "edgeface-out").iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    ("closed", "code", "said"),
+    [
+        pytest.param(
+            "config show >&-", 1, "edgeface: standard output is closed; give it a file or /dev/null\n", id="out"
+        ),
+        pytest.param("config show <&- 2>&- >/dev/null", 0, "", id="in and errors"),
+        pytest.param("config show --set x 2>&-", 2, "", id="errors, and one to tell"),
+    ],
+)
+def test_closed_streams(closed: str, code: int, said: str) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m edgeface {closed}",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert (done.returncode, done.stderr) == (code, said)
 
 
 def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import re
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,97 +14,7 @@ from astronaut import write_film
 from brokers import AnyBroker, Auditor, Mosquitto, eventually, free_port
 from bundles import Tree, copy, network
 from contract import hold
-
-ROOT = Path(__file__).parents[1]
-NO_CAMERA = "/dev/edgeface-test-none"
-PRELUDE = """
-import sys
-import edgeface.daemon as daemon
-import edgeface.reader as reader
-for name, value in {constants!r}.items():
-    room = daemon if hasattr(daemon, name) else reader
-    assert hasattr(room, name), name
-    setattr(room, name, value)
-from edgeface.cli.main import main
-sys.exit(main(sys.argv[1:]))
-"""
-QUICK = {"HEALTH_S": 0.2, "RETRY_FIRST_S": 0.05, "RETRY_MOST_S": 0.1, "FLUSH_S": 1.0, "UP_WITHIN_S": 1.0}
-
-
-class Manager:
-    """The service manager's end of the notify protocol."""
-
-    def __init__(self, path: Path) -> None:
-        self.environ = {"NOTIFY_SOCKET": str(path)}
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(path))
-        self._socket.setblocking(False)
-        self._words: list[str] = []
-
-    def words(self) -> list[str]:
-        """Everything that was said so far, one word a line."""
-        try:
-            while True:
-                self._words += self._socket.recv(4096).decode().splitlines()
-        except BlockingIOError:
-            return self._words
-
-    def count(self, word: str) -> int:
-        return self.words().count(word)
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-class Child:
-    """``edgeface run`` in a process of its own; its standard error goes to a file that can be read meanwhile."""
-
-    def __init__(self, folder: Path, port: int, words: tuple[object, ...], environ: Mapping[str, str]) -> None:
-        self._log = folder / "log"
-        keys = {"mqtt.host": "127.0.0.1", "mqtt.port": port}
-        command = [sys.executable, "-c", PRELUDE.format(constants=QUICK), "run", *(str(word) for word in words)]
-        for key, value in keys.items():
-            command += ["--set", f"{key}={value}"]
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("EDGEFACE", "NOTIFY"))}
-        with self._log.open("w") as log:
-            self.process = subprocess.Popen(
-                command, stderr=log, cwd=folder, env={**clean, **environ, "PYTHONPATH": str(ROOT)}
-            )
-
-    def log(self) -> str:
-        return self._log.read_text()
-
-    def wait(self) -> int:
-        return self.process.wait(60)
-
-    def ask(self, number: int) -> int:
-        self.process.send_signal(number)
-        return self.wait()
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[Callable[..., Child]]:
-    """Start the program: ``run(port, "--source", path, environ={})``."""
-    running: list[Child] = []
-
-    def make(port: int, *words: object, environ: Mapping[str, str] | None = None) -> Child:
-        folder = tmp_path / f"run-{len(running)}"
-        folder.mkdir()
-        running.append(Child(folder, port, words, environ or {}))
-        return running[-1]
-
-    yield make
-    for child in running:
-        if child.process.poll() is None:
-            child.process.kill()
-            child.process.wait()
-
-
-@pytest.fixture
-def manager(tmp_path: Path) -> Iterator[Manager]:
-    made = Manager(tmp_path / "notify")
-    yield made
-    made.close()
+from daemons import NO_CAMERA, Child, Manager
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +105,45 @@ def test_a_finite_run_without_a_broker_fails(run: Callable[..., Child], manager:
     assert "READY=1" not in manager.words()
 
 
+def test_a_finite_run_whose_visits_are_refused_fails(
+    mosquitto: Callable[..., Mosquitto], audit: Callable[..., Auditor], run: Callable[..., Child], film: Path
+) -> None:
+    rights = "".join(f"topic write edgeface/hall/{kind}\n" for kind in ("availability", "health", "notice"))
+    broker = mosquitto(acl=f"topic read #\n{rights}")
+    auditor = audit(broker)
+    child = run(broker.port, "--source", film, "--set", "node.id=hall")
+    assert child.wait() == 1
+    assert re.search(r"edgeface: broker \S+ refused \d+ messages on visits; ", child.log().splitlines()[-1])
+    assert auditor.of("visits") == []
+
+
+def test_what_a_stopped_run_could_not_deliver_is_told_by_the_next(
+    mosquitto: Callable[..., Mosquitto],
+    audit: Callable[..., Auditor],
+    run: Callable[..., Child],
+    film: Path,
+    tmp_path: Path,
+) -> None:
+    broker = mosquitto()
+    auditor = audit(broker)
+    long = write_film(tmp_path / "long.mp4", seconds=60)
+    state = {"STATE_DIRECTORY": str(tmp_path / "state")}
+    words = ("--source", long, "--pace", "realtime", "--set", "node.id=hall")
+    child = run(broker.port, *words, environ=state)
+    auditor.wait_for(lambda a: bool(a.of("visits")), "somebody")
+    broker.stop()
+    eventually(lambda: "lost: " in child.log(), "the loss")
+    assert child.ask(signal.SIGTERM) == 1, "a finite run that could not deliver"
+    boot = auditor.of("visits")[0].json["boot"]
+    broker.start()
+    again = run(broker.port, *words, environ=state)
+    auditor.wait_for(lambda a: any(h.json["mqtt"]["undelivered"] for h in a.of("health")), "the tale")
+    (told,) = auditor.of("health")[-1].json["mqtt"]["undelivered"]
+    assert (told["boot"], told["exact"]) == (boot, True)
+    assert told["visits"] >= 1, "at least its end"
+    assert f"{told['messages']} messages of boot {boot} were not delivered" in again.log()
+
+
 def test_once_without_a_camera_fails(broker: AnyBroker, run: Callable[..., Child]) -> None:
     child = run(broker.port, "--source", NO_CAMERA, "--once")
     assert child.wait() == 1
@@ -237,36 +183,16 @@ def test_a_stop_does_not_wait_long_for_a_broker_that_is_away(run: Callable[..., 
     assert time.monotonic() - started_s < 10
 
 
-def test_a_second_signal_ends_at_once(run: Callable[..., Child], film: Path) -> None:
-    child = run(free_port(), "--source", NO_CAMERA)
-    eventually(lambda: "camera main lost" in child.log(), "the daemon")
-    child.process.send_signal(signal.SIGTERM)
-    time.sleep(0.05)
-    assert child.ask(signal.SIGTERM) in {0, 128 + signal.SIGTERM}
-
-
-def test_sighup_starts_again_with_the_configuration_as_it_is_now(
-    broker: AnyBroker, audit: Callable[..., Auditor], run: Callable[..., Child], manager: Manager, tmp_path: Path
+def test_a_second_signal_ends_at_once(
+    mosquitto: Callable[..., Mosquitto], run: Callable[..., Child], manager: Manager
 ) -> None:
-    auditor = audit(broker)
-    text = f'[node]\nid = "{{}}"\n[cameras.main]\nsource = "{NO_CAMERA}"\n'
-    config = table(tmp_path, text.format("before"))
-    child = run(broker.port, "--config", config, environ=manager.environ)
-    auditor.wait_for(lambda a: a.words() == ["online"])
-    table(tmp_path, text.format("after"))
-    child.process.send_signal(signal.SIGHUP)
-    auditor.wait_for(lambda a: a.words() == ["online", "offline", "online"])
-    said = [(heard.topic, heard.payload) for heard in auditor.of("availability")]
-    assert said == [
-        ("edgeface/before/availability", b"online"),
-        ("edgeface/before/availability", b"offline"),
-        ("edgeface/after/availability", b"online"),
-    ]
-    eventually(lambda: manager.count("READY=1") == 2, "ready again")
-    # A manager that heard STOPPING would kill what starts again.
-    assert manager.count("STOPPING=1") == 0
-    assert child.ask(signal.SIGTERM) == 0
-    assert manager.count("STOPPING=1") == 1
+    broker = mosquitto()
+    child = run(broker.port, "--source", NO_CAMERA, environ=manager.environ, flush_s=60)
+    eventually(lambda: "connected to broker" in child.log(), "the connection")
+    broker.signal(signal.SIGSTOP)
+    child.process.send_signal(signal.SIGTERM)
+    eventually(lambda: manager.count("STOPPING=1") == 1, "the stop, which waits for the broker")
+    assert child.ask(signal.SIGTERM) == 128 + signal.SIGTERM
 
 
 def wrong_self_test(tree: Tree) -> None:

@@ -28,11 +28,11 @@ from edgeface.detect.size import choose_size
 from edgeface.draw import Drawing, draw_faces
 from edgeface.errors import BundleError, ConfigError, RuntimeMissingError
 from edgeface.geometry import iou
+from edgeface.networks import Networks
 from edgeface.pipeline import Pipeline
 from edgeface.runtime import load_network
 from edgeface.runtime.cascade import CascadeRunner
 from edgeface.types import F32, Frame
-from edgeface.worker import Networks
 
 EPOCH = datetime.fromtimestamp(0, timezone.utc)
 CASCADE = CascadeHead()

@@ -127,7 +127,7 @@ def test_health() -> None:
     assert (body.suffix, body.qos, body.retain) == ("health", 0, True)
     value = sent(body)
     assert (value["uptime"], value["memory_mb"], value["stages"]) == (61.3, 155.6, {"detect": 5.123})
-    assert value["cameras"] == {"main": {"state": "running", "fps": 14.9, "dropped": 2, "ignored": 0}}
+    assert value["cameras"] == {"main": {"state": "running", "fps": 14.9, "dropped": 2, "ignored": 0, "deferred": 0}}
     assert value["mqtt"]["dropped"] == {"faces": 3}
     assert sent(health(memory_mb=None))["memory_mb"] is None
 
@@ -163,28 +163,28 @@ def test_a_quiet_minute_and_a_busy_one() -> None:
     assert (value["in"], value["out"], value["in_view"], value["expressions"]) == (0, 0, 0, None)
     assert set(value["ages"].values()) == {0}
 
-    happy, sad = visit(id="a", age=AGE, expression=HAPPY), visit(id="b", expression=_dominant("sad"))
-    window.observe([change("start", id="a")], [visit(id="a")], 0.0)
-    window.observe([], [happy], 1.0)
-    window.observe([change("start", id="b")], [happy, sad], 2.0)
-    window.observe([], [happy, sad], 3.0)
-    window.observe([change("end", id="b", ended_s=3.0)], [happy], 4.0)
-    window.observe([], [happy], 60.0)
+    def mood(label: str, seconds: float) -> VisitExpression:
+        return VisitExpression(dominant=label, shares={label: 0.75, "neutral": 0.25}, samples=3, seconds=seconds)
+
+    window.observe([change("start", id="a")], [visit(id="a")])
+    window.observe([], [visit(id="a", age=AGE, expression=mood("happy", 1.0))])
+    sad = {"id": "b", "expression": mood("sad", 4.0)}
+    window.observe([change("start", id="b")], [visit(id="a", age=AGE, expression=mood("happy", 2.0)), visit(**sad)])
+    happy = visit(id="a", age=AGE, expression=mood("happy", 8.0))
+    window.observe([change("end", **sad, ended_s=3.0)], [happy])
     assert not window.due(59.9)
     assert window.due(60.0)
     value = sent(window.body(60.0, at=at(60), started_at=at))
     assert (value["in"], value["out"], value["in_view"]) == (2, 1, 1)
     assert {band: count for band, count in value["ages"].items() if count} == {"30-39": 1, "unknown": 1}
-    # Happy from 1 to 4 s and at most one second of the long silence, sad from 2 to 4 s.
-    assert value["expressions"] == {"happy": 0.6667, "sad": 0.3333}
+    # Eight seconds of one, four of the other, each a quarter neutral.
+    assert value["expressions"] == {"happy": 0.5, "neutral": 0.25, "sad": 0.25}
 
+    window.observe([], [visit(id="a", age=AGE, expression=mood("happy", 10.0))])
     value = sent(window.body(61.0, at=at(61), started_at=at))
     assert (value["from"], value["in"], value["in_view"]) == ("2026-03-14T12:01:00.000Z", 0, 1)
     assert value["ages"]["30-39"] == 1, "who is still there is still counted"
-
-
-def _dominant(label: str) -> VisitExpression:
-    return VisitExpression(dominant=label, shares={label: 1.0}, samples=3)
+    assert value["expressions"] == {"happy": 0.75, "neutral": 0.25}, "what the window before counted is not"
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def _dominant(label: str) -> VisitExpression:
 )
 def test_age_bands(years: float, band: str) -> None:
     window = SummaryWindow("main", start_s=0)
-    window.observe([], [visit(age=VisitAge(years=years, low=0, high=120, spread=None, samples=1))], 1.0)
+    window.observe([], [visit(age=VisitAge(years=years, low=0, high=120, spread=None, samples=1))])
     ages = sent(window.body(2.0, at=NOON, started_at=at))["ages"]
     assert {name for name, count in ages.items() if count} == {band}
 

@@ -44,7 +44,7 @@ def replay(path: Path, runtime: str = "onnx") -> Events:
     bodies = []
     for frame in source.frames():
         bodies += worker.turn([frame])
-    bodies += worker.close("main", "source_ended")
+    bodies += worker.close("main", "source_ended").bodies
     return [msgspec.to_builtins(body.message) for body in bodies if body.kind == "visits"]
 
 

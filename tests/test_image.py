@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
+from edgeface.config import Limits
 from edgeface.errors import ImageError
 from edgeface.sources import is_image, read_image, read_picture
 from edgeface.sources.header import sniff
@@ -220,7 +221,7 @@ def test_seen_as_a_viewer_shows_it(name: str, tmp_path: Path) -> None:
     path = tmp_path / ("picture." + name.split(maxsplit=1)[0].replace("jpeg", "jpg"))
     path.write_bytes(make())
     assert is_image(path)
-    image = read_image(path, megapixels=220)
+    image = read_image(path, Limits(megapixels=220))
     assert image.shape == (H, W, 3)
     assert image.dtype == np.uint8
     assert image.flags.c_contiguous
@@ -245,7 +246,7 @@ def no_avif() -> bool:
 )
 def test_avif_where_opencv_has_it(make: Callable[[], bytes], wanted: str, tmp_path: Path) -> None:
     (tmp_path / "a.avif").write_bytes(make())
-    image = read_image(tmp_path / "a.avif", megapixels=220)
+    image = read_image(tmp_path / "a.avif", Limits(megapixels=220))
     assert image.shape == (H, W, 3)
     off = np.abs(image[..., ::-1].astype(int) - WANTED[wanted]())
     off[13:19] = off[:, 21:27] = 0
@@ -258,6 +259,32 @@ def truncated(data: bytes, share: float) -> bytes:
 
 def noise(wh: tuple[int, int] = (300, 200)) -> Pillow.Image:
     return Pillow.fromarray(np.random.default_rng(1).integers(0, 255, (wh[1], wh[0], 3), np.uint8))
+
+
+def wrong_length(length: int) -> bytes:
+    """A PNG whose picture data says it is longer than it is; the decoder would reserve what it says."""
+    data = save(noise(), "PNG")
+    at = data.index(b"IDAT") - 4
+    return data[:at] + struct.pack(">I", length) + data[at + 4 :]
+
+
+def tiled(side: int) -> bytes:
+    """A TIFF of 16x16 pixels in one tile of ``side`` squared."""
+    tags = [(256, 16), (257, 16), (258, 8), (259, 1), (262, 1), (277, 1), (322, side), (323, side), (324, 8), (325, 99)]
+    rows = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + rows + b"\0" * 4
+
+
+def webp_of(side: int) -> bytes:
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + b"\0" * 4 + (side - 1).to_bytes(3, "little") * 2
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def bigger_codestream(side: int) -> bytes:
+    """A JPEG 2000 whose box says 48x32, and whose codestream, which the decoder believes, says more."""
+    data = cv(".jp2", rgb())
+    at = data.index(b"\xff\x4f\xff\x51") + 8
+    return data[:at] + struct.pack(">II", side, side) + data[at + 8 :]
 
 
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
@@ -282,6 +309,16 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "bomb.gif": (lambda: b"GIF89a\xff\xff\xff\xff\0\0\0;", "has 65535x65535 pixels"),
     "bomb.ppm": (lambda: b"P6\n# x\n30000 30000\n255\n", "has 30000x30000 pixels"),
     "bomb.bmp": (lambda: bmp(24).replace(struct.pack("<ii", W, H), struct.pack("<ii", 40_000, 40_000)), "40000x40000"),
+    "lies of its length.png": (lambda: wrong_length(0x00FFFF20), "is truncated; copy it again"),
+    "lies a lot.png": (lambda: wrong_length(0x7FFFFFF0), "is truncated"),
+    "lies most.png": (lambda: wrong_length(0xFFFFFFFF), "is truncated"),
+    "bomb.tiff": (lambda: tiled(60_000), "has 60000x60000 pixels"),
+    "bomb.webp": (lambda: webp_of(16_000), "has 16000x16000 pixels"),
+    "bomb.jp2": (lambda: bigger_codestream(50_000), "has 50000x"),
+    "bomb.pam": (lambda: b"P7\nWIDTH 30000\nHEIGHT 30000\nDEPTH 3\nMAXVAL 255\nENDHDR\n", "has 30000x30000 pixels"),
+    "bomb.pfm": (lambda: b"PF\n30000 30000\n-1.0\n", "has 30000x30000 pixels"),
+    "bomb.hdr": (lambda: b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 30000 +X 30000\n", "has 30000x30000 pixels"),
+    "bomb.ras": (lambda: struct.pack(">8I", 0x59A66A95, 30_000, 30_000, 24, 0, 1, 0, 0), "has 30000x30000 pixels"),
     "zero.png": (lambda: png(8, 2, b"", wh=(0, 0)), "is not a picture that can be decoded"),
 }
 
@@ -291,31 +328,32 @@ def test_refused_in_one_line_with_the_fix(name: str, tmp_path: Path) -> None:
     make, words = REFUSED[name]
     (tmp_path / name).write_bytes(make())
     with pytest.raises(ImageError, match=words) as raised:
-        read_image(tmp_path / name, megapixels=20)
+        read_image(tmp_path / name, Limits(megapixels=20))
     assert "\n" not in str(raised.value)
     assert str(tmp_path / name) in str(raised.value)
 
 
 def test_a_folder_with_a_pictures_name(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="is a folder, not a picture; give its files"):
-        read_image(tmp_path, megapixels=20)
+        read_image(tmp_path, Limits(megapixels=20))
 
 
 def test_a_file_that_vanished_or_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImageError, match="cannot be read: No such file or directory; check path and permissions"):
-        read_image(tmp_path / "gone.jpg", megapixels=20)
+        read_image(tmp_path / "gone.jpg", Limits(megapixels=20))
 
     def refuse(_: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
 
+    (tmp_path / "secret.jpg").write_bytes(b"\xff\xd8\xff")
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(ImageError, match="cannot be read: Permission denied"):
-        read_image(tmp_path / "secret.jpg", megapixels=20)
+        read_image(tmp_path / "secret.jpg", Limits(megapixels=20))
 
 
 def test_a_jpeg_that_lacks_nothing_but_its_end_marker(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(save(pil(), "JPEG", quality=95)[:-2])
-    assert read_image(tmp_path / "a.jpg", megapixels=20).shape == (H, W, 3)
+    assert read_image(tmp_path / "a.jpg", Limits(megapixels=20)).shape == (H, W, 3)
 
 
 @pytest.mark.parametrize(
@@ -334,26 +372,26 @@ def test_a_jpeg_that_lacks_nothing_but_its_end_marker(tmp_path: Path) -> None:
 def test_any_file_name_will_do(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(save(pil(), "PNG"))
     assert is_image(tmp_path / name)
-    assert (read_image(tmp_path / name, megapixels=20)[..., ::-1] == rgb()).all()
+    assert (read_image(tmp_path / name, Limits(megapixels=20))[..., ::-1] == rgb()).all()
 
 
 def test_a_name_that_is_not_text(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.png"))
     path.write_bytes(save(pil(), "PNG"))
-    assert read_image(path, megapixels=20).shape == (H, W, 3)
+    assert read_image(path, Limits(megapixels=20)).shape == (H, W, 3)
 
 
 def test_a_link_is_followed(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(save(pil(), "PNG"))
     (tmp_path / "link").symlink_to("a.png")
     assert is_image(tmp_path / "link")
-    assert read_image(tmp_path / "link", megapixels=20).shape == (H, W, 3)
+    assert read_image(tmp_path / "link", Limits(megapixels=20)).shape == (H, W, 3)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA", "P", "I;16"])
 def test_one_pixel(mode: str, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(save(Pillow.new(mode, (1, 1)), "PNG"))
-    assert read_image(tmp_path / "a.png", megapixels=20).shape == (1, 1, 3)
+    assert read_image(tmp_path / "a.png", Limits(megapixels=20)).shape == (1, 1, 3)
 
 
 @pytest.mark.parametrize("bits", [1, 4, 8])
@@ -364,7 +402,7 @@ def test_palettes_of_os2(bits: int, tmp_path: Path) -> None:
     offset = 26 + len(palette)
     head = struct.pack("<2sIHHIIHHHH", b"BM", offset + 4, 0, 0, offset, 12, 2, 1, 1, bits)
     (tmp_path / "a.bmp").write_bytes(head + palette + row)
-    assert read_image(tmp_path / "a.bmp", megapixels=20).tolist() == [[[0, 0, 255], [255, 0, 0]]]
+    assert read_image(tmp_path / "a.bmp", Limits(megapixels=20)).tolist() == [[[0, 0, 255], [255, 0, 0]]]
 
 
 @pytest.mark.parametrize(
@@ -378,12 +416,12 @@ def test_palettes_of_os2(bits: int, tmp_path: Path) -> None:
 )
 def test_floating_point_pictures(values: list[float], wanted: list[int], tmp_path: Path) -> None:
     (tmp_path / "a.tiff").write_bytes(tiff(Pillow.fromarray(np.array([values], np.float32))))
-    assert np.abs(read_image(tmp_path / "a.tiff", megapixels=20)[0, :, 0].astype(int) - wanted).max() <= 1
+    assert np.abs(read_image(tmp_path / "a.tiff", Limits(megapixels=20))[0, :, 0].astype(int) - wanted).max() <= 1
 
 
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(cv(".png", np.array([[0, 255, 256, 32768, 65535]], np.uint16)))
-    assert read_image(tmp_path / "a.png", megapixels=20)[0, :, 0].tolist() == [0, 0, 1, 128, 255]
+    assert read_image(tmp_path / "a.png", Limits(megapixels=20))[0, :, 0].tolist() == [0, 0, 1, 128, 255]
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
@@ -396,17 +434,56 @@ def test_very_large_jpegs_are_shrunk_while_decoding(
     exif = Pillow.Exif()
     exif[0x0112] = orientation
     (tmp_path / "a.jpg").write_bytes(save(Pillow.new("L", stored_wh, 90), "JPEG", exif=exif))
-    picture = read_picture(tmp_path / "a.jpg", megapixels=220)
+    picture = read_picture(tmp_path / "a.jpg", Limits(megapixels=220))
     assert (picture.scale, picture.original_wh) == (scale, wh)
     height, width = picture.image.shape[:2]
     assert (width * scale, height * scale) == wh
 
 
+def test_other_large_pictures_are_shrunk_after_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeface.sources.image.COMFORTABLE_PIXELS", 16_000)
+    (tmp_path / "a.png").write_bytes(save(Pillow.new("L", (241, 160), 90), "PNG"))
+    picture = read_picture(tmp_path / "a.png", Limits())
+    assert (picture.scale, picture.original_wh, picture.image.shape) == (2, (241, 160), (80, 121, 3))
+
+
+def test_a_file_is_judged_by_its_size_before_it_is_read(tmp_path: Path) -> None:
+    with (tmp_path / "a.jpg").open("wb") as file:
+        file.write(b"\xff\xd8\xff")
+        file.truncate(3_000_000_000)
+    with pytest.raises(ImageError, match="a.jpg is a file of 3000 MB, more than 500; raise limits.megabytes"):
+        read_image(tmp_path / "a.jpg", Limits())
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "deep"),
+    [
+        ("PNG", {}, 6),
+        ("GIF", {}, 12.5),
+        ("TIFF", {}, 6),
+        ("WEBP", {}, 12),
+        ("JPEG", {"quality": 90}, 6),
+        ("JPEG", {"progressive": True, "subsampling": 0}, 12),
+        ("JPEG", {"progressive": True, "subsampling": 2}, 9),
+    ],
+)
+def test_memory_is_known_before_decoding(kind: str, options: dict[str, Any], deep: float, tmp_path: Path) -> None:
+    data = save(pil(), kind, **options)
+    header = sniff(data)
+    assert header is not None
+    assert header.pixel_bytes + header.kept_bytes == pytest.approx(deep)
+    (tmp_path / "a").write_bytes(data)
+    needed = (len(data) + W * H * deep) / 1e6
+    assert read_image(tmp_path / "a", Limits(megabytes=needed * 1.01)).shape == (H, W, 3)
+    with pytest.raises(ImageError, match=r"has 48x32 pixels, which take 0 MB to decode, .*raise limits\.megabytes"):
+        read_image(tmp_path / "a", Limits(megabytes=needed * 0.99))
+
+
 def test_limit_is_the_configured_one(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(save(Pillow.new("L", (1000, 1001)), "JPEG"))
-    assert read_image(tmp_path / "a.jpg", megapixels=1.01).shape == (1001, 1000, 3)
+    assert read_image(tmp_path / "a.jpg", Limits(megapixels=1.01)).shape == (1001, 1000, 3)
     with pytest.raises(ImageError, match="has 1000x1001 pixels, more than 1 megapixels; raise limits.megapixels"):
-        read_image(tmp_path / "a.jpg", megapixels=1.0)
+        read_image(tmp_path / "a.jpg", Limits(megapixels=1.0))
 
 
 @pytest.mark.parametrize(
@@ -441,7 +518,7 @@ def test_damaged_files_are_read_or_refused_and_nothing_else(
     path = tmp_path_factory.getbasetemp() / "damaged"
     path.write_bytes(raw[: data.draw(st.integers(0, len(raw)))])
     try:
-        assert read_image(path, megapixels=20).dtype == np.uint8
+        assert read_image(path, Limits(megapixels=20)).dtype == np.uint8
     except ImageError as error:
         assert "\n" not in str(error)
 

@@ -10,11 +10,13 @@ import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgeface.bundle import MANIFEST, SEARCH_PATH, open_bundle
 from edgeface.errors import BundleError, EdgefaceError, UsageError
+from edgeface.files import OLD, exchange, swap_folder
 from edgeface.installing import install, remove
 
 DEFAULT = Path(__file__).parents[1] / "models" / "default"
@@ -121,6 +123,154 @@ def test_an_archive_that_cannot_be_trusted_leaves_everything_as_it_was(
     assert (before.folder / MANIFEST).stat().st_mtime_ns == stamp
     assert [path.name for path in place.iterdir()] == ["small"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.tar", "deep", "good.tar"]
+
+
+def manifest_of(content: Members) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(content[0][1])
+    return found
+
+
+def with_manifest(content: Members, manifest: dict[str, Any]) -> Members:
+    data = json.dumps(manifest).encode()
+    return [(entry(content[0][0].name, data), data), *content[1:]]
+
+
+def test_only_what_the_manifest_states_is_unpacked(tmp_path: Path) -> None:
+    place = tmp_path / "models"
+    longer = [(entry(info.name, data + b"x"), data + b"x") for info, data in members()[1:2]]
+    for content, words in (
+        ([members()[0], *longer, *members()[2:]], r"small\.tar: .* it is not the file of the manifest"),
+        (members()[:-1], r"lacks .*, which its manifest names"),
+    ):
+        with pytest.raises(BundleError, match=words):
+            install(write(tmp_path / "small.tar", content), place)
+    assert list(place.iterdir()) == []
+
+
+def test_a_sparse_member_is_no_plain_file(tmp_path: Path) -> None:
+    info = entry("small/odd")
+    info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(10**12)}
+    data = b"1\n0\n512\n".ljust(1024, b"\0")
+    info.size = len(data)
+    with tarfile.open(tmp_path / "sparse.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        for member, content in [*members(), (info, data)]:
+            tar.addfile(member, io.BytesIO(content))
+    with pytest.raises(BundleError, match="no plain file|holds too much"):
+        install(tmp_path / "sparse.tar", tmp_path / "models")
+
+
+@pytest.mark.parametrize("size", [-512, -1, 10**15])
+def test_a_size_that_lies_ends(tmp_path: Path, size: int) -> None:
+    archive = write(tmp_path / "small.tar", members())
+    data = bytearray(archive.read_bytes())
+    at = data.index(b"small/selftest")
+    header = data[at : at + 512]
+    header[124:136] = (b"\x80" if size >= 0 else b"\xff") + size.to_bytes(11, "big", signed=True)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    data[at : at + 512] = header
+    archive.write_bytes(bytes(data))
+    with pytest.raises(BundleError):
+        install(archive, tmp_path / "models")
+
+
+def test_an_archive_larger_than_any_bundle_is_not_read(tmp_path: Path) -> None:
+    archive = write(tmp_path / "small.tar", members())
+    with archive.open("r+b") as file:
+        file.truncate(10**12)
+    with pytest.raises(BundleError, match="holds too much"):
+        install(archive, tmp_path / "models")
+
+
+def test_a_chain_that_does_not_hold_is_not_installed(tmp_path: Path) -> None:
+    content = members()
+    manifest = manifest_of(content)
+    manifest["networks"][0]["head"]["labels"] = ["a", "b", "c"]
+    place = tmp_path / "models"
+    with pytest.raises(BundleError, match=r"network gender-v1: .* gives \(2,\) values for 3 labels") as caught:
+        install(write(tmp_path / "small.tar", with_manifest(content, manifest)), place)
+    assert str(tmp_path) not in str(caught.value)
+    assert list(place.iterdir()) == []
+
+
+def test_the_service_can_read_what_a_private_umask_installs(tmp_path: Path) -> None:
+    old = os.umask(0o077)
+    try:
+        bundle = install(write(tmp_path / "small.tar", members()), tmp_path / "deep" / "models")
+    finally:
+        os.umask(old)
+    for path in (tmp_path / "deep", tmp_path / "deep" / "models", bundle.folder, bundle.folder / "selftest"):
+        assert path.stat().st_mode & 0o777 == 0o755, path
+    files = [path for path in bundle.folder.rglob("*") if path.is_file()]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o644}
+
+
+def test_what_others_left_is_swept_and_put_back(tmp_path: Path) -> None:
+    place = tmp_path / "models"
+    install(write(tmp_path / "small.tar", members()), place)
+    # Killed between the two steps of a file system that cannot exchange.
+    (place / "small").rename(place / f"{OLD}small")
+    (place / ".edgeface-left").mkdir()
+    with pytest.raises(BundleError):
+        install(write(tmp_path / "bad.tar", members()[:-1]), place)
+    assert [path.name for path in place.iterdir()] == ["small"]
+    open_bundle(place / "small")
+
+
+def test_two_at_a_time_take_turns(tmp_path: Path) -> None:
+    archive, place = write(tmp_path / "small.tar", members()), tmp_path / "models"
+    command = [sys.executable, "-m", "edgeface", "models", "install", str(archive), "--to", str(place)]
+    running = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(3)]
+    assert [process.wait(120) for process in running] == [0, 0, 0]
+    assert [path.name for path in place.iterdir()] == ["small"]
+
+
+def test_a_folder_takes_a_place_in_one_step_or_in_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def folder(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.mkdir()
+        (path / "file").write_text(text)
+        return path
+
+    place = folder("place", "first")
+    assert exchange(folder("other", "second"), place)
+    assert (place / "file").read_text() == "second"
+    assert (tmp_path / "other" / "file").read_text() == "first"
+    swap_folder(tmp_path / "other", place)
+    assert (place / "file").read_text() == "first"
+    monkeypatch.setattr("edgeface.files.exchange", lambda *_: False)
+    swap_folder(folder("third", "third"), place)
+    assert (place / "file").read_text() == "third"
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+
+
+def test_a_bundle_whose_runtime_is_not_here_is_installed_only_when_asked(tmp_path: Path) -> None:
+    content = members()
+    manifest = manifest_of(content)
+    gone = [file["path"] for file in manifest["networks"][0]["files"].pop("onnx")]
+    kept = [(info, data) for info, data in content if info.name.removeprefix("small/") not in gone]
+    archive = write(tmp_path / "small.tar", with_manifest(kept, manifest))
+    for name in ("ai_edge_litert", "tflite_runtime"):
+        (tmp_path / "without" / name).mkdir(parents=True)
+        (tmp_path / "without" / name / "__init__.py").write_text("raise ImportError('not here')\n")
+    environ = {**os.environ, "PYTHONPATH": f"{tmp_path / 'without'}:{Path(__file__).parents[1]}"}
+
+    def edgeface(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "edgeface", "models", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+
+    done = edgeface("install", str(archive), "--to", str(tmp_path / "models"))
+    assert done.returncode == 1
+    assert (
+        "network gender-v1 was not tried, no file of it runs here (hash only, litert is not installed); " in done.stderr
+    )
+    assert "--allow-untried" in done.stderr
+    assert list((tmp_path / "models").iterdir()) == []
+    done = edgeface("install", str(archive), "--to", str(tmp_path / "models"), "--allow-untried")
+    assert done.returncode == 0, done.stderr
+    done = edgeface("verify", "--bundle", str(tmp_path / "models" / "small"))
+    assert done.returncode == 1
+    assert "not tried, no file runs here: gender-v1" in done.stdout
 
 
 @pytest.mark.parametrize("data", [b"", b"no archive at all" * 100, b"\x1f\x8b" + b"0" * 600])

@@ -26,10 +26,11 @@ from edgeface.cli.main import main
 from edgeface.config import Config, Runtime
 from edgeface.errors import BundleError
 from edgeface.memory import Memory
+from edgeface.networks import Networks
 from edgeface.pipeline import Request
 from edgeface.runtime import Runner, load_network, run_faces
 from edgeface.types import F32, Frame
-from edgeface.worker import Networks, Worker
+from edgeface.worker import Worker
 
 ROOT = Path(__file__).parents[1]
 ALL = {"attributes.age": "answers", "attributes.gender": "answers", "attributes.affect": "answers"}

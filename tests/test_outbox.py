@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
+import time
+import tracemalloc
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from people import NOON, at, told, visit
+from people import AGE, HAPPY, NOON, WOMAN, at, told, visit
 
-from edgeface.events import Body, SummaryWindow, faces_body, notice_body
-from edgeface.publish.outbox import PARKED_KEPT, Entry, Outbox
+from edgeface.config import Mqtt
+from edgeface.events import Body, SummaryWindow, faces_body, notice_body, visit_body
+from edgeface.publish.outbox import REJECTED_KEPT, Entry, Left, Outbox
+from edgeface.types import VisitChange
 
 FACES = faces_body("main", 640, 360, [visit()], at=NOON)
 SUMMARY = SummaryWindow("main", start_s=0).body(0, at=NOON, started_at=at)
@@ -82,6 +89,15 @@ def test_the_oldest_of_a_kind_goes_first() -> None:
     assert [entry.seq for entry in drain(outbox)] == [2, 3]
 
 
+def test_a_message_that_carries_the_counters_counts_what_it_replaces() -> None:
+    outbox = make()
+    outbox.accept(SUMMARY)
+    told_before = outbox.counters(replaced_by="main/summary")
+    outbox.accept(SUMMARY)
+    assert told_before.dropped == outbox.counters().dropped
+    assert (told_before.dropped["summary"], told_before.queued) == (1, 0)
+
+
 def test_only_the_newest_of_faces_and_retained_kinds_waits() -> None:
     outbox = make()
     for body in (SUMMARY, FACES, NOTICE, FACES, told("start"), SUMMARY, FACES):
@@ -110,7 +126,7 @@ def test_what_is_in_flight_is_neither_replaced_nor_dropped() -> None:
     outbox.accept(SUMMARY)
     outbox.accept(told("end"))
     assert sum(outbox.counters().dropped.values()) == 0
-    outbox.give_back()
+    outbox.give_back([entry for entry in flying if entry], unsure=True)
     assert [entry.seq for entry in drain(outbox)] == [0, 1, 2, 3]
     assert [entry.seq for entry in flying if entry] == [0, 1]
 
@@ -121,30 +137,30 @@ def test_parked_messages_stay_until_their_topic_is_allowed() -> None:
         outbox.accept(body)
         entry = outbox.take()
         assert entry is not None
-        outbox.park(entry)
-    assert (outbox.counters().parked, outbox.idle) == (3, True)
+        outbox.reject(entry)
+    assert (outbox.counters().rejected, outbox.idle) == (3, True)
     outbox.release("main/visits")
     outbox.release("main/summary")
     released = outbox.take()
     assert released is not None
     assert released.seq == 0
     assert outbox.take() is None
-    outbox.park(released)
+    outbox.reject(released)
     outbox.release("main/visits")
     assert outbox.take() is None, "refused twice is refused"
-    assert outbox.counters().parked == 3
+    assert outbox.counters().rejected == 3
 
 
 def test_parked_messages_are_bounded_and_still_counted() -> None:
     outbox = make(capacity=1000)
-    for _ in range(PARKED_KEPT + 5):
+    for _ in range(REJECTED_KEPT + 5):
         outbox.accept(told("start"))
         entry = outbox.take()
         assert entry is not None
-        outbox.park(entry)
+        outbox.reject(entry)
     outbox.release("main/visits")
-    assert len(drain(outbox)) == PARKED_KEPT
-    assert outbox.counters().parked == 5
+    assert len(drain(outbox)) == REJECTED_KEPT
+    assert outbox.counters().rejected == 5
 
 
 def test_who_accepts_wakes_the_publisher() -> None:
@@ -165,7 +181,7 @@ BODIES: list[Body] = [told("start"), told("update"), told("end"), FACES, SUMMARY
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("accept"), st.integers(0, len(BODIES) - 1)),
-        st.tuples(st.sampled_from(["take", "done", "park", "give_back", "release"]), st.just(0)),
+        st.tuples(st.sampled_from(["take", "done", "reject", "discard", "give_back", "release"]), st.just(0)),
     ),
     max_size=80,
 )
@@ -186,20 +202,22 @@ def test_the_books_always_balance(steps: list[tuple[str, int]], capacity: int) -
             entry = flying.pop(0)
             sent.append(entry.seq)
             outbox.done(entry)
-        elif step == "park" and flying:
-            outbox.park(flying.pop())
+        elif step == "reject" and flying:
+            outbox.reject(flying.pop())
+        elif step == "discard" and flying:
+            outbox.discard(flying.pop())
         elif step == "give_back":
-            outbox.give_back()
+            outbox.give_back(flying, unsure=bool(number))
             flying.clear()
         elif step == "release":
             outbox.release("main/visits")
         counters = outbox.counters()
         assert counters.accepted == (
-            counters.delivered + counters.queued + counters.parked + sum(counters.dropped.values())
+            counters.delivered + counters.queued + counters.rejected + sum(counters.dropped.values())
         )
     assert len(set(sent)) == len(sent), "nothing is delivered twice"
     # In the end everything that is left comes out, oldest first, and no visit beyond the capacity waited.
-    outbox.give_back()
+    outbox.give_back(flying, unsure=False)
     rest = [entry.seq for entry in drain(outbox)]
     assert rest == sorted(rest)
     assert not set(rest) & set(sent)
@@ -240,3 +258,121 @@ def test_many_threads_hand_in_at_once() -> None:
             taken.append(entry.seq)
             outbox.done(entry)
     assert taken == list(range(1000))
+
+
+def test_what_is_given_back_in_pieces_waits_in_order() -> None:
+    outbox = make()
+    for _ in range(4):
+        outbox.accept(told("start"))
+    flying = [outbox.take(), outbox.take(), outbox.take()]
+    for entry in flying:
+        assert entry is not None
+        outbox.give_back([entry], unsure=False)
+    assert [entry.seq for entry in drain(outbox)] == [0, 1, 2, 3]
+
+
+def test_what_gives_way_lets_one_of_its_topic_before_it() -> None:
+    outbox = make()
+    for camera in ("main", "main", "main", "door"):
+        outbox.accept(told("start", camera=camera))
+    first = outbox.take()
+    assert first is not None
+    outbox.give_way(first)
+    assert [entry.seq for entry in drain(outbox)] == [1, 0, 2, 3]
+    outbox.accept(told("end"))
+    alone = outbox.take()
+    assert alone is not None
+    outbox.give_way(alone)
+    assert [entry.seq for entry in drain(outbox)] == [4], "with nobody behind it nothing changes"
+
+
+def test_a_topic_that_may_not_be_taken_holds_up_no_other() -> None:
+    outbox = make()
+    for camera in ("main", "door", "main", "door"):
+        outbox.accept(told("start", camera=camera))
+    taken = [outbox.take(lambda entry: entry.suffix != "main/visits") for _ in range(3)]
+    assert [entry.seq if entry else None for entry in taken] == [1, 3, None]
+    assert outbox.counters().queued == 4
+
+
+def test_only_what_was_delivered_and_not_followed_is_retained() -> None:
+    outbox = make()
+    assert outbox.retained() == []
+    for body in (NOTICE, SUMMARY, FACES, told("start")):
+        outbox.accept(body)
+    drain(outbox)
+    assert [entry.kind for entry in outbox.retained()] == ["notice", "summary"]
+    outbox.accept(SUMMARY)
+    assert [entry.kind for entry in outbox.retained()] == ["notice"], "a newer one waits"
+    flying = outbox.take()
+    assert flying is not None
+    assert [entry.kind for entry in outbox.retained()] == ["notice"], "or is under way"
+    outbox.done(flying)
+    assert [entry.seq for entry in outbox.retained()] == [0, 4]
+
+
+def test_what_is_surely_not_delivered_leaves_out_doubt_and_what_was_replaced() -> None:
+    outbox = make(capacity=3)
+    assert outbox.undelivered() == Left(messages=0, visits=0, gone=0)
+    for body in (SUMMARY, SUMMARY, FACES, told("update"), told("start"), told("end"), told("end")):
+        outbox.accept(body)
+    # One update is dropped, three visits, a summary and the faces wait; an older summary was replaced.
+    assert outbox.undelivered() == Left(messages=6, visits=4, gone=1)
+    visit_entry = outbox.take(lambda entry: entry.kind == "visits")
+    assert visit_entry is not None
+    outbox.give_back([visit_entry], unsure=True)
+    assert outbox.undelivered() == Left(messages=5, visits=3, gone=1)
+    drain(outbox)
+    assert outbox.undelivered() == Left(messages=1, visits=1, gone=1)
+
+
+def test_memory_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(drain_one().payload)
+    monkeypatch.setattr("edgeface.publish.outbox.MOST_BYTES", 10 * size + size // 2)
+    outbox = make(capacity=1000)
+    for _ in range(50):
+        outbox.accept(told("start"))
+    assert outbox.counters().queued == 10
+
+
+def drain_one() -> Entry:
+    outbox = make()
+    outbox.accept(told("start"))
+    return drain(outbox)[0]
+
+
+def test_emptying_costs_the_same_however_much_waits() -> None:
+    def quickest_take_ns(waiting: int) -> int:
+        """The least of twenty after all others were taken: noise only adds."""
+        outbox = make(capacity=waiting)
+        for _ in range(waiting):
+            outbox.accept(told("start"))
+        taken = []
+        for _ in range(waiting):
+            started_ns = time.perf_counter_ns()
+            entry = outbox.take()
+            taken.append(time.perf_counter_ns() - started_ns)
+            assert entry is not None
+            outbox.done(entry)
+        return min(taken[-20:])
+
+    assert quickest_take_ns(50_000) < 5 * quickest_take_ns(50)
+
+
+def test_the_largest_queue_fits_the_unit() -> None:
+    """Measured on entries as large as a visit with everything known."""
+    unit = (Path(__file__).parents[1] / "systemd" / "edgeface.service").read_text()
+    most_mb = int(re.search(r"MemoryMax=(\d+)M", unit).group(1))  # type: ignore[union-attr]
+    most = msgspec.json.schema(Mqtt)["$defs"]["Mqtt"]["properties"]["queue"]["maximum"]
+    number = 2000
+    change = VisitChange(
+        event="end", visit=visit(age=AGE, gender=WOMAN, expression=HAPPY, ended_s=2.0), time_s=2.0, reason="lost"
+    )
+    body = visit_body(change, at=NOON, started_at=at)
+    outbox = make(capacity=number)
+    tracemalloc.start()
+    for _ in range(number):
+        outbox.accept(body)
+    each = tracemalloc.get_traced_memory()[0] / number
+    tracemalloc.stop()
+    assert each * most / 1e6 < most_mb / 3

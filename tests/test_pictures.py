@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edgeface.config import Camera, Limits
 from edgeface.errors import ImageError, SourceError, UsageError
-from edgeface.sources import Source, open_source, pictures_in
+from edgeface.sources import Source, files_in, open_source
 from edgeface.sources.pictures import natural
 
 STARTED = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -67,7 +67,7 @@ def test_any_names_can_be_ordered(names: list[str]) -> None:
     assert sorted(paths, key=natural) == sorted(backwards, key=natural)
 
 
-def test_only_pictures_count(tmp_path: Path) -> None:
+def test_only_pictures_and_videos_count(tmp_path: Path) -> None:
     for name in ("2.png", "10.png", ".hidden.png", "no_suffix"):
         write(tmp_path / name)
     (tmp_path / "notes.txt").write_text("hello")
@@ -78,9 +78,10 @@ def test_only_pictures_count(tmp_path: Path) -> None:
     (tmp_path / "link.png").symlink_to("2.png")
     (tmp_path / "edgeface-out").mkdir()
     write(tmp_path / "edgeface-out" / "2.faces.png")
-    names = [path.name for path in pictures_in(tmp_path)]
-    assert names == ["2.png", "10.png", "broken.jpg", "link.png", "no_suffix"]
-    assert pictures_in(tmp_path / "edgeface-out") == []
+    found = {path.name: still for path, still in files_in(tmp_path)}
+    assert list(found) == ["2.png", "10.png", "broken.jpg", "clip.mp4", "dangling.png", "link.png", "no_suffix"]
+    assert [name for name, still in found.items() if not still] == ["clip.mp4"]
+    assert files_in(tmp_path / "edgeface-out") == []
 
 
 def test_pictures_come_one_second_apart(tmp_path: Path) -> None:
@@ -93,6 +94,7 @@ def test_pictures_come_one_second_apart(tmp_path: Path) -> None:
     assert [(frame.index, frame.time_s) for frame in seen] == [(0, 0.0), (1, 1.0), (2, 2.0)]
     assert [frame.captured_at for frame in seen] == [STARTED + timedelta(seconds=n) for n in range(3)]
     assert seen[0].image.shape == (8, 6, 3)
+    assert all(frame.still for frame in seen)
 
 
 def test_a_bad_picture_is_told_and_the_rest_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

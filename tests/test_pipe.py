@@ -7,6 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -56,12 +57,28 @@ time.sleep(60)
 Play = Callable[..., Source]
 
 
+def planes(bgr: np.ndarray, *, stride: int = 0, full: bool = True) -> bytes:
+    """I420 as the camera stack writes it: BT.601, brightness from 0 to 255 (or 16 to 235), rows padded with noise."""
+    height, width = bgr.shape[:2]
+    stride = stride or width
+    blue, green, red = (bgr[..., channel].astype(float) for channel in range(3))
+    bright = 0.299 * red + 0.587 * green + 0.114 * blue
+    colours = ((blue - bright) / 1.772, (red - bright) / 1.402)
+    halved = [plane.reshape(height // 2, 2, width // 2, 2).mean((1, 3)) for plane in colours]
+    scale, zero = (1.0, 0.0) if full else (219 / 255, 16.0)
+    levels = [bright * scale + zero, *(plane * (1.0 if full else 224 / 255) + 128 for plane in halved)]
+    padded = [np.random.default_rng(0).integers(0, 255, (len(p), stride * p.shape[1] // width)) for p in levels]
+    for place, plane in zip(padded, levels, strict=True):
+        place[:, : plane.shape[1]] = np.clip(np.rint(plane), 0, 255)
+    return b"".join(plane.astype(np.uint8).tobytes() for plane in padded)
+
+
 def i420(colour: tuple[int, int, int]) -> str:
-    picture = np.full((H, W, 3), colour, np.uint8)
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420).tobytes().hex()
+    return planes(np.full((H, W, 3), colour, np.uint8)).hex()
 
 
 PICTURES = [i420(colour) for colour in COLOURS]
+LIMITED = [planes(np.full((H, W, 3), colour, np.uint8), full=False).hex() for colour in COLOURS]
 
 
 @pytest.fixture
@@ -97,6 +114,22 @@ def read(source: Source, error: str) -> list[tuple[int, ...]]:
     return seen
 
 
+def all_of(source: Source, error: str) -> list[tuple[int, ...]]:
+    """Colour of every picture of the child itself: a live source would drop those that nobody took in time."""
+    assert isinstance(source, LiveSource)
+    device, seen = source.device, []
+    device.open()
+    try:
+        with pytest.raises(SourceError, match=error):
+            while True:
+                image = device.read()
+                if image is not None:
+                    seen.append(tuple(int(v) for v in image[H // 2, W // 2]))
+    finally:
+        device.release()
+    return seen
+
+
 def is_near(seen: tuple[int, ...], colour: tuple[int, int, int]) -> bool:
     return all(abs(a - b) <= 4 for a, b in zip(seen, colour, strict=True))
 
@@ -107,15 +140,15 @@ def spaced(*pictures: str, pause_s: float = 0.1) -> list[tuple[object, ...]]:
 
 def test_picamera_is_asked_for_raw_pictures_and_they_arrive(play: Play, tmp_path: Path) -> None:
     source = play(*spaced(*PICTURES), ("say", "ERROR: *** camera front end has timed out ***\n"), ("exit", 255))
-    seen = read(source, r"picamera 128x96 at 10 fps: rpicam-vid ended with 255 \(ERROR: \*\*\* camera front end has")
+    assert source.live
+    seen = all_of(source, r"picamera 128x96 at 10 fps: rpicam-vid ended with 255 \(ERROR: \*\*\* camera front end has")
     assert all(is_near(*pair) for pair in zip(seen, COLOURS, strict=True)), seen
     wanted = "-n -t 0 --codec yuv420 --width 128 --height 96 --framerate 10 --flush -o -"
     assert json.loads((tmp_path / "arguments").read_text()) == wanted.split()
-    assert source.live
 
 
 def test_jetson_pictures_are_kept_apart_from_what_the_plugin_prints(play: Play, tmp_path: Path) -> None:
-    source = play(*spaced(*PICTURES[:2]), ("exit", 0), source="csi", fps=29.97)
+    source = play(*spaced(*LIMITED[:2]), ("exit", 0), source="csi", fps=29.97)
     seen = read(source, "csi 128x96 at 29.97 fps: gst-launch-1.0 ended with 0;")
     assert [is_near(*pair) for pair in zip(seen, COLOURS, strict=False)] == [True, True]
     line = " ".join(json.loads((tmp_path / "arguments").read_text()))
@@ -189,9 +222,10 @@ def test_a_missing_program_is_named(
 
 
 @pytest.mark.parametrize(
-    ("asked", "given"), [((800, 601), (768, 600)), ((1920, 1080), (1920, 1080)), ((20, 16), (64, 16))]
+    ("asked", "given"),
+    [((800, 601), (768, 600)), ((1920, 1080), (1920, 1080)), ((20, 16), (128, 16)), ((960, 540), (896, 540))],
 )
-def test_the_width_becomes_a_multiple_of_64(asked: tuple[int, int], given: tuple[int, int]) -> None:
+def test_the_width_becomes_a_multiple_of_128(asked: tuple[int, int], given: tuple[int, int]) -> None:
     recipe = picamera(Camera(source="picamera", width=asked[0], height=asked[1]))
     assert (recipe.width, recipe.height) == given
 
@@ -223,3 +257,102 @@ def test_an_unused_child_is_never_started() -> None:
     pipe = ChildPipe(picamera(Camera(source="picamera")))
     pipe.interrupt()
     pipe.release()
+
+
+def ramp(width: int = W) -> np.ndarray:
+    """Every brightness of grey from black to white, and a corner of colour."""
+    picture = np.repeat(np.linspace(0, 255, width).round().astype(np.uint8)[None, :, None], H, 0).repeat(3, 2)
+    picture[: H // 4, : width // 4] = (40, 90, 220)
+    return picture
+
+
+def pictures_of(source: Source, count: int) -> list[np.ndarray]:
+    assert isinstance(source, LiveSource)
+    source.device.open()
+    seen: list[np.ndarray] = []
+    try:
+        while len(seen) < count:
+            image = source.device.read()
+            seen += [] if image is None else [image]
+    finally:
+        source.device.release()
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("source", "says", "full"),
+    [
+        pytest.param("picamera", "", True, id="a Pi asks for sYCC"),
+        pytest.param("picamera", "(0) 128x96-YUV420/sYCC (1) 2028x1080-BGGR_PISP_COMP1/RAW", True, id="and says so"),
+        pytest.param("picamera", "(0) 128x96-YUV420/SMPTE170M (1) 2028x1080-SBGGR12/RAW", False, id="limited"),
+        pytest.param("picamera", "(0) 128x96-YUV420/SMPTE170M/Rec709/None/Full", True, id="spelled out"),
+        pytest.param("csi", "", False, id="a Jetson"),
+    ],
+)
+def test_black_grey_and_white_are_what_they_were(play: Play, source: str, says: str, full: bool) -> None:
+    """A ramp: of full range read as limited, 10 % of the values were clipped and grey was off by 11 levels."""
+    words = (
+        [("say", f"[0:12] INFO Camera camera.cpp:1202 configuring streams: {says}\n"), ("pause", 0.1)] if says else []
+    )
+    picture = planes(ramp(), full=full).hex()
+    seen = pictures_of(play(*words, *spaced(picture), source=source), 1)[0]
+    off = np.abs(seen.astype(int) - ramp())
+    # Two pixels share one colour: the seam between the corner and the ramp is smeared.
+    off[H // 4 - 2 : H // 4 + 2] = off[:, W // 4 - 2 : W // 4 + 2] = 0
+    assert off.max() <= 3
+    assert off.mean() < 1
+
+
+@pytest.mark.parametrize("padding", [64, 32, 6])
+def test_padded_rows_are_noticed_and_cut(play: Play, padding: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A Pi 5 pads to 128 bytes, a Pi 4 to 64; whoever pads otherwise is read, too, and never sheared."""
+    picture = planes(ramp(), stride=W + padding).hex()
+    with caplog.at_level("INFO"):
+        seen = pictures_of(play(*spaced(*[picture] * 6)), 2)
+    assert f"rows are padded to {W + padding} bytes" in caplog.text
+    for image in seen:
+        assert np.abs(image[H // 2 :].astype(int) - ramp()[H // 2 :]).max() <= 3
+
+
+def test_pictures_of_another_size_are_told_and_never_shown(play: Play, caplog: pytest.LogCaptureFixture) -> None:
+    smaller = planes(ramp(64)).hex()
+    assert read(play(*spaced(*[smaller] * 7), ("exit", 0)), "ended with 0") == []
+    assert "pictures of 9216 bytes come instead of 18432, and none can be read" in caplog.text
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there and has not ended; what nobody has taken the code of yet has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    except OSError:
+        return False
+
+
+WRAPPER = """
+import os, subprocess, sys, time
+hangs = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+child = subprocess.Popen([sys.executable, "-c", hangs], stdout=subprocess.PIPE)
+child.stdout.readline()
+with open(os.environ["STANDIN_PID"], "a") as file:
+    file.write(f"{os.getpid()}\\n{child.pid}\\n")
+os.write(1, bytes(int(sys.argv[1])))
+if len(sys.argv) > 2: sys.exit(3)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["the wrapper waits", "the wrapper has ended"])
+def test_what_a_wrapper_started_dies_with_it(ends: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_program(tmp_path / "bin", "wrapper", WRAPPER)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("STANDIN_PID", str(tmp_path / "pid"))
+    plain = picamera(Camera(source="picamera", width=W, height=H))
+    arguments = [str(plain.frame_bytes), *(["end"] if ends else [])]
+    pipe = ChildPipe(replace(plain, programs=("wrapper",), arguments=lambda _: arguments))
+    pipe.open()
+    wait_until(lambda: (tmp_path / "pid").exists() and len(pids(tmp_path)) == 2)
+    while pipe.read() is None:
+        pass
+    pipe.release()
+    # The kernel takes a moment over it.
+    wait_until(lambda: not any(runs(pid) for pid in pids(tmp_path)))

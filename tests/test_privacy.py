@@ -97,7 +97,9 @@ def trace(tmp_path: Path) -> Trace:
     def run(*words: str) -> Traced:
         environ = {name: value for name, value in os.environ.items() if name not in WATCHED}
         environ |= {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp"), "PYTHONPATH": str(ROOT)}
-        environ = {name: value for name, value in environ.items() if not name.startswith(("XDG_", "EDGEFACE", "ORT_"))}
+        environ = {
+            name: value for name, value in environ.items() if not name.startswith(("XDG_", "EDGEFACE", "ORT_", "COV"))
+        }
         log = tmp_path / "calls"
         command = [strace, "-f", "-qq", "-s", "400", "--seccomp-bpf", "-e", f"trace={CALLS}", "-o", str(log)]
         command += [sys.executable, "-m", "edgeface", *words]

@@ -81,6 +81,18 @@ def test_tensors(count: int, channels: int, mean: float, scale: float, layout: s
     np.testing.assert_allclose(tensor, expected.transpose(0, 3, 1, 2) if layout == "NCHW" else expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_scale_for_each_channel_or_one_for_all(layout: str, count: int) -> None:
+    pixels = np.random.default_rng(4).integers(0, 256, (count, 6, 8, 3), np.uint8)
+    means, scales = (123.675, 116.28, 103.53), (1 / 58.395, 1 / 57.12, 1 / 57.375)
+    for mean, scale in ((means, scales), (127.5, 1 / 127.5), (means, (0.5, 0.5, 0.5)), (0.0, scales)):
+        tensor = to_tensor(pixels, Input(color="rgb", mean=mean, scale=scale), layout)
+        expected = (pixels.astype(np.float64) - mean) * scale
+        assert tensor.dtype == np.float32
+        np.testing.assert_allclose(tensor, expected.transpose(0, 3, 1, 2) if layout == "NCHW" else expected, atol=1e-4)
+
+
 def faces_for(network: Network, count: int) -> Any:
     """The stored face, moved and darkened, so that every row differs."""
     face = stored_input(BUNDLE, network)[0]

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeface.bundle import Network, State, Time, open_bundle
-from edgeface.config import DEFAULT_SCHEDULE, Config, Schedule
+from edgeface.config import DEFAULT_SCHEDULE, Config, Schedule, ScheduleChoice
 from edgeface.errors import ConfigError
-from edgeface.schedule import Scheduler, choose_schedule
+from edgeface.schedule import Look, Scheduler, choose_schedule
 
 SCHEDULE = Schedule(every=4.0, first=0.2, looks=3, better=1.5)
 
@@ -22,6 +22,10 @@ def looks(scheduler: Scheduler, fps: float, seconds: float, quality: float = 0.5
     """Times at which track 1 is looked at."""
     times = (index / fps for index in range(int(seconds * fps)))
     return [time_s for time_s in times if scheduler.due(time_s, {1: quality})]
+
+
+def pairs(due: list[Look]) -> list[tuple[str, int]]:
+    return [(look.network, look.track) for look in due]
 
 
 @pytest.mark.parametrize("fps", [5, 10, 30])
@@ -48,28 +52,29 @@ def test_a_better_view_is_looked_at_early_and_once() -> None:
     for step in range(10):
         scheduler.due(step * 0.2, {1: 0.4})
     assert scheduler.due(2.0, {1: 0.59}) == []
-    assert scheduler.due(2.1, {1: 0.61}) == [("age", 1)]
+    assert pairs(scheduler.due(2.1, {1: 0.61})) == [("age", 1)]
     assert scheduler.due(2.4, {1: 0.62}) == []
 
 
 def test_a_better_view_does_not_come_faster_than_first_looks() -> None:
     scheduler = Scheduler({"age": SCHEDULE})
-    assert scheduler.due(0.0, {1: 0.1}) == [("age", 1)]
+    assert pairs(scheduler.due(0.0, {1: 0.1})) == [("age", 1)]
     assert scheduler.due(0.1, {1: 0.9}) == []
 
 
 def test_new_faces_go_first_and_the_rest_waits_its_turn() -> None:
     scheduler = Scheduler({"age": SCHEDULE}, budget=2)
-    assert {track for _, track in scheduler.due(0.0, {1: 0.5, 2: 0.5, 3: 0.5})} == {1, 2}
+    assert {look.track for look in scheduler.due(0.0, {1: 0.5, 2: 0.5, 3: 0.5})} == {1, 2}
     # Number 3 has never been looked at; 1 and 2 are due again as well.
-    assert scheduler.due(0.3, {1: 0.5, 2: 0.5, 3: 0.5})[0] == ("age", 3)
+    assert scheduler.deferred == 1
+    assert scheduler.due(0.3, {1: 0.5, 2: 0.5, 3: 0.5})[0] == ("age", 3, float("inf"))
 
 
 def test_every_network_has_its_own_pace() -> None:
     scheduler = Scheduler({"age": SCHEDULE, "expression": Schedule(every=0.5, first=0.2, looks=1)})
-    assert {name for name, _ in scheduler.due(0.0, {1: 0.5})} == {"age", "expression"}
-    assert scheduler.due(0.25, {1: 0.5}) == [("age", 1)]
-    assert {name for name, _ in scheduler.due(0.6, {1: 0.5})} == {"age", "expression"}
+    assert {look.network for look in scheduler.due(0.0, {1: 0.5})} == {"age", "expression"}
+    assert pairs(scheduler.due(0.25, {1: 0.5})) == [("age", 1)]
+    assert {look.network for look in scheduler.due(0.6, {1: 0.5})} == {"age", "expression"}
 
 
 @given(st.integers(1, 5), st.integers(1, 12), st.sampled_from([5, 10, 30]))
@@ -81,8 +86,20 @@ def test_a_budget_keeps_nobody_waiting_for_ever(budget: int, people: int, fps: i
         asked = scheduler.due(index / fps, dict.fromkeys(range(people), 0.5))
         assert len(asked) <= budget
         assert len(set(asked)) == len(asked)
-        last_s.update({track: index / fps for _, track in asked})
+        last_s.update({look.track: index / fps for look in asked})
         assert index / fps - min(last_s.values()) <= patience_s
+
+
+def test_a_deferred_look_stays_as_overdue() -> None:
+    scheduler = Scheduler({"age": SCHEDULE})
+    scheduler.due(0.0, {1: 0.5})
+    assert pairs(scheduler.due(0.3, {1: 0.5, 2: 0.5})) == [("age", 2), ("age", 1)]
+    scheduler.defer("age", 2)
+    scheduler.defer("age", 1)
+    assert scheduler.deferred == 2
+    first, second = scheduler.due(0.4, {1: 0.5, 2: 0.5})
+    assert first == ("age", 2, float("inf")), "never looked at"
+    assert second == ("age", 1, pytest.approx(0.2))
 
 
 def test_nobody_and_the_forgotten() -> None:
@@ -90,7 +107,7 @@ def test_nobody_and_the_forgotten() -> None:
     assert scheduler.due(0.0, {}) == []
     scheduler.due(0.0, {1: 0.5})
     scheduler.forget([1, 99])
-    assert scheduler.due(0.01, {1: 0.5}) == [("age", 1)]
+    assert pairs(scheduler.due(0.01, {1: 0.5})) == [("age", 1)]
 
 
 def network(time: Time | None = None) -> Network:
@@ -100,8 +117,9 @@ def network(time: Time | None = None) -> Network:
 def test_a_network_of_several_answers_looks_as_often_as_the_most_impatient_wants() -> None:
     assert choose_schedule(network(), ["age"], Config()) == DEFAULT_SCHEDULE["age"]
     assert choose_schedule(network(), ["age", "affect"], Config()) == DEFAULT_SCHEDULE["affect"]
-    config = Config(schedule={"age-v1": SCHEDULE})
-    assert choose_schedule(network(), ["age", "affect"], config) == SCHEDULE
+    config = Config(schedule={"age-v1": ScheduleChoice(looks=7)})
+    usual = DEFAULT_SCHEDULE["affect"]
+    assert choose_schedule(network(), ["age", "affect"], config) == msgspec.structs.replace(usual, looks=7)
 
 
 def test_a_recurrent_network_keeps_the_beat_of_its_training() -> None:
@@ -112,4 +130,4 @@ def test_a_recurrent_network_keeps_the_beat_of_its_training() -> None:
     # The view gets better with every frame, which is no reason to look early.
     assert [t for t in times if scheduler.due(t, {1: 0.01 + t})] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
     with pytest.raises(ConfigError, match=r"age-v1 looks every 0.5 s, as in its training; remove \[schedule.age-v1\]"):
-        choose_schedule(recurrent, ["age"], Config(schedule={"age-v1": SCHEDULE}))
+        choose_schedule(recurrent, ["age"], Config(schedule={"age-v1": ScheduleChoice(every=1.0)}))

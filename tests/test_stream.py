@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import itertools
 import socket
+import threading
 import time
 from datetime import datetime, timezone
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from films import INTERLACED, X264, film, number_of
 from rtsp_server import RtspServer
 
 from edgeface.config import Camera, Limits, hide_credentials
 from edgeface.errors import SourceError
 from edgeface.sources import Source, open_source
+from edgeface.sources.capture import fourcc_code
+from edgeface.sources.stream import Stream
 from edgeface.types import Frame
 
 W, H = 160, 96
@@ -77,6 +84,115 @@ def test_nobody_there() -> None:
 @pytest.mark.parametrize("address", ["rtsp://", "rtsp://user:secret@:99999/x"])
 def test_addresses_that_are_none(address: str) -> None:
     read(stream(address), "cannot be opened")
+
+
+class Frames:
+    """Stands in for cv2.VideoCapture: a stream of one codec that gives its pictures, the last one for ever."""
+
+    def __init__(self, *pictures: np.ndarray, codec: str = "h264") -> None:
+        self._pictures = list(pictures)
+        self._codec = codec
+
+    def isOpened(self) -> bool:
+        return True
+
+    def read(self) -> tuple[bool, np.ndarray]:
+        return True, (self._pictures.pop(0) if len(self._pictures) > 1 else self._pictures[0]).copy()
+
+    def get(self, prop: int) -> float:
+        shape = {cv2.CAP_PROP_SAR_NUM: 16.0, cv2.CAP_PROP_SAR_DEN: 11.0}
+        return fourcc_code(self._codec) if prop == cv2.CAP_PROP_FOURCC else shape.get(prop, 0.0)
+
+    def release(self) -> None: ...
+
+
+BLACK = np.zeros((96, 160, 3), np.uint8)
+UNSET = np.random.default_rng(1).integers(0, 255, (96, 160, 3), np.uint8)
+SCENE = cv2.resize(UNSET, (160, 96), interpolation=cv2.INTER_LINEAR)[:, ::-1].copy()
+NOISY = np.clip(SCENE.astype(int) + np.random.default_rng(2).integers(-6, 7, SCENE.shape), 0, 255).astype(np.uint8)
+
+
+def opened(*captures: Frames) -> tuple[Stream, list[float]]:
+    """A stream of these connections, and the clock that it reads."""
+    waiting, now = list(captures), [0.0]
+    device = Stream(
+        Camera(source="rtsp://h/x", open_timeout=10.0), opener=lambda *_: waiting.pop(0), clock=lambda: now[0]
+    )
+    device.open()
+    return device, now
+
+
+def test_nothing_is_shown_before_a_frame_differed() -> None:
+    device, _ = opened(Frames(UNSET, UNSET, SCENE, NOISY))
+    assert [device.read() is not None for _ in range(4)] == [False, False, True, True]
+
+
+def test_oblong_pixels_of_a_camera_are_stretched() -> None:
+    device, _ = opened(Frames(SCENE, NOISY))
+    device.read()
+    image = device.read()
+    assert image is not None
+    assert image.shape == (96, round(160 * 16 / 11), 3)
+
+
+def test_motion_jpeg_is_never_interlaced() -> None:
+    device, _ = opened(Frames(BLACK, codec="MJPG"))
+    assert device.read() is not None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "good"),
+    [
+        pytest.param(BLACK, BLACK, False, id="black"),
+        pytest.param(UNSET, np.full_like(UNSET, 77), False, id="memory that nobody wrote"),
+        pytest.param(UNSET, SCENE[::-1].copy(), False, id="other memory"),
+        pytest.param(SCENE, NOISY, True, id="a scene that stands still"),
+    ],
+)
+def test_a_picture_that_stays_is_looked_at_over_another_connection(
+    first: np.ndarray, second: np.ndarray, good: bool
+) -> None:
+    device, now = opened(Frames(first), Frames(second))
+    assert [device.read() for _ in range(3)] == [None] * 3
+    now[0] = 5.0
+    if good:
+        assert device.read() is not None
+    else:
+        with pytest.raises(SourceError, match="rtsp://h/x is interlaced, which this OpenCV .* set the camera to prog"):
+            device.read()
+
+
+class Recorder(http.server.BaseHTTPRequestHandler):
+    """A recorder that sends an interlaced film again and again, as fast as it goes."""
+
+    film = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(200):
+                self.wfile.write(self.film)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_interlaced_pictures_of_a_real_stream_are_shown_right_or_refused_by_name(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.ts", *INTERLACED, *X264, "-x264-params", "tff=1:interlaced=1")
+    handler = type("Playing", (Recorder,), {"film": path.read_bytes()})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        source = stream(f"http://127.0.0.1:{server.server_address[1]}/a.ts", open_timeout=3.0)
+        frames = source.frames()
+        try:
+            seen = {number_of(next(frames).image) for _ in range(10)}
+        except SourceError as error:
+            assert "is interlaced, which this OpenCV" in str(error)
+        else:
+            assert len(seen) > 3
+        finally:
+            source.close()
+            server.shutdown()
 
 
 def test_close_from_outside_returns_at_once_also_while_the_stream_is_silent() -> None:

@@ -195,6 +195,91 @@ def test_a_camera_that_showed_nothing_tells_nothing(gap_s: float) -> None:
     assert track.id == (1 if gap_s < 2 else 2)
 
 
+def passer_by(*, fps: float, size: float, speed: float, width: float = 960, way: int = 1) -> tuple[Person, float]:
+    """Somebody who walks once through the picture, and for how many seconds."""
+    seconds = (width - size) / (speed * size)
+    start = size / 2 if way > 0 else width - size / 2
+    return Person(x=start, y=300, drift=way * speed, size=size, leaves_s=seconds), seconds
+
+
+WALK = 8.75
+"""Face widths a second of a walk at 1.4 m/s, whatever the distance."""
+
+
+@pytest.mark.parametrize("speed", [3, 6.2, WALK, 12])
+@pytest.mark.parametrize("size", [20, 60, 120, 200])
+@pytest.mark.parametrize("fps", [2, 3, 5, 7.5, 10, 15, 25, 30])
+def test_somebody_who_walks_past_alone_is_one_person(fps: float, size: float, speed: float) -> None:
+    person, seconds = passer_by(fps=fps, size=size, speed=speed)
+    if seconds * fps < 3 or seconds < 0.6:
+        pytest.skip("seen too seldom to be a visit")
+    for seed, (uneven, missed) in enumerate([(0.0, 0.0), (0.3, 0.0), (0.3, 0.1)]):
+        shots = film([person], fps=fps, seconds=seconds + 3, seed=seed, uneven=uneven, missed=missed)
+        assert_one_each(follow(shots), 1)
+
+
+@pytest.mark.parametrize("speed", [3, WALK])
+@pytest.mark.parametrize("fps", [2, 5, 7.5, 10, 30])
+def test_two_who_walk_past_each_other_briskly(fps: float, speed: float) -> None:
+    to, seconds = passer_by(fps=fps, size=60, speed=speed, width=1280)
+    fro, _ = passer_by(fps=fps, size=60, speed=speed, width=1280, way=-1)
+    for seed in range(4):
+        shots = film([to, replace(fro, y=380)], fps=fps, seconds=seconds + 3, seed=seed, uneven=0.3)
+        assert_one_each(follow(shots), 2)
+
+
+@pytest.mark.parametrize("speed", [3, WALK])
+@pytest.mark.parametrize("fps", [2, 5, 7.5, 10, 30])
+def test_somebody_walks_briskly_past_somebody_who_stands(fps: float, speed: float) -> None:
+    walker, seconds = passer_by(fps=fps, size=60, speed=speed, width=1280)
+    walker = replace(walker, x=walker.x - speed * 60, arrives_s=1.0, leaves_s=1 + seconds)
+    for seed in range(4):
+        shots = film([walker, Person(x=657, y=370, size=60)], fps=fps, seconds=seconds + 3, seed=seed, uneven=0.3)
+        assert_one_each(follow(shots), 2)
+
+
+def test_two_sightings_of_different_size_far_apart_are_two_people() -> None:
+    tracker = make_tracker()
+    near = np.array([[100, 100, 180, 200]], np.float32)
+    far = np.array([[300, 100, 340, 150]], np.float32)
+    tracker.update(0.0, Detections(boxes=near, scores=np.array([0.9], np.float32)))
+    tracks = tracker.update(0.2, Detections(boxes=far, scores=np.array([0.9], np.float32)))
+    assert [track.id for track in tracks] == [1, 2]
+
+
+@pytest.mark.parametrize("interval_s", [2.5, 5.0, 60.0])
+def test_a_slow_camera_follows_who_is_in_every_frame(interval_s: float) -> None:
+    tracker = make_tracker()
+    found = Detections(boxes=np.array([[100, 100, 180, 200]], np.float32), scores=np.array([0.9], np.float32))
+    rng = np.random.default_rng(0)
+    confirmed: list[int] = []
+    for index in range(12):
+        uneven = float(rng.uniform(-0.2, 0.2))
+        if index in {6, 9}:
+            continue
+        tracks = tracker.update((index + uneven) * interval_s, found)
+        confirmed += [track.id for track in tracks if track.confirmed]
+    assert len(set(confirmed)) == 1
+    assert len(confirmed) >= 8
+    (track,) = tracker.update(12 * interval_s + 600, found)
+    assert track.id not in confirmed, "a camera that was away for minutes"
+
+
+def test_frames_that_we_had_no_time_for_are_no_absence() -> None:
+    """A camera of ten frames a second, of which a machine takes one in three seconds, then goes away for as long."""
+    tracker = make_tracker()
+    found = Detections(boxes=np.array([[100, 100, 180, 200]], np.float32), scores=np.array([0.9], np.float32))
+    for step in range(5):
+        tracker.update(step / 10, found, step)
+    for turn in range(1, 5):
+        (track,) = tracker.update(0.4 + 3 * turn, found, 4 + 30 * turn)
+        assert (track.id, track.confirmed) == (1, True)
+    (track,) = tracker.update(15.4, found, 125)
+    assert track.id == 2
+    (track,) = tracker.update(18.4, found, 0)
+    assert track.id == 3, "opened again"
+
+
 def test_glimpses_make_room_and_are_counted() -> None:
     tracker = make_tracker()
     boxes = np.array([[200 * i, 0, 200 * i + 50, 60] for i in range(TRACKS)], np.float32)

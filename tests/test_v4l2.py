@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from edgeface.config import Camera
 from edgeface.errors import SourceError
 from edgeface.sources import is_live, modes
 from edgeface.sources.capture import fourcc_code, fourcc_name
-from edgeface.sources.modes import Device, Mode, list_devices
+from edgeface.sources.modes import Device, Mode, list_devices, modes_of, nearest_size
 from edgeface.sources.v4l2 import BAD_READS, V4l2Camera
 
 
@@ -156,12 +157,14 @@ class Camera2:
         self.released = True
 
 
-def opened(path: Path, stand_in: Camera2, **options: Any) -> V4l2Camera:
+def opened(
+    path: Path, stand_in: Camera2, *, modes: Callable[[Path], Sequence[Mode]] = lambda _: (), **options: Any
+) -> V4l2Camera:
     def opener(name: str, api: int, given: Sequence[int]) -> Camera2:
         assert (name, api) == (str(path.resolve()), cv2.CAP_V4L2)
         return stand_in
 
-    camera = V4l2Camera(Camera(source=str(path), **options), opener=opener, sleep=lambda _: None)
+    camera = V4l2Camera(Camera(source=str(path), **options), opener=opener, sleep=lambda _: None, modes=modes)
     camera.open()
     return camera
 
@@ -192,6 +195,59 @@ def test_the_mode_is_asked_for_and_the_granted_one_is_logged(
         opened(tmp_path / "video0", stand_in, **options)
     assert stand_in.sets == [(cv2.CAP_PROP_BUFFERSIZE, 2), *sets]
     assert "granted 1280x720 MJPG 30 fps" in caplog.text
+
+
+def mode(fourcc: str, width: int, height: int, *, stepwise: bool = False) -> Mode:
+    return Mode(fourcc=fourcc, width=width, height=height, stepwise=stepwise, fps=())
+
+
+OFFERED = (
+    *(mode("MJPG", *wh) for wh in ((1920, 1080), (1280, 720), (1280, 960), (640, 480), (640, 360))),
+    *(mode("YUYV", *wh) for wh in ((640, 480), (320, 240))),
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted", "granted"),
+    [
+        ({"width": 1280}, (1280, 720), (1280, 720)),
+        ({"height": 1080}, (1920, 1080), (1920, 1080)),
+        ({"width": 640}, (640, 360), (640, 360)),
+        ({"width": 640, "fourcc": "YUYV"}, (640, 360), (640, 480)),
+        ({"height": 700}, (1244, 700), (1280, 720)),
+        ({"width": 4000}, (4000, 2250), (1920, 1080)),
+    ],
+)
+def test_one_side_alone_means_16_to_9_and_the_nearest_mode(
+    tmp_path: Path,
+    options: dict[str, Any],
+    wanted: tuple[int, int],
+    granted: tuple[int, int],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "video0").touch()
+    stand_in = Camera2()
+    with caplog.at_level(logging.INFO):
+        opened(tmp_path / "video0", stand_in, modes=lambda _: OFFERED, **options)
+    assert stand_in.sets[-2:] == [(3, granted[0]), (4, granted[1])]
+    asked, given = ("x".join(map(str, wh)) for wh in (wanted, granted))
+    assert f"video0: {asked} is 16:9, the nearest mode is {given}" in caplog.text
+
+
+def test_a_size_within_a_range_and_one_that_nobody_offers() -> None:
+    assert nearest_size([mode("YUYV", 2592, 1944, stepwise=True)], (1000, 562), None) == (1000, 562)
+    assert nearest_size([], (1000, 562), "MJPG") == (1000, 562)
+
+
+def test_modes_of_one_device(dev: Path) -> None:
+    assert {mode.fourcc for mode in modes_of(dev / "video0", ioctl=Webcam())} == {"MJPG", "YUYV"}
+    assert modes_of(dev / "gone") == ()
+
+
+def test_a_fifo_is_no_camera(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "video0")
+    with pytest.raises(SourceError, match="video0 is a FIFO, not a camera; see `edgeface cameras`"):
+        opened(tmp_path / "video0", Camera2())
 
 
 def test_a_lasting_name_is_followed_at_every_opening(dev: Path) -> None:

@@ -18,8 +18,9 @@ from edgeface.config import Camera, Limits
 from edgeface.errors import SourceError, UsageError
 from edgeface.sources import Source, open_source
 from edgeface.sources.base import Origin, Pace
+from edgeface.sources.capture import as_bgr
 from edgeface.sources.length import movie_length_s
-from edgeface.sources.video import VideoFile, as_bgr
+from edgeface.sources.video import VideoFile
 from edgeface.types import Frame
 
 W, H, COUNT, FPS = 96, 64, 50, 25
@@ -221,15 +222,16 @@ class Stub:
             cv2.CAP_PROP_FPS: self._fps,
             cv2.CAP_PROP_FRAME_COUNT: self._announced,
             cv2.CAP_PROP_POS_MSEC: self._stamps[min(self._at, len(self._stamps) - 1)],
-        }[prop]
+        }.get(prop, 0.0)
 
     def release(self) -> None: ...
 
 
 def stubbed(monkeypatch: pytest.MonkeyPatch, clip: Path, stub: Stub) -> VideoFile:
-    monkeypatch.setattr("edgeface.sources.video.cv2.VideoCapture", lambda *_: stub)
+    monkeypatch.setattr("edgeface.sources.video.open_file", lambda *_: stub)
+    monkeypatch.setattr("edgeface.sources.video.was_written", lambda *_: True)
     monkeypatch.setattr("edgeface.sources.video.movie_length_s", lambda _: None)
-    return VideoFile(clip, Camera(source=str(clip)), Origin(camera="door", started_at=STARTED))
+    return VideoFile(clip, Camera(source=str(clip)), Origin(camera="door", started_at=STARTED), limits=Limits())
 
 
 @pytest.mark.parametrize(
@@ -396,7 +398,9 @@ class Clock:
 def test_realtime_paces_by_time_stamps(clip: Path) -> None:
     clock = Clock()
     pace = Pace("realtime", clock=clock, sleep=clock.sleep)
-    source = VideoFile(clip, Camera(source=str(clip)), Origin(camera="door", started_at=STARTED), pace=pace)
+    source = VideoFile(
+        clip, Camera(source=str(clip)), Origin(camera="door", started_at=STARTED), limits=Limits(), pace=pace
+    )
     for frame in source.frames():
         late = 10 < frame.index < 15
         assert clock.now_s - 100 == pytest.approx(0.6 if late else frame.time_s, abs=1e-6)
@@ -408,7 +412,11 @@ def test_realtime_paces_by_time_stamps(clip: Path) -> None:
 def test_max_never_sleeps(clip: Path) -> None:
     clock = Clock()
     pace = Pace("max", clock=clock, sleep=clock.sleep)
-    list(VideoFile(clip, Camera(source=str(clip)), Origin(camera="door", started_at=STARTED), pace=pace).frames())
+    list(
+        VideoFile(
+            clip, Camera(source=str(clip)), Origin(camera="door", started_at=STARTED), limits=Limits(), pace=pace
+        ).frames()
+    )
     assert clock.slept == []
 
 

@@ -274,6 +274,19 @@ def test_an_expression_is_kept_until_another_is_clearly_likelier() -> None:
     assert MOODS[state.dominant] == "sad"
 
 
+def test_an_end_names_what_showed_most_of_the_time() -> None:
+    book = make_book(min_samples=1)
+    book.observe(0.0, [track()])
+    for step in range(20):
+        book.absorb(1, mood("happy" if step < 14 else "sad", step * 0.5, sure=1.0))
+    now = book.current()[0].expression
+    assert now is not None
+    assert (now.dominant, now.seconds) == ("sad", pytest.approx(9.7))
+    (end,) = book.close(10.0, "stopped")
+    assert end.visit.expression is not None
+    assert end.visit.expression.dominant == "happy"
+
+
 def test_a_hair_does_not_change_what_is_said() -> None:
     state = add_mood(Mood(), mood("happy", 0.0, sure=0.5))
     state = add_mood(state, mood("sad", 0.1, sure=0.55))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+import paho.mqtt.client as paho
 import pytest
 from brokers import AnyBroker, Mosquitto, eventually, free_port
 from people import NOON, told, visit
@@ -86,7 +87,7 @@ def publish(port: int, prefix: str = "edgeface") -> None:
     settings = Mqtt(host="127.0.0.1", port=port, prefix=prefix)
     publisher = Publisher(settings, node="hall", outbox=outbox, password=None)
     publisher.start()
-    assert publisher.wait_connected(10)
+    assert publisher.connection.wait_connected(10)
     assert publisher.stop()
 
 
@@ -143,6 +144,49 @@ def test_no_broker_is_one_line_and_exit_1(mosquitto: Callable[..., Mosquitto], w
     assert watcher.lines == []
 
 
+FOREIGN = {
+    **{"v": 1, "at": "2026-11-25T06:47:19.907Z", "node": "h", "boot": "b", "seq": 1, "camera": "main"},
+    **{"event": "start", "started": "2026-11-25T06:47:19.907Z", "ended": None, "seconds": 1.0, "reason": None},
+    **{"visit": "x", "age": None, "gender": None, "expression": None},
+}
+HOSTILE = [
+    json.dumps({**FOREIGN, "at": "2026-13-01T00:00:00.000Z"}).encode(),
+    json.dumps({**FOREIGN, "at": "0001-01-01T00:00:00.000Z"}).encode(),
+    b'{"v": 1, "at": ' + b"[" * 100_000,
+    b"\xff\xfe",
+    b'{"v": 1e999}',
+    b"9" * 5000,
+    json.dumps({**FOREIGN, "visit": "x\x1b]0;owned\x07\x1b[2J\nforged line"}).encode(),
+    json.dumps({**FOREIGN, "visit": "\u202e\u009b\ud800\x7f"}).encode(),
+]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["words", "json"])
+def test_no_message_ends_it_or_reaches_the_terminal_raw(
+    broker: AnyBroker, watch: Callable[..., Watcher], options: list[str]
+) -> None:
+    watcher = watch("--host", "127.0.0.1", "--port", str(broker.port), *options)
+    watcher.wait_ready()
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    for payload in HOSTILE:
+        client.publish("edgeface/h/main/visits", payload, qos=1).wait_for_publish(10)
+    client.publish("edgeface/h/availability", b"on\x1b[2Jline", qos=1).wait_for_publish(10)
+    client.loop_stop()
+    eventually(lambda: len(watcher.lines) == len(HOSTILE) + 1, f"{watcher.lines} {watcher.errors}")
+    text = "".join(watcher.lines)
+    assert all(sign.isprintable() or sign == "\n" for sign in text)
+    assert len(text) < 1_000_000
+    assert r"\u001b" in watcher.lines[-1]
+    if options:
+        heard = [json.loads(line)["payload"] for line in watcher.lines]
+        assert heard[6]["visit"] == "x\x1b]0;owned\x07\x1b[2J\nforged line"
+        assert heard[-1] == "on\x1b[2Jline"
+    assert watcher.interrupt() == 130
+    assert "Traceback" not in "".join(watcher.errors)
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
@@ -152,7 +196,7 @@ def test_no_broker_is_one_line_and_exit_1(mosquitto: Callable[..., Mosquitto], w
             id="port",
         ),
         pytest.param(["--config", "no.toml"], "edgeface: no.toml does not exist; give an existing", id="no file"),
-        pytest.param(["--set", "mqtt.hots=1"], "did you mean host?", id="unknown key"),
+        pytest.param(["--set", "mqtt.hots=1"], "did you mean mqtt.host?", id="unknown key"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(watch: Callable[..., Watcher], options: list[str], text: str) -> None:

@@ -13,6 +13,8 @@ import environments
 import pytest
 from astronaut import write_picture
 
+import edgeface
+
 ROOT = Path(__file__).resolve().parents[1]
 BUILT_FROM = ("edgeface", "models", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
 
@@ -60,6 +62,7 @@ def test_the_wheel_holds_program_bundle_and_licences(wheel: Path) -> None:
     assert {name.rsplit("/", 1)[-1] for name in names if "/licenses/" in name} == {"LICENSE", "NOTICE"}
     assert not [name for name in names if name.startswith(("tests/", "converters/")) or "__pycache__" in name]
     assert wheel.stat().st_size < 20e6
+    assert wheel.name == f"edgeface-{edgeface.__version__}-py3-none-any.whl"
 
 
 def test_the_networks_are_verified_far_from_the_tree(program: Path, tmp_path: Path) -> None:

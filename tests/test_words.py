@@ -37,8 +37,7 @@ def summary(*, busy: bool) -> Body:
     window = SummaryWindow("main", start_s=0)
     if busy:
         seen = visit(age=AGE, expression=HAPPY)
-        window.observe([VisitChange(event="start", visit=seen, time_s=0)], [seen], 0.0)
-        window.observe([], [seen], 0.5)
+        window.observe([VisitChange(event="start", visit=seen, time_s=0)], [seen])
     return window.body(7, at=at(7), started_at=at)
 
 

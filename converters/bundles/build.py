@@ -36,7 +36,7 @@ from edgeface.bundle import (
 )
 from edgeface.errors import EdgefaceError
 from edgeface.files import make_folder, swap_folder, write_atomic
-from edgeface.installing import try_network
+from edgeface.selftest import try_network
 
 MEMORY_BYTES = 2_000_000_000
 """What one conversion needs at most (1.1 GB measured for RetinaFace ResNet-50), with room."""

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from edgeface.crop import cut, reference_boxes
 from edgeface.errors import UsageError
 from edgeface.geometry import iou
+from edgeface.networks import Networks
 from edgeface.runtime import run_faces
 from edgeface.types import F32, Detections, Image
-from edgeface.worker import Networks
 
 SAME_FACE_IOU = 0.4
 MIN_SIDE_PX = 40.0

@@ -22,9 +22,9 @@ from edgeface.config import Config, NetworkChoice
 from edgeface.config import Detector as DetectorSettings
 from edgeface.config import Runtime as RuntimeSettings
 from edgeface.errors import UsageError
+from edgeface.networks import Networks
 from edgeface.runtime import load_network
 from edgeface.types import Detections
-from edgeface.worker import Networks
 
 NEAR_FACES = 1000
 WIDER = "WIDER FACE 274-image dev share"

@@ -10,7 +10,7 @@ from edgeface.bundle import Bundle, FileRuntime, Network, NetworkFile
 from edgeface.config import Config, NetworkChoice
 from edgeface.config import Detector as DetectorSettings
 from edgeface.config import Runtime as RuntimeSettings
-from edgeface.worker import Networks
+from edgeface.networks import Networks
 
 SIZES = ("original", "640x640", "320x320", "640x384", "320x192")
 

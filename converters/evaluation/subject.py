@@ -32,9 +32,9 @@ from edgeface.config import Runtime as RuntimeSettings
 from edgeface.crop import cut, reference_boxes
 from edgeface.errors import UsageError
 from edgeface.memory import Memory
+from edgeface.networks import Networks
 from edgeface.runtime import Runner, load_network, run_faces
 from edgeface.types import F32, Image, Task
-from edgeface.worker import Networks
 
 Mode = Literal["chip", "end-to-end"]
 PADDING = 0.3

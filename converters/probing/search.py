@@ -184,7 +184,7 @@ def scalings(spec: Input, names: Sequence[str] = tuple(SCALINGS)) -> Iterator[In
 
 def scaling(spec: Input) -> str:
     """Name of a setting's scaling."""
-    mean = spec.mean[::-1] if spec.color == "bgr" else spec.mean
+    mean = spec.means[::-1] if spec.color == "bgr" else spec.means
     return next(n for n, (rgb, scale) in SCALINGS.items() if mean == rgb[: len(mean)] and spec.scale == scale)
 
 
@@ -193,7 +193,7 @@ def colours(spec: Input) -> Iterator[Input]:
     yield spec
     if spec.color != "grey":
         other = "bgr" if spec.color == "rgb" else "rgb"
-        yield msgspec.structs.replace(spec, color=other, mean=spec.mean[::-1])
+        yield msgspec.structs.replace(spec, color=other, mean=spec.means[::-1])
 
 
 def sizes(spec: Input, opened: Opened) -> Iterator[Input]:

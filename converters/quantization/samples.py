@@ -26,9 +26,9 @@ from edgeface.config import Config
 from edgeface.config import Runtime as RuntimeSettings
 from edgeface.errors import UsageError
 from edgeface.geometry import letterbox, shrink
+from edgeface.networks import Networks
 from edgeface.runtime import to_tensor
 from edgeface.types import F32, Image
-from edgeface.worker import Networks
 
 LEAST = 32
 """Fewer pictures leave the ranges to chance: the largest value of few faces is not that of the next hundred."""

@@ -16,8 +16,8 @@ import skimage.data
 from converters.datasets.labelled import chips, data_folder
 from edgeface.bundle import Input
 from edgeface.crop import cut, reference_boxes
+from edgeface.networks import Networks
 from edgeface.types import Image
-from edgeface.worker import Networks
 
 SAMPLES = 128
 SCENES = 16

@@ -13,7 +13,6 @@ from edgeface.bundle import (
     AttributeHead,
     Closed,
     FileRuntime,
-    Four,
     Head,
     Input,
     MtcnnHead,
@@ -51,7 +50,7 @@ class Limit(Closed, frozen=True, kw_only=True):
 class SelfTestRecipe(Closed, frozen=True, kw_only=True):
     """The face of the self-tests' picture in pixels, and the input size (width, height) of a detector's test."""
 
-    box: Four
+    box: tuple[float, float, float, float]
     landmarks: tuple[tuple[float, float], ...]
     detector_size: tuple[int, int]
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from edgeface.attributes.affect import Affect
 from edgeface.attributes.categorical import Categorical
 from edgeface.attributes.coral import Coral
@@ -16,7 +19,7 @@ from edgeface.attributes.expectation import Expectation
 from edgeface.attributes.regression import Regression
 from edgeface.bundle import AffectHead, CategoricalHead, CoralHead, ExpectationHead, Network, RegressionHead
 from edgeface.errors import BundleError
-from edgeface.types import Head, Task
+from edgeface.types import F32, Head, Task
 
 KINDS: Mapping[type, tuple[Callable[[Task, Any], Head], frozenset[Task]]] = {
     ExpectationHead: (Expectation, frozenset({"age"})),
@@ -43,3 +46,28 @@ def make_heads(network: Network) -> dict[Task, Head]:
             raise BundleError(f"network {network.name} cannot answer {task} so", fix="install the bundle again")
         made[task] = make(task, head)
     return made
+
+
+def read_answers(head: Head, output: str, outputs: Mapping[str, F32], count: int) -> list[F32 | None]:
+    """One vector, as `Answer.probabilities`, for each of ``count`` faces; None where the network gave no answer.
+
+    That is a value that is not a number or infinite, no probability for anything, or another number of values than the
+    head reads.
+
+    Parameters
+    ----------
+    output : name of the head's own output
+    """
+    raw = outputs.get(output)
+    if raw is None or raw.shape[:1] != (count,):
+        return [None] * count
+    try:
+        with np.errstate(all="ignore"):
+            rows = head.probabilities(outputs)
+    except BundleError:
+        return [None] * count
+    both = np.concatenate([raw.reshape(count, -1), rows], axis=1)
+    sound: npt.NDArray[np.bool_] = np.isfinite(both).all(axis=1)
+    if not isinstance(head, Affect):
+        sound = sound & rows.any(axis=1)
+    return [row if good else None for row, good in zip(rows, sound, strict=True)]

@@ -9,6 +9,27 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from edgeface.bundle.values import (
+    Labels,
+    Length,
+    Name,
+    Percentiles,
+    PositiveShare,
+    Share,
+    Side,
+    Sides,
+    Stride,
+    Strides,
+    TensorName,
+    Years,
+)
+
+Columns = Annotated[tuple[Annotated[int, Meta(ge=0, le=9999)], ...], Meta(max_length=1000)]
+"""Places in a row of an output, from 0; none: the whole row."""
+Variances = tuple[Annotated[float, Meta(gt=0, le=10)], Annotated[float, Meta(gt=0, le=10)]]
+PriorSizes = Annotated[tuple[Sides, ...], Meta(min_length=1, max_length=8)]
+"""Side lengths in pixels, for each stride its own."""
+
 
 class Closed(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """Base of the manifest's types: frozen, and a key that is not known is an error."""
@@ -20,35 +41,35 @@ class ExpectationHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="
     ``low`` and ``high`` of an answer are the percentiles named here, of the network's distribution.
     """
 
-    support: tuple[float, ...]
-    output: str
-    columns: tuple[int, ...] = ()
-    percentiles: tuple[float, float] = (10.0, 90.0)
+    support: Annotated[tuple[Years, ...], Meta(min_length=2, max_length=1000)]
+    output: TensorName
+    columns: Columns = ()
+    percentiles: Percentiles = (10.0, 90.0)
 
 
 class CategoricalHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="categorical"):
     """One probability per label; ``activation`` says what is still to be applied to the output."""
 
-    labels: tuple[str, ...]
-    output: str
-    columns: tuple[int, ...] = ()
+    labels: Labels
+    output: TensorName
+    columns: Columns = ()
     activation: Literal["none", "softmax"] = "none"
 
 
 class YunetHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="yunet"):
     """Anchor-free, one box per cell; outputs per stride named ``cls_S``, ``obj_S``, ``bbox_S``, ``kps_S``."""
 
-    strides: tuple[int, ...]
-    nms_iou: float
+    strides: Strides
+    nms_iou: PositiveShare
 
 
 class RetinaFaceHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="retinaface"):
     """Two square priors per cell and stride; outputs ``loc``, ``conf`` (softmax applied), ``landm``."""
 
-    strides: tuple[int, ...]
-    prior_sizes: tuple[tuple[int, ...], ...]
-    variances: tuple[float, float]
-    nms_iou: float
+    strides: Strides
+    prior_sizes: PriorSizes
+    variances: Variances
+    nms_iou: PositiveShare
 
 
 class BlazeFaceHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="blazeface"):
@@ -58,24 +79,24 @@ class BlazeFaceHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="bl
     eye, nose, mouth centre, two ears), which are not used; and ``scores`` (1, A, 1), logits.
     """
 
-    anchors: tuple[tuple[int, int], ...]
-    nms_iou: float
+    anchors: Annotated[tuple[tuple[Stride, Annotated[int, Meta(ge=1, le=64)]], ...], Meta(min_length=1, max_length=8)]
+    nms_iou: PositiveShare
 
 
 class CenterFaceHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="centerface"):
     """One face per cell of ``stride``; outputs ``heatmap``, ``size``, ``offset``, ``landmarks``. Xu et al. 2020."""
 
-    stride: int
-    nms_iou: float
+    stride: Stride
+    nms_iou: PositiveShare
 
 
 class UltraLightHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="ultralight"):
     """Priors per cell and stride as of SSD, no landmarks; outputs ``conf`` (1, P, 2) and ``loc`` (1, P, 4)."""
 
-    strides: tuple[int, ...]
-    prior_sizes: tuple[tuple[int, ...], ...]
-    variances: tuple[float, float]
-    nms_iou: float
+    strides: Strides
+    prior_sizes: PriorSizes
+    variances: Variances
+    nms_iou: PositiveShare
 
 
 class MtcnnHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="mtcnn"):
@@ -86,21 +107,23 @@ class MtcnnHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="mtcnn"
     detector's input size.
     """
 
-    refine: str
-    output: str
-    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
-    factor: float = 0.709
-    smallest_face_px: int = 20
-    nms_iou: float = 0.7
+    refine: Name
+    output: Name
+    thresholds: tuple[Share, Share, Share] = (0.6, 0.7, 0.7)
+    # Towards 1 the pyramid has ever more levels, at 1 it has no end.
+    factor: Annotated[float, Meta(ge=0.1, le=0.95)] = 0.709
+    # A window of 12 pixels shows it: below that, a picture would be enlarged without bounds.
+    smallest_face_px: Annotated[int, Meta(ge=8, le=4096)] = 20
+    nms_iou: PositiveShare = 0.7
 
 
 class CascadeHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="cascade"):
     """Boosted cascade of OpenCV, an XML file. Viola, Jones 2001. No landmarks; the score is squeezed to 0..1."""
 
-    scale_factor: float = 1.1
-    neighbours: int = 3
-    smallest_face_px: int = 24
-    nms_iou: float = 0.3
+    scale_factor: Annotated[float, Meta(ge=1.01, le=10)] = 1.1
+    neighbours: Annotated[int, Meta(ge=0, le=100)] = 3
+    smallest_face_px: Side = 24
+    nms_iou: PositiveShare = 0.3
 
 
 class StageHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="stage"):
@@ -113,11 +136,11 @@ class CoralHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="coral"
     Output (N, ``ranks``): P(age > ``lowest`` + k), k from 0. Age is ``lowest`` plus how many are above one half.
     """
 
-    output: str
-    columns: tuple[int, ...] = ()
-    lowest: int
-    ranks: int
-    percentiles: tuple[float, float] = (10.0, 90.0)
+    output: TensorName
+    columns: Columns = ()
+    lowest: Annotated[int, Meta(ge=0, le=150)]
+    ranks: Annotated[int, Meta(ge=1, le=150)]
+    percentiles: Percentiles = (10.0, 90.0)
 
 
 class RegressionHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="regression"):
@@ -126,18 +149,18 @@ class RegressionHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="r
     ``error_years`` is its measured root mean square error: the spread that an answer gets.
     """
 
-    output: str
-    columns: tuple[int, ...] = ()
-    unit_years: Annotated[float, Meta(gt=0)] = 1.0
-    error_years: Annotated[float, Meta(gt=0)]
-    percentiles: tuple[float, float] = (10.0, 90.0)
+    output: TensorName
+    columns: Columns = ()
+    unit_years: Annotated[float, Meta(gt=0, le=1000)] = 1.0
+    error_years: Annotated[float, Meta(ge=0.1, le=100)]
+    percentiles: Percentiles = (10.0, 90.0)
 
 
 class AffectHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="affect"):
     """Valence and arousal, output (N, 2), each -1 to 1. Russell 1980 (circumplex)."""
 
-    output: str
-    columns: tuple[int, ...] = ()
+    output: TensorName
+    columns: Columns = ()
 
 
 class EmbeddingHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="embedding"):
@@ -147,10 +170,10 @@ class EmbeddingHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="em
     ``threshold``: ``cosine`` is one minus the cosine, ``euclidean`` the length of the difference.
     """
 
-    output: str
-    length: int
+    output: TensorName
+    length: Length
     distance: Literal["cosine", "euclidean"] = "cosine"
-    threshold: float
+    threshold: Annotated[float, Meta(ge=0, le=2)]
 
 
 AttributeHead = ExpectationHead | CategoricalHead | CoralHead | RegressionHead | AffectHead

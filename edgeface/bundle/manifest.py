@@ -8,16 +8,39 @@ import msgspec
 from msgspec import Meta
 
 from edgeface.bundle.heads import AttributeHead, Closed, Head
+from edgeface.bundle.values import (
+    Batch,
+    Coordinate,
+    Count,
+    Edge,
+    Factor,
+    Figure,
+    FileBytes,
+    FivePoints,
+    Length,
+    Mean,
+    Means,
+    Member,
+    Name,
+    Scale,
+    Scales,
+    SelfTestBytes,
+    Sha256,
+    Side,
+    Stride,
+    TensorName,
+    Text,
+    Tolerance,
+)
 from edgeface.config import RuntimeName
 from edgeface.errors import BundleError
 from edgeface.types import Task
 
-SCHEMA = 1
+SCHEMA = OLDEST_SCHEMA = 1
+"""The newest schema that is read and written, and the oldest that is read."""
 MANIFEST = "manifest.json"
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Precision = Literal["fp32", "fp16w", "int8w", "int8"]
-Four = tuple[float, float, float, float]
+Four = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 NetworkTask = Task | Literal["detect", "stage", "embedding"]
 FileRuntime = RuntimeName | Literal["opencv"]
 """What runs a file: a runtime for networks, or OpenCV itself for a cascade."""
@@ -30,25 +53,25 @@ class LandmarkCrop(Closed, frozen=True, kw_only=True, tag_field="kind", tag="lan
     of the chip before padding; ``padding`` p maps a share v to (v + p) / (1 + 2 p).
     """
 
-    template: tuple[tuple[float, float], ...]
-    padding: float = 0.0
+    template: FivePoints
+    padding: Annotated[float, Meta(ge=0, le=2)] = 0.0
     fill: Literal["replicate", "zero"] = "replicate"
 
 
 class SquareCrop(Closed, frozen=True, kw_only=True, tag_field="kind", tag="square"):
     """Square whose side is the box's height times ``scale``, centred on the box."""
 
-    scale: float = 1.0
+    scale: Factor = 1.0
     fill: Literal["replicate", "zero"] = "replicate"
 
 
 class BoxCrop(Closed, frozen=True, kw_only=True, tag_field="kind", tag="box"):
     """The box widened by shares of its own width (left, right) and height (top, bottom), stretched to the input."""
 
-    left: float
-    top: float
-    right: float
-    bottom: float
+    left: Edge
+    top: Edge
+    right: Edge
+    bottom: Edge
     fill: Literal["replicate", "zero"] = "replicate"
 
 
@@ -58,9 +81,9 @@ CropRule = LandmarkCrop | SquareCrop | BoxCrop
 class State(Closed, frozen=True, kw_only=True):
     """A recurrent network's memory: fed as ``input``, given back as ``output``; ``shape`` without the batch."""
 
-    input: str
-    output: str
-    shape: tuple[int, ...]
+    input: TensorName
+    output: TensorName
+    shape: Annotated[tuple[Length, ...], Meta(min_length=1, max_length=4)]
 
 
 class Time(Closed, frozen=True, kw_only=True):
@@ -69,9 +92,9 @@ class Time(Closed, frozen=True, kw_only=True):
     With ``states`` one call takes one frame; without, one call takes a whole window.
     """
 
-    spacing_s: float
-    window: int
-    states: tuple[State, ...] = ()
+    spacing_s: Annotated[float, Meta(gt=0, le=60)]
+    window: Annotated[int, Meta(ge=1, le=1000)]
+    states: Annotated[tuple[State, ...], Meta(max_length=16)] = ()
 
 
 class Source(Closed, frozen=True, kw_only=True):
@@ -83,41 +106,57 @@ class Source(Closed, frozen=True, kw_only=True):
     """
 
     registry: Literal["pypi", "npm", "file", "random"]
-    package: str = ""
-    version: str = ""
-    archive: str = ""
+    package: Text = ""
+    version: Text = ""
+    archive: Text = ""
     archive_sha256: Sha256 | Literal[""] = ""
-    path: str = ""
+    path: Text = ""
     sha256: Sha256 | Literal[""] = ""
-    companions: dict[str, Sha256] = msgspec.field(default_factory=dict)
+    companions: dict[Text, Sha256] = msgspec.field(default_factory=dict)
 
 
 class Input(Closed, frozen=True, kw_only=True):
     """What a network sees: ``(pixel - mean) * scale`` per channel, pixel 0 to 255.
 
+    ``mean`` and ``scale`` are one number for all channels, or one for each in the order of ``color``.
     ``height`` and ``width`` are fixed for attribute networks; a detector of free size has ``multiple_of`` instead.
     ``fit`` says how a detector of fixed size gets its picture: padded below and right, or stretched. ``color`` is the
     channel order; ``smallest_face_px`` the smallest face height on which it was measured.
     """
 
     color: Literal["bgr", "rgb", "grey"]
-    mean: tuple[float, ...]
-    scale: float
-    height: int | None = None
-    width: int | None = None
-    multiple_of: int | None = None
+    mean: Means | Mean
+    scale: Scale | Scales
+    height: Side | None = None
+    width: Side | None = None
+    multiple_of: Stride | None = None
     fit: Literal["letterbox", "stretch"] = "letterbox"
     crop: CropRule | None = None
-    smallest_face_px: int | None = None
+    smallest_face_px: Side | None = None
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, else 3."""
+        return 1 if self.color == "grey" else 3
+
+    @property
+    def means(self) -> tuple[float, ...]:
+        """One for each channel."""
+        return self.mean if isinstance(self.mean, tuple) else (self.mean,) * self.channels
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """One for each channel."""
+        return self.scale if isinstance(self.scale, tuple) else (self.scale,) * self.channels
 
 
 class Signature(Closed, frozen=True, kw_only=True):
     """One prepared shape of a TFLite file."""
 
-    key: str
-    batch: int
-    width: int
-    height: int
+    key: TensorName
+    batch: Batch
+    width: Side
+    height: Side
 
 
 class NetworkFile(Closed, frozen=True, kw_only=True):
@@ -131,17 +170,17 @@ class NetworkFile(Closed, frozen=True, kw_only=True):
 
     runtime: FileRuntime
     precision: Precision
-    path: str
-    bytes: int
+    path: Member
+    bytes: FileBytes
     sha256: Sha256
     layout: Literal["NCHW", "NHWC"]
-    input: str
-    outputs: dict[str, str]
-    inputs: dict[str, str] = msgspec.field(default_factory=dict)
-    batches: tuple[int, ...] = (1,)
-    signatures: tuple[Signature, ...] = ()
+    input: TensorName
+    outputs: Annotated[dict[TensorName, TensorName], Meta(max_length=64)]
+    inputs: dict[TensorName, TensorName] = msgspec.field(default_factory=dict)
+    batches: Annotated[tuple[Batch, ...], Meta(min_length=1, max_length=16)] = (1,)
+    signatures: Annotated[tuple[Signature, ...], Meta(max_length=256)] = ()
     session: dict[str, str] = msgspec.field(default_factory=dict)
-    tolerance: float = 1e-3
+    tolerance: Tolerance = 1e-3
 
 
 SESSION_OPTIONS = {"session.disable_quant_qdq": ("0", "1"), "session.x64quantprecision": ("0", "1")}
@@ -153,18 +192,18 @@ class Measured(Closed, frozen=True, kw_only=True):
     ``low`` and ``high`` bound the value with 95 % confidence, where that was computed.
     """
 
-    metric: str
-    value: float
-    set: str
-    group: str = "all"
-    count: int
-    low: float | None = None
-    high: float | None = None
+    metric: Text
+    value: Figure
+    set: Text
+    group: Text = "all"
+    count: Count
+    low: Figure | None = None
+    high: Figure | None = None
     runtime: FileRuntime = "onnx"
     precision: Precision = "fp32"
-    size: str | None = None
-    detector: str | None = None
-    command: str = ""
+    size: Text | None = None
+    detector: Text | None = None
+    command: Text = ""
 
 
 class SelfTest(Closed, frozen=True, kw_only=True):
@@ -176,8 +215,8 @@ class SelfTest(Closed, frozen=True, kw_only=True):
     output.
     """
 
-    path: str
-    bytes: int
+    path: Member
+    bytes: SelfTestBytes
     sha256: Sha256
 
 
@@ -197,20 +236,20 @@ class Network(Closed, frozen=True, kw_only=True):
 
     name: Name
     task: NetworkTask
-    title: str
-    paper: str
-    licence: str
-    training_data: str
+    title: Text
+    paper: Text
+    licence: Text
+    training_data: Text
     source: Source
     input: Input
     head: Head
-    files: dict[FileRuntime, tuple[NetworkFile, ...]]
+    files: dict[FileRuntime, Annotated[tuple[NetworkFile, ...], Meta(max_length=16)]]
     selftest: SelfTest
-    limits: str
-    parameters: int
-    macs: int | None = None
+    limits: Text
+    parameters: Count
+    macs: Count | None = None
     box_to_reference: Four | None = None
-    landmarks_to_reference: tuple[tuple[float, float], ...] | None = None
+    landmarks_to_reference: FivePoints | None = None
     measured: tuple[Measured, ...] = ()
     also: dict[Task, AttributeHead] = msgspec.field(default_factory=dict)
     time: Time | None = None
@@ -251,8 +290,8 @@ class Manifest(Closed, frozen=True, kw_only=True):
 
     schema: int
     name: Name
-    version: str
-    made_by: dict[str, str]
-    runtimes: dict[str, PreferredRuntime]
-    defaults: dict[Task | Literal["detect"], str]
-    networks: tuple[Network, ...]
+    version: Text
+    made_by: dict[Text, Text]
+    runtimes: dict[Text, PreferredRuntime]
+    defaults: dict[Task | Literal["detect"], Name]
+    networks: Annotated[tuple[Network, ...], Meta(min_length=1, max_length=200)]

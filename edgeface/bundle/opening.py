@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import platform
 from collections.abc import Mapping, Sequence
@@ -11,11 +12,11 @@ from typing import cast, get_args
 import msgspec
 from msgspec import Struct
 
-from edgeface.bundle.heads import Head, MtcnnHead, StageHead
+from edgeface.bundle.checking import contradictions, stage_names
 from edgeface.bundle.manifest import (
     MANIFEST,
+    OLDEST_SCHEMA,
     SCHEMA,
-    SESSION_OPTIONS,
     FileRuntime,
     LandmarkCrop,
     Manifest,
@@ -24,9 +25,12 @@ from edgeface.bundle.manifest import (
 )
 from edgeface.config import Config, RuntimeName
 from edgeface.errors import BundleError
+from edgeface.files import look
 from edgeface.types import Task
 
 PACKAGE = Path(__file__).parents[1]
+LARGEST_MANIFEST = 8_000_000
+"""Bytes; nineteen networks with all their figures make 307,091."""
 SEARCH_PATH = (
     Path("/var/lib/edgeface/models"),
     Path("/usr/share/edgeface/models"),
@@ -57,7 +61,8 @@ class Bundle(Struct, frozen=True, kw_only=True):
         """Read the bytes of one file after checking that it lies inside, and its size and hash."""
         full = inside(self.folder, path)
         try:
-            data = full.read_bytes()
+            # One byte more than stated tells a file that is too long, however long it is.
+            data = _read_at_most(full, size + 1)
         except OSError as error:
             raise BundleError(f"{full} cannot be read: {error.strerror}", fix="install the bundle again") from None
         digest = hashlib.sha256(data).hexdigest()
@@ -69,11 +74,6 @@ class Bundle(Struct, frozen=True, kw_only=True):
         return data
 
 
-def stage_names(head: Head) -> tuple[str, ...]:
-    """Names of the networks of task ``stage`` that a head needs; empty for all but detectors of several networks."""
-    return (head.refine, head.output) if isinstance(head, MtcnnHead) else ()
-
-
 def inside(folder: Path, path: str) -> Path:
     """Absolute path of a bundle member; BundleError when it would leave the folder, also by a link."""
     root = folder.resolve()
@@ -81,8 +81,8 @@ def inside(folder: Path, path: str) -> Path:
         full = (root / path).resolve()
     except (OSError, RuntimeError, ValueError):  # a zero byte, a ring of links
         full = root
-    if Path(path).is_absolute() or not full.is_relative_to(root) or full == root:
-        raise BundleError(f"{folder / MANIFEST} names a path outside the bundle: {path}", fix="do not use it")
+    if not path.isprintable() or Path(path).is_absolute() or not full.is_relative_to(root) or full == root:
+        raise BundleError(f"{folder / MANIFEST} names a path outside the bundle: {plain(path)}", fix="do not use it")
     return full
 
 
@@ -92,8 +92,8 @@ def find_bundle(explicit: str | None, config: Config, environ: Mapping[str, str]
     A value with a separator, or that is a folder, is a path; anything else is a name to search for.
     """
     named = explicit or environ.get("EDGEFACE_BUNDLE") or config.bundle or "default"
-    if "/" in named or Path(named).is_dir():
-        if not Path(named).is_dir():
+    if "/" in named or look(Path(named)) == "folder":
+        if look(Path(named)) != "folder":
             raise BundleError(f"there is no bundle folder {named}", fix="give a folder that holds manifest.json")
         return Path(named)
     for parent in SEARCH_PATH:
@@ -116,19 +116,13 @@ def open_bundle(folder: Path, *, allow_random: bool = False) -> Bundle:
     """
     path = folder / MANIFEST
     try:
-        data = path.read_bytes()
+        data = _read_at_most(path, LARGEST_MANIFEST + 1)
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror}", fix="give a bundle's folder") from None
-    try:
-        head = msgspec.json.decode(data, type=_Schema)
-        if head.schema > SCHEMA:
-            raise BundleError(
-                f"{path} has schema {head.schema}, this edgeface reads up to {SCHEMA}", fix="upgrade edgeface"
-            )
-        manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise BundleError(f"{path} is not a manifest: {error}", fix="install the bundle again") from None
-    _check(manifest, path)
+    manifest = read_manifest(data, path)
+    for network in manifest.networks:
+        for member in members(network):
+            inside(folder, member)
     untrained = [network.name for network in manifest.networks if network.random_weights]
     if untrained and not allow_random:
         raise BundleError(
@@ -136,6 +130,48 @@ def open_bundle(folder: Path, *, allow_random: bool = False) -> Bundle:
             fix="use a trained one, or give --allow-random to try the chain",
         )
     return Bundle(folder=folder, manifest=manifest)
+
+
+def read_manifest(data: bytes, path: Path | str) -> Manifest:
+    """Believe a manifest's bytes, or not.
+
+    Parameters
+    ----------
+    path : where they come from, for the error
+
+    Raises
+    ------
+    BundleError : they are of another schema, hold a value out of its range, or contradict themselves
+    """
+    again = "install the bundle again"
+    if len(data) > LARGEST_MANIFEST:
+        raise BundleError(f"{path} has over {LARGEST_MANIFEST:,} bytes", fix="do not use it")
+    try:
+        schema = msgspec.json.decode(data, type=_Schema).schema
+        if schema > SCHEMA:
+            raise BundleError(f"{path} has schema {schema}, this edgeface reads up to {SCHEMA}", fix="upgrade edgeface")
+        if schema < OLDEST_SCHEMA:
+            raise BundleError(
+                f"{path} has schema {schema}, this edgeface reads from {OLDEST_SCHEMA} on",
+                fix="build it again with `python -m converters build`, pack it, and `edgeface models install` it",
+            )
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        raise BundleError(f"{path} is not a manifest: {plain(str(error))}", fix=again) from None
+    for what in contradictions(manifest):
+        raise BundleError(f"{path}: {plain(what)}", fix=again)
+    return manifest
+
+
+def members(network: Network) -> tuple[str, ...]:
+    """Paths of all files of a network, its self-test first."""
+    return (network.selftest.path, *(file.path for files in network.files.values() for file in files))
+
+
+def plain(text: str) -> str:
+    """Text from a bundle that is not believed yet, fit for a terminal: one line, no control characters, not endless."""
+    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:500])
+    return shown if len(text) <= 500 else f"{shown}..."
 
 
 def choose_runtime(manifest: Manifest, wanted: str, *, machine: str | None = None) -> RuntimeName:
@@ -154,6 +190,14 @@ def choose_file(network: Network, runtime: FileRuntime, precision: str | None = 
             return file
     have = ", ".join(f"{r}/{f.precision}" for r, fs in network.files.items() for f in fs)
     raise BundleError(f"network {network.name} has no {precision or 'file'} for {runtime}", fix=f"it has: {have}")
+
+
+def chosen_detector(bundle: Bundle, config: Config) -> Network:
+    """Return the configured detector, else the bundle's default; BundleError where there is neither."""
+    name = config.detector.network or bundle.manifest.defaults.get("detect")
+    if name is None:
+        raise BundleError(f"bundle {bundle.manifest.name} has no detector", fix="choose a bundle that has one")
+    return bundle.network(name)
 
 
 def chosen_networks(bundle: Bundle, config: Config) -> Mapping[Task, Network]:
@@ -202,23 +246,9 @@ class _Schema(Struct):
     schema: int
 
 
-def _check(manifest: Manifest, path: Path) -> None:
-    names = [network.name for network in manifest.networks]
-    wrong = [name for name in names if names.count(name) > 1]
-    wrong += [name for name in manifest.defaults.values() if name not in names]
-    stages = [network.name for network in manifest.networks if isinstance(network.head, StageHead)]
-    wrong += [name for network in manifest.networks for name in stage_names(network.head) if name not in stages]
-    if wrong:
-        raise BundleError(f"{path}: network {wrong[0]} is missing or named twice", fix="install the bundle again")
-    for network in manifest.networks:
-        if network.also and (not network.answers or network.task in network.also):
-            raise BundleError(f"{path}: network {network.name} cannot answer also that", fix="install the bundle again")
-        given = {head.output for head in network.answers.values()} | {state.output for state in network.states}
-        for file in (file for files in network.files.values() for file in files):
-            inside(path.parent, file.path)
-            if missing := given - set(file.outputs):
-                raise BundleError(f"{path}: {file.path} gives no {min(missing)}", fix="install the bundle again")
-            for key, value in file.session.items():
-                if value not in SESSION_OPTIONS.get(key, ()):
-                    raise BundleError(f"{path}: session option {key}={value} is not allowed", fix="do not use it")
-        inside(path.parent, network.selftest.path)
+def _read_at_most(path: Path, most: int) -> bytes:
+    """Read the first ``most`` bytes of a plain file; OSError for a pipe, which would never end."""
+    if not path.is_file() and not path.is_dir() and path.exists():
+        raise OSError(errno.EINVAL, "it is no plain file")
+    with path.open("rb") as file:
+        return file.read(most)

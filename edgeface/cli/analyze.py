@@ -23,14 +23,15 @@ from edgeface.cli.common import (
     read_bundle,
     read_config,
 )
-from edgeface.errors import SourceError, UsageError
+from edgeface.config import hide_credentials
+from edgeface.errors import SourceError, UsageError, complain
 
 if TYPE_CHECKING:
     from edgeface.bundle import Bundle
     from edgeface.config import Config
+    from edgeface.networks import Networks
     from edgeface.results import Analysis
     from edgeface.types import Image, VisitChange
-    from edgeface.worker import Networks
 
 T = TypeVar("T")
 Job = tuple[Path, bool]
@@ -47,7 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         description="Analyses files. Beside a JSON and a text file for each, a picture (or video) with the faces drawn "
         f"goes to ./{OUT}; --json prints JSON Lines instead and writes nothing unless --out is given.",
     )
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="picture, folder of pictures, or video")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="picture, video, or a folder of them")
     parser.add_argument("--json", action="store_true", help="JSON Lines on standard output, one per picture or frame")
     parser.add_argument("--out", metavar="DIR", help=f"where results go (default ./{OUT}, with --json nowhere)")
     parser.add_argument("--score", type=_score, metavar="S", help="least detector score of a face, 0 to 1")
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
                 job.video(path)
         except SourceError as error:
             bad += 1
-            print(f"edgeface: {error}", file=sys.stderr)
+            complain(str(error))
     if len(jobs) > 1 or bad:
         print(f"edgeface: {len(jobs) - bad} of {len(jobs)} files analysed, {bad} bad", file=sys.stderr)
     if out is not None and bad < len(jobs):
@@ -132,7 +133,7 @@ class _Job:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _load(self, *, still: bool, threads: int) -> Networks:
-        from edgeface.worker import Networks as Loaded  # noqa: PLC0415
+        from edgeface.networks import Networks as Loaded  # noqa: PLC0415
 
         if still not in self._networks:
             runtime = msgspec.structs.replace(self._config.runtime, threads=threads)
@@ -145,7 +146,7 @@ class _Job:
         from edgeface.results import enlarged  # noqa: PLC0415
         from edgeface.sources import read_picture  # noqa: PLC0415
 
-        picture = read_picture(path, megapixels=self._config.limits.megapixels)
+        picture = read_picture(path, self._config.limits)
         least = self._config.detector.score if self._score is None else self._score
         seen = analyze_image(
             picture.image, self._networks[True], self._config, path=str(path), min_score=least, crops=self._crops
@@ -204,11 +205,16 @@ class _Job:
                 visits += _ended(stream.throw(stop)[2])
             raise
         finally:
-            tell({"path": str(path), "visits": visits})
-            if lines is not None and drawn is not None:
-                lines.finish()
-                drawn.finish()
-                self._write(f"{stem}.txt", visits_as_text(path, visits))
+            try:
+                tell({"path": str(path), "visits": visits})
+                if lines is not None and drawn is not None:
+                    lines.finish()
+                    drawn.finish()
+                    self._write(f"{stem}.txt", visits_as_text(path, visits))
+            finally:
+                for part in (lines, drawn):
+                    if part is not None:
+                        part.discard()
 
     def _name(self, path: Path) -> str:
         """File name of the source, made unique within this run."""
@@ -244,19 +250,21 @@ def _ended(changes: Sequence[VisitChange]) -> list[dict[str, object]]:
 
 def _jobs(names: Sequence[str]) -> Iterator[Job]:
     """Every file to analyse, and whether it is a still picture."""
-    from edgeface.sources import is_image, pictures_in  # noqa: PLC0415
+    from edgeface.sources import files_in, is_folder, is_image  # noqa: PLC0415
 
     for name in names:
         path = Path(name)
-        if path.is_dir():
-            found = pictures_in(path)
+        if "://" in name:
+            raise UsageError(
+                f"{hide_credentials(name)} is an address, not a file", fix="watch it with `edgeface run --source`"
+            )
+        if is_folder(path, fix="check the path"):
+            found = files_in(path)
             if not found:
                 raise UsageError(f"{path} holds no pictures", fix="give a folder with pictures, or a file")
-            yield from ((picture, True) for picture in found)
-        elif path.exists():
-            yield path, is_image(path)
+            yield from found
         else:
-            raise UsageError(f"{path} does not exist", fix="check the path")
+            yield path, is_image(path)
 
 
 def _with_progress(items: Iterable[T], total: int, *, hidden: bool) -> Iterator[T]:

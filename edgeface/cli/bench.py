@@ -15,6 +15,7 @@ from edgeface.cli.common import (
     read_config,
 )
 from edgeface.errors import UsageError
+from edgeface.files import look
 
 if TYPE_CHECKING:
     from edgeface.bench import Report
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         extra["runtime.threads"] = args.threads
     config = read_config(args, extra)
     path = Path(args.path) if args.path else None
-    if path is not None and not path.exists():
+    if path is not None and look(path) is None:
         raise UsageError(f"{path} does not exist", fix="check the path")
     report = measure(read_bundle(args, config), config, path)
     if args.json:

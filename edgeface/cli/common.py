@@ -7,10 +7,15 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from edgeface.bundle import Bundle, find_bundle, open_bundle
+from edgeface.bundle import Bundle, expect_names, find_bundle, open_bundle
 from edgeface.config import Config, find_config, load_config, parse_override
+from edgeface.errors import UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,6 +24,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with 2."""
         self.exit(2, f"edgeface: {message}; see `{self.prog} --help`\n")
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """As argparse does, but without keeping quiet about a full disk."""
+        if message:
+            (file or sys.stderr).write(message)
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -72,13 +82,31 @@ def read_config(args: argparse.Namespace, extra: Mapping[str, Any] | None = None
     """Read the configuration of a command: file, environment, ``--set``, then ``extra`` (the command's own options)."""
     overrides = dict(parse_override(text) for text in args.overrides)
     overrides.update(extra or {})
-    path = find_config(args.config, os.environ)
-    return load_config(path, environ=os.environ, overrides=overrides)
+    return load_config(config_path(args), environ=os.environ, overrides=overrides)
 
 
-def read_bundle(args: argparse.Namespace, config: Config) -> Bundle:
-    """Open the bundle of a command; one with untrained networks only for ``--allow-random``."""
-    return open_bundle(find_bundle(args.bundle, config, os.environ), allow_random=args.allow_random)
+def config_path(args: argparse.Namespace) -> Path | None:
+    """The configuration file of a command, None for the built-in one.
+
+    Raises
+    ------
+    UsageError : two of them are named
+    """
+    file = getattr(args, "file", None)
+    if file and args.config and file != args.config:
+        raise UsageError(f"two configurations, {file} and {args.config}", fix="name one")
+    return find_config(file or args.config, os.environ)
+
+
+def read_bundle(args: argparse.Namespace, config: Config, *, names: bool = True) -> Bundle:
+    """Open the bundle of a command; one with untrained networks only for ``--allow-random``.
+
+    ``names`` that the configuration gives must be the bundle's; not for who lists them.
+    """
+    bundle = open_bundle(find_bundle(args.bundle, config, os.environ), allow_random=args.allow_random)
+    if names:
+        expect_names(bundle, config)
+    return bundle
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:

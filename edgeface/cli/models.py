@@ -16,7 +16,7 @@ from edgeface.cli.common import (
     read_bundle,
     read_config,
 )
-from edgeface.errors import BundleError, RuntimeMissingError
+from edgeface.errors import BundleError
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -25,7 +25,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, text, command in (
         ("list", "networks, files, licences", list_networks),
-        ("verify", "hash every file and run every network's self-test", verify),
+        (
+            "verify",
+            "hash every file, run every network's self-test, and the chain of detector, crops and heads once",
+            verify,
+        ),
     ):
         action = actions.add_parser(name, help=text, description=text)
         add_config_options(action)
@@ -37,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     for name, text, command, what in (
         (
             "install",
-            "check an archive of a bundle, run its self-tests, and put it where edgeface looks",
+            "check an archive of a bundle, run all that it holds, and put it where edgeface looks",
             install,
             "FILE",
         ),
@@ -48,6 +52,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         action.add_argument("--to", metavar="DIR", help=f"folder of bundles (default: {SEARCH_PATH[0]})")
         if command is install:
             add_random_option(action)
+            action.add_argument(
+                "--allow-untried",
+                action="store_true",
+                help="take networks of which no file can be run here, since their runtime is not installed",
+            )
         action.set_defaults(run=command)
 
 
@@ -56,7 +65,7 @@ def list_networks(args: argparse.Namespace) -> int:
     # Listing runs nothing.
     args.allow_random = True
     config = read_config(args)
-    manifest = read_bundle(args, config).manifest
+    manifest = read_bundle(args, config, names=False).manifest
     table = [("network", "task", "default", "files", "licence")]
     rows: list[dict[str, object]] = []
     for network in manifest.networks:
@@ -85,42 +94,44 @@ def list_networks(args: argparse.Namespace) -> int:
 
 
 def verify(args: argparse.Namespace) -> int:
-    """Check every file; exit 2 when one cannot be trusted."""
-    from edgeface.runtime import load_network  # noqa: PLC0415
-    from edgeface.selftest import check  # noqa: PLC0415
+    """Try every file and the whole chain; exit 2 when one cannot be trusted, 1 when a network could not be tried."""
+    from edgeface.proof import prove, steps_of, untried_networks  # noqa: PLC0415
 
     config = read_config(args)
-    bundle = read_bundle(args, config)
+    bundle = read_bundle(args, config, names=False)
+    outcomes = list(prove(bundle, steps_of(bundle)))
     rows: list[dict[str, str]] = []
-    for network in bundle.manifest.networks:
-        for file in (file for files in network.files.values() for file in files):
-            row = {"network": network.name, "file": file.path}
-            try:
-                bundle.read(file.path, size=file.bytes, sha256=file.sha256)
-                if network.takes_window:
-                    rows.append({**row, "result": "ok", "detail": "hash only, it takes whole windows of frames"})
-                    continue
-                runner = load_network(bundle, network, file.runtime, precision=file.precision)
-                row |= {"result": "ok", "detail": f"off by {check(bundle, network, runner):.1e}"}
-            except RuntimeMissingError:
-                row |= {"result": "ok", "detail": f"hash only, {file.runtime} is not installed"}
-            except BundleError as error:
-                row |= {"result": "bad", "detail": str(error)}
-            rows.append(row)
-    bad = [row for row in rows if row["result"] == "bad"]
+    for outcome in outcomes:
+        # A file that was only hashed is right as far as can be told.
+        result = "bad" if outcome.result == "bad" else "ok"
+        rows.append(
+            {"network": outcome.step.network, "file": outcome.step.path, "result": result, "detail": outcome.detail}
+        )
+    files = [row for row in rows if row["network"]]
+    chain = next((row for row in rows if not row["network"]), None)
+    bad = [row for row in files if row["result"] == "bad"]
+    untried = [network.name for network, _ in untried_networks(bundle, outcomes)]
     if args.json:
-        print(json.dumps({"bundle": str(bundle.folder), "files": rows, "bad": len(bad)}, indent=2))
+        told = {"bundle": str(bundle.folder), "files": files, "bad": len(bad), "untried": untried}
+        if chain is not None:
+            told["chain"] = {"result": chain["result"], "detail": chain["detail"]}
+        print(json.dumps(told, indent=2))
     else:
-        print_table([("file", "result", ""), *((row["file"], row["result"], row["detail"]) for row in rows)])
-        print(f"{len(rows) - len(bad)} of {len(rows)} files of {bundle.folder} are right")
-    return BundleError.exit_code if bad else 0
+        print_table([("file", "result", ""), *((row["file"] or "chain", row["result"], row["detail"]) for row in rows)])
+        print(f"{len(files) - len(bad)} of {len(files)} files of {bundle.folder} are right")
+        if untried:
+            print(f"not tried, no file runs here: {', '.join(untried)}")
+    if any(row["result"] == "bad" for row in rows):
+        return BundleError.exit_code
+    return 1 if untried else 0
 
 
 def install(args: argparse.Namespace) -> int:
     """Install an archive that ``python -m converters pack`` wrote."""
-    from edgeface.installing import install as put  # noqa: PLC0415 - loads the runtimes
+    from edgeface.installing import install as put  # noqa: PLC0415
 
-    bundle = put(Path(args.what), _parent(args), allow_random=args.allow_random)
+    archive, parent = Path(args.what), _parent(args)
+    bundle = put(archive, parent, allow_random=args.allow_random, allow_untried=args.allow_untried)
     name = bundle.manifest.name
     print(f"{name} {bundle.manifest.version} is installed in {bundle.folder}")
     if bundle.folder.parent in SEARCH_PATH:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 from edgeface.cli.common import (
@@ -20,8 +18,7 @@ from edgeface.cli.common import (
 
 if TYPE_CHECKING:
     from edgeface.config import Config
-
-logger = logging.getLogger(__name__)
+    from edgeface.daemon import Timing
 
 SubParsers = argparse._SubParsersAction
 
@@ -52,19 +49,20 @@ def add_parser(subparsers: SubParsers[Any]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Run the daemon until its sources end or a signal comes."""
-    from edgeface.daemon import RELOAD, Daemon  # noqa: PLC0415 - `--help` should not load OpenCV
-    from edgeface.sources import is_live  # noqa: PLC0415
+def run(args: argparse.Namespace, timing: Timing | None = None) -> int:
+    """Run the daemon until its sources end or a signal comes; ``timing`` is for tests."""
+    from edgeface.assembly import Assembly  # noqa: PLC0415 - `--help` should not load OpenCV
+    from edgeface.daemon import Daemon  # noqa: PLC0415
+    from edgeface.proof import prove_once  # noqa: PLC0415
+
+    def load() -> Assembly:
+        config = _configured(args)
+        bundle = read_bundle(args, config)
+        prove_once(bundle, config, os.environ)
+        return Assembly(config, bundle, environ=os.environ, once=args.once)
 
     set_up_logging(args)
-    config = _configured(args)
-    finite = args.once or not any(is_live(camera) for camera in config.cameras.values())
-    code = Daemon(config, read_bundle(args, config), finite=finite, environ=os.environ).run()
-    if code == RELOAD:
-        logger.info("starting again with the configuration as it is now")
-        os.execv(sys.executable, [sys.executable, "-m", "edgeface", *sys.argv[1:]])  # noqa: S606
-    return code
+    return Daemon(load, signals=args.signals, environ=os.environ, timing=timing).run()
 
 
 def _configured(args: argparse.Namespace) -> Config:
@@ -72,9 +70,8 @@ def _configured(args: argparse.Namespace) -> Config:
 
     config = read_config(args)
     if args.source is not None:
-        source = int(args.source) if args.source.isdigit() else args.source
         main = config.cameras.get("main") or next(iter(config.cameras.values()))
-        config = msgspec.structs.replace(config, cameras={"main": msgspec.structs.replace(main, source=source)})
+        config = msgspec.structs.replace(config, cameras={"main": msgspec.structs.replace(main, source=args.source)})
     if args.pace is not None:
         cameras = {name: msgspec.structs.replace(c, pace=args.pace) for name, c in config.cameras.items()}
         config = msgspec.structs.replace(config, cameras=cameras)

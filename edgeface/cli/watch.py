@@ -10,7 +10,7 @@ import sys
 
 from edgeface.cli.common import add_config_options, add_log_option, read_config, set_up_logging
 from edgeface.config import Mqtt, mqtt_password
-from edgeface.errors import BrokerError, UsageError
+from edgeface.errors import BrokerError, UsageError, escaped, one_line
 from edgeface.publish.subscriber import Subscriber
 from edgeface.publish.words import sentence
 
@@ -57,9 +57,10 @@ def run(args: argparse.Namespace) -> int:
     subscriber = Subscriber(settings, password=password, heard=heard)
     subscriber.start()
     try:
-        if not subscriber.wait_connected(FIRST_CONNECT_S):
+        if not subscriber.connection.wait_connected(FIRST_CONNECT_S):
+            why = subscriber.connection.last_error or "no answer within ten seconds"
             raise BrokerError(
-                f"broker {subscriber.broker}: {subscriber.last_error or 'no answer within ten seconds'}",
+                f"broker {subscriber.connection.broker}: {why}",
                 fix="check mqtt.host, mqtt.port and credentials, and that the broker runs",
             )
         while True:
@@ -80,7 +81,7 @@ def _show(messages: queue.Queue[tuple[str, bytes]], args: argparse.Namespace, mi
         topic, payload = messages.get(timeout=1.0)
     except queue.Empty:
         return
-    line = _json_line(topic, payload) if args.json else _line(topic, payload, everything=args.all)
+    line = escaped(_json_line(topic, payload)) if args.json else _line(topic, payload, everything=args.all)
     if line is not None:
         print(line, flush=True)
     if missed.count and messages.empty():
@@ -91,16 +92,17 @@ def _show(messages: queue.Queue[tuple[str, bytes]], args: argparse.Namespace, mi
 def _line(topic: str, payload: bytes, *, everything: bool) -> str | None:
     if topic.endswith("/faces") and not everything:
         return None
-    return sentence(topic, payload)
+    line = sentence(topic, payload)
+    return None if line is None else one_line(line)
 
 
 def _json_line(topic: str, payload: bytes) -> str:
     text = payload.decode(errors="replace")
     try:
-        value = json.loads(text)
-    except ValueError:
-        value = text
-    return json.dumps({"topic": topic, "payload": value}, ensure_ascii=False)
+        # What JSON has no word for (NaN, 1e999) is not JSON.
+        return json.dumps({"topic": topic, "payload": json.loads(text)}, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError):
+        return json.dumps({"topic": topic, "payload": text}, ensure_ascii=False)
 
 
 def _settings(args: argparse.Namespace) -> tuple[Mqtt, str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import cv2
@@ -144,7 +145,11 @@ def in_colour(pixels: Image, color: str) -> Image:
 
 
 def in_picture(boxes: F32, scores: F32, landmarks: F32 | None, fit: Letterbox, image_wh: tuple[int, int]) -> Detections:
-    """From pixels of the input to pixels of the picture; what lies wholly outside is no face."""
+    """From pixels of the input to pixels of the picture; what lies wholly outside, or nowhere, is no face."""
+    if not isfinite(boxes.sum() + scores.sum() + (0.0 if landmarks is None else landmarks.sum())):
+        points = boxes if landmarks is None else landmarks.reshape(len(boxes), -1)
+        known = np.isfinite(boxes).all(axis=1) & np.isfinite(scores) & np.isfinite(points).all(axis=1)
+        boxes, scores, landmarks = boxes[known], scores[known], None if landmarks is None else landmarks[known]
     scale: F32 = np.array(fit.scale * 2, dtype=np.float32)
     landmarks = None if landmarks is None else landmarks / scale[:2]
     found = clip_boxes(boxes / scale, image_wh)

@@ -16,6 +16,7 @@ from edgeface.events.messages import (
     Affect,
     Age,
     CameraHealth,
+    ConfigurationHealth,
     Expression,
     Face,
     FacesMessage,
@@ -127,6 +128,8 @@ def health_body(
     stages_ms: Mapping[str, float],
     mqtt: MqttHealth,
     memory_mb: float | None,
+    configuration: ConfigurationHealth | None = None,
+    invalid: Mapping[str, int] = {},
 ) -> Body:
     """Build the message of how the program fares."""
     message = HealthMessage(
@@ -139,6 +142,8 @@ def health_body(
         stages={stage: round(ms, 3) for stage, ms in stages_ms.items()},
         mqtt=mqtt,
         memory_mb=None if memory_mb is None else round(memory_mb, 1),
+        configuration=configuration,
+        invalid=dict(invalid),
     )
     return Body(kind="health", camera=None, message=message)
 
@@ -150,24 +155,34 @@ def notice_body(*, networks: Sequence[NoticeNetwork], at: datetime) -> Body:
 
 
 class FacesPace:
-    """Decides which frames are told on ``faces``: at most ``rate`` a second, and one when all have left."""
+    """Decides which frames are told on ``faces``: at most ``rate`` a second, and one when all have left.
+
+    Attributes
+    ----------
+    shown : how many the latest message told of
+    """
 
     def __init__(self, rate: float) -> None:
         self._gap_s = 1 / rate if rate > 0 else float("inf")
         self._next_s: float | None = None
-        self._shown = 0
+        self.shown = 0
 
     def due(self, time_s: float, count: int) -> bool:
         """Whether to tell of the frame at ``time_s`` with ``count`` visits in view; True counts as told."""
-        if self._gap_s == float("inf") or (count == 0 and self._shown == 0):
+        if self._gap_s == float("inf") or (count == 0 and self.shown == 0):
             return False
         if self._next_s is not None and time_s < self._next_s:
             return False
         # A steady beat where frames come faster than it; after a silence the beat starts anew.
         late = self._next_s is None or time_s - self._next_s > self._gap_s
         self._next_s = (time_s if late or self._next_s is None else self._next_s) + self._gap_s
-        self._shown = count
+        self.shown = count
         return True
+
+    def emptied(self) -> bool:
+        """Whether to say at once that nobody is in view any more; True counts as told."""
+        shown, self.shown = self.shown, 0
+        return shown > 0
 
 
 def iso(moment: datetime) -> str:

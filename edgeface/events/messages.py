@@ -55,7 +55,7 @@ class Gender(Struct, frozen=True, kw_only=True):
 class Expression(Struct, frozen=True, kw_only=True):
     """What the face shows, not what a person feels."""
 
-    dominant: Annotated[str, Meta(description="label that dominates now")]
+    dominant: Annotated[str, Meta(description="label that dominates now; in an `end` the one of the largest share")]
     shares: Annotated[Shares, Meta(description="share of the visit so far by label, together 1")]
     samples: Annotated[Count, Meta(description="looks that count")]
 
@@ -130,7 +130,7 @@ class SummaryMessage(Envelope, frozen=True, kw_only=True):
     ]
     expressions: Annotated[
         Shares | None,
-        Meta(description="share of the time in which an expression was known; null: never"),
+        Meta(description="share of the time of visits whose expression is known, as they count it; null: of none"),
     ]
 
 
@@ -144,6 +144,20 @@ class CameraHealth(Struct, frozen=True, kw_only=True):
     fps: Annotated[NotNegative | None, Meta(description="frames a second that were analysed; null: not yet known")]
     dropped: Annotated[Count, Meta(description="frames of a live camera that a newer one replaced")]
     ignored: Annotated[Count, Meta(description="faces that were not followed because too many others were")] = 0
+    deferred: Annotated[
+        Count, Meta(description="looks at faces that were due and had to wait for a later frame, counted at each frame")
+    ] = 0
+
+
+class Undelivered(Struct, frozen=True, kw_only=True):
+    """What an earlier run could not deliver before it was stopped or killed."""
+
+    boot: Annotated[str, Meta(description="id of that run")]
+    messages: Annotated[
+        Count, Meta(description="messages that the broker did not get; those that newer ones replaced do not count")
+    ]
+    visits: Annotated[Count, Meta(description="of these, messages on visits")]
+    exact: Annotated[bool, Meta(description="false: that run was killed, and there may be more")]
 
 
 class MqttHealth(Struct, frozen=True, kw_only=True):
@@ -154,6 +168,17 @@ class MqttHealth(Struct, frozen=True, kw_only=True):
     queued: Annotated[Count, Meta(description="messages that wait or are not yet acknowledged")]
     parked: Annotated[Count, Meta(description="messages that the broker refused")]
     dropped: Annotated[dict[Kind, Count], Meta(description="messages dropped or replaced by newer ones, by kind")]
+    undelivered: Annotated[
+        list[Undelivered],
+        Meta(description="what earlier runs could not deliver, told by the first run after them that is connected"),
+    ] = []
+
+
+class ConfigurationHealth(Struct, frozen=True, kw_only=True):
+    """Which configuration is in force."""
+
+    loaded_at: Annotated[Timestamp, Meta(description="when the one in force was read")]
+    error: Annotated[str | None, Meta(description="why the latest reload was refused, in one line; null: it was taken")]
 
 
 class HealthMessage(Envelope, frozen=True, kw_only=True):
@@ -164,6 +189,11 @@ class HealthMessage(Envelope, frozen=True, kw_only=True):
     stages: Annotated[dict[str, float], Meta(description="milliseconds per frame by stage, median")]
     mqtt: MqttHealth
     memory_mb: Annotated[float | None, Meta(description="resident memory in megabytes")]
+    configuration: ConfigurationHealth | None = None
+    invalid: Annotated[
+        dict[str, Count],
+        Meta(description="by network: answers that were no finite numbers or of a wrong length; they weigh nothing"),
+    ] = {}
 
 
 class NoticeNetwork(Struct, frozen=True, kw_only=True):

@@ -3,47 +3,44 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from edgeface.events.bodies import Body, iso
 from edgeface.events.messages import SummaryMessage
-from edgeface.types import Visit, VisitChange
+from edgeface.types import Visit, VisitChange, VisitExpression
 
 AGE_BANDS = ("0-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+")
 UNKNOWN = "unknown"
+TICK_S = 1e-3
+"""Less of an expression than this is rounding."""
 
 
 class SummaryWindow:
     """Counts between two summaries of one camera; times are source time in seconds.
 
-    ``gap_s`` bounds what one interval between two observations may add to the time in view: a source that
-    falls silent does not prolong an expression. State is bounded by the visits of one window.
+    Expressions are counted in the seconds that the visits themselves count, so that both say the same of one person.
+    State is bounded by the visits of one window.
     """
 
-    def __init__(self, camera: str, *, start_s: float, length_s: float = 60.0, gap_s: float = 1.0) -> None:
+    def __init__(self, camera: str, *, start_s: float, length_s: float = 60.0) -> None:
         self._camera = camera
         self._length_s = length_s
-        self._gap_s = gap_s
         self._start_s = start_s
-        self._last_s = start_s
         self._in_view: Sequence[Visit] = ()
+        self._expressions: dict[str, VisitExpression] = {}
         self._begin(start_s)
 
-    def observe(self, changes: Sequence[VisitChange], visits: Sequence[Visit], time_s: float) -> None:
-        """Take in one frame: what changed, and who is in view after it. ``time_s`` never runs backwards."""
-        elapsed_s = min(max(0.0, time_s - self._last_s), self._gap_s)
-        for visit in self._in_view:
-            if visit.expression is not None:
-                self._expressions[visit.expression.dominant] += elapsed_s
+    def observe(self, changes: Sequence[VisitChange], visits: Sequence[Visit]) -> None:
+        """Take in one frame: what changed, and who is in view after it."""
         for change in changes:
             self._in += change.event == "start"
             self._out += change.event == "end"
-            self._bands[change.visit.id] = age_band(change.visit)
-        for visit in visits:
+        for visit in (*(change.visit for change in changes), *visits):
             self._bands[visit.id] = age_band(visit)
+            if visit.expression is not None:
+                self._expressions[visit.id] = visit.expression
         self._in_view = tuple(visits)
-        self._last_s = max(self._last_s, time_s)
 
     def due(self, time_s: float) -> bool:
         """Whether the window is full."""
@@ -52,7 +49,6 @@ class SummaryWindow:
     def body(self, time_s: float, *, at: datetime, started_at: Callable[[float], datetime]) -> Body:
         """Close the window at ``time_s``, begin the next; ``started_at``: wall time of a source time."""
         counts = Counter(self._bands.values())
-        known_s = sum(self._expressions.values())
         message = SummaryMessage(
             at=iso(at),
             node="",
@@ -65,7 +61,7 @@ class SummaryWindow:
             out=self._out,
             in_view=len(self._in_view),
             ages={band: counts[band] for band in (*AGE_BANDS, UNKNOWN)},
-            expressions=_shares(self._expressions, known_s) if known_s > 0 else None,
+            expressions=self._shares(),
         )
         self._begin(max(time_s, self._start_s))
         return Body(kind="summary", camera=self._camera, message=message)
@@ -74,7 +70,20 @@ class SummaryWindow:
         self._start_s = start_s
         self._in = self._out = 0
         self._bands: dict[str, str] = {visit.id: age_band(visit) for visit in self._in_view}
-        self._expressions: defaultdict[str, float] = defaultdict(float)
+        # Who is still in view goes on from what the window before has counted.
+        self._expressions = {v.id: self._expressions[v.id] for v in self._in_view if v.id in self._expressions}
+        self._before = dict(self._expressions)
+
+    def _shares(self) -> dict[str, float] | None:
+        """Share of the window's seconds by label, over all visits; None where nothing was known."""
+        seconds: defaultdict[str, float] = defaultdict(float)
+        for sign, known in ((1, self._expressions), (-1, self._before)):
+            for expression in known.values():
+                for label, share in expression.shares.items():
+                    seconds[label] += sign * share * expression.seconds
+        spent = {label: value for label, value in sorted(seconds.items()) if value > TICK_S}
+        total_s = sum(spent.values())
+        return {label: round(value / total_s, 4) for label, value in spent.items()} if spent else None
 
 
 def age_band(visit: Visit) -> str:
@@ -82,7 +91,3 @@ def age_band(visit: Visit) -> str:
     if visit.age is None:
         return UNKNOWN
     return AGE_BANDS[min(max(int(visit.age.years) // 10, 0), len(AGE_BANDS) - 1)]
-
-
-def _shares(seconds: Mapping[str, float], total_s: float) -> dict[str, float]:
-    return {label: round(value / total_s, 4) for label, value in sorted(seconds.items()) if value > 0}

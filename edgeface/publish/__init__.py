@@ -1,1 +1,1 @@
-"""From messages to a broker: what waits and what is dropped (`outbox`), and the connection (`mqtt`)."""
+"""From messages to a broker: what waits (`outbox`), the publisher (`mqtt`), its connection (`supervisor`)."""

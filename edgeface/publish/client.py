@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import select
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +12,12 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edgeface.config import Mqtt
 from edgeface.errors import ConfigError
+from edgeface.publish.reasons import (
+    QOS_NOT_SUPPORTED,
+    RETAIN_NOT_SUPPORTED,
+    TOPIC_INVALID,
+)
+from edgeface.publish.selfpipe import wait_for
 
 Protocol = Literal["5", "3.1.1"]
 VERDICT_S = 0.5
@@ -22,15 +27,41 @@ _PAHO_PROTOCOL = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Will:
-    """What the broker publishes, retained, when the connection ends without a farewell."""
+    """What the broker publishes when the connection ends without a farewell."""
 
     topic: str
     payload: str
 
 
-def make_client(
-    settings: Mqtt, *, client_id: str, protocol: Protocol, password: str | None, will: Will | None
-) -> paho.Client:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Who we are at the broker."""
+
+    client_id: str
+    password: str | None
+    will: Will | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abilities:
+    """What a broker may be asked for; it is lessened where it says that it cannot."""
+
+    retain: bool = True
+    qos: Literal[0, 1] = 1
+    will: bool = True
+
+    def lessened(self, reason: int | None) -> Abilities | None:
+        """Ask for less after this refusal; None where less would not help."""
+        if reason == RETAIN_NOT_SUPPORTED and self.retain:
+            return replace(self, retain=False)
+        if reason == QOS_NOT_SUPPORTED and self.qos:
+            return replace(self, qos=0)
+        if reason in {RETAIN_NOT_SUPPORTED, QOS_NOT_SUPPORTED, TOPIC_INVALID} and self.will:
+            return replace(self, will=False)
+        return None
+
+
+def make_client(settings: Mqtt, account: Account, *, protocol: Protocol, abilities: Abilities) -> paho.Client:
     """Make a client for one connection; nothing is opened yet.
 
     A client speaks one version of MQTT for its whole life, and keeps what it has not delivered. One
@@ -40,33 +71,35 @@ def make_client(
     ------
     ConfigError : a certificate or key that is missing or unreadable
     """
-    client = paho.Client(
-        CallbackAPIVersion.VERSION2,
-        client_id=client_id,
-        protocol=_PAHO_PROTOCOL[protocol],
-        reconnect_on_failure=False,
-    )
+    client = _bare_client(settings, protocol, account.client_id)
     if settings.username is not None:
-        client.username_pw_set(settings.username, password)
-    context = tls_context(settings)
-    if context is not None:
-        client.tls_set_context(context)
-    if will is not None:
-        client.will_set(will.topic, will.payload, qos=1, retain=True)
+        client.username_pw_set(settings.username, account.password)
+    will = account.will
+    if will is not None and abilities.will:
+        client.will_set(will.topic, will.payload, qos=abilities.qos, retain=abilities.retain)
     return client
 
 
 def make_probe(settings: Mqtt) -> paho.Client:
     """Make a client that only asks whether the broker speaks MQTT 5: without name, credentials or last will.
 
-    A broker that does not know MQTT 5 reads the first of these at the wrong place and waits for bytes that
-    never come; without them it finds the version and says so.
+    amqtt (0.12, the broker of ``scripts/demo``) knows MQTT 3.1.1 only, reads the first of these at the wrong
+    place and waits for bytes that never come; without them it finds the version and says so.
 
     Raises
     ------
     ConfigError : as `make_client`
     """
-    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False)
+    return _bare_client(settings, "5", "")
+
+
+def _bare_client(settings: Mqtt, protocol: Protocol, client_id: str) -> paho.Client:
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=client_id,
+        protocol=_PAHO_PROTOCOL[protocol],
+        reconnect_on_failure=False,
+    )
     context = tls_context(settings)
     if context is not None:
         client.tls_set_context(context)
@@ -84,29 +117,40 @@ def tls_context(settings: Mqtt) -> ssl.SSLContext | None:
         raise ConfigError("mqtt.key_file is set without mqtt.cert_file", fix="name the certificate of that key")
     if not (settings.tls or settings.ca_file or settings.cert_file):
         return None
-    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
+    context = _trusting(settings.ca_file)
     context.sslsocket_class = _PatientSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if settings.ca_file is not None:
-        _readable("ca_file", settings.ca_file)
-        try:
-            context.load_verify_locations(cafile=settings.ca_file)
-        except ssl.SSLError:
-            raise ConfigError(
-                f"mqtt.ca_file: {settings.ca_file} holds no certificate",
-                fix="give the authority's certificate as PEM",
-            ) from None
     if settings.cert_file is not None:
         _load_own(context, settings.cert_file, settings.key_file)
+    return context
+
+
+def _trusting(ca_file: str | None) -> ssl.SSLContext:
+    """Trust the system's authorities, or those of the file and nobody else."""
+    if ca_file is None:
+        return ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
+    _readable("ca_file", ca_file)
+    try:
+        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca_file)
+    except ssl.SSLError:
+        raise ConfigError(
+            f"mqtt.ca_file: {ca_file} holds no certificate",
+            fix="give the authority's certificate as PEM",
+        ) from None
+    # As Python 3.13 does it and older ones do not: the file may name an authority in the middle of a chain. As older
+    # ones do it and 3.13 does not: authorities that people make at home lack extensions that a strict reader wants.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
 
 
 class _PatientSocket(ssl.SSLSocket):
     """Waits after the handshake until the broker has judged our certificate.
 
-    With TLS 1.3 the client's part of the handshake ends before that, and a refusal comes as an alert
-    afterwards, followed by a close. Whoever writes in between may lose the alert, and cannot tell it from a
-    broken connection. A broker that is content sends session tickets, so the wait is short.
+    Mosquitto with ``require_certificate`` needs it, as any broker on TLS 1.3 does: the client's part of that
+    handshake ends before the verdict, and a refusal comes as an alert afterwards, followed by a close. Whoever
+    writes in between may lose the alert, and cannot tell it from a broken connection. A broker that is content
+    sends session tickets, so the wait is short.
     """
 
     def do_handshake(self, block: bool = False) -> None:
@@ -114,7 +158,7 @@ class _PatientSocket(ssl.SSLSocket):
         if self.version() != "TLSv1.3":
             return
         timeout_s = self.gettimeout()
-        select.select([self], [], [], VERDICT_S)
+        wait_for([self], [], VERDICT_S)
         self.settimeout(0)
         try:
             # No broker speaks before the client: this reads tickets, or raises what the alert says.

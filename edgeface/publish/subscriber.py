@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import random
 import uuid
 from collections.abc import Callable
 
 from edgeface.config import Mqtt
-from edgeface.publish.keeper import Keeper, State
-from edgeface.publish.link import Link
-from edgeface.publish.retry import Retry
+from edgeface.publish.client import Account
+from edgeface.publish.session import Session
+from edgeface.publish.supervisor import Supervisor
+from edgeface.publish.timing import Clock, Timing
 
 
 class Subscriber:
@@ -18,6 +18,10 @@ class Subscriber:
     Raises
     ------
     ConfigError : a certificate or key file that cannot be read
+
+    Attributes
+    ----------
+    connection : state, broker and errors
     """
 
     def __init__(
@@ -26,49 +30,41 @@ class Subscriber:
         *,
         password: str | None,
         heard: Callable[[str, bytes], None],
-        retry: Retry | None = None,
-        rng: random.Random | None = None,
+        timing: Timing | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._topic = f"{settings.prefix.rstrip('/')}/#"
-        self._keeper = Keeper(
-            settings,
-            # The node's own id would throw the node out.
-            client_id=f"edgeface-watch-{uuid.uuid4().hex[:8]}",
-            password=password,
-            serve=self._serve,
-            on_message=heard,
-            retry=retry,
-            rng=rng,
-        )
-
-    @property
-    def state(self) -> State:
-        """``connected``, ``connecting``, ``refused`` or ``offline``."""
-        return self._keeper.state
-
-    @property
-    def broker(self) -> str:
-        """``host:port``."""
-        return self._keeper.broker
-
-    @property
-    def last_error(self) -> str | None:
-        """Why the latest attempt failed, in words; None before any has."""
-        return self._keeper.last_error
+        self._heard = heard
+        # The node's own id would throw the node out.
+        account = Account(client_id=f"edgeface-watch-{uuid.uuid4().hex[:8]}", password=password)
+        self.connection = Supervisor(settings, account, self, timing=timing, clock=clock)
 
     def start(self) -> None:
         """Begin to connect, for ever; never blocks."""
-        self._keeper.start()
-
-    def wait_connected(self, timeout_s: float) -> bool:
-        """Whether the broker has accepted us in time; False early when it refuses."""
-        return self._keeper.wait_connected(timeout_s)
+        self.connection.start()
 
     def stop(self) -> None:
         """Disconnect."""
-        self._keeper.stop(timeout_s=1.0)
+        self.connection.stop(timeout_s=1.0)
 
-    def _serve(self, link: Link) -> None:
-        link.subscribe(self._topic)
-        while self._keeper.stop_by_s is None:
-            link.turn(1.0)
+    def serve(self, session: Session) -> None:
+        """Subscribe and listen.
+
+        Raises
+        ------
+        SessionFailure : the connection is lost
+        """
+        session.subscribe(self._topic)
+        while self.connection.stop_by_s is None:
+            self.connection.turn(session)
+
+    def pending(self) -> bool:
+        """Nothing is left to do at the end."""
+        return False
+
+    def heard(self, topic: str, payload: bytes) -> None:
+        """Hand on what arrives."""
+        self._heard(topic, payload)
+
+    def idle(self) -> None:
+        """Nothing is to be done without a connection."""

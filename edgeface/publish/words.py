@@ -52,9 +52,10 @@ def sentence(topic: str, payload: bytes, *, zone: tzinfo | None = None) -> str |
         return None
     try:
         message = decode(kind, payload)
-    except msgspec.DecodeError as error:
+        return f"{_clock(message.at, zone)} {_told(message)}"
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
+        # The pattern of a time lets a month 13 pass; the year 1 has no local time.
         return f"{topic}: a message that this version does not understand ({error})"
-    return f"{_clock(message.at, zone)} {_told(message)}"
 
 
 def describe(
@@ -122,7 +123,9 @@ def _health(message: HealthMessage) -> str:
     trouble = f", {_count(lost, 'message', 'messages')} dropped" if lost else ""
     refused = f", {mqtt.parked} refused by the broker" if mqtt.parked else ""
     up = f"up {_length(message.uptime)}; {cameras or 'no camera'}"
-    return f"health: {up}; MQTT {mqtt.protocol}{trouble}{refused}"
+    configured = message.configuration
+    kept = f"; configuration not taken: {configured.error}" if configured and configured.error else ""
+    return f"health: {up}; MQTT {mqtt.protocol}{trouble}{refused}{kept}"
 
 
 def _notice(message: NoticeMessage) -> str:

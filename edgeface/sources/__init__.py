@@ -6,17 +6,28 @@ from datetime import datetime
 from pathlib import Path
 
 from edgeface.config import Camera, Limits
-from edgeface.errors import UsageError
-from edgeface.sources.base import Origin, Source
-from edgeface.sources.image import Picture, is_image, read_image, read_picture
+from edgeface.sources.base import Origin, Pace, Source
+from edgeface.sources.image import Picture, read_image, read_picture
+from edgeface.sources.kinds import is_folder, is_image
 from edgeface.sources.live import Device, LiveSource
-from edgeface.sources.pictures import Pictures, pictures_in
+from edgeface.sources.pictures import Files, files_in
 from edgeface.sources.pipe import ChildPipe, csi, picamera
 from edgeface.sources.stream import SCHEMES, Stream
 from edgeface.sources.v4l2 import V4l2Camera
 from edgeface.sources.video import VideoFile
 
-__all__ = ["Picture", "Source", "is_image", "is_live", "open_source", "pictures_in", "read_image", "read_picture"]
+__all__ = [
+    "SCHEMES",
+    "Picture",
+    "Source",
+    "files_in",
+    "is_folder",
+    "is_image",
+    "is_live",
+    "open_source",
+    "read_image",
+    "read_picture",
+]
 
 RECIPES = {"picamera": picamera, "csi": csi}
 
@@ -44,19 +55,21 @@ def open_source(
 
     Raises
     ------
-    UsageError : a path that does not exist, an empty folder
+    UsageError : a path that does not exist or may not be looked at, an empty folder
     """
     origin = Origin(camera=camera_id, started_at=started_at)
     if is_live(camera):
         return LiveSource(camera_id, camera, _device(camera))
     path = Path(str(camera.source))
-    if path.is_dir():
-        return Pictures(pictures_in(path), camera, limits, origin)
-    if not path.exists():
-        raise UsageError(f"{path} does not exist", fix="give a file, a folder, a camera number or an address")
+
+    def video(path: Path, pace: Pace | None = None) -> VideoFile:
+        return VideoFile(path, camera, origin, limits=limits, pace=pace, decoder_threads=decoder_threads)
+
+    if is_folder(path):
+        return Files(files_in(path), camera, limits, origin, video=lambda path: video(path, Pace("max")))
     if is_image(path):
-        return Pictures([path], camera, limits, origin)
-    return VideoFile(path, camera, origin, decoder_threads=decoder_threads)
+        return Files([(path, True)], camera, limits, origin, video=video)
+    return video(path)
 
 
 def _named(camera: Camera) -> int | str:

@@ -49,7 +49,7 @@ class Origin:
     camera: str
     started_at: datetime
 
-    def frame(self, image: Image, settings: Camera, *, index: int, time_s: float) -> Frame:
+    def frame(self, image: Image, settings: Camera, *, index: int, time_s: float, still: bool = False) -> Frame:
         """Make the frame of a file: turned and mirrored as configured, wall time counted from the start."""
         return Frame(
             image=transform(image, rotate=settings.rotate, mirror=settings.mirror),
@@ -57,6 +57,7 @@ class Origin:
             index=index,
             time_s=time_s,
             captured_at=self.started_at + timedelta(seconds=time_s),
+            still=still,
         )
 
 

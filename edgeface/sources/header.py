@@ -1,7 +1,8 @@
-"""What a picture's first bytes say, without decoding: format, size, and how it must be turned.
+"""What a picture's bytes say before decoding: format, size, orientation, whether it is whole, the memory it takes.
 
 Sizes and orientations come from files of strangers: every read is bounded, and a header that does not make sense is
-simply not understood (None), which the decoder then judges.
+simply not understood (None). No library serves here: those that tell sizes know neither whether the picture is whole,
+nor what decoding will cost, nor how OpenCV's decoders read the same bytes.
 """
 
 from __future__ import annotations
@@ -11,24 +12,27 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-ORIENTATION_TAG = 0x0112
-JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-JPEG_BARE = frozenset((0x01, *range(0xD0, 0xD9)))
-MOST_TAGS = 512
-NUMBERS = {3: "H", 4: "I", 16: "Q"}
-"""Whole-number types of TIFF and how `struct` reads them."""
+from edgeface.sources import jpeg
+from edgeface.sources.exif import orientation_of, tiff_tags
+
 GIF_EXTENSION, GIF_PICTURE = 0x21, 0x2C
 BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
-JPEG_START, JPEG_WITHIN = b"\xff\xd8\xff", 1024
+CODESTREAM = b"\xff\x4f\xff\x51"
+"""Start of a JPEG 2000 picture, with or without a file format around it."""
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 AVIF_BRANDS = (b"avif", b"avis")
+PNG_CHANNELS = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
     """Format and size of a picture as stored, and its EXIF orientation (1 upright to 8, TIFF 6.0 tag 274).
 
-    ``complete`` is False where the bytes end before the picture does, as far as that can be told.
+    Attributes
+    ----------
+    complete : False where the bytes end before the picture does, as far as that can be told
+    pixel_bytes : memory per decoded pixel at the decoder's worst moment, measured with OpenCV 4.14
+    kept_bytes : memory per stored pixel that a decoder needs also where it shrinks (progressive JPEG)
     """
 
     kind: str
@@ -36,6 +40,8 @@ class Header:
     height: int = 0
     orientation: int = 1
     complete: bool = True
+    pixel_bytes: float = 6.0
+    kept_bytes: float = 0.0
 
 
 def sniff(data: bytes) -> Header | None:
@@ -51,18 +57,13 @@ def _sniff(data: bytes) -> Header | None:
         if data.startswith(signature, at):
             return parse(data)
     # Some cameras and mail programs put bytes before the picture.
-    start = data.find(JPEG_START, 0, JPEG_WITHIN)
+    start = data.find(jpeg.START, 0, jpeg.WITHIN)
     return _jpeg(data, start) if start >= 0 else None
-
-
-def jpeg_start(data: bytes) -> int:
-    """Where a JPEG begins within its file."""
-    return max(0, data.find(JPEG_START, 0, JPEG_WITHIN))
 
 
 def _gif(data: bytes) -> Header:
     width, height = struct.unpack_from("<HH", data, 6)
-    return Header(kind="gif", width=width, height=height, complete=_gif_is_complete(data))
+    return Header(kind="gif", width=width, height=height, complete=_gif_is_complete(data), pixel_bytes=12.5)
 
 
 def _gif_is_complete(data: bytes) -> bool:
@@ -91,51 +92,85 @@ def _after_blocks(data: bytes, place: int) -> int:
 
 
 def _tiff(data: bytes) -> Header:
-    # OpenCV's TIFF reader turns the picture itself, whatever it is asked.
-    tags = _tiff_tags(data)
-    return Header(kind="tiff", width=tags.get(256, 0), height=tags.get(257, 0))
-
-
-def _big_tiff(data: bytes) -> Header:
-    """TIFF with 64-bit offsets: the first directory's whole numbers."""
-    order = "<" if data[:2] == b"II" else ">"
-    (place,) = struct.unpack_from(f"{order}Q", data, 8)
-    (count,) = struct.unpack_from(f"{order}Q", data, place)
-    sides: dict[int, int] = {}
-    for number in range(min(count, MOST_TAGS)):
-        tag, kind = struct.unpack_from(f"{order}HH", data, place + 8 + 20 * number)
-        if tag in (256, 257):
-            (sides[tag],) = struct.unpack_from(order + NUMBERS.get(kind, "Q"), data, place + 20 + 20 * number)
-    return Header(kind="tiff", width=sides.get(256, 0), height=sides.get(257, 0))
+    # OpenCV's TIFF reader turns the picture itself, whatever it is asked. Tiles are decoded whole, however small the
+    # picture within them is said to be.
+    tags = tiff_tags(data)
+    width, height = (max(tags.get(side, 0), tags.get(tile, 0)) for side, tile in ((256, 322), (257, 323)))
+    deep = max(1, tags.get(258, 8) // 8) * max(3, tags.get(277, 1))
+    return Header(kind="tiff", width=width, height=height, pixel_bytes=2 * deep)
 
 
 def _jpeg2000(data: bytes) -> Header:
-    at = data.index(b"ihdr", 0, 4096)
-    height, width = struct.unpack_from(">II", data, at + 4)
-    return Header(kind="jp2", width=width, height=height)
+    """The larger of what the box and the codestream say: OpenCV's decoder believes the latter."""
+    width = height = 0
+    at = data.find(b"ihdr", 0, 4096)
+    if at >= 0:
+        height, width = struct.unpack_from(">II", data, at + 4)
+    at = data.find(CODESTREAM)
+    components = 3
+    if at >= 0:
+        x, y, x0, y0 = struct.unpack_from(">4I", data, at + 8)
+        width, height = max(width, x - x0), max(height, y - y0)
+        (components,) = struct.unpack_from(">H", data, at + 40)
+    return Header(kind="jp2", width=width, height=height, pixel_bytes=5.5 * max(3, components))
 
 
 def _portable(data: bytes) -> Header | None:
-    """PBM, PGM, PPM: numbers in words, between comments."""
-    found = re.match(rb"P[1-6](?:\s+#[^\n]*)*\s+(\d{1,9})(?:\s+#[^\n]*)*\s+(\d{1,9})\s", data[:4096])
-    return None if found is None else Header(kind="pnm", width=int(found[1]), height=int(found[2]))
+    """PBM, PGM, PPM, PFM: numbers in words, between comments."""
+    found = re.match(rb"P[1-6Ff](?:\s+#[^\n]*)*\s+(\d{1,9})(?:\s+#[^\n]*)*\s+(\d{1,9})\s", data[:4096])
+    if found is None:
+        return None
+    deep = 24.0 if data[1:2] in b"Ff" else 12.0
+    return Header(kind="pnm", width=int(found[1]), height=int(found[2]), pixel_bytes=deep)
+
+
+def _pam(data: bytes) -> Header | None:
+    head = data[:4096].split(b"ENDHDR", 1)[0]
+    found = {key: int(value) for key, value in re.findall(rb"\n(WIDTH|HEIGHT|DEPTH)\s+(\d{1,9})", head)}
+    if not {b"WIDTH", b"HEIGHT"} <= found.keys():
+        return None
+    deep = 4.0 * max(3, found.get(b"DEPTH", 3))
+    return Header(kind="pnm", width=found[b"WIDTH"], height=found[b"HEIGHT"], pixel_bytes=deep)
+
+
+def _radiance(data: bytes) -> Header | None:
+    found = re.search(rb"\n[-+]Y (\d{1,9}) [-+]X (\d{1,9})\n", data[:4096])
+    return None if found is None else Header(kind="hdr", width=int(found[2]), height=int(found[1]), pixel_bytes=24.5)
+
+
+def _sun(data: bytes) -> Header:
+    width, height = struct.unpack_from(">II", data, 4)
+    return Header(kind="ras", width=width, height=height, pixel_bytes=8)
 
 
 def _png(data: bytes) -> Header:
-    width, height = struct.unpack_from(">II", data, 16)
-    orientation = 1
+    width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
+    orientation, animated, whole = 1, False, False
     for name, body in _png_chunks(data):
         if name == b"eXIf":
-            orientation = _turn(_tiff_tags(body).get(ORIENTATION_TAG))
-    complete = data.rfind(b"IEND") > 0
-    return Header(kind="png", width=width, height=height, orientation=orientation, complete=complete)
+            orientation = orientation_of(body)
+        animated |= name == b"acTL"
+        whole |= name == b"IEND"
+    deep = 2 * PNG_CHANNELS.get(colour, 4) * (2 if depth == 16 else 1)
+    return Header(
+        kind="png",
+        width=width,
+        height=height,
+        orientation=orientation,
+        complete=whole,
+        pixel_bytes=max(deep, 16) if animated else deep,
+    )
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Chunks that are there to their end: the decoder reserves what a length says before it looks for the bytes."""
     place = 8
-    while place + 8 <= len(data):
+    while place + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, place)
-        yield data[place + 4 : place + 8], data[place + 8 : place + 8 + length]
+        if place + 12 + length > len(data):
+            return
+        name = data[place + 4 : place + 8]
+        yield name, data[place + 8 : place + 8 + length] if name == b"eXIf" else b""
         place += length + 12
 
 
@@ -156,36 +191,10 @@ def _webp(data: bytes) -> Header | None:
         (size,) = struct.unpack_from("<I", data, place + 4)
         if data[place : place + 4] == b"EXIF":
             body = data[place + 8 : place + 8 + size].removeprefix(b"Exif\0\0")
-            orientation = _turn(_tiff_tags(body).get(ORIENTATION_TAG))
+            orientation = orientation_of(body)
         place += 8 + size + size % 2
-    return Header(
-        kind="webp", width=width, height=height, orientation=orientation, complete=len(data) >= length + 8 - 1
-    )
-
-
-def webp_frame(data: bytes) -> bytes | None:
-    """First frame of an animated WebP as a WebP of its own, or None for one that is not animated."""
-    at = data.find(b"ANMF", 12)
-    if at < 0 or len(data) < at + 24:
-        return None
-    (size,) = struct.unpack_from("<I", data, at + 4)
-    wh, chunks = data[at + 14 : at + 20], data[at + 24 : at + 8 + size]
-    alpha = b"\x10" if chunks.startswith((b"ALPH", b"VP8L")) else b"\0"
-    body = b"WEBPVP8X" + struct.pack("<I", 10) + alpha + b"\0\0\0" + wh + chunks
-    return b"RIFF" + struct.pack("<I", len(body)) + body
-
-
-def modern_bmp(data: bytes) -> bytes:
-    """Give a BMP of OS/2 the header of Windows, since OpenCV takes its colours for greys."""
-    if struct.unpack_from("<I", data, 14) != (12,):
-        return data
-    offset, _, width, height, planes, bits = struct.unpack_from("<IIHHHH", data, 10)
-    palette = data[26:offset] if bits <= 8 else b""
-    colours = b"".join(palette[at : at + 3] + b"\0" for at in range(0, len(palette) - 2, 3))
-    head = struct.pack("<IiiHHIIiiII", 40, width, height, planes, bits, 0, 0, 2835, 2835, len(colours) // 4, 0)
-    start = 14 + len(head) + len(colours)
-    pixels = data[offset:]
-    return struct.pack("<2sIHHI", b"BM", start + len(pixels), 0, 0, start) + head + colours + pixels
+    complete = len(data) >= length + 8 - 1
+    return Header(kind="webp", width=width, height=height, orientation=orientation, complete=complete, pixel_bytes=12)
 
 
 def _bmp(data: bytes) -> Header | None:
@@ -200,7 +209,8 @@ def _bmp(data: bytes) -> Header | None:
         bits, packed = struct.unpack_from("<H", data, 28)[0], struct.unpack_from("<I", data, 30)[0]
     (offset,) = struct.unpack_from("<I", data, 10)
     stored = (abs(width) * bits + 31) // 32 * 4 * abs(height) if packed in (0, 3) else 0
-    return Header(kind="bmp", width=abs(width), height=abs(height), complete=len(data) >= offset + stored)
+    complete = len(data) >= offset + stored
+    return Header(kind="bmp", width=abs(width), height=abs(height), complete=complete, pixel_bytes=8)
 
 
 def _iso(data: bytes) -> Header | None:
@@ -221,7 +231,7 @@ def _iso(data: bytes) -> Header | None:
         w, h = struct.unpack_from(">II", head, at + 8)
         width, height = max(width, w), max(height, h)
         at = head.find(b"ispe", at + 4)
-    return Header(kind=kind, width=width, height=height, orientation=_iso_turn(head))
+    return Header(kind=kind, width=width, height=height, orientation=_iso_turn(head), pixel_bytes=24)
 
 
 def _iso_turn(head: bytes) -> int:
@@ -236,43 +246,18 @@ def _iso_turn(head: bytes) -> int:
 
 
 def _jpeg(data: bytes, start: int) -> Header | None:
-    place, width, height, orientation = start + 2, 0, 0, 1
-    while place + 4 <= len(data):
-        if data[place] != 0xFF:
-            place += 1
-            continue
-        marker = data[place + 1]
-        if marker == 0xFF or marker in JPEG_BARE:
-            place += 1 if marker == 0xFF else 2
-            continue
-        (length,) = struct.unpack_from(">H", data, place + 2)
-        if marker in JPEG_SIZES:
+    width, height, orientation, complete, kept = 0, 0, 1, False, 0.0
+    for marker, place in jpeg.segments(data, start):
+        if marker in jpeg.SIZES:
             height, width = struct.unpack_from(">HH", data, place + 5)
+            kept = jpeg.coefficient_bytes(data, place) if marker in jpeg.PROGRESSIVE else 0.0
         elif marker == 0xE1 and data[place + 4 : place + 10] == b"Exif\0\0":
-            orientation = _turn(_tiff_tags(data[place + 10 : place + 2 + length]).get(ORIENTATION_TAG))
-        elif marker == 0xDA:
+            (length,) = struct.unpack_from(">H", data, place + 2)
+            orientation = orientation_of(data[place + 10 : place + 2 + length])
+        elif marker == jpeg.SCAN:
             # Scan data escapes its 0xFF bytes, so an end marker behind it is a real one.
-            complete = data.find(b"\xff\xd9", place) > 0
-            return Header(kind="jpeg", width=width, height=height, orientation=orientation, complete=complete)
-        place += 2 + length
-    return Header(kind="jpeg", width=width, height=height, orientation=orientation, complete=False)
-
-
-def _tiff_tags(data: bytes) -> dict[int, int]:
-    """Whole-number tags of the first directory of a TIFF structure (also EXIF)."""
-    order = "<" if data[:2] == b"II" else ">"
-    (place,) = struct.unpack_from(f"{order}I", data, 4)
-    (count,) = struct.unpack_from(f"{order}H", data, place)
-    tags: dict[int, int] = {}
-    for number in range(min(count, MOST_TAGS)):
-        tag, kind, _ = struct.unpack_from(f"{order}HHI", data, place + 2 + 12 * number)
-        if kind in (3, 4):
-            (tags[tag],) = struct.unpack_from(order + NUMBERS[kind], data, place + 10 + 12 * number)
-    return tags
-
-
-def _turn(value: int | None) -> int:
-    return value if value is not None and 1 <= value <= 8 else 1
+            complete = data.find(jpeg.END, place) > 0
+    return Header(kind="jpeg", width=width, height=height, orientation=orientation, complete=complete, kept_bytes=kept)
 
 
 PARSERS: tuple[tuple[bytes, int, Callable[[bytes], Header | None]], ...] = (
@@ -282,11 +267,16 @@ PARSERS: tuple[tuple[bytes, int, Callable[[bytes], Header | None]], ...] = (
     (b"RIFF", 0, _webp),
     (b"II*\0", 0, _tiff),
     (b"MM\0*", 0, _tiff),
-    (b"II+\0", 0, _big_tiff),
-    (b"MM\0+", 0, _big_tiff),
+    (b"II+\0", 0, _tiff),
+    (b"MM\0+", 0, _tiff),
     (b"ftyp", 4, _iso),
     (b"\0\0\0\x0cjP  ", 0, _jpeg2000),
+    (CODESTREAM, 0, _jpeg2000),
     (b"BM", 0, _bmp),
+    (b"P7\n", 0, _pam),
     (b"P", 0, _portable),
+    (b"#?RADIANCE\n", 0, _radiance),
+    (b"#?RGBE\n", 0, _radiance),
+    (b"\x59\xa6\x6a\x95", 0, _sun),
 )
 """Signature, where it stands, and who reads the rest."""

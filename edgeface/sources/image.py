@@ -1,8 +1,13 @@
-"""Still pictures as a person sees them in a viewer: turned upright, colours as meant, eight bits, no alpha."""
+"""Still pictures as a person sees them in a viewer: turned upright, colours as meant, eight bits, no alpha.
+
+Memory is bounded before anything is decoded: by the size of the file, and by what its header says that decoding takes.
+"""
 
 from __future__ import annotations
 
 import logging
+import math
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,21 +16,27 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edgeface.config import Limits
 from edgeface.errors import ImageError
-from edgeface.sources.header import Header, jpeg_start, modern_bmp, sniff, webp_frame
+from edgeface.sources import jpeg
+from edgeface.sources.header import Header, sniff
+from edgeface.sources.kinds import expect_file
+from edgeface.sources.opening import open_file
+from edgeface.sources.repair import plain, webp_frame
 from edgeface.types import Image
 
 logger = logging.getLogger(__name__)
 
 COMFORTABLE_PIXELS = 16_000_000
-"""JPEGs beyond this are decoded at a half, a quarter or an eighth: the crops that networks see are far smaller."""
+"""Pictures beyond this are seen at a half, a quarter or an eighth, JPEGs already while decoding: the crops that
+networks see are far smaller."""
 REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
-JPEG_VIDEOS = frozenset((".mjpeg", ".mjpg"))
-"""Many JPEGs one after the other: the first bytes are a picture's."""
-HEAD_BYTES = 1 << 16
-JPEG_END = b"\xff\xd9"
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif"))
-OTHER_SUFFIXES = frozenset((".jp2", ".pbm", ".pgm", ".ppm", ".pnm", ".pxm", ".sr", ".ras", ".hdr", ".exr", ".dib"))
+LARGE_BYTES = 100_000_000
+"""Pictures that take more than this while decoding are decoded one at a time."""
+STRIP_PIXELS = 1 << 20
+"""Colours are converted in strips: what is needed in between never fills a second picture."""
+
+_large = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,30 +48,17 @@ class Picture:
     original_wh: tuple[int, int]
 
 
-def is_image(path: Path) -> bool:
-    """Whether a file is a still picture, by its first bytes, else by its name (a broken picture is still one)."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-    except OSError:
-        head = b""
-    header = sniff(head)
-    if header is not None:
-        return header.kind != "jpeg" or path.suffix.lower() not in JPEG_VIDEOS
-    return path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES
-
-
-def read_image(path: Path, *, megapixels: float) -> Image:
+def read_image(path: Path, limits: Limits) -> Image:
     """Read a picture at its full size or, where that is very large, reduced; see `read_picture`."""
-    return read_picture(path, megapixels=megapixels).image
+    return read_picture(path, limits).image
 
 
-def read_picture(path: Path, *, megapixels: float) -> Picture:
+def read_picture(path: Path, limits: Limits) -> Picture:
     """Read a picture.
 
     Parameters
     ----------
-    megapixels : larger pictures are refused from their header
+    limits : larger pictures are refused from their header, larger files from their size
 
     Returns
     -------
@@ -71,79 +69,111 @@ def read_picture(path: Path, *, megapixels: float) -> Picture:
     ------
     ImageError : cannot be read, is no picture, is truncated, is too large, or is of a kind that cannot be decoded
     """
-    data = _bytes_of(path)
+    data = _bytes_of(path, limits)
     header = sniff(data)
-    if header is not None:
-        _refuse(path, data, header, megapixels)
-        data = _plain(data, header)
+    if header is None:
+        raise _undecodable(path)
     factor = _reduction(header)
+    needed = len(data) + _decoding_bytes(header, factor)
+    _refuse(path, header, limits, needed)
+    if needed > LARGE_BYTES:
+        with _large:
+            return _decoded(path, data, header, factor, limits)
+    return _decoded(path, data, header, factor, limits)
+
+
+def _decoded(path: Path, data: bytes, header: Header, factor: int, limits: Limits) -> Picture:
+    if not header.complete and not (header.kind == "jpeg" and _lacks_only_its_end(data, factor)):
+        raise ImageError(f"{path} is truncated", fix="copy it again")
+    data = plain(data, header)
     decoded = _decode(data, factor)
-    if decoded is None and header is not None:
+    if decoded is None:
         decoded = _first_of_animation(path, data, header)
     if decoded is None or decoded.size == 0:
-        raise ImageError(f"{path} is not a picture that can be decoded", fix="convert it to JPEG or PNG")
-    image = _upright(_eight_bit_bgr(decoded), 1 if header is None else header.orientation)
+        raise _undecodable(path)
+    image = _upright(_eight_bit_bgr(decoded), header.orientation)
+    del decoded
     height, width = image.shape[:2]
-    if width * height > megapixels * 1e6:
-        raise _too_large(path, width, height, megapixels)
-    original = (width * factor, height * factor)
-    if factor > 1 and header is not None:
-        turned = header.orientation >= 5
-        original = (header.height, header.width) if turned else (header.width, header.height)
-    return Picture(image, factor, original)
+    if width * height > limits.megapixels * 1e6:
+        raise _too_large(path, width, height, limits)
+    original = (width, height)
+    if factor > 1:
+        original = (header.height, header.width) if header.orientation >= 5 else (header.width, header.height)
+    return _comfortable(image, factor, original)
 
 
-def _bytes_of(path: Path) -> bytes:
+def _bytes_of(path: Path, limits: Limits) -> bytes:
+    size = expect_file(path, ImageError)
+    if size > limits.megabytes * 1e6:
+        raise ImageError(
+            f"{path} is a file of {size / 1e6:.0f} MB, more than {limits.megabytes:g}", fix="raise limits.megabytes"
+        )
     try:
-        data = path.read_bytes()
-    except IsADirectoryError:
-        raise ImageError(f"{path} is a folder, not a picture", fix="give its files") from None
+        return path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror}", fix="check path and permissions") from None
-    if not data:
-        raise ImageError(f"{path} is empty", fix="copy it again")
-    return data
 
 
-def _refuse(path: Path, data: bytes, header: Header, megapixels: float) -> None:
+def _refuse(path: Path, header: Header, limits: Limits, needed: float) -> None:
     if header.kind == "heic":
         raise ImageError(
             f"{path} is HEIC, which cannot be decoded here", fix="convert it: heif-convert IN.heic OUT.jpg"
         )
-    if header.width * header.height > megapixels * 1e6:
-        raise _too_large(path, header.width, header.height, megapixels)
-    if not header.complete and not (header.kind == "jpeg" and _lacks_only_its_end(data)):
-        raise ImageError(f"{path} is truncated", fix="copy it again")
+    if header.width * header.height > limits.megapixels * 1e6:
+        raise _too_large(path, header.width, header.height, limits)
+    if needed > limits.megabytes * 1e6:
+        raise ImageError(
+            f"{path} has {header.width}x{header.height} pixels, which take {needed / 1e6:.0f} MB to decode, "
+            f"more than {limits.megabytes:g}",
+            fix="raise limits.megabytes, or give it as JPEG",
+        )
 
 
-def _plain(data: bytes, header: Header) -> bytes:
-    """Undo what OpenCV stumbles over."""
-    if header.kind == "jpeg":
-        return data[jpeg_start(data) :] + (b"" if header.complete else JPEG_END)
-    return modern_bmp(data) if header.kind == "bmp" else data
+def _decoding_bytes(header: Header, factor: int) -> float:
+    return header.width * header.height * (header.pixel_bytes / (factor * factor) + header.kept_bytes)
 
 
-def _lacks_only_its_end(data: bytes) -> bool:
+def _lacks_only_its_end(data: bytes, factor: int) -> bool:
     """Whether nothing but the end marker of a JPEG is missing, as some cameras write it.
 
     The decoder fills what is missing without a word, so the file is decoded twice with different bytes behind its end:
     where they make a difference, picture data was missing.
     """
-    data = data[jpeg_start(data) :]
-    one, two = (_decode(data + more + JPEG_END, 1) for more in (b"", b"\x5a\xa5" * 512))
+    start = jpeg.find_start(data)
+    data = data[start:] if start else data
+    one, two = (_decode(data + more + jpeg.END, factor) for more in (b"", b"\x5a\xa5" * 512))
     return one is not None and two is not None and np.array_equal(one, two)
 
 
-def _too_large(path: Path, width: int, height: int, megapixels: float) -> ImageError:
+def _too_large(path: Path, width: int, height: int, limits: Limits) -> ImageError:
     return ImageError(
-        f"{path} has {width}x{height} pixels, more than {megapixels:g} megapixels", fix="raise limits.megapixels"
+        f"{path} has {width}x{height} pixels, more than {limits.megapixels:g} megapixels", fix="raise limits.megapixels"
     )
 
 
-def _reduction(header: Header | None) -> int:
-    if header is None or header.kind != "jpeg":
+def _undecodable(path: Path) -> ImageError:
+    return ImageError(f"{path} is not a picture that can be decoded", fix="convert it to JPEG or PNG")
+
+
+def _reduction(header: Header) -> int:
+    if header.kind != "jpeg":
         return 1
-    return next((f for f in (1, 2, 4) if header.width * header.height / (f * f) <= COMFORTABLE_PIXELS), 8)
+    return _shrunk(header.width * header.height)
+
+
+def _shrunk(pixels: int) -> int:
+    """How many pixels of a side become one, so that the picture is comfortable."""
+    return next((f for f in (1, 2, 4) if pixels / (f * f) <= COMFORTABLE_PIXELS), 8)
+
+
+def _comfortable(image: Image, scale: int, original_wh: tuple[int, int]) -> Picture:
+    """Shrink what its decoder could not."""
+    height, width = image.shape[:2]
+    factor = _shrunk(width * height)
+    if factor > 1:
+        size = math.ceil(width / factor), math.ceil(height / factor)
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return Picture(image, scale * factor, original_wh)
 
 
 def _decode(data: bytes, factor: int) -> npt.NDArray[Any] | None:
@@ -152,7 +182,7 @@ def _decode(data: bytes, factor: int) -> npt.NDArray[Any] | None:
     flags = REDUCED[factor] | cv2.IMREAD_IGNORE_ORIENTATION if factor > 1 else cv2.IMREAD_UNCHANGED
     try:
         decoded: npt.NDArray[Any] | None = cv2.imdecode(buffer, flags)
-    except cv2.error as error:
+    except (cv2.error, MemoryError) as error:
         logger.debug("cannot decode: %s", error)
         return None
     return decoded
@@ -165,7 +195,7 @@ def _first_of_animation(path: Path, data: bytes, header: Header) -> npt.NDArray[
         return None if frame is None else _decode(frame, 1)
     if header.kind != "gif":
         return None
-    capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+    capture = open_file(path, [])
     done, image = capture.read()
     capture.release()
     return image if done else None
@@ -173,29 +203,43 @@ def _first_of_animation(path: Path, data: bytes, header: Header) -> npt.NDArray[
 
 def _eight_bit_bgr(pixels: npt.NDArray[Any]) -> Image:
     """Any depth and channel count as uint8 BGR; alpha is laid over white."""
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
+        return np.ascontiguousarray(pixels)
+    low, high = _range(pixels)
+    height, width = pixels.shape[:2]
+    bgr: Image = np.empty((height, width, 3), np.uint8)
+    rows = max(1, STRIP_PIXELS // max(1, width))
+    for top in range(0, height, rows):
+        bgr[top : top + rows] = _strip(pixels[top : top + rows], low, high)
+    return bgr
+
+
+def _strip(pixels: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Some rows as uint8, of one or three channels."""
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     elif pixels.dtype != np.uint8:
-        pixels = _tone(pixels.astype(np.float32))
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    channels = pixels.shape[2]
-    if channels in (2, 4):
+        level = (np.nan_to_num(pixels.astype(np.float32)) - low) / max(high - low, 1e-12)
+        pixels = np.round(level * 255).astype(np.uint8)
+    if pixels.shape[2] in (2, 4):
         alpha = pixels[..., -1:].astype(np.uint16)
         colour = pixels[..., :-1].astype(np.uint16)
         pixels = ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    if pixels.shape[2] == 1:
-        pixels = np.repeat(pixels, 3, axis=2)
-    return np.ascontiguousarray(pixels[..., :3])
+    return pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1]
 
 
-def _tone(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Floating point and signed pictures: 0 to 1 as black to white, anything else from its least to its most."""
-    pixels = np.nan_to_num(pixels)
-    low, high = float(pixels.min()), float(pixels.max())
-    if low < 0 or high > 1:
-        pixels = (pixels - low) / max(high - low, 1e-12)
-    return np.round(pixels * 255).astype(np.uint8)
+def _range(pixels: npt.NDArray[Any]) -> tuple[float, float]:
+    """Values of black and white in floating point and signed pictures: 0 and 1, else the least and the most."""
+    if pixels.dtype in (np.uint8, np.uint16):
+        return 0.0, 1.0
+    rows = max(1, STRIP_PIXELS // max(1, pixels.shape[1]))
+    least, most = np.inf, -np.inf
+    for top in range(0, len(pixels), rows):
+        strip = np.nan_to_num(pixels[top : top + rows].astype(np.float32))
+        least, most = min(least, float(strip.min())), max(most, float(strip.max()))
+    return (0.0, 1.0) if least >= 0 and most <= 1 else (least, most)
 
 
 def _upright(image: Image, orientation: int) -> Image:

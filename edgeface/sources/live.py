@@ -77,7 +77,7 @@ class LiveSource:
         self.dropped = 0
         self._camera_id = camera_id
         self._camera = camera
-        self._device = device
+        self.device = device
         self._clock = clock
         self._now = now
         self._ready = threading.Condition()
@@ -108,7 +108,7 @@ class LiveSource:
         with self._ready:
             self._closed = True
             self._ready.notify_all()
-        self._device.interrupt()
+        self.device.interrupt()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(JOIN_S)
@@ -120,8 +120,10 @@ class LiveSource:
             raise SourceError(
                 f"{self.description} hung {stuck} times and is not opened any more", fix="restart the program"
             )
-        self._thread = threading.Thread(target=self._pump, name=name, daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._pump, name=name, daemon=True)
+        thread.start()
+        # Only now: whoever closes us meanwhile joins no thread that has not begun.
+        self._thread = thread
 
     def _wait(self, limit_s: float) -> Frame | None:
         with self._ready:
@@ -141,10 +143,10 @@ class LiveSource:
         """Body of the reading thread."""
         error: SourceError | None = None
         try:
-            self._device.open()
+            self.device.open()
             index = 0
             while not self._closed:
-                image = self._device.read()
+                image = self.device.read()
                 if image is not None:
                     self._put(image, index)
                     index += 1
@@ -152,6 +154,9 @@ class LiveSource:
             error = raised
         except (cv2.error, OSError, ValueError) as raised:
             error = SourceError(f"{self.description} failed: {raised}".replace("\n", " "), fix=REOPENED)
+        except Exception as raised:  # a thread that dies is heard, whatever it dies of
+            logger.exception("%s: the reading thread died", self.description)
+            error = SourceError(f"{self.description} failed: {raised!r}".replace("\n", " "), fix=REOPENED)
         finally:
             self._release()
             with self._ready:
@@ -174,6 +179,6 @@ class LiveSource:
 
     def _release(self) -> None:
         try:
-            self._device.release()
+            self.device.release()
         except (cv2.error, OSError) as error:
             logger.debug("%s: release: %s", self.description, error)

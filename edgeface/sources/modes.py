@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import math
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,25 @@ def list_devices(dev: Path = Path("/dev"), *, ioctl: Ioctl = kernel_ioctl) -> li
     links = _links(dev / "v4l")
     devices = (_device(path, links, ioctl) for path in sorted(paths, key=lambda path: int(path.name[5:])))
     return [device for device in devices if device is not None]
+
+
+def modes_of(path: Path, *, ioctl: Ioctl = kernel_ioctl) -> tuple[Mode, ...]:
+    """Modes of one device; none where it cannot be asked."""
+    device = _device(path, {}, ioctl)
+    return () if device is None else device.modes
+
+
+def nearest_size(modes: Sequence[Mode], wanted_wh: tuple[int, int], fourcc: str | None) -> tuple[int, int]:
+    """Offered size nearest to the one wanted, of one pixel format if it is offered; as wanted where none is known.
+
+    Distance is counted on a logarithmic scale: half the width is as far away as twice.
+    """
+    own = [mode for mode in modes if mode.fourcc == fourcc] or list(modes)
+    fits = [mode for mode in own if mode.stepwise and mode.width >= wanted_wh[0] and mode.height >= wanted_wh[1]]
+    if fits or not own:
+        return wanted_wh
+    sizes = sorted({(mode.width, mode.height) for mode in own}, reverse=True)
+    return min(sizes, key=lambda wh: sum(abs(math.log(a / b)) for a, b in zip(wh, wanted_wh, strict=True) if a))
 
 
 def _links(folder: Path) -> dict[Path, list[str]]:

@@ -1,22 +1,33 @@
-"""Still pictures as a source: one, or a folder in natural order; source time advances by one second a picture."""
+"""Files as a source: a picture, or a folder of pictures and videos in natural order.
+
+Source time advances by one second a picture. A video starts, and is followed, after a pause in which everybody is
+gone: nobody is followed from one film into the next.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from edgeface.config import Camera, Limits
-from edgeface.errors import ImageError, SourceError, UsageError
+from edgeface.errors import SourceError, UsageError
 from edgeface.sources.base import Origin, Pace
-from edgeface.sources.image import is_image, read_image
+from edgeface.sources.image import read_image
+from edgeface.sources.kinds import is_image, is_picture_name, is_video, is_video_name
+from edgeface.sources.video import VideoFile
 from edgeface.types import Frame
 
 logger = logging.getLogger(__name__)
 
 SECONDS_PER_PICTURE = 1.0
+SECONDS_BETWEEN_FILMS = 10.0
 SKIPPED_FOLDERS = ("edgeface-out",)
+
+OpenVideo = Callable[[Path], VideoFile]
 
 
 def natural(path: Path) -> list[tuple[int, int | str]]:
@@ -26,62 +37,113 @@ def natural(path: Path) -> list[tuple[int, int | str]]:
     return [*((0, int(part)) if part.isdecimal() else (1, part) for part in parts), (1, path.name)]
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """Pictures of a folder (not of folders in it) in natural order; hidden files and our own results are left out."""
+def files_in(folder: Path) -> list[tuple[Path, bool]]:
+    """Pictures and videos of a folder (not of folders in it) in natural order, and whether each is a picture.
+
+    Hidden files and our own results are left out. Links that lead nowhere are there, and whatever has the name of a
+    picture or a video without being a file: reading them says why they could not be read.
+
+    Raises
+    ------
+    UsageError : the folder may not be read, or holds nothing of that kind
+    """
     if folder.name in SKIPPED_FOLDERS:
         return []
-    found = [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file() and is_image(path)]
-    return sorted(found, key=natural)
+    try:
+        entries = sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=natural)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be read: {error.strerror}", fix="check its permissions") from None
+    return [(path, still) for path in entries if (still := _kind(path)) is not None]
 
 
-class Pictures:
-    """One picture or several."""
+def _kind(path: Path) -> bool | None:
+    """Whether an entry of a folder is a picture (or a dead link), a video (False), or neither (None)."""
+    if path.is_dir():
+        return None
+    if not path.exists():
+        return True
+    if path.is_file():
+        return True if is_image(path) else False if is_video(path) else None
+    return True if is_picture_name(path) else False if is_video_name(path) else None
+
+
+class Files:
+    """One picture, or several files.
+
+    Parameters
+    ----------
+    files : each with whether it is a still picture
+    video : opens those that are none, unpaced
+    """
 
     live = False
     dropped = 0
 
     def __init__(
-        self, paths: Sequence[Path], camera: Camera, limits: Limits, origin: Origin, *, pace: Pace | None = None
+        self,
+        files: Sequence[tuple[Path, bool]],
+        camera: Camera,
+        limits: Limits,
+        origin: Origin,
+        *,
+        video: OpenVideo,
+        pace: Pace | None = None,
     ) -> None:
-        if not paths:
+        if not files:
             raise UsageError(f"{camera.source} holds no pictures", fix="give a folder with pictures, or a file")
         self.description = str(camera.source)
-        self._paths = paths
+        self._files = files
         self._camera = camera
         self._limits = limits
         self._origin = origin
+        self._video = video
         self._pace = pace or Pace(camera.pace)
         self._closed = False
 
     def frames(self) -> Iterator[Frame]:
-        """Every picture that can be read; in a folder the others are logged and counted.
+        """Every frame of what can be read; in a folder the rest is logged and counted.
 
         Raises
         ------
         ImageError : a single picture that cannot be read
-        SourceError : after the last picture of a folder, when some could not be read
+        SourceError : after the last file of a folder, when some could not be read
         """
-        bad = 0
-        for index, path in enumerate(self._paths):
-            if self._closed:
-                return
+        bad = index = 0
+        start_s, film_before = 0.0, False
+        for path, still in self._files:
+            if index and (film_before or not still):
+                start_s += SECONDS_BETWEEN_FILMS
+            last_s, film_before = start_s, not still
             try:
-                image = read_image(path, megapixels=self._limits.megapixels)
-            except ImageError as error:
-                if len(self._paths) == 1:
+                for frame in self._frames_of(path, still=still):
+                    if self._closed:
+                        return
+                    last_s = start_s + frame.time_s
+                    self._pace.wait(last_s)
+                    captured_at = frame.captured_at + timedelta(seconds=start_s)
+                    yield replace(frame, index=index, time_s=last_s, captured_at=captured_at)
+                    index += 1
+            except SourceError as error:
+                if len(self._files) == 1:
                     raise
                 logger.warning("%s", error)
                 bad += 1
-                continue
-            time_s = index * SECONDS_PER_PICTURE
-            self._pace.wait(time_s)
-            yield self._origin.frame(image, self._camera, index=index, time_s=time_s)
+            start_s = last_s + SECONDS_PER_PICTURE
         if bad:
+            kind = "pictures" if all(still for _, still in self._files) else "files"
             raise SourceError(
-                f"{bad} of {len(self._paths)} pictures of {self.description} could not be read",
+                f"{bad} of {len(self._files)} {kind} of {self.description} could not be read",
                 fix="see the lines above; the others were analysed",
             )
 
     def close(self) -> None:
-        """Stop after the current picture."""
+        """Stop after the current frame."""
         self._closed = True
+
+    def _frames_of(self, path: Path, *, still: bool) -> Iterator[Frame]:
+        """Frames of one file, its time counted from 0."""
+        if still:
+            image = read_image(path, self._limits)
+            yield self._origin.frame(image, self._camera, index=0, time_s=0.0, still=True)
+        else:
+            yield from self._video(path).frames()

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -13,9 +14,11 @@ import cv2
 from edgeface.config import Camera
 from edgeface.errors import SourceError
 from edgeface.sources.base import Sleep
-from edgeface.sources.capture import Capture, OpenCapture, fourcc_code, fourcc_name, open_capture
+from edgeface.sources.capture import Capture, OpenCapture, as_bgr, fourcc_code, fourcc_name, open_capture
+from edgeface.sources.kinds import irregular
 from edgeface.sources.live import REOPENED
-from edgeface.sources.video import as_bgr
+from edgeface.sources.modes import Mode, modes_of, nearest_size
+from edgeface.sources.transform import wanted_size
 from edgeface.types import Image
 
 logger = logging.getLogger(__name__)
@@ -36,12 +39,20 @@ def device_path(source: int | str) -> Path:
 class V4l2Camera:
     """A camera by number, path or ``/dev/v4l/by-id`` name."""
 
-    def __init__(self, camera: Camera, *, opener: OpenCapture = open_capture, sleep: Sleep = time.sleep) -> None:
+    def __init__(
+        self,
+        camera: Camera,
+        *,
+        opener: OpenCapture = open_capture,
+        sleep: Sleep = time.sleep,
+        modes: Callable[[Path], Sequence[Mode]] = modes_of,
+    ) -> None:
         self._path = device_path(camera.source)
         self.description = str(self._path)
         self._camera = camera
         self._opener = opener
         self._sleep = sleep
+        self._modes = modes
         self._capture: Capture | None = None
         self._bad = 0
 
@@ -78,6 +89,9 @@ class V4l2Camera:
 
     def _check(self) -> None:
         """Say in words what OpenCV would not."""
+        what = irregular(self._path)
+        if what not in (None, "a device"):
+            raise SourceError(f"camera {self.description} is {what}, not a camera", fix="see `edgeface cameras`")
         try:
             os.close(os.open(self._path, os.O_RDWR | os.O_NONBLOCK))
         except OSError as error:
@@ -91,8 +105,12 @@ class V4l2Camera:
 
     def _set_mode(self, capture: Capture) -> None:
         camera = self._camera
-        width, height = camera.width or DEFAULT_WH[0], camera.height or DEFAULT_WH[1]
+        width, height = wanted_size(camera, DEFAULT_WH)
         fourcc = camera.fourcc or ("MJPG" if width * height > RAW_MOST_PIXELS else None)
+        if (camera.width is None) != (camera.height is None):
+            wanted = width, height
+            width, height = nearest_size(self._modes(self._path), wanted, fourcc)
+            logger.info("%s: %dx%d is 16:9, the nearest mode is %dx%d", self.description, *wanted, width, height)
         # A queue of old pictures is of no use; not every driver lets it be shortened.
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 2)
         # The format first: a driver answers sizes and rates for the format that is set.

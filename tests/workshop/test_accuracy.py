@@ -16,7 +16,7 @@ from edgeface.bundle import Bundle
 from edgeface.config import Config, Runtime
 from edgeface.config import Detector as DetectorSettings
 from edgeface.errors import UsageError
-from edgeface.worker import Networks
+from edgeface.networks import Networks
 
 EVERY = 12
 """The share that is measured again: every twelfth photograph."""

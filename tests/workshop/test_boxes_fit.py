@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from converters.evaluation.boxes import common_faces, fit_box_to_reference, fit_landmarks_to_reference
 from edgeface.crop import reference_boxes
 from edgeface.errors import UsageError
+from edgeface.networks import Networks
 from edgeface.types import F32, Detections, Image
-from edgeface.worker import Networks
 
 SHARE = st.floats(-0.3, 0.3)
 UPRIGHT = np.array([[-0.5, 0], [0.5, 0], [0, 0.6], [-0.4, 1.1], [0.4, 1.1]], np.float32)

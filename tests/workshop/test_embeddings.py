@@ -31,8 +31,8 @@ from edgeface.bundle import Signature as Shape
 from edgeface.config import Config
 from edgeface.crop import cut
 from edgeface.errors import UsageError
+from edgeface.networks import Networks
 from edgeface.runtime import to_tensor
-from edgeface.worker import Networks
 from tests.workshop.modules import run
 from tests.workshop.tfjs_reference import run_graph
 

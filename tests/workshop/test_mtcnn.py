@@ -33,10 +33,10 @@ from edgeface.config import Config
 from edgeface.detect import make_detector
 from edgeface.detect.mtcnn import pyramid_sizes
 from edgeface.geometry import iou, nms, shrink
+from edgeface.networks import Networks
 from edgeface.runtime import Runner
 from edgeface.runtime.litert import LiteRtRunner
 from edgeface.runtime.onnx import OnnxRunner
-from edgeface.worker import Networks
 
 PARTS = {"pnet": "mtcnn", "rnet": "mtcnn-refine", "onet": "mtcnn-output"}
 pytestmark = pytest.mark.timeout(600)

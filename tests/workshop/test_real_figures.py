@@ -18,8 +18,8 @@ from edgeface.bundle import Bundle
 from edgeface.config import Config
 from edgeface.config import Detector as DetectorSettings
 from edgeface.errors import UsageError
+from edgeface.networks import Networks
 from edgeface.types import Detections, Image
-from edgeface.worker import Networks
 
 QUICK = 25
 HALF_A_POINT = 0.005

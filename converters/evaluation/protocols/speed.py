@@ -34,9 +34,9 @@ from edgeface.config import Detector as DetectorSettings
 from edgeface.config import Runtime as RuntimeSettings
 from edgeface.errors import UsageError
 from edgeface.memory import Memory
+from edgeface.networks import Networks
 from edgeface.runtime import Runner, load_network, run_faces
 from edgeface.types import F32, Image
-from edgeface.worker import Networks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing

@@ -1,0 +1,50 @@
+"""Configuration: TOML file, environment and command line become one frozen `Config`.
+
+`types` has every key with its range and its sentence, `loading` reads and overrides, `keys` knows what was meant by a
+key that is not there, `secrets` what is never shown, `toml` how it is read and written. Unknown keys and values out of
+range are errors that name the key.
+"""
+
+from edgeface.config.loading import CONFIG_PATHS, Given, find_config, load_config, parse_override
+from edgeface.config.secrets import hide_credentials, mqtt_password, redacted
+from edgeface.config.toml import to_toml
+from edgeface.config.types import (
+    DEFAULT_SCHEDULE,
+    Camera,
+    Config,
+    Detector,
+    Limits,
+    Mqtt,
+    NetworkChoice,
+    Node,
+    Runtime,
+    RuntimeName,
+    Schedule,
+    ScheduleChoice,
+    Visits,
+)
+
+__all__ = [
+    "CONFIG_PATHS",
+    "DEFAULT_SCHEDULE",
+    "Camera",
+    "Config",
+    "Detector",
+    "Given",
+    "Limits",
+    "Mqtt",
+    "NetworkChoice",
+    "Node",
+    "Runtime",
+    "RuntimeName",
+    "Schedule",
+    "ScheduleChoice",
+    "Visits",
+    "find_config",
+    "hide_credentials",
+    "load_config",
+    "mqtt_password",
+    "parse_override",
+    "redacted",
+    "to_toml",
+]

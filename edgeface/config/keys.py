@@ -1,0 +1,105 @@
+"""Every key by its whole path: its type, and what was meant by one that is not there."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, get_args, get_origin, get_type_hints
+
+from msgspec import Struct
+
+from edgeface.config.types import PATTERNS, Config
+
+
+def type_of(keys: Sequence[str]) -> Any:
+    """The type that a key takes, with its bounds; ``Any`` for one that is unknown."""
+    kind: Any = Config
+    for key in keys:
+        inner = _inner(kind)
+        if inner is None:
+            return Any
+        struct, value = inner
+        if struct is None:
+            kind = value
+        else:
+            hints = get_type_hints(struct, include_extras=True)
+            if key not in hints:
+                return Any
+            kind = hints[key]
+    return kind
+
+
+def explain(message: str) -> str:
+    """A message of msgspec as ``key: what is wrong``, without its signs and patterns."""
+    text, _, place = message.partition(" - at ")
+    unknown = re.match(r"Object contains unknown field `(.+)`", text, re.DOTALL)
+    key = _path(place)
+    if unknown:
+        name = unknown[1] if unknown[1].isprintable() else repr(unknown[1])
+        return f"{f'{key}.' if key else ''}{name}: unknown key"
+    for pattern, words in PATTERNS.items():
+        text = text.replace(f"`str` matching regex {pattern!r}", words)
+    return f"{key}: {text[:1].lower()}{text[1:]}"
+
+
+def suggest(message: str) -> str:
+    """What was meant by an unknown key, by its whole path; else where all of them stand."""
+    text, _, place = message.partition(" - at ")
+    unknown = re.match(r"Object contains unknown field `(.+)`", text, re.DOTALL)
+    meant = _meant(unknown[1], _path(place)) if unknown else None
+    if meant is None and re.search(r"Expected `str.*, got `(int|float|bool|date.*)`", text):
+        return "write text in quotes"
+    hint = f"did you mean {meant}? " if meant else ""
+    return f"{hint}see `edgeface config show` for every key and its range"
+
+
+def _meant(name: str, table: str) -> str | None:
+    """The nearest key: of the same table, of the same name elsewhere, then of any name that is near."""
+    keys = list(_all_keys(Config, ""))
+    own = {key.rpartition(".")[2]: key for key in keys if key.rpartition(".")[0] == table}
+    close = difflib.get_close_matches(name, own, 1)
+    if close:
+        return own[close[0]]
+    others = {key.rpartition(".")[2]: key for key in reversed(keys)}
+    close = [name] if name in others else difflib.get_close_matches(name, others, 1)
+    return others[close[0]] if close else None
+
+
+def _path(place: str) -> str:
+    """```$.cameras[...].rotate``` as ``cameras.<id>.rotate``."""
+    inside = re.match(r"`key` in `(.*)`", place)
+    key = (inside[1] + "[...]" if inside else place).strip("`").removeprefix("$").removeprefix(".")
+    return key.replace("[...]", f".{_any(key)}")
+
+
+def _any(table: str) -> str:
+    """What stands for the name of a camera or network in a key."""
+    return "<id>" if table.startswith("cameras") else "<name>"
+
+
+def _all_keys(kind: Any, path: str) -> Iterator[str]:
+    inner = _inner(kind)
+    if inner is None:
+        return
+    struct, value = inner
+    if struct is None:
+        yield from _all_keys(value, f"{path}.{_any(path)}")
+        return
+    for name, hint in get_type_hints(struct, include_extras=True).items():
+        whole = f"{path}.{name}" if path else name
+        yield whole
+        yield from _all_keys(hint, whole)
+
+
+def _inner(kind: Any) -> tuple[type[Struct] | None, Any] | None:
+    """A table's struct, or the type of a dictionary's values; None for a plain value."""
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        return kind, None
+    if get_origin(kind) is dict:
+        return None, get_args(kind)[1]
+    for part in get_args(kind):
+        found = _inner(part)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,240 @@
+"""The configuration's types: every key, its range, its default and its sentence.
+
+They are the one source: ``edgeface config show`` and ``docs/configuration.md`` are written from them. An empty file is
+a working configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from edgeface.types import Task
+
+PLAIN = r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z"
+"""Text without control characters: in a topic, a client id or a log line they are a mistake or an attack. Half a
+surrogate pair is what Python makes of bytes that are not UTF-8."""
+NAME = r"\A[a-zA-Z0-9_-]{1,64}\Z"
+PREFIX = r"\A(?!\$)[^+#/\x00-\x1f\x7f-\x9f\ud800-\udfff][^+#\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z"
+FOURCC = r"\A[ -~]{4}\Z"
+PLACE = r"\A[^\x00-\x1f\x7f]+\Z"
+SIZE = r"\A(auto|original|[1-9][0-9]{1,3}x[1-9][0-9]{1,3})\Z"
+PATTERNS: Mapping[str, str] = {
+    PLAIN: "text without control characters",
+    NAME: "1 to 64 letters, digits, - and _",
+    PREFIX: "text without +, # and control characters that begins with neither / nor $",
+    FOURCC: "four characters",
+    PLACE: "text without control characters",
+    SIZE: "auto, original or WIDTHxHEIGHT",
+}
+"""What a pattern asks for, in words."""
+
+Id = Annotated[str, Meta(pattern=NAME)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Pixels = Annotated[int, Meta(ge=16, le=16_384)]
+FourCc = Annotated[str, Meta(pattern=FOURCC)]
+Text = Annotated[str, Meta(pattern=PLAIN, max_length=16_000)]
+"""MQTT's texts take 65,535 bytes, and a character up to four."""
+Place = Annotated[str, Meta(pattern=PLACE, max_length=4096)]
+"""A path, or an address."""
+CameraNumber = Annotated[int, Meta(ge=0, le=255)]
+Rate = Annotated[float, Meta(gt=0, le=1000)]
+Looks = Annotated[int, Meta(ge=1, le=1000)]
+Factor = Annotated[float, Meta(ge=1, le=100)]
+RuntimeName = Literal["onnx", "litert"]
+
+
+class Node(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who this device is."""
+
+    id: Annotated[
+        Id | None, Meta(description="name in topics; empty: host name and four digits from the machine id")
+    ] = None
+
+
+class Mqtt(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The broker and how to reach it."""
+
+    host: Annotated[
+        str, Meta(pattern=PLAIN, min_length=1, max_length=255, description="broker's name or address, nothing else")
+    ] = "localhost"
+    port: Annotated[int, Meta(ge=1, le=65_535, description="broker's port; 8883 is usual with TLS")] = 1883
+    prefix: Annotated[str, Meta(pattern=PREFIX, max_length=128, description="first part of every topic")] = "edgeface"
+    client_id: Annotated[Text | None, Meta(description="empty: edgeface-<node id>; must be unique at the broker")] = (
+        None
+    )
+    username: Annotated[Text | None, Meta(description="user name at the broker")] = None
+    password: Annotated[
+        Text | None,
+        Meta(description="better: password_file, $CREDENTIALS_DIRECTORY/mqtt_password or EDGEFACE_MQTT_PASSWORD"),
+    ] = None
+    password_file: Annotated[Place | None, Meta(description="file whose first line is the password")] = None
+    tls: Annotated[bool, Meta(description="encrypt; implied by ca_file and cert_file")] = False
+    ca_file: Annotated[Place | None, Meta(description="certificate of the authority that signed the broker's")] = None
+    cert_file: Annotated[Place | None, Meta(description="this node's certificate, if the broker asks for one")] = None
+    key_file: Annotated[Place | None, Meta(description="key of cert_file")] = None
+    keep_alive: Annotated[
+        int, Meta(ge=5, le=3600, description="seconds; the last will comes after 1.5 times this silence")
+    ] = 30
+    connect_timeout: Annotated[
+        float, Meta(gt=0, le=600, description="seconds to wait for a connection, and then for the broker's answer")
+    ] = 10.0
+    queue: Annotated[
+        int,
+        Meta(
+            ge=50,
+            le=100_000,
+            description="messages kept while the broker is away; what is dropped is counted",
+        ),
+    ] = 2000
+
+
+class Detector(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How faces are found."""
+
+    network: Annotated[
+        Text | None, Meta(description="a detector of the bundle, such as yunet; empty: the bundle's default")
+    ] = None
+    size: Annotated[
+        str,
+        Meta(
+            pattern=SIZE,
+            description="input of the detector: auto, original or WIDTHxHEIGHT; larger finds smaller faces at a cost",
+        ),
+    ] = "auto"
+    score: Annotated[float, Meta(gt=0, le=1, description="detections below this are not faces")] = 0.6
+    every: Annotated[float, Meta(ge=0, le=60, description="seconds between detections; 0: every frame")] = 0.0
+
+
+class Camera(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One `[cameras.<id>]` table."""
+
+    source: Annotated[
+        CameraNumber | Place,
+        Meta(description="camera number, /dev/..., file, folder, rtsp://..., picamera, or csi (Jetson)"),
+    ] = 0
+    width: Annotated[Pixels | None, Meta(description="pixels asked of the camera")] = None
+    height: Annotated[Pixels | None, Meta(description="pixels asked of the camera")] = None
+    fps: Annotated[Rate | None, Meta(description="frames a second asked of the camera")] = None
+    fourcc: Annotated[
+        FourCc | None, Meta(description="pixel format asked of a USB camera; empty: MJPG above 640x480")
+    ] = None
+    rotate: Annotated[Literal[0, 90, 180, 270], Meta(description="degrees clockwise, before anything else")] = 0
+    mirror: Annotated[bool, Meta(description="swap left and right, after rotating")] = False
+    pace: Annotated[
+        Literal["realtime", "max"], Meta(description="for files: as a camera would, or as fast as it goes")
+    ] = "max"
+    open_timeout: Annotated[float, Meta(gt=0, le=600, description="seconds to wait for a stream to open")] = 10.0
+    read_timeout: Annotated[float, Meta(gt=0, le=600, description="seconds of silence after which it is reopened")] = (
+        5.0
+    )
+
+
+class Schedule(Struct, frozen=True, kw_only=True):
+    """How often a network looks at one person, with every number said."""
+
+    every: float
+    first: float = 0.2
+    looks: int = 5
+    better: float = 1.3
+
+
+class ScheduleChoice(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One `[schedule.<network>]` table: how often a network looks at one person; not for recurrent networks."""
+
+    every: Annotated[Seconds | None, Meta(description="seconds between looks once the answer stands")] = None
+    first: Annotated[Seconds | None, Meta(description="seconds between the first looks at a new person")] = None
+    looks: Annotated[Looks | None, Meta(description="first looks before `every` applies")] = None
+    better: Annotated[Factor | None, Meta(description="a view this many times better is looked at early")] = None
+
+    def over(self, usual: Schedule) -> Schedule:
+        """The usual schedule of the network's task, but for what this table gives."""
+        given = {key: value for key, value in msgspec.structs.asdict(self).items() if value is not None}
+        return msgspec.structs.replace(usual, **given)
+
+
+class Visits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When a person is here, gone, and known."""
+
+    confirm: Annotated[float, Meta(ge=0, le=60, description="seconds of presence before a visit starts")] = 0.3
+    lost_after: Annotated[Seconds, Meta(description="seconds without a detection after which it ends")] = 2.0
+    update: Annotated[Seconds, Meta(description="least seconds between two updates of one visit")] = 2.0
+    min_samples: Annotated[
+        int, Meta(ge=1, le=1000, description="looks before age, gender, expression, affect are said")
+    ] = 3
+    min_quality: Annotated[Share, Meta(description="looks below this quality weigh nothing")] = 0.15
+    gender_certainty: Annotated[
+        float, Meta(ge=0.5, lt=1, description="fused probability below which gender is unknown")
+    ] = 0.8
+    expression_certainty: Annotated[Share, Meta(description="share below which expression is unknown")] = 0.4
+    faces_rate: Annotated[
+        float, Meta(ge=0, le=60, description="most `faces` messages a second and camera; 0: none")
+    ] = 2.0
+
+
+class Runtime(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which engine runs the networks."""
+
+    name: Annotated[
+        Literal["auto", "onnx", "litert"], Meta(description="auto: what the bundle prefers on this processor")
+    ] = "auto"
+    threads: Annotated[int, Meta(ge=0, le=64, description="threads per network; 0: two, or one on a single core")] = 0
+    turn: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=60,
+            description="seconds of a turn of live cameras after which looks at faces wait for the next frame; "
+            "0: an eighth of visits.lost_after, up to half of it where frames are that far apart",
+        ),
+    ] = 0.0
+
+
+class NetworkChoice(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One `[networks.<name>]` table: overrides for one network."""
+
+    runtime: Annotated[RuntimeName | None, Meta(description="run this network in another engine than the rest")] = None
+    precision: Annotated[Text | None, Meta(description="fp32, fp16w, int8w or int8, where the bundle has it")] = None
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is refused."""
+
+    megapixels: Annotated[float, Meta(gt=0, le=1000, description="larger pictures are refused from their header")] = (
+        220.0
+    )
+    megabytes: Annotated[
+        float, Meta(gt=0, le=100_000, description="a picture or video that takes more memory to read is refused")
+    ] = 500.0
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole configuration."""
+
+    node: Node = msgspec.field(default_factory=Node)
+    mqtt: Mqtt = msgspec.field(default_factory=Mqtt)
+    detector: Detector = msgspec.field(default_factory=Detector)
+    cameras: Annotated[dict[Id, Camera], Meta(min_length=1)] = msgspec.field(default_factory=lambda: {"main": Camera()})
+    attributes: Annotated[
+        dict[Task, str | Literal[False]],
+        Meta(description="network per question, or false to leave the question out; default: the bundle's"),
+    ] = {}
+    schedule: Annotated[dict[str, ScheduleChoice], Meta(description="by network name")] = {}
+    networks: Annotated[dict[str, NetworkChoice], Meta(description="by network name")] = {}
+    visits: Visits = msgspec.field(default_factory=Visits)
+    runtime: Runtime = msgspec.field(default_factory=Runtime)
+    limits: Limits = msgspec.field(default_factory=Limits)
+    bundle: Annotated[Place | None, Meta(description="name or folder of the bundle; default: default")] = None
+
+
+DEFAULT_SCHEDULE: Mapping[Task, Schedule] = {
+    "age": Schedule(every=4.0),
+    "gender": Schedule(every=4.0),
+    "expression": Schedule(every=0.5, first=0.2),
+    "affect": Schedule(every=0.5, first=0.2),
+}
+"""By task, for what no `[schedule.<network>]` table says: an expression changes, an age does not."""

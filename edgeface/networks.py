@@ -1,0 +1,170 @@
+"""Every network of a process, loaded once: the detector and those that answer questions about a face."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from math import isfinite
+
+import cv2
+import numpy as np
+
+from edgeface.attributes import make_heads, read_answers
+from edgeface.bundle import (
+    Bundle,
+    Network,
+    NetworkFile,
+    attribute_networks,
+    choose_runtime,
+    chosen_detector,
+    chosen_networks,
+    expect_landmarks,
+)
+from edgeface.config import Config
+from edgeface.detect import make_detector
+from edgeface.memory import Memory
+from edgeface.pipeline import Request
+from edgeface.runtime import Runner, choose_runner, run_faces
+from edgeface.selftest import check
+from edgeface.types import F32, Answer, Detections, Head, Image
+
+logger = logging.getLogger(__name__)
+
+Wrap = Callable[[str, Runner], Runner]
+NOBODY = Detections(boxes=np.zeros((0, 4), np.float32), scores=np.zeros(0, np.float32))
+
+
+class CheckedRunner:
+    """A detector's runner that tells when it gave something that is not a finite number."""
+
+    def __init__(self, runner: Runner, tell: Callable[[], None]) -> None:
+        self._runner = runner
+        self._tell = tell
+        self.file: NetworkFile = runner.file
+        self.batches = runner.batches
+        self.sizes = runner.sizes
+
+    def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
+        """Run and look: a sum of squares is finite only where every number is, and takes a microsecond."""
+        outputs = self._runner.run(batch, states)
+        if not all(isfinite(np.vdot(array, array)) for array in outputs.values()):
+            self._tell()
+        return outputs
+
+
+class Networks:
+    """Every network of a process, loaded once: one detector and the attribute networks in use.
+
+    Parameters
+    ----------
+    still : whether pictures or video come, for the detector's automatic size, where `detect` is not told
+    wrap : measures runners, for benchmarks; gets a network's name and its runner
+
+    Attributes
+    ----------
+    invalid : by network, how often it gave what is no answer: not a number, infinite, or of a wrong length; such an
+        answer weighs nothing
+    """
+
+    def __init__(self, bundle: Bundle, config: Config, *, still: bool = False, wrap: Wrap | None = None) -> None:
+        threads = self.threads = config.runtime.threads or min(2, os.cpu_count() or 1)
+        cv2.setNumThreads(threads)
+        runtime = choose_runtime(bundle.manifest, config.runtime.name)
+
+        def load(network: Network) -> Runner:
+            runner = choose_runner(bundle, network, config, runtime, threads=threads)
+            self._loaded[network.name] = (network, runner)
+            return wrap(network.name, runner) if wrap else runner
+
+        found = chosen_detector(bundle, config)
+        stages = bundle.stages(found)
+        self.runtime = runtime
+        self._loaded: dict[str, tuple[Network, Runner]] = {}
+        self.invalid: Counter[str] = Counter()
+        runners = {network.name: self._checked(network.name, load(network)) for network in (found, *stages)}
+        self._still = still
+        self._detectors = {
+            pictures: make_detector(found, runners, stages=stages, size=config.detector.size, still=pictures)
+            for pictures in (False, True)
+        }
+        self.detector = self._detectors[still]
+        wanted = attribute_networks(bundle, config)
+        if not self.detector.gives_landmarks:
+            expect_landmarks(wanted, detector=found.name)
+        asked = {task: network.name for task, network in chosen_networks(bundle, config).items()}
+        self.attributes: dict[str, tuple[Network, Runner, Sequence[Head]]] = {}
+        for network in wanted:
+            heads = [head for task, head in make_heads(network).items() if asked.get(task) == network.name]
+            self.attributes[network.name] = (network, load(network), heads)
+        self._order = list(asked)
+
+    def verify(self, bundle: Bundle) -> dict[str, float]:
+        """Run every network's stored input: largest difference by name; BundleError for one that computes wrongly."""
+        return {name: check(bundle, network, runner) for name, (network, runner) in self._loaded.items()}
+
+    @property
+    def heads(self) -> list[tuple[Network, Head]]:
+        """Attribute networks and their heads, one for each question, in the order age, gender, expression, affect."""
+        pairs = [(network, head) for network, _, heads in self.attributes.values() for head in heads]
+        return sorted(pairs, key=lambda pair: self._order.index(pair[1].task))
+
+    def most(self, name: str) -> int:
+        """Faces that go through an attribute network in one call."""
+        return max(self.attributes[name][1].batches)
+
+    def detect(self, image: Image, *, min_score: float, still: bool | None = None) -> Detections:
+        """Find the faces of one picture; nobody where the detector's outputs cannot be read.
+
+        ``still`` chooses the size for pictures or for video; None: the one for which the networks were loaded.
+        """
+        detector = self.detector if still is None else self._detectors[still]
+        try:
+            with np.errstate(all="ignore"):
+                return detector.detect(image, min_score=min_score)
+        except (ValueError, IndexError, KeyError) as error:
+            _count(self.invalid, self.detector.network.name, repr(error))
+            return NOBODY
+
+    def answer(self, requests: Sequence[Request], memory: Memory | None = None) -> list[list[Answer]]:
+        """Answer every request, in order, one answer for each head; all faces of a network go through it together.
+
+        What is no answer is left out and counted.
+
+        Recurrent networks go on from ``memory`` and write into it; without one each look is a first one.
+        """
+        memory = Memory() if memory is None else memory
+        answers: list[list[Answer]] = [[] for _ in requests]
+        rows: dict[str, list[int]] = defaultdict(list)
+        for row, request in enumerate(requests):
+            rows[request.network].append(row)
+        for name, wanted in rows.items():
+            network, runner, heads = self.attributes[name]
+            people = [(requests[row].camera, requests[row].track) for row in wanted]
+            pixels = np.stack([requests[row].pixels for row in wanted])
+            outputs = run_faces(runner, network, pixels, memory.recall(network, people))
+            memory.keep(network, people, outputs)
+            for head in heads:
+                read = read_answers(head, network.answers[head.task].output, outputs, len(wanted))
+                for row, probabilities in zip(wanted, read, strict=True):
+                    if probabilities is None:
+                        _count(self.invalid, name, f"for {head.task} no finite numbers, or too few or too many")
+                        continue
+                    quality, time_s = requests[row].quality, requests[row].time_s
+                    answers[row].append(
+                        Answer(task=head.task, probabilities=probabilities, quality=quality, time_s=time_s)
+                    )
+        return answers
+
+    def _checked(self, name: str, runner: Runner) -> Runner:
+        # Not a method of ours: a circle of references would keep the networks of an old configuration in memory.
+        return CheckedRunner(runner, partial(_count, self.invalid, name, "numbers that are not finite"))
+
+
+def _count(invalid: Counter[str], name: str, what: str) -> None:
+    """Count an answer that is none; the first of a network is told."""
+    if not invalid[name]:
+        logger.warning("network %s gives %s: such answers weigh nothing, health counts them", name, what)
+    invalid[name] += 1

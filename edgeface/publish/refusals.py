@@ -1,0 +1,117 @@
+"""What becomes of messages that the broker does not take: set aside, or kept until it can; each said once."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from edgeface.publish.outbox import Entry, Outbox
+from edgeface.publish.reasons import QUOTA, puback_verdict
+from edgeface.publish.timing import Timing
+from edgeface.publish.topics import Topics
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What is sent: of the outbox, or of our own (``entry`` is None)."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    entry: Entry | None = None
+
+
+class Refusals:
+    """Settles each message with the outbox and with what is known of its topic; ``now_s`` is monotonic."""
+
+    def __init__(self, outbox: Outbox, topics: Topics, timing: Timing) -> None:
+        self._outbox = outbox
+        self._topics = topics
+        self._timing = timing
+        self._said: set[tuple[str, str]] = set()
+
+    def taken(self, message: Message, now_s: float, *, in_turn: bool) -> None:
+        """Count an acknowledged message as delivered; what its topic has cost before may follow.
+
+        ``in_turn``: no older message of the topic is passed over; only then the topic is above suspicion.
+        """
+        entry = message.entry
+        refused, since_s = False, None
+        if in_turn:
+            refused, since_s = self._topics.taken(message.topic, None if entry is None else entry.seq)
+        if since_s is not None:
+            logger.info("the broker takes messages on %s again after %.0f s", message.topic, now_s - since_s)
+        if entry is not None:
+            self._outbox.done(entry)
+            if refused:
+                self._outbox.release(entry.suffix)
+
+    def refused(self, message: Message, reason: int, now_s: float) -> None:
+        """Settle a message that was acknowledged with a refusal."""
+        verdict = puback_verdict(reason)
+        if verdict == "wait":
+            self._cannot_now(message, reason, now_s)
+        elif verdict == "topic" or message.entry is None:
+            self._rest(message.topic, f"reason {reason}", now_s)
+            if message.entry is not None:
+                self._outbox.reject(message.entry)
+        else:
+            self._set_aside(message.entry, message.topic, f"refuses a message on {message.topic}: reason {reason}")
+
+    def struck(self, message: Message, now_s: float) -> bool:
+        """Judge a message on which the connection broke, or that is not acknowledged; whether it is set aside."""
+        verdict = self._topics.strike(message.topic)
+        if verdict == "message" and message.entry is not None:
+            why = f"neither takes nor refuses a message on {message.topic}, and the connection is lost"
+            self._set_aside(message.entry, message.topic, why)
+            return True
+        if verdict != "again":
+            self._rest(message.topic, "it closes the connection after each message", now_s)
+        return False
+
+    def too_large(self, message: Message, largest: int) -> None:
+        """Settle a message that is larger than the broker said it takes."""
+        if message.entry is not None:
+            self._set_aside(
+                message.entry, message.topic, f"takes {largest} bytes, a message on {message.topic} is larger"
+            )
+
+    def _cannot_now(self, message: Message, reason: int, now_s: float) -> None:
+        entry = message.entry
+        first = self._topics[message.topic].waiting_since_s is None
+        # A quota is never the fault of one message.
+        seq = None if entry is None or reason == QUOTA else entry.seq
+        verdict = self._topics.cannot_now(message.topic, seq, now_s)
+        if first:
+            logger.warning(
+                "the broker cannot take messages on %s now: reason %d; they wait and are tried again",
+                message.topic,
+                reason,
+            )
+        if entry is None:
+            return
+        if verdict == "message":
+            self._set_aside(entry, message.topic, f"refuses a message on {message.topic}: reason {reason}")
+        elif verdict == "behind":
+            self._outbox.give_way(entry)
+        else:
+            self._outbox.give_back([entry], unsure=False)
+
+    def _rest(self, topic: str, why: str, now_s: float) -> None:
+        if self._topics.rest(topic, now_s):
+            logger.warning(
+                "the broker refuses topic %s: %s; its messages are set aside, tried again in %.0f s",
+                topic,
+                why,
+                self._timing.refused_s,
+            )
+
+    def _set_aside(self, entry: Entry, topic: str, text: str) -> None:
+        """Give one message up; told once for each topic and reason, then only counted."""
+        self._outbox.discard(entry)
+        if (topic, text) not in self._said:
+            self._said.add((topic, text))
+            logger.warning("the broker %s; it is set aside, as all that follow it so", text)

@@ -1,0 +1,103 @@
+"""`edgeface run` as a child process, and the service manager's end of the notify protocol."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+NO_CAMERA = "/dev/edgeface-test-none"
+PRELUDE = """
+import os, sys
+from edgeface.signals import Signals
+signals = Signals(os.environ).catch()
+import edgeface.reader as reader
+from edgeface.cli import run
+from edgeface.cli.main import build_parser
+from edgeface.daemon import Timing
+from edgeface.errors import run_command
+reader.RETRY_FIRST_S, reader.RETRY_MOST_S = 0.05, 0.1
+args = build_parser().parse_args(sys.argv[1:])
+args.signals = signals
+sys.exit(run_command(lambda: run.run(args, timing=Timing(health_s=0.2, flush_s={flush_s}, up_within_s=1.0))))
+"""
+
+
+class Manager:
+    """The service manager's end of the notify protocol."""
+
+    def __init__(self, path: Path) -> None:
+        self.environ = {"NOTIFY_SOCKET": str(path)}
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._socket.setblocking(False)
+        self._words: list[str] = []
+
+    def words(self) -> list[str]:
+        """Everything that was said so far, one word a line."""
+        try:
+            while True:
+                self._words += self._socket.recv(4096).decode().splitlines()
+        except BlockingIOError:
+            return self._words
+
+    def count(self, word: str) -> int:
+        return self.words().count(word)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Child:
+    """``edgeface run`` in a process of its own; its standard error goes to a file that can be read meanwhile."""
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        words: tuple[object, ...],
+        environ: Mapping[str, str],
+        *,
+        flush_s: float = 1.0,
+        **options: Any,
+    ) -> None:
+        self.folder = folder
+        self._log = folder / "log"
+        # A file, unlike -c, leaves the current folder off the path, as the installed program does.
+        program = folder.parent / f"{folder.name}.py"
+        program.write_text(PRELUDE.format(flush_s=flush_s))
+        keys = {"mqtt.host": "127.0.0.1", "mqtt.port": port}
+        command = [sys.executable, program, "run", *(str(word) for word in words)]
+        for key, value in keys.items():
+            command += ["--set", f"{key}={value}"]
+        clean = {
+            key: value for key, value in os.environ.items() if not key.startswith(("EDGEFACE", "NOTIFY", "SYSTEMD"))
+        }
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                command,
+                **{"stdin": subprocess.DEVNULL, "stderr": log, **options},
+                cwd=folder,
+                env={**clean, **environ, "PYTHONPATH": str(ROOT)},
+            )
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def wait(self) -> int:
+        return self.process.wait(60)
+
+    def ask(self, number: int) -> int:
+        self.process.send_signal(number)
+        return self.wait()
+
+    def catches(self, number: int) -> bool:
+        """Whether the program has a handler for a signal by now."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        mask = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+        return bool(int(mask.split()[1], 16) >> (number - 1) & 1)

@@ -1,0 +1,83 @@
+"""What the machine says of itself, held against the kernel and against other ways to ask."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+from pathlib import Path
+
+import pytest
+
+from edgeface import machine
+from edgeface.config import Config, Node
+
+PI = "processor\t: 0\nBogoMIPS\t: 108.00\n\nRevision\t: c03114\nModel\t\t: Raspberry Pi 4 Model B Rev 1.4\n"
+JETSON = "processor\t: 0\nmodel name\t: \nBogoMIPS\t: 62.50\nCPU part\t: 0xd42\n"
+PC = "processor\t: 0\nmodel name\t: Intel(R) N100\n"
+TREE = "NVIDIA Jetson Orin Nano Developer Kit\0"
+
+
+def test_a_configured_id_is_the_id() -> None:
+    assert machine.node_id(Config(node=Node(id="hall"))) == "hall"
+
+
+def test_the_id_is_the_same_each_time_and_fits_a_topic() -> None:
+    """No level separator, no wildcard, no space; at most 53 characters."""
+    first, second = machine.node_id(Config()), machine.node_id(Config())
+    assert first == second
+    assert re.fullmatch(r"[a-zA-Z0-9_-]{1,48}-[0-9a-f]{4}", first)
+
+
+@pytest.mark.parametrize(
+    ("host", "begins"),
+    [("raspberrypi", "raspberrypi-"), ("hall.example.org", "hall-"), ("+#/", "node-"), ("x" * 64, "x" * 48 + "-")],
+)
+def test_any_host_name_becomes_an_id(monkeypatch: pytest.MonkeyPatch, host: str, begins: str) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: host)
+    told = machine.node_id(Config())
+    assert told.startswith(begins)
+    assert len(told) == len(begins) + 4
+
+
+def test_resident_memory_is_what_the_kernel_counts() -> None:
+    before = machine.resident_mb()
+    assert before is not None
+    held = bytearray(os.urandom(1 << 10) * (64 << 10))
+    after = machine.resident_mb()
+    assert after is not None
+    assert after - before == pytest.approx(len(held) / 1e6, rel=0.25)
+
+
+def test_the_peak_is_at_least_what_is_held_now() -> None:
+    peak, now = machine.peak_mb(), machine.resident_mb()
+    assert peak is not None
+    assert now is not None
+    assert peak > 0.95 * now
+    assert peak == pytest.approx(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, rel=0.25)
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="needs /proc/cpuinfo")
+def test_the_processor_is_a_line_of_the_kernel() -> None:
+    name = machine.processor()
+    assert "\n" not in name
+    text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    if re.search(r"^(model name|Model)\s*:", text, flags=re.MULTILINE):
+        assert name
+        assert name in text
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "tree", "name"),
+    [
+        (PI, None, "Raspberry Pi 4 Model B Rev 1.4"),
+        (PC, None, "Intel(R) N100"),
+        (JETSON, TREE, "NVIDIA Jetson Orin Nano Developer Kit"),
+        (None, TREE, "NVIDIA Jetson Orin Nano Developer Kit"),
+    ],
+)
+def test_the_processor_or_else_the_board(cpuinfo: str | None, tree: str | None, name: str, tmp_path: Path) -> None:
+    for file, text in (("cpuinfo", cpuinfo), ("model", tree)):
+        if text is not None:
+            (tmp_path / file).write_text(text)
+    assert machine.processor(cpuinfo=tmp_path / "cpuinfo", model=tmp_path / "model") == name

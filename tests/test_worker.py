@@ -1,0 +1,284 @@
+"""The turn: how long it may take, what is put off, what weighs nothing, and when a camera is away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+from astronaut import astronaut
+from bundles import DEFAULT
+from people import NOON
+
+from edgeface.analyze import analyze_image
+from edgeface.bundle import open_bundle
+from edgeface.config import Config, Runtime
+from edgeface.events import Body, VisitMessage
+from edgeface.networks import Networks
+from edgeface.pipeline import Request
+from edgeface.results import as_json
+from edgeface.runtime import Runner
+from edgeface.types import F32, Frame, Image
+from edgeface.worker import Worker, in_batches
+
+CROWD = np.tile(cv2.resize(astronaut(), (192, 192)), (3, 5, 1))
+"""Fifteen faces."""
+FACES = 15
+Change = Callable[[str, Mapping[str, F32]], Mapping[str, F32]]
+
+
+class Hooked:
+    """A runner with something done to its outputs."""
+
+    def __init__(self, name: str, runner: Runner, change: Change) -> None:
+        self.file, self.batches, self.sizes = runner.file, runner.batches, runner.sizes
+        self._name, self._runner, self._change = name, runner, change
+
+    def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
+        return self._change(self._name, self._runner.run(batch, states))
+
+
+def make_networks(change: Change, **keys: Any) -> Networks:
+    config = Config(runtime=Runtime(name="onnx", threads=1), **keys)
+    return Networks(open_bundle(DEFAULT), config, wrap=lambda name, runner: Hooked(name, runner, change))
+
+
+class Machine:
+    """A worker with a clock of its own, on which each call of a network takes its time."""
+
+    def __init__(self, *, call_s: float = 0.0, live: Sequence[str] = ("main",), turn: float = 0.0) -> None:
+        self.now_s = 0.0
+        self.calls: list[str] = []
+        self._call_s = call_s
+        runtime = Runtime(name="onnx", threads=1, turn=turn)
+        numbers = count(1)
+        self.worker = Worker(
+            make_networks(self._called),
+            Config(runtime=runtime),
+            ["main", "file"],
+            new_id=lambda: f"v{next(numbers)}",
+            clock=lambda: self.now_s,
+            live=live,
+        )
+
+    def _called(self, name: str, outputs: Mapping[str, F32]) -> Mapping[str, F32]:
+        self.now_s += self._call_s
+        self.calls.append(name)
+        return outputs
+
+    def turn(self, time_s: float, *, camera: str = "main", index: int = 0, image: Image = CROWD) -> list[Body]:
+        at = NOON + timedelta(seconds=time_s)
+        frame = Frame(image=image, camera=camera, index=index, time_s=time_s, captured_at=at)
+        return self.worker.turn([frame])
+
+
+def visits(bodies: Sequence[Body], event: str) -> list[VisitMessage]:
+    return [body.message for body in bodies if isinstance(body.message, VisitMessage) and body.event == event]
+
+
+def test_a_crowd_before_a_slow_machine_is_counted_once_and_what_waits_is_told() -> None:
+    """Every call takes a second: a turn with all 45 looks would take seven, and forget everybody."""
+    machine = Machine(call_s=1.0)
+    started, ended, index = 0, 0, 0
+    while machine.now_s < 60:
+        before_s = machine.now_s
+        index = int(before_s * 10)
+        bodies = machine.turn(before_s, index=index)
+        assert machine.now_s - before_s <= 2.0, "detection, and one batch"
+        started += len(visits(bodies, "start"))
+        ended += len(visits(bodies, "end"))
+    assert (started, ended) == (FACES, 0)
+    assert machine.worker.deferred("main") > 100
+    known = machine.worker._pipelines["main"]._book.current()
+    assert all(visit.age for visit in known), "nobody is left out for ever"
+
+
+def test_a_file_has_no_limit() -> None:
+    slow, quick = Machine(call_s=1.0, live=()), Machine(live=())
+    for step in range(4):
+        told = [machine.turn(step / 5, camera="file", index=step) for machine in (slow, quick)]
+        assert [body.message for body in told[0]] == [body.message for body in told[1]]
+    assert slow.calls == quick.calls
+    assert slow.worker.deferred("file") == 0
+
+
+def test_a_file_beside_a_slow_camera_has_no_limit_either() -> None:
+    machine = Machine(call_s=1.0)
+    frames = [Frame(image=CROWD, camera=camera, index=0, time_s=0.0, captured_at=NOON) for camera in ("main", "file")]
+    machine.worker.turn(frames)
+    assert machine.worker.deferred("main") > 0
+    assert machine.worker.deferred("file") == 0
+
+
+@pytest.mark.parametrize(("turn", "batches"), [(0.0, 1), (5.5, 4)])
+def test_the_limit_is_configured(turn: float, batches: int) -> None:
+    machine = Machine(call_s=1.0, turn=turn)
+    machine.turn(0.0)
+    assert len(machine.calls) - 1 == pytest.approx(batches, abs=1)
+
+
+def test_the_camera_s_own_pace_sets_the_limit() -> None:
+    slow = Machine(call_s=0.3)
+    for step in range(3):
+        slow.calls.clear()
+        slow.turn(2.5 * step, index=step)
+    assert len(slow.calls) - 1 >= 3, "a second of every two and a half"
+
+
+def request(network: str, overdue_s: float) -> Request:
+    pixels = np.zeros((1, 1, 3), np.uint8)
+    return Request(network=network, camera="main", track=1, pixels=pixels, quality=1.0, time_s=0.0, overdue_s=overdue_s)
+
+
+def test_batches_take_the_most_overdue_first_and_all_once() -> None:
+    never = float("inf")
+    given = [request(*row) for row in (("a", 1.0), ("b", never), ("a", 3.0), ("b", 0.0), ("a", never), ("a", 0.5))]
+    got = [[(r.network, r.overdue_s) for r in batch] for batch in in_batches(given, lambda _name: 2)]
+    assert got == [[("b", never), ("b", 0.0)], [("a", never), ("a", 3.0)], [("a", 1.0), ("a", 0.5)]]
+
+
+def kinds(bodies: Sequence[Body]) -> list[str]:
+    return [body.event or body.kind for body in bodies]
+
+
+def test_a_camera_that_goes_away_ends_its_visits_once() -> None:
+    machine = Machine()
+    for step in range(10):
+        machine.turn(step / 10, index=step)
+    assert machine.worker.away({"main"}, 2.8) == [], "not yet lost"
+    assert machine.worker.away({"file"}, 9.0) == [], "a file waits for nobody"
+    bodies = machine.worker.away({"main"}, 3.0)
+    assert kinds(bodies) == ["end"] * FACES + ["faces", "summary"]
+    end, faces, summary = visits(bodies, "end")[0], bodies[-2].message, bodies[-1].message
+    assert (end.reason, end.ended, end.at) == ("source_ended", "2026-03-14T12:00:00.900Z", "2026-03-14T12:00:03.000Z")
+    assert faces.faces == ()  # type: ignore[union-attr]
+    assert (summary.out, summary.in_view) == (FACES, 0)  # type: ignore[union-attr]
+    assert machine.worker.away({"main"}, 4.0) == []
+    back = [body for step in range(5) for body in machine.turn(60 + step / 10, index=step)]
+    assert len(visits(back, "start")) == FACES
+    assert visits(back, "end") == []
+
+
+def test_a_slow_camera_is_not_away_between_two_frames() -> None:
+    machine = Machine()
+    told: list[Body] = []
+    for step in range(8):
+        told += machine.turn(2.5 * step, index=step)
+        told += machine.worker.away({"main"}, 2.5 * step + 2.4)
+    assert (len(visits(told, "start")), len(visits(told, "end"))) == (FACES, 0)
+    assert len(visits(machine.worker.away({"main"}, 40.0), "end")) == FACES
+
+
+def spoil(name: str, value: Any) -> Change:
+    def change(asked: str, outputs: Mapping[str, F32]) -> Mapping[str, F32]:
+        if asked != name:
+            return outputs
+        spoilt = {key: array.copy() for key, array in outputs.items()}
+        for array in spoilt.values():
+            if value == "short":
+                return {key: array[..., :-1] for key, array in spoilt.items()}
+            array[...] = value
+        return spoilt
+
+    return change
+
+
+BAD = [np.nan, np.inf, -np.inf, "short"]
+
+
+@pytest.mark.parametrize("value", BAD, ids=str)
+@pytest.mark.parametrize("task", ["age", "gender", "expression"])
+def test_an_answer_that_is_none_weighs_nothing_and_is_counted(task: str, value: Any, tmp_path: Path) -> None:
+    name = {"age": "age-v1", "gender": "gender-v1", "expression": "expression-mini-xception"}[task]
+    networks = make_networks(spoil(name, value))
+    line = as_json(analyze_image(astronaut(), networks, Config(), path="x", min_score=0.6))
+    json.dumps(line, allow_nan=False)
+    (face,) = line["faces"]  # type: ignore[misc]
+    assert {key: face[key] is None for key in ("age", "gender", "expression")} == {  # type: ignore[index]
+        key: key == task for key in ("age", "gender", "expression")
+    }
+    assert face["known"][task] is False  # type: ignore[index]
+    assert dict(networks.invalid) == {name: 1}
+    worker = Worker(networks, Config(), ["main"], new_id=lambda: "v", clock=lambda: 0.0)
+    for step in range(10):
+        at = NOON + timedelta(seconds=step / 5)
+        worker.turn([Frame(image=astronaut(), camera="main", index=step, time_s=step / 5, captured_at=at)])
+    (visit,) = worker.close("main", "source_ended").changes
+    told = msgspec.to_builtins(visit.visit, enc_hook=lambda _array: None)
+    assert {key for key in ("age", "gender", "expression") if told[key] is None} == {task}
+    assert networks.invalid[name] > 3
+
+
+def test_one_bad_row_of_a_batch_is_left_out_alone() -> None:
+    def change(asked: str, outputs: Mapping[str, F32]) -> Mapping[str, F32]:
+        if asked == "age-v1":
+            next(iter(outputs.values()))[1] = np.nan
+        return outputs
+
+    networks = make_networks(change)
+    faces = analyze_image(CROWD, networks, Config(), path="x", min_score=0.6).faces
+    assert sum("age" not in face.estimates for face in faces) == networks.invalid["age-v1"] == 2
+    assert all("gender" in face.estimates for face in faces)
+
+
+@pytest.mark.parametrize("value", BAD, ids=str)
+def test_a_detector_that_gives_no_numbers_finds_nobody(value: Any, caplog: pytest.LogCaptureFixture) -> None:
+    networks = make_networks(spoil("yunet", value))
+    for _ in range(3):
+        assert len(networks.detect(astronaut(), min_score=0.3)) == 0
+    assert networks.invalid["yunet"] == 3
+    assert [record.message.split(":")[0] for record in caplog.records if "yunet" in record.message]
+    assert len(caplog.records) == 1
+
+
+def test_boxes_that_are_nowhere_are_no_faces() -> None:
+    def change(asked: str, outputs: Mapping[str, F32]) -> Mapping[str, F32]:
+        return {name: array * (np.nan if name.startswith("kps") else 1) for name, array in outputs.items()}
+
+    assert len(make_networks(change).detect(astronaut(), min_score=0.3)) == 0
+
+
+def test_pictures_are_searched_in_their_larger_size() -> None:
+    networks = make_networks(lambda _name, outputs: outputs)
+    far = np.full((1080, 1920, 3), 110, np.uint8)
+    far[500:580, 900:980] = cv2.resize(astronaut(), (80, 80), interpolation=cv2.INTER_AREA)
+    worker = Worker(networks, Config(), ["main"], new_id=lambda: "v", clock=lambda: 0.0)
+    found = []
+    for step, still in enumerate([False, True]):
+        frame = Frame(image=far, camera="main", index=step, time_s=float(step), captured_at=NOON, still=still)
+        ((sighting, _),) = worker.process([frame])
+        assert sighting.detections is not None
+        found.append(sighting.detections)
+    for still, detections in zip([False, True], found, strict=True):
+        alone = networks.detect(far, min_score=0.3, still=still)
+        assert np.array_equal(alone.boxes, detections.boxes)
+    wanted = Networks(open_bundle(DEFAULT), Config(), still=True).detect(far, min_score=0.3)
+    assert np.array_equal(wanted.boxes, found[1].boxes)
+
+
+def test_a_summary_and_the_visit_say_the_same_of_one_person() -> None:
+    moods = np.eye(7, dtype=np.float32)[[3] * 6 + [6] * 4]
+    asked = count()
+
+    def change(name: str, outputs: Mapping[str, F32]) -> Mapping[str, F32]:
+        if name != "expression-mini-xception":
+            return outputs
+        return {key: np.tile(moods[min(next(asked), 9)], (len(array), 1)) for key, array in outputs.items()}
+
+    worker = Worker(make_networks(change), Config(), ["main"], new_id=lambda: "v", clock=lambda: 0.0)
+    for step in range(30):
+        at = NOON + timedelta(seconds=step / 10)
+        worker.turn([Frame(image=astronaut(), camera="main", index=step, time_s=step / 10, captured_at=at)])
+    *_, end, _faces, summary = worker.close("main", "source_ended").bodies
+    expression = end.message.expression  # type: ignore[union-attr]
+    shares = {label: share for label, share in expression.shares.items() if share}
+    assert shares == pytest.approx(summary.message.expressions, abs=1e-3)  # type: ignore[union-attr]
+    assert expression.dominant == max(shares, key=lambda label: shares[label])
+    assert len(shares) == 2
