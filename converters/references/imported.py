@@ -90,7 +90,7 @@ class ImportedReference:
     def _scaled(self) -> bool:
         """Whether its recipe changes the pixels before it sees them."""
         spec = self._network.input
-        return spec.scale != 1 or any(spec.mean)
+        return bool(np.any(np.asarray(spec.scale) != 1) or np.any(spec.mean))
 
     def run(self, tensor: F32, states: Mapping[str, F32] | None = None) -> dict[str, F32]:
         """Answers of the fp32 file for float32 (N, C, H, W), in the batches that it takes."""
