@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +14,10 @@ import msgspec
 
 from converters.building.answers import check_answers
 from converters.building.parts import beside
-from converters.building.stamps import CODE, MATTERS, code_hash, tool_versions
+from converters.building.quiet import explained, silence
+from converters.building.stamps import CODE, ENTRY, MATTERS, anywhere, code_hash, tool_versions
 from converters.checkpoints.archive import ArchiveError, read_source, unpinned
-from converters.paths import PRODUCTS, file_name, selftest_name
+from converters.paths import PART, PRODUCTS, file_name, selftest_name
 from converters.recipes.schema import NetworkRecipe, Prepared, Quantize, Recipe
 from converters.references.torch_module import Reference, TorchReference
 from edgeface.bundle import CascadeHead, FileRuntime, Precision, Signature
@@ -121,7 +120,11 @@ class Maker:
         if self.network.as_is == runtime and precision == "fp32":
             assert self.network.source is not None
             data, companions = read_source(self.network.source)
-            write_atomic(path, _whole(data, path.name, companions) if runtime == "onnx" else data)
+            if runtime == "onnx":
+                from converters.formats.onnx_data import whole_file
+
+                data = whole_file(data, path.name, companions)
+            write_atomic(path, data)
         elif runtime == "opencv":
             raise EdgefaceError(f"{self.name}: OpenCV runs a file only as it came", fix='set as_is = "opencv"')
         elif precision == "int8":
@@ -129,7 +132,8 @@ class Maker:
         elif precision != "fp32":
             self._make_small(runtime, precision, path)
         elif isinstance(self.reference, TorchReference):
-            self._export(runtime, path, equalised=equalised)
+            with explained(self.network.family or "", runtime):
+                self._export(runtime, path, equalised=equalised)
         else:
             from converters.references.imported import ImportedReference
 
@@ -213,7 +217,7 @@ class Maker:
         """
         network = self.network
         parts: list[Any] = [runtime, precision, equalised, tool_versions(), repr(self.signatures)]
-        parts += [repr(getattr(network, name)) for name in MATTERS]
+        parts += [repr(getattr(anywhere(network), name)) for name in MATTERS]
         parts += [self._unpinned] if self._unpinned else []
         evened = equalised or (precision == "int8" and self._quantize(runtime).equalise)  # type: ignore[arg-type]
         parts.append(code_hash(network.family, CODE.get((runtime, precision), ()), equalised=evened))
@@ -225,6 +229,23 @@ class Maker:
         if precision == "int8" and self.ranges.is_file():
             parts.append(hashlib.sha256(self.ranges.read_bytes()).hexdigest())
         return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
+
+    def keep_entry(self, entry: bytes) -> None:
+        """Write the network's part of a manifest, and remember what it was written of."""
+        path = self.folder / PART
+        with self._kept(path, self._entry_stamp(), always=True):
+            write_atomic(path, entry)
+
+    def kept_entry(self) -> bytes | None:
+        """The network's part of a manifest as it was written, where everything lies there and nothing has changed."""
+        path = self.folder / PART
+        return path.read_bytes() if self.stands() and self._holds(path, self._entry_stamp()) else None
+
+    def _entry_stamp(self) -> str:
+        """Hash of all that the facts in an entry depend on: every file, and the code that describes them."""
+        stamps = [self._stamp(runtime, precision, False) for runtime, precision in self.files()]
+        parts = [*stamps, self._stamp("selftest", "fp32", False), code_hash(self.network.family, ENTRY)]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
 
     @cached_property
     def _unpinned(self) -> dict[str, str]:
@@ -249,9 +270,9 @@ class Maker:
         return test and all(self.is_kept(runtime, precision) for runtime, precision in self.files())
 
     @contextmanager
-    def _kept(self, path: Path, stamp: str) -> Iterator[bool]:
+    def _kept(self, path: Path, stamp: str, *, always: bool = False) -> Iterator[bool]:
         """Say whether a file must be made; what was made is stamped with its own hash when it stands."""
-        wanted = (self._again and path not in self._made) or not self._holds(path, stamp)
+        wanted = always or (self._again and path not in self._made) or not self._holds(path, stamp)
         yield wanted
         if wanted:
             self._made.add(path)
@@ -271,30 +292,3 @@ class Maker:
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
-
-
-def _whole(data: bytes, name: str, companions: Mapping[str, bytes]) -> bytes:
-    from converters.formats.onnx_data import whole_file
-
-    return whole_file(data, name, companions)
-
-
-@contextmanager
-def silence() -> Iterator[None]:
-    """Keep the converters' chatter off the terminal, also what their C++ prints; their errors are exceptions."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(stream) for stream in (1, 2)]
-    logging.disable(logging.WARNING)
-    try:
-        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
-            for stream in (1, 2):
-                os.dup2(nowhere.fileno(), stream)
-            yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for stream, handle in zip((1, 2), kept, strict=True):
-            os.dup2(handle, stream)
-            os.close(handle)
-        logging.disable(logging.NOTSET)

@@ -25,7 +25,7 @@ from converters.bundles.gates import WorstLayer, check_detectors, check_limits, 
 from converters.bundles.recorded import unlike_recorded
 from converters.checkpoints.archive import read_source
 from converters.measurements.measured import read_measured
-from converters.measurements.trials import read_trials
+from converters.measurements.trials import Trial, read_trials
 from converters.paths import PART, ROOT, alone, bundle_at, bundle_folder
 from converters.recipes.schema import BundleRecipe, Recipe
 from edgeface.bundle import (
@@ -45,7 +45,14 @@ logger = logging.getLogger(__name__)
 
 
 def build(
-    recipe: Recipe, out: Path | None = None, *, is_bundle: bool = True, again: bool = False, jobs: int | None = None
+    recipe: Recipe,
+    out: Path | None = None,
+    *,
+    is_bundle: bool = True,
+    again: bool = False,
+    jobs: int | None = None,
+    trials: Sequence[Trial] | None = None,
+    shown: Path | None = None,
 ) -> Path:
     """Make the networks of a recipe, and the bundle of them; its folder.
 
@@ -54,6 +61,8 @@ def build(
     out : folder of the bundle, or where a lone network's files are copied to
     again : make everything anew
     jobs : conversions at once; None: as many as cores and memory allow
+    trials : what quantized variants lost; None: those on record
+    shown : what to call the folder in words, where somebody moves it afterwards
 
     Raises
     ------
@@ -64,16 +73,17 @@ def build(
     makers = {name: Maker(name, recipe) for name in recipe.networks}
     entries = [describe_network(maker, recipe, maker.folder) for maker in makers.values()]
     for entry in entries:
-        write_atomic(makers[entry.name].folder / PART, encode(entry))
+        makers[entry.name].keep_entry(encode(entry))
     folders = {name: maker.folder for name, maker in makers.items()}
-    check_limits(recipe, read_trials(), entries, WorstLayer(recipe, entries, folders))
+    judged = read_trials() if trials is None else trials
+    check_limits(recipe, judged, entries, WorstLayer(recipe, entries, folders))
     if any(entry.measured for entry in entries):
         logger.info("figures are those of converters/measurements: not measured here")
     if not is_bundle:
         folder = makers[entries[0].name].folder
         return _copied(entries[0], folder, out) if out else folder
     folder = out or bundle_folder(recipe.bundle)
-    _place(recipe, entries, folders, folder)
+    _place(recipe, entries, folders, folder, shown or folder)
     return folder
 
 
@@ -114,7 +124,7 @@ def _make(name: str, recipe: Recipe, again: bool) -> None:
         maker.file(runtime, precision)
     maker.selftest()
     entry = describe_network(maker, recipe, maker.folder)
-    write_atomic(maker.folder / PART, encode(entry))
+    maker.keep_entry(encode(entry))
     try:
         prove(recipe, alone(entry, maker.folder))
     except EdgefaceError:
@@ -143,7 +153,7 @@ def refresh_manifest(recipe: Recipe, folder: Path) -> None:
     check_size(recipe.bundle, folder)
 
 
-def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path], folder: Path) -> None:
+def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path], folder: Path, shown: Path) -> None:
     """Put a bundle together beside its place, then let it take the place."""
     taken = list(_from_other_bundles(recipe.bundle))
     every = [*entries, *(network for network, _ in taken)]
@@ -160,8 +170,8 @@ def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path
         for network, source in taken:
             _copy(network, source.folder, new)
         write_manifest(recipe, every, new)
-        check_size(recipe.bundle, new, folder)
-        made = _tried(new, folder)
+        check_size(recipe.bundle, new, shown)
+        made = _tried(new, shown)
         for line in unlike_recorded(made.manifest):
             logger.warning("%s", line)
         swap_folder(new, folder)

@@ -17,7 +17,7 @@ from converters.formats.errors import CheckpointError
 from converters.inspection.facts import FileFacts, Value, first_line
 from converters.inspection.network_file import companions_of, describe_network, read_file
 from converters.recipes.reading import list_recipes, list_variants, read_network
-from converters.recipes.schema import NetworkRecipe, Prepared
+from converters.recipes.schema import NetworkRecipe, Prepared, own_module
 from converters.references.imported import KINDS, ImportedReference
 from converters.references.torch_module import Reference, TorchReference
 from edgeface.bundle import Input, Source, StageHead
@@ -71,6 +71,8 @@ def open_file(path: Path, *, family: str | None = None) -> Opened:
     data = read_file(path)
     kind_of(path.name)
     source, companions = _source(path, data)
+    if own_module(family or "") is not None:
+        return _open_own(path, source, str(family))
     found = _find_family(path, data, companions, family)
     if found is None:
         return _open_unknown(path, source, data, companions)
@@ -81,6 +83,24 @@ def open_file(path: Path, *, family: str | None = None) -> Opened:
     channels = _first_channels(network.module)
     sizes = tuple(dict.fromkeys(_family_sizes(name, options))) or SIZES
     return _shown(network, _provisional(source, family=name, options=options), channels, sizes, path.name)
+
+
+def _open_own(path: Path, source: Source, family: str) -> Opened:
+    """A checkpoint of somebody's own module, in the first size that it takes."""
+    from converters.networks import make_network
+
+    channels = _first_channels(make_network(family, {}))
+    wrong: UsageError | None = None
+    for place, size in enumerate(SIZES):
+        recipe = _provisional(source, family=family, channels=channels, size=size)
+        try:
+            network = TorchReference(recipe)  # which asks it for its outputs where it does not say them
+        except UsageError as error:
+            wrong = error
+            continue
+        return _shown(network, recipe, channels, SIZES[place:], path.name)
+    assert wrong is not None
+    raise wrong
 
 
 def _source(path: Path, data: bytes) -> tuple[Source, Mapping[str, bytes]]:
@@ -177,7 +197,7 @@ def _first_channels(module: Any) -> int:
     """Colour channels that the first layer of a torch module sees."""
     from torch import nn
 
-    return next(int(layer.in_channels) for layer in module.modules() if isinstance(layer, nn.Conv2d))
+    return next((int(layer.in_channels) for layer in module.modules() if isinstance(layer, nn.Conv2d)), 3)
 
 
 def _family_sizes(family: str, options: Mapping[str, Any]) -> Iterator[Size]:

@@ -75,8 +75,12 @@ class Quantize(Closed, frozen=True, kw_only=True):
 
 
 class Workshop(Closed, frozen=True, kw_only=True):
-    """``recipes/workshop.toml``: what holds unless a network's own recipe says otherwise."""
+    """``recipes/workshop.toml``: what holds unless a network's own recipe says otherwise.
 
+    ``reference_detector`` is the one whose boxes and points crop rules are said in.
+    """
+
+    reference_detector: str
     limits: dict[DetectOrTask, Limit]
     selftest: SelfTestRecipe
     prepared: Prepared
@@ -86,10 +90,11 @@ class Workshop(Closed, frozen=True, kw_only=True):
 class NetworkRecipe(Closed, frozen=True, kw_only=True):
     """One network: where from, what it sees and says, and what is made of it (best first).
 
-    Without ``family`` the source is an ``.onnx`` or ``.tflite`` file that passes through. ``options`` are the arguments
-    of the family's torch module. ``as_is`` names the runtime whose fp32 file is the source itself. ``measured_with``
-    are detectors whose boxes the crop rule fits. ``tolerances`` go before the workshop's; ``try`` are further
-    precisions that ``try`` makes and compares.
+    ``family`` is a torch module that is known here, or ``FILE.py:CLASS`` of one's own, seen from the recipe. Without it
+    the source is an ``.onnx`` or ``.tflite`` file that passes through. ``options`` are the arguments of the module.
+    ``as_is`` names the runtime whose fp32 file is the source itself. ``measured_with`` are detectors whose boxes the
+    crop rule fits. ``tolerances`` go before the workshop's; ``try`` are further precisions that ``try`` makes and
+    compares.
     """
 
     family: str | None = None
@@ -241,6 +246,12 @@ class Recipe(Closed, frozen=True, kw_only=True):
     def runtimes(self) -> Mapping[str, PreferredRuntime]:
         """By processor architecture, the runtime to load."""
         return self.bundle.runtimes
+
+
+def own_module(family: str) -> tuple[Path, str] | None:
+    """File and class of a family that is somebody's own module, ``FILE.py:CLASS``; None for one that is known here."""
+    file, _, name = family.rpartition(":")
+    return (Path(file), name) if file.endswith(".py") else None
 
 
 def ranges_path(network: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from converters.checkpoints.archive import read_source
-from converters.recipes.schema import NetworkRecipe
+from converters.recipes.schema import NetworkRecipe, own_module
 from edgeface.types import F32
 
 Sizes = Mapping[str, tuple[int, ...]]
@@ -95,7 +95,9 @@ def load_module(network: NetworkRecipe) -> Any:
 
     assert network.family is not None
     torch.manual_seed(network.seed)
-    module = make_network(network.family, network.options)
+    module: Any = make_network(network.family, network.options)
+    if own_module(network.family) is not None:
+        _name_outputs(module, network)
     if network.source is not None and not network.random:
         data, companions = read_source(network.source)
         tensors = read_tensors(data, network.source.path, companions)
@@ -114,3 +116,16 @@ def _hold_against_source(module: Any, network: NetworkRecipe, data: bytes, compa
     size = (spec.height, spec.width) if spec.height and spec.width else None
     name = Path(source.path).name
     hold_against_file(module, data, name, network.family, companions=companions, size=size)
+
+
+def _name_outputs(module: Any, network: NetworkRecipe) -> None:
+    """Give somebody's own module the names of its outputs where it does not say them."""
+    import torch
+
+    from converters.networks.own import output_names
+
+    side = 2 * (network.input.multiple_of or 16)
+    size = network.input.height or side, network.input.width or side
+    shapes = [(*network.frames, network.channels, *size), *dict(getattr(module, "states", {})).values()]
+    only = str(getattr(network.head, "output", "output"))
+    module.outputs = output_names(module, [torch.zeros((1, *shape)) for shape in shapes], only)
