@@ -14,6 +14,7 @@ from keyword import iskeyword
 from edgeface.errors import EdgefaceError, run_command
 
 COMMANDS = (
+    "convert",
     "list",
     "inspect",
     "probe",

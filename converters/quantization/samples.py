@@ -25,7 +25,6 @@ from converters.recipes.schema import NetworkRecipe
 from edgeface.bundle import Signature, open_bundle
 from edgeface.errors import UsageError
 from edgeface.geometry import letterbox, shrink
-from edgeface.networks import Networks
 from edgeface.runtime import to_tensor
 from edgeface.types import F32, Image
 
