@@ -141,6 +141,8 @@ class Maker:
             self.reference.write(runtime, path)
 
     def _export(self, runtime: RuntimeName, path: Path, *, equalised: bool) -> None:
+        from converters.export.denormals import clear_onnx, clear_tflite
+
         reference = self.reference
         assert isinstance(reference, TorchReference)
         module = reference.module
@@ -151,6 +153,8 @@ class Maker:
         if runtime == "onnx":
             from converters.export.to_onnx import export_onnx
 
+            # Folding a normalisation into a convolution makes new small values.
+
             with silence():
                 model = export_onnx(
                     module,
@@ -159,13 +163,14 @@ class Maker:
                     multiple_of=None if self.network.input.width else self.network.input.multiple_of or 32,
                     states=reference.states,
                 )
-            self._save(model, path)
+            self._save(clear_onnx(model), path)
             return
         from converters.export.to_tflite import export_tflite
 
         path.parent.mkdir(parents=True, exist_ok=True)
         with silence(), beside(path) as part:
             export_tflite(module, self.shape, self.signatures, part, states=reference.states)
+            part.write_bytes(clear_tflite(part.read_bytes()))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -50,8 +50,11 @@ class ImportedReference:
         if self.kind == "onnx":
             from converters.formats.onnx_data import whole_file
 
-            data = whole_file(data, name, companions)
-        self._data = data
+            self._data = whole_file(data, name, companions)
+        else:
+            from converters.export.denormals import clear_tflite
+
+            self._data = clear_tflite(data)
 
     @property
     def outputs(self) -> Sequence[str]:
@@ -67,10 +70,11 @@ class ImportedReference:
     @cached_property
     def model(self) -> ModelProto:
         """The ONNX file in our opset."""
+        from converters.export.denormals import clear_onnx
         from converters.references.adopt import adopt_onnx
 
         free = self._network.input.multiple_of if self._network.input.width is None else None
-        return adopt_onnx(self._data, self._name, multiple_of=free, scaled=self._scaled)
+        return clear_onnx(adopt_onnx(self._data, self._name, multiple_of=free, scaled=self._scaled))
 
     @cached_property
     def facts(self) -> FileFacts:

@@ -91,6 +91,7 @@ def load_module(network: NetworkRecipe) -> Any:
 
     from converters.checkpoints.keymap import load_weights
     from converters.checkpoints.reading import kind_of, read_tensors
+    from converters.export.denormals import clear_module
     from converters.networks import make_network
 
     assert network.family is not None
@@ -103,6 +104,7 @@ def load_module(network: NetworkRecipe) -> Any:
         tensors = read_tensors(data, network.source.path, companions)
         load_weights(module, network.family, kind_of(network.source.path), tensors)
         _hold_against_source(module, network, data, companions)
+        clear_module(module)
     return module.eval()
 
 
