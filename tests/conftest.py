@@ -20,6 +20,8 @@ from edgeface.publish.outbox import Outbox
 
 # A shell that starts the tests in its background has Ctrl-C ignored, and every child would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Likewise SIGHUP under nohup.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 # What a daemon of a test leaves behind is not told to the next one, or to the person who runs the tests.

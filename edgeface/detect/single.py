@@ -169,10 +169,12 @@ def in_picture(boxes: F32, scores: F32, landmarks: F32 | None, fit: Letterbox, i
     if len(rows) < len(boxes):
         scores = scores[rows]
         landmarks = None if landmarks is None else landmarks[rows]
+    if landmarks is not None:
+        landmarks = (landmarks / np.array(fit.scale, dtype=np.float32)).astype(np.float32, copy=False)
     return Detections(
         boxes=np.array(found, dtype=np.float32).reshape(-1, 4),
         scores=scores,
-        landmarks=None if landmarks is None else landmarks / np.array(fit.scale, dtype=np.float32),
+        landmarks=landmarks,
     )
 
 
