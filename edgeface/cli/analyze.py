@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from edgeface.config import Config
     from edgeface.engine.networks import Networks
     from edgeface.offline.results import Analysis
-    from edgeface.types import Image, VisitChange
+    from edgeface.types import Image
+    from edgeface.visit import Visit, VisitChange
 
 T = TypeVar("T")
 Job = tuple[Path, bool]
@@ -175,10 +176,10 @@ class _Job:
         from edgeface.files import Growing  # noqa: PLC0415
         from edgeface.offline.analyze import analyze_video  # noqa: PLC0415
         from edgeface.offline.draw import DrawnVideo  # noqa: PLC0415
-        from edgeface.offline.results import as_json, visits_as_text  # noqa: PLC0415
+        from edgeface.offline.results import as_json, visit_json, visits_as_text  # noqa: PLC0415
 
         networks = self._load(still=False, threads=self._config.runtime.threads)
-        visits: list[dict[str, object]] = []
+        visits: list[Visit] = []
         stem = self._name(path)
         drawn = None if self._out is None else DrawnVideo(self._out / f"{stem}.faces.mp4")
         lines = None if self._out is None else Growing(self._out / f"{stem}.json")
@@ -206,7 +207,7 @@ class _Job:
             raise
         finally:
             try:
-                tell({"path": str(path), "visits": visits})
+                tell({"path": str(path), "visits": [visit_json(visit) for visit in visits]})
                 if lines is not None and drawn is not None:
                     lines.finish()
                     drawn.finish()
@@ -242,10 +243,8 @@ class _Job:
         write_atomic(self._out / name, data.tobytes())
 
 
-def _ended(changes: Sequence[VisitChange]) -> list[dict[str, object]]:
-    from edgeface.offline.results import visit_json  # noqa: PLC0415
-
-    return [visit_json(change.visit) for change in changes if change.event == "end"]
+def _ended(changes: Sequence[VisitChange]) -> list[Visit]:
+    return [change.visit for change in changes if change.event == "end"]
 
 
 def _jobs(names: Sequence[str]) -> Iterator[Job]:

@@ -21,10 +21,9 @@ from edgeface.engine.turn import Worker
 from edgeface.errors import SourceError
 from edgeface.offline.results import USUAL, Analysis, Face
 from edgeface.people.quality import assess
+from edgeface.questions import QUESTIONS, by_task
 from edgeface.sources import open_source
 from edgeface.types import (
-    AffectEstimate,
-    AgeEstimate,
     Answer,
     Detections,
     Estimate,
@@ -33,9 +32,8 @@ from edgeface.types import (
     LabelEstimate,
     Quality,
     Task,
-    Visit,
-    VisitChange,
 )
+from edgeface.visit import Visit, VisitChange
 
 EPOCH = datetime.fromtimestamp(0, timezone.utc)
 
@@ -159,21 +157,8 @@ def _still_face(
 def _video_face(
     found: Detections, row: int, quality: Quality, track: int, visit: Visit | None, tasks: Sequence[Task]
 ) -> Face:
-    estimates: dict[Task, Estimate] = {}
-    if visit is not None and visit.age is not None:
-        estimates["age"] = AgeEstimate(years=visit.age.years, low=visit.age.low, high=visit.age.high)
-    if visit is not None and visit.gender is not None:
-        gender = visit.gender
-        estimates["gender"] = LabelEstimate(label=gender.label, probability=gender.probability, probabilities={})
-    if visit is not None and visit.expression is not None:
-        shares = visit.expression.shares
-        estimates["expression"] = LabelEstimate(
-            label=visit.expression.dominant,
-            probability=shares.get(visit.expression.dominant, 0.0),
-            probabilities=shares,
-        )
-    if visit is not None and visit.affect is not None:
-        estimates["affect"] = AffectEstimate(valence=visit.affect.valence, arousal=visit.affect.arousal)
+    known = {} if visit is None else by_task(visit.known)
+    estimates = {task: QUESTIONS[task].estimate(value) for task, value in known.items() if value is not None}
     return Face(
         box=_floats(found.boxes[row]),
         score=float(found.scores[row]),
@@ -188,10 +173,7 @@ def _video_face(
 
 def _certain(task: Task, estimate: Estimate, config: Config) -> bool:
     """Would the daemon say it, given looks like this one? It asks for `visits.min_samples` of them."""
-    if not isinstance(estimate, LabelEstimate):
-        return True
-    least = config.visits.gender_certainty if task == "gender" else config.visits.expression_certainty
-    return estimate.probability >= least
+    return not isinstance(estimate, LabelEstimate) or estimate.probability >= config.visits.certainty(task)
 
 
 def _points(found: Detections, row: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None:
