@@ -134,12 +134,16 @@ class _Job:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _load(self, *, still: bool, threads: int) -> Networks:
+        """Load once for pictures and once for videos; OpenCV gets as many threads as a network."""
+        import cv2  # noqa: PLC0415
+
         from edgeface.engine.networks import Networks as Loaded  # noqa: PLC0415
 
         if still not in self._networks:
             runtime = msgspec.structs.replace(self._config.runtime, threads=threads)
             config = msgspec.structs.replace(self._config, runtime=runtime)
             self._networks[still] = Loaded(self._bundle, config, still=still)
+            cv2.setNumThreads(self._networks[still].threads)
         return self._networks[still]
 
     def _look(self, path: Path) -> _Look:
