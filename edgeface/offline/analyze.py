@@ -7,6 +7,7 @@ frame; each face carries its track and what is known of that visit so far, and a
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
@@ -18,7 +19,6 @@ from edgeface.crop import cut, reference_boxes
 from edgeface.engine.networks import Networks
 from edgeface.engine.pipeline import Request, Sighting, Told
 from edgeface.engine.turn import Worker
-from edgeface.errors import SourceError
 from edgeface.offline.results import USUAL, Analysis, Face
 from edgeface.people.quality import assess
 from edgeface.questions import QUESTIONS, by_task
@@ -33,7 +33,7 @@ from edgeface.types import (
     Quality,
     Task,
 )
-from edgeface.visit import Visit, VisitChange
+from edgeface.visit import Visit
 
 EPOCH = datetime.fromtimestamp(0, timezone.utc)
 
@@ -68,41 +68,44 @@ def analyze_image(
     return Analysis(path=path, frame=0, width=image.shape[1], height=image.shape[0], faces=faces)
 
 
-def analyze_video(
-    path: Path, networks: Networks, config: Config, *, min_score: float | None = None
-) -> Generator[tuple[Frame, Analysis, Sequence[VisitChange]], None, None]:
-    """Take the daemon's turn with a video: each frame, its faces, and what changed; the last one ends all visits.
+class VideoAnalysis:
+    """The daemon's turn with a video. Source time starts at 0: the times of visits are seconds into the video.
 
-    A frame that was not searched (`detector.every`) shows no faces. Source time starts at 0: the times of visits are
-    seconds into the video.
-
-    Raises
-    ------
-    SourceError : the video cannot be opened; or, after the visits have ended, that it ended too early
-    KeyboardInterrupt : likewise after the visits have ended, so that what was seen is kept
+    Attributes
+    ----------
+    visits : those that have ended
     """
-    numbers = count(1)
-    worker = Worker(
-        networks, config, ["main"], new_id=lambda: f"{next(numbers)}", clock=lambda: 0.0, min_score=min_score
-    )
-    source = open_source("main", Camera(source=str(path)), limits=config.limits, started_at=EPOCH)
-    tasks = [head.task for _, head in networks.heads]
-    last: Frame | None = None
-    failure: SourceError | KeyboardInterrupt | None = None
-    try:
-        for frame in source.frames():
-            ((sighting, told),) = worker.process([frame])
-            last = frame
-            yield frame, _analysis(str(path), sighting, told, tasks), told.changes
-    except (SourceError, KeyboardInterrupt) as error:
-        failure = error
-    finally:
-        source.close()
-    if last is not None:
-        empty = Analysis(path=str(path), frame=last.index, width=0, height=0, faces=[])
-        yield last, empty, worker.close("main", "source_ended").changes
-    if failure is not None:
-        raise failure
+
+    def __init__(self, path: Path, networks: Networks, config: Config, *, min_score: float | None = None) -> None:
+        numbers = count(1)
+        self._worker = Worker(
+            networks, config, ["main"], new_id=lambda: f"{next(numbers)}", clock=lambda: 0.0, min_score=min_score
+        )
+        self._path = path
+        self._limits = config.limits
+        self._tasks = [head.task for _, head in networks.heads]
+        self.visits: list[Visit] = []
+
+    def frames(self) -> Generator[tuple[Frame, Analysis], None, None]:
+        """Each frame and its faces; none of a frame that was not searched (`detector.every`).
+
+        Raises
+        ------
+        SourceError : the video cannot be opened, or ends too early
+        """
+        source = open_source("main", Camera(source=str(self._path)), limits=self._limits, started_at=EPOCH)
+        with closing(source):
+            for frame in source.frames():
+                ((sighting, told),) = self._worker.process([frame])
+                self._keep(told)
+                yield frame, _analysis(str(self._path), sighting, told, self._tasks)
+
+    def close(self) -> None:
+        """End all visits, wherever the video was left: what was seen is kept."""
+        self._keep(self._worker.close("main", "source_ended"))
+
+    def _keep(self, told: Told) -> None:
+        self.visits += [change.visit for change in told.changes if change.event == "end"]
 
 
 def _analysis(path: str, sighting: Sighting, told: Told, tasks: Sequence[Task]) -> Analysis:
