@@ -258,3 +258,14 @@ def test_heads_of_the_bundle() -> None:
         size = len(spec.support) if isinstance(spec, ExpectationHead) else len(spec.labels)
         estimate = head.estimate(head.probabilities({spec.output: np.ones((1, size), np.float32)})[0])
         assert isinstance(estimate, AgeEstimate if network.task == "age" else LabelEstimate)
+
+
+def test_heads_read_their_own_columns_of_one_output() -> None:
+    outputs = {"fc1": np.array([[0.75, 0.25, 0.31]], np.float32)}
+    gender = Categorical("gender", CategoricalHead(labels=("male", "female"), output="fc1", columns=(1, 0)))
+    years = Regression("age", RegressionHead(output="fc1", columns=(2,), unit_years=100, error_years=5))
+    assert gender.estimate(gender.probabilities(outputs)[0]).probabilities == {"male": 0.25, "female": 0.75}
+    assert years.estimate(years.probabilities(outputs)[0]).years == pytest.approx(31, abs=0.01)
+    beyond = Categorical("gender", CategoricalHead(labels=("male", "female"), output="fc1", columns=(1, 3)))
+    with pytest.raises(BundleError, match=r"output fc1 gives \(3,\) values and has no columns \[1, 3\]"):
+        beyond.probabilities(outputs)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as fn
 
-from converters.building.maker import silence
+from converters.building.quiet import silence
 from converters.building.selftest import selftest_input
 from converters.checkpoints.archive import ArchiveError, read_source
 from converters.checkpoints.keymap import load_weights

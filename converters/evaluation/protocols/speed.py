@@ -255,7 +255,7 @@ def _detector_rows(
 def _look(
     finder: Finder, image: Image, face: Face, network: Network, runner: Runner, states: Mapping[str, F32]
 ) -> None:
-    run_faces(runner, network, finder.cut(image, face, network)[None], states)
+    run_faces(runner, network, finder.cut(image, face, network.input)[None], states)
 
 
 def _whole_picture(bundle: Bundle, image: Image, args: argparse.Namespace) -> Timing:
