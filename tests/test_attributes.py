@@ -26,7 +26,7 @@ from edgeface.bundle import (
     open_bundle,
 )
 from edgeface.errors import BundleError
-from edgeface.people.fusion import Mean, add_look
+from edgeface.questions.fusion import Mean, add_look
 from edgeface.types import AffectEstimate, AgeEstimate, Answer, LabelEstimate
 
 AGES = Expectation("age", ExpectationHead(support=tuple(float(year) for year in range(0, 81)), output="p"))

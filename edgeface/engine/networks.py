@@ -10,7 +10,6 @@ from functools import partial
 from itertools import islice
 from math import isfinite
 
-import cv2
 import numpy as np
 
 from edgeface.attributes import make_heads, read_answers
@@ -72,13 +71,13 @@ class Networks:
 
     Attributes
     ----------
+    threads : how many each network has; a program gives OpenCV as many
     invalid : by network, how often it gave what is no answer: not a number, infinite, or of a wrong length; such an
         answer weighs nothing
     """
 
     def __init__(self, bundle: Bundle, config: Config, *, still: bool = False, wrap: Wrap | None = None) -> None:
         threads = self.threads = config.runtime.threads or min(2, os.cpu_count() or 1)
-        cv2.setNumThreads(threads)
         runtime = choose_runtime(bundle.manifest, config.runtime.name)
 
         def load(network: Network) -> Runner:
