@@ -15,7 +15,7 @@ from edgeface.config import DEFAULT_SCHEDULE, Config, Schedule, ScheduleChoice
 from edgeface.errors import ConfigError
 from edgeface.people.schedule import Look, Scheduler, choose_schedule
 
-SCHEDULE = Schedule(every=4.0, first=0.2, looks=3, better=1.5)
+SCHEDULE = Schedule(interval=4.0, initial_interval=0.2, initial_samples=3, improvement=1.5)
 
 
 def looks(scheduler: Scheduler, fps: float, seconds: float, quality: float = 0.5) -> list[float]:
@@ -71,7 +71,9 @@ def test_new_faces_go_first_and_the_rest_waits_its_turn() -> None:
 
 
 def test_every_network_has_its_own_pace() -> None:
-    scheduler = Scheduler({"age": SCHEDULE, "expression": Schedule(every=0.5, first=0.2, looks=1)})
+    scheduler = Scheduler(
+        {"age": SCHEDULE, "expression": Schedule(interval=0.5, initial_interval=0.2, initial_samples=1)}
+    )
     assert {look.network for look in scheduler.due(0.0, {1: 0.5})} == {"age", "expression"}
     assert pairs(scheduler.due(0.25, {1: 0.5})) == [("age", 1)]
     assert {look.network for look in scheduler.due(0.6, {1: 0.5})} == {"age", "expression"}
@@ -79,7 +81,7 @@ def test_every_network_has_its_own_pace() -> None:
 
 @given(st.integers(1, 5), st.integers(1, 12), st.sampled_from([5, 10, 30]))
 def test_a_budget_keeps_nobody_waiting_for_ever(budget: int, people: int, fps: int) -> None:
-    scheduler = Scheduler({"age": Schedule(every=1.0, first=0.1, looks=2)}, budget=budget)
+    scheduler = Scheduler({"age": Schedule(interval=1.0, initial_interval=0.1, initial_samples=2)}, budget=budget)
     last_s = dict.fromkeys(range(people), 0.0)
     patience_s = max(1.0, people / budget / fps) + 2 / fps
     for index in range(10 * fps):
@@ -117,9 +119,9 @@ def network(time: Time | None = None) -> Network:
 def test_a_network_of_several_answers_looks_as_often_as_the_most_impatient_wants() -> None:
     assert choose_schedule(network(), ["age"], Config()) == DEFAULT_SCHEDULE["age"]
     assert choose_schedule(network(), ["age", "affect"], Config()) == DEFAULT_SCHEDULE["affect"]
-    config = Config(schedule={"age-v1": ScheduleChoice(looks=7)})
+    config = Config(schedule={"age-v1": ScheduleChoice(initial_samples=7)})
     usual = DEFAULT_SCHEDULE["affect"]
-    assert choose_schedule(network(), ["age", "affect"], config) == msgspec.structs.replace(usual, looks=7)
+    assert choose_schedule(network(), ["age", "affect"], config) == msgspec.structs.replace(usual, initial_samples=7)
 
 
 def test_a_recurrent_network_keeps_the_beat_of_its_training() -> None:
@@ -130,4 +132,4 @@ def test_a_recurrent_network_keeps_the_beat_of_its_training() -> None:
     # The view gets better with every frame, which is no reason to look early.
     assert [t for t in times if scheduler.due(t, {1: 0.01 + t})] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
     with pytest.raises(ConfigError, match=r"age-v1 looks every 0.5 s, as in its training; remove \[schedule.age-v1\]"):
-        choose_schedule(recurrent, ["age"], Config(schedule={"age-v1": ScheduleChoice(every=1.0)}))
+        choose_schedule(recurrent, ["age"], Config(schedule={"age-v1": ScheduleChoice(interval=1.0)}))

@@ -203,7 +203,7 @@ def test_two_people_who_walk_past_each_other_keep_their_answers() -> None:
 def test_what_is_known_does_not_depend_on_the_frame_rate(fps: float) -> None:
     """Somebody looks 20 for two seconds and 60 for two more; the schedule decides how often that is asked."""
     book = make_book()
-    scheduler = Scheduler({"age": Schedule(every=0.4, first=0.4)})
+    scheduler = Scheduler({"age": Schedule(interval=0.4, initial_interval=0.4)})
     for index in range(int(4 * fps)):
         time_s = index / fps
         book.observe(time_s, [track(now_s=time_s)])
@@ -247,7 +247,7 @@ def test_the_order_of_looks_does_not_change_an_age(given_looks: list[tuple[int, 
 
 
 def test_updates_keep_their_distance() -> None:
-    book, told = make_book(min_samples=1, update=2.0), list[float]()
+    book, told = make_book(min_samples=1, update_interval=2.0), list[float]()
     for index in range(100):
         time_s = index / 10
         told += [change.time_s for change in book.observe(time_s, [track(now_s=time_s)]) if change.event == "update"]

@@ -119,7 +119,7 @@ class Pipeline:
         heads: dict[Task, Head] = {head.task: head for _, head in networks}
         self._book = VisitBook(camera, config.visits, heads, new_id)
         self._pace = FacesPace(config.visits.faces_rate)
-        self._in_view_s = IN_VIEW_S + config.detector.every
+        self._in_view_s = IN_VIEW_S + config.detector.interval
         self._summary: SummaryWindow | None = None
         self._known: set[int] = set()
         self._views: dict[int, tuple[float, Quality]] = {}

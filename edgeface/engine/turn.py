@@ -86,7 +86,7 @@ class Worker:
         self._clock = clock
         self._live = frozenset(live)
         self._turn_s, self._lost_after_s = config.runtime.turn, config.visits.lost_after
-        self._every_s = config.detector.every
+        self._interval_s = config.detector.interval
         self._min_score = config.detector.score * LOW_SCORE if min_score is None else min_score
         self._pipelines = {
             camera: Pipeline(camera, config, detector=networks.detector.network, networks=networks.heads, new_id=new_id)
@@ -178,9 +178,9 @@ class Worker:
         return answers
 
     def _detect(self, frame: Frame) -> Detections | None:
-        """Detect, or None while `detector.every` has not passed."""
+        """Detect, or None while `detector.interval` has not passed."""
         if frame.time_s < self._detect_due_s.get(frame.camera, float("-inf")):
             return None
-        if self._every_s:
-            self._detect_due_s[frame.camera] = frame.time_s + self._every_s
+        if self._interval_s:
+            self._detect_due_s[frame.camera] = frame.time_s + self._interval_s
         return self._networks.detect(frame.image, min_score=self._min_score, still=frame.still)

@@ -75,7 +75,7 @@ def analyze_video(
 ) -> Generator[tuple[Frame, Analysis, Sequence[VisitChange]], None, None]:
     """Take the daemon's turn with a video: each frame, its faces, and what changed; the last one ends all visits.
 
-    A frame that was not searched (`detector.every`) shows no faces. Source time starts at 0: the times of visits are
+    A frame that was not searched (`detector.interval`) shows no faces. Source time starts at 0: the times of visits are
     seconds into the video.
 
     Raises

@@ -39,7 +39,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Analysis:
-    """All faces of one picture or frame, best first; none of a frame that was not ``searched`` (`detector.every`)."""
+    """All faces of one picture or frame, best first; none of one not ``searched`` (`detector.interval`)."""
 
     path: str
     frame: int

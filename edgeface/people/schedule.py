@@ -50,14 +50,14 @@ def choose_schedule(network: Network, tasks: Iterable[Task], config: Config) -> 
     """
     own = config.schedule.get(network.name)
     if network.time is None:
-        usual = min((DEFAULT_SCHEDULE[task] for task in tasks), key=lambda schedule: schedule.every)
+        usual = min((DEFAULT_SCHEDULE[task] for task in tasks), key=lambda schedule: schedule.interval)
         return usual if own is None else own.over(usual)
     if own is not None:
         raise ConfigError(
             f"network {network.name} looks every {network.time.spacing_s:g} s, as in its training",
             fix=f"remove [schedule.{network.name}]",
         )
-    return Schedule(every=network.time.spacing_s, first=network.time.spacing_s)
+    return Schedule(interval=network.time.spacing_s, initial_interval=network.time.spacing_s)
 
 
 class Scheduler:
@@ -131,11 +131,11 @@ def _overdue(schedule: Schedule, asked: _Asked | None, time_s: float, quality: f
     if asked is None:
         return float("inf")
     since_s = time_s - asked.last_s
-    every_s = schedule.first if asked.looks < schedule.looks else schedule.every
-    if since_s >= every_s - TICK_S:
-        return since_s - every_s
+    interval_s = schedule.initial_interval if asked.looks < schedule.initial_samples else schedule.interval
+    if since_s >= interval_s - TICK_S:
+        return since_s - interval_s
     # A better view re-opens the question, but not more often than a new person's.
-    better = quality > asked.best and quality >= schedule.better * asked.best
-    if better and since_s >= schedule.first - TICK_S:
+    better = quality > asked.best and quality >= schedule.improvement * asked.best
+    if better and since_s >= schedule.initial_interval - TICK_S:
         return 0.0
     return None

@@ -118,7 +118,7 @@ class VisitBook:
         return VisitChange(event="end", visit=visit, time_s=time_s, reason=reason)
 
     def _has_news(self, person: _Person, time_s: float) -> bool:
-        due = time_s - person.said_s >= self._settings.update - TICK_S
+        due = time_s - person.said_s >= self._settings.update_interval - TICK_S
         return due and self._saying(self._visit(person)) != person.said
 
     def _tell(self, person: _Person, event: str, time_s: float) -> VisitChange:
