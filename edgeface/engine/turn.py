@@ -13,7 +13,7 @@ from statistics import median
 from edgeface.config import Config
 from edgeface.engine.networks import Networks
 from edgeface.engine.pipeline import Pipeline, Request, Sighting, Told
-from edgeface.engine.states import Memory
+from edgeface.engine.states import States
 from edgeface.events import Body
 from edgeface.types import Answer, Detections, Frame, Reason
 
@@ -92,7 +92,7 @@ class Worker:
             camera: Pipeline(camera, config, detector=networks.detector.network, networks=networks.heads, new_id=new_id)
             for camera in cameras
         }
-        self._memory = Memory()
+        self._states = States()
         self._detect_due_s: dict[str, float] = {}
         self.stages = Stages(clock)
         self.frames: dict[str, int] = dict.fromkeys(cameras, 0)
@@ -110,7 +110,7 @@ class Worker:
                 detections = self._detect(frame)
             with self.stages.measure("track"):
                 seen.append(self._pipelines[frame.camera].observe(frame, detections))
-                self._memory.retain(frame.camera, [track.id for track in seen[-1][0].tracks])
+                self._states.retain(frame.camera, [track.id for track in seen[-1][0].tracks])
         requests = [request for _, wanted in seen for request in wanted]
         with self.stages.measure("attributes"):
             answers = self._answer(requests, start_s + self._limit_s([frame.camera for frame in frames]))
@@ -136,7 +136,7 @@ class Worker:
             if camera in self._live:
                 told = self._pipelines[camera].away(now_s)
                 if told.bodies:
-                    self._memory.retain(camera, ())
+                    self._states.retain(camera, ())
                 bodies += told.bodies
         return bodies
 
@@ -150,7 +150,7 @@ class Worker:
 
     def close(self, camera: str, reason: Reason) -> Told:
         """End one camera's visits."""
-        self._memory.retain(camera, ())
+        self._states.retain(camera, ())
         return self._pipelines[camera].close(reason)
 
     def _limit_s(self, cameras: Sequence[str]) -> float:
@@ -173,7 +173,7 @@ class Worker:
             for request in off:
                 self._pipelines[request.camera].defer(request)
             now = batch if not off else [request for request in batch if request.camera not in self._live]
-            answers |= {id(r): said for r, said in zip(now, self._networks.answer(now, self._memory), strict=True)}
+            answers |= {id(r): said for r, said in zip(now, self._networks.answer(now, self._states), strict=True)}
             late = late or (bool(self._live) and self._clock() >= until_s)
         return answers
 
