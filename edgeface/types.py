@@ -131,15 +131,15 @@ class Track:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answer:
-    """What one network said of one look at one face.
+    """A sample: what one inference said of one face.
 
     Attributes
     ----------
     task : which question it answers
     probabilities : float32 array, shape (K,), sums to 1: over the labels, or over the ages of the head's support;
         of affect the two values themselves, valence and arousal
-    quality : 0 to 1, the weight that this look deserves (`Quality.score`)
-    time_s : source time of the frame that was looked at
+    quality : 0 to 1, the weight that this sample deserves (`Quality.score`)
+    time_s : source time of the frame that was sampled
     """
 
     task: Task
@@ -193,7 +193,7 @@ class Head(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisitAge:
-    """Fused age of a visit; ``spread`` is the standard deviation between looks in years, None for one look."""
+    """Fused age of a visit; ``spread`` is the standard deviation between samples in years, None for one sample."""
 
     years: float
     low: float
@@ -219,7 +219,7 @@ class VisitExpression:
     ----------
     dominant : what dominates now; of a visit that has ended, the label of the largest share
     shares : each label's share of ``seconds``, together 1
-    seconds : time of the visit so far for which looks stand
+    seconds : time of the visit so far for which samples stand
     """
 
     dominant: str
@@ -230,7 +230,7 @@ class VisitExpression:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisitAffect:
-    """Valence and arousal over the visit, each -1 to 1: the mean of the looks, weighted by their quality."""
+    """Valence and arousal over the visit, each -1 to 1: the mean of the samples, weighted by their quality."""
 
     valence: float
     arousal: float

@@ -13,24 +13,24 @@ from hypothesis import strategies as st
 from edgeface.bundle import Network, State, Time, open_bundle
 from edgeface.config import DEFAULT_SCHEDULE, Config, Schedule, ScheduleChoice
 from edgeface.errors import ConfigError
-from edgeface.people.schedule import Look, Scheduler, choose_schedule
+from edgeface.people.schedule import Inference, Scheduler, choose_schedule
 
 SCHEDULE = Schedule(interval=4.0, initial_interval=0.2, initial_samples=3, improvement=1.5)
 
 
-def looks(scheduler: Scheduler, fps: float, seconds: float, quality: float = 0.5) -> list[float]:
-    """Times at which track 1 is looked at."""
+def sampled(scheduler: Scheduler, fps: float, seconds: float, quality: float = 0.5) -> list[float]:
+    """Times at which track 1 is sampled."""
     times = (index / fps for index in range(int(seconds * fps)))
     return [time_s for time_s in times if scheduler.due(time_s, {1: quality})]
 
 
-def pairs(due: list[Look]) -> list[tuple[str, int]]:
-    return [(look.network, look.track) for look in due]
+def pairs(due: list[Inference]) -> list[tuple[str, int]]:
+    return [(inference.network, inference.track) for inference in due]
 
 
 @pytest.mark.parametrize("fps", [5, 10, 30])
-def test_first_looks_come_soon_then_every_few_seconds(fps: float) -> None:
-    times = looks(Scheduler({"age": SCHEDULE}), fps, 10)
+def test_first_samples_come_soon_then_every_few_seconds(fps: float) -> None:
+    times = sampled(Scheduler({"age": SCHEDULE}), fps, 10)
     assert times[0] == 0
     assert times[2] == pytest.approx(0.4, abs=2 / fps)
     assert [round(b - a) for a, b in pairwise(times[2:])] == [4, 4]
@@ -44,10 +44,10 @@ def test_a_frame_rate_that_divides_the_interval_costs_no_frame(first: int) -> No
 
 
 def test_a_view_that_stays_worthless_is_no_better_view() -> None:
-    assert len(looks(Scheduler({"age": SCHEDULE}), 10, 4.3, quality=0.0)) == 3
+    assert len(sampled(Scheduler({"age": SCHEDULE}), 10, 4.3, quality=0.0)) == 3
 
 
-def test_a_better_view_is_looked_at_early_and_once() -> None:
+def test_a_better_view_is_sampled_early_and_once() -> None:
     scheduler = Scheduler({"age": SCHEDULE})
     for step in range(10):
         scheduler.due(step * 0.2, {1: 0.4})
@@ -92,7 +92,7 @@ def test_a_budget_keeps_nobody_waiting_for_ever(budget: int, people: int, fps: i
         assert index / fps - min(last_s.values()) <= patience_s
 
 
-def test_a_deferred_look_stays_as_overdue() -> None:
+def test_a_deferred_inference_stays_as_overdue() -> None:
     scheduler = Scheduler({"age": SCHEDULE})
     scheduler.due(0.0, {1: 0.5})
     assert pairs(scheduler.due(0.3, {1: 0.5, 2: 0.5})) == [("age", 2), ("age", 1)]
@@ -100,8 +100,9 @@ def test_a_deferred_look_stays_as_overdue() -> None:
     scheduler.defer("age", 1)
     assert scheduler.deferred == 2
     first, second = scheduler.due(0.4, {1: 0.5, 2: 0.5})
-    assert first == ("age", 2, float("inf")), "never looked at"
-    assert second == ("age", 1, pytest.approx(0.2))
+    assert first == ("age", 2, float("inf")), "never sampled"
+    assert second[:2] == ("age", 1)
+    assert second.overdue_s == pytest.approx(0.2)
 
 
 def test_nobody_and_the_forgotten() -> None:

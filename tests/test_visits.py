@@ -14,7 +14,7 @@ from scenes import Person, film
 from edgeface.attributes import Affect, Categorical, Expectation
 from edgeface.bundle import AffectHead, CategoricalHead, ExpectationHead
 from edgeface.config import Schedule, Visits
-from edgeface.people.fusion import Mood, add_mood
+from edgeface.people.fusion import ExpressionState, add_expression
 from edgeface.people.schedule import Scheduler
 from edgeface.people.tracker import Tracker
 from edgeface.people.visits import VisitBook
@@ -134,12 +134,12 @@ def test_unknown_until_there_is_enough_evidence() -> None:
     book.observe(0.0, [track()])
     book.absorb(1, gender(0.9))
     book.absorb(1, gender(0.9))
-    assert book.current()[0].gender is None, "two looks"
+    assert book.current()[0].gender is None, "two samples"
     book.absorb(1, gender(0.9))
     assert book.current()[0].gender.label == "female"  # type: ignore[union-attr]
     for _ in range(5):
         book.absorb(1, gender(0.3))
-    assert book.current()[0].gender is None, "looks that disagree"
+    assert book.current()[0].gender is None, "samples that disagree"
     for step in range(4):
         book.absorb(1, mood("happy", step * 0.5, sure=0.45))
     assert book.current()[0].expression is None, "no label is likely enough"
@@ -227,10 +227,10 @@ def test_a_worthless_look_is_no_look() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 80), st.floats(0.15, 1)), min_size=3, max_size=20), st.randoms())
 def test_the_order_of_looks_does_not_change_an_age(given_looks: list[tuple[int, float]], random: Random) -> None:
-    def fused(looks: list[tuple[int, float]]) -> VisitAge:
+    def fused(samples: list[tuple[int, float]]) -> VisitAge:
         book = make_book()
         book.observe(0.0, [track()])
-        for years, quality in looks:
+        for years, quality in samples:
             book.absorb(1, age(years, quality=quality))
         known = book.current()[0].age
         assert known is not None
@@ -264,13 +264,13 @@ def test_closing_ends_everybody() -> None:
 
 
 def test_an_expression_is_kept_until_another_is_clearly_likelier() -> None:
-    state = Mood()
+    state = ExpressionState()
     for step in range(8):
-        state = add_mood(state, mood("happy", step * 0.5))
-    flicker = add_mood(state, mood("sad", 4.0, sure=0.6))
+        state = add_expression(state, mood("happy", step * 0.5))
+    flicker = add_expression(state, mood("sad", 4.0, sure=0.6))
     assert MOODS[flicker.dominant] == "happy"
     for step in range(8):
-        state = add_mood(state, mood("sad", 4.0 + step * 0.5))
+        state = add_expression(state, mood("sad", 4.0 + step * 0.5))
     assert MOODS[state.dominant] == "sad"
 
 
@@ -288,26 +288,26 @@ def test_an_end_names_what_showed_most_of_the_time() -> None:
 
 
 def test_a_hair_does_not_change_what_is_said() -> None:
-    state = add_mood(Mood(), mood("happy", 0.0, sure=0.5))
-    state = add_mood(state, mood("sad", 0.1, sure=0.55))
+    state = add_expression(ExpressionState(), mood("happy", 0.0, sure=0.5))
+    state = add_expression(state, mood("sad", 0.1, sure=0.55))
     assert state.now is not None
     assert int(np.argmax(state.now)) == MOODS.index("sad")
     assert MOODS[state.dominant] == "happy"
 
 
 def test_shares_are_of_time_not_of_looks() -> None:
-    state = Mood()
+    state = ExpressionState()
     for time_s in (*np.arange(0, 2, 0.1), 2.5, 3.0, 3.5, 4.0):
-        state = add_mood(state, mood("happy" if time_s < 2 else "sad", float(time_s), sure=1.0))
+        state = add_expression(state, mood("happy" if time_s < 2 else "sad", float(time_s), sure=1.0))
     assert state.shares[1] == pytest.approx(0.5, abs=0.03)
 
 
 @pytest.mark.parametrize("fps", [2, 5, 10, 30])
 def test_shares_do_not_depend_on_how_often_we_look(fps: float) -> None:
-    state = Mood()
+    state = ExpressionState()
     for index in range(int(10 * fps)):
         time_s = index / fps
-        state = add_mood(state, mood("happy" if time_s < 6 else "sad", time_s, sure=1.0))
+        state = add_expression(state, mood("happy" if time_s < 6 else "sad", time_s, sure=1.0))
     assert state.shares.sum() == pytest.approx(1)
     assert state.shares[0] == pytest.approx(0.6, abs=0.05)
 

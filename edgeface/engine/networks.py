@@ -48,7 +48,7 @@ class CheckedRunner:
         self.sizes = runner.sizes
 
     def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
-        """Run and look: a sum of squares is finite only where every number is, and takes a microsecond."""
+        """Run and check: a sum of squares is finite only where every number is, and takes a microsecond."""
         outputs = self._runner.run(batch, states)
         if not all(isfinite(np.vdot(array, array)) for array in outputs.values()):
             self._tell()

@@ -141,7 +141,7 @@ class Worker:
         return bodies
 
     def deferred(self, camera: str) -> int:
-        """Looks at faces before one camera that were due and had to wait."""
+        """Inferences of one camera that were due and had to wait."""
         return self._pipelines[camera].deferred
 
     def ignored(self, camera: str) -> int:
@@ -154,7 +154,7 @@ class Worker:
         return self._pipelines[camera].close(reason)
 
     def _limit_s(self, cameras: Sequence[str]) -> float:
-        """Seconds that a turn with these cameras may take before looks are put off."""
+        """Seconds that a turn with these cameras may take before inferences are put off."""
         if self._turn_s:
             return self._turn_s
         intervals = [self._pipelines[camera].interval_s or 0.0 for camera in cameras if camera in self._live]

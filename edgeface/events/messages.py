@@ -35,13 +35,13 @@ Shares = Annotated[dict[str, Share], Meta(description="share by label, 0 to 1, t
 
 
 class Age(Struct, frozen=True, kw_only=True):
-    """Apparent age; ``spread`` is null after a single look."""
+    """Apparent age; ``spread`` is null after a single sample."""
 
     years: Annotated[float, Meta(description="apparent age in years")]
     low: Annotated[float, Meta(description="10th percentile of the network's distribution, years")]
     high: Annotated[float, Meta(description="90th percentile of the network's distribution, years")]
-    spread: Annotated[float | None, Meta(description="standard deviation between looks, years")]
-    samples: Annotated[Count, Meta(description="looks that count")]
+    spread: Annotated[float | None, Meta(description="standard deviation between samples, years")]
+    samples: Annotated[Count, Meta(description="samples that count")]
 
 
 class Gender(Struct, frozen=True, kw_only=True):
@@ -49,7 +49,7 @@ class Gender(Struct, frozen=True, kw_only=True):
 
     label: Annotated[str, Meta(description="label name of the network's training data")]
     probability: Share
-    samples: Annotated[Count, Meta(description="looks that count")]
+    samples: Annotated[Count, Meta(description="samples that count")]
 
 
 class Expression(Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class Expression(Struct, frozen=True, kw_only=True):
 
     dominant: Annotated[str, Meta(description="label that dominates now; in an `end` the one of the largest share")]
     shares: Annotated[Shares, Meta(description="share of the visit so far by label, together 1")]
-    samples: Annotated[Count, Meta(description="looks that count")]
+    samples: Annotated[Count, Meta(description="samples that count")]
 
 
 class Affect(Struct, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ class Affect(Struct, frozen=True, kw_only=True):
 
     valence: Annotated[float, Meta(ge=-1, le=1, description="unpleasant (-1) to pleasant (1)")]
     arousal: Annotated[float, Meta(ge=-1, le=1, description="calm (-1) to excited (1)")]
-    samples: Annotated[Count, Meta(description="looks that count")]
+    samples: Annotated[Count, Meta(description="samples that count")]
 
 
 class Envelope(Struct, frozen=True, kw_only=True):
@@ -145,7 +145,8 @@ class CameraHealth(Struct, frozen=True, kw_only=True):
     dropped: Annotated[Count, Meta(description="frames of a live camera that a newer one replaced")]
     ignored: Annotated[Count, Meta(description="faces that were not followed because too many others were")] = 0
     deferred: Annotated[
-        Count, Meta(description="looks at faces that were due and had to wait for a later frame, counted at each frame")
+        Count,
+        Meta(description="inferences on faces that were due and had to wait for a later frame, counted at each frame"),
     ] = 0
 
 

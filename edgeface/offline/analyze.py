@@ -187,7 +187,7 @@ def _video_face(
 
 
 def _certain(task: Task, estimate: Estimate, config: Config) -> bool:
-    """Would the daemon say it, given looks like this one? It asks for `visits.min_samples` of them."""
+    """Would the daemon say it, given samples like this one? It asks for `visits.min_samples` of them."""
     if not isinstance(estimate, LabelEstimate):
         return True
     least = config.visits.gender_certainty if task == "gender" else config.visits.expression_certainty

@@ -21,7 +21,7 @@ class Face:
     ----------
     box : x1, y1, x2, y2 in pixels of the picture
     landmarks : five x, y, or None
-    estimates : by task: what the networks say of this look (stills) or of the visit so far (video)
+    estimates : by task: what the networks say of this sample (stills) or of the visit so far (video)
     known : by task: whether the daemon would say it
     track : number of the person within the video, None for stills
     crops : by network: the pixels that it saw, in its colour order; empty unless asked for

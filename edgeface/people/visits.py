@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edgeface.config import Visits
-from edgeface.people.fusion import Mean, Mood, add_look, add_mood
+from edgeface.people.fusion import ExpressionState, Mean, add_expression, add_sample
 from edgeface.types import (
     AffectEstimate,
     AgeEstimate,
@@ -40,7 +40,7 @@ class _Person:
     visit: str | None = None
     age: Mean = field(default_factory=Mean)
     gender: Mean = field(default_factory=Mean)
-    expression: Mood = field(default_factory=Mood)
+    expression: ExpressionState = field(default_factory=ExpressionState)
     affect: Mean = field(default_factory=Mean)
     said: Said = (None, None, None, None)
     said_s: float = 0.0
@@ -68,7 +68,7 @@ class VisitBook:
     def observe(self, time_s: float, tracks: Sequence[Track]) -> list[VisitChange]:
         """Take in the tracks of one frame: who has arrived, who has left, and of whom more is known.
 
-        A track's answers count from its first look, also from before it is confirmed and its visit starts.
+        A track's answers count from its first sample, also from before it is confirmed and its visit starts.
         """
         live = {track.id for track in tracks}
         changes = [
@@ -85,7 +85,7 @@ class VisitBook:
         return [change for change in changes if change is not None]
 
     def absorb(self, track_id: int, answer: Answer) -> None:
-        """Fold one answer into its track; looks too poor to count, and tracks that are gone, change nothing."""
+        """Fold one answer into its track; samples too poor to count, and tracks that are gone, change nothing."""
         person = self._people.get(track_id)
         if person is None or answer.quality <= 0 or answer.quality < self._settings.min_quality:
             return
@@ -93,13 +93,13 @@ class VisitBook:
         if answer.task == "age":
             estimate = self._heads["age"].estimate(answer.probabilities)
             assert isinstance(estimate, AgeEstimate)
-            person.age = add_look(person.age, answer, value=estimate.years)
+            person.age = add_sample(person.age, answer, value=estimate.years)
         elif answer.task == "gender":
-            person.gender = add_look(person.gender, answer)
+            person.gender = add_sample(person.gender, answer)
         elif answer.task == "affect":
-            person.affect = add_look(person.affect, answer)
+            person.affect = add_sample(person.affect, answer)
         else:
-            person.expression = add_mood(person.expression, answer)
+            person.expression = add_expression(person.expression, answer)
 
     def current(self) -> list[Visit]:
         """Return the visits in view, in the order in which they began; coasting ones included."""
@@ -171,17 +171,17 @@ class VisitBook:
             return None
         return VisitGender(label=fused.label, probability=fused.probability, samples=mean.samples)
 
-    def _expression(self, mood: Mood) -> VisitExpression | None:
-        if mood.samples < self._settings.min_samples or mood.probability < self._settings.expression_certainty:
+    def _expression(self, state: ExpressionState) -> VisitExpression | None:
+        if state.samples < self._settings.min_samples or state.probability < self._settings.expression_certainty:
             return None
-        fused = self._heads["expression"].estimate(mood.shares)
+        fused = self._heads["expression"].estimate(state.shares)
         assert isinstance(fused, LabelEstimate)
         labels = list(fused.probabilities)
         return VisitExpression(
-            dominant=labels[mood.dominant],
+            dominant=labels[state.dominant],
             shares=fused.probabilities,
-            samples=mood.samples,
-            seconds=mood.total_s,
+            samples=state.samples,
+            seconds=state.total_s,
         )
 
     def _affect(self, mean: Mean) -> VisitAffect | None:
