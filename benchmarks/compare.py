@@ -53,7 +53,7 @@ def _video_case(path: Path) -> dict[str, Any]:
     mark = _json([*PLAIN, "--frames", "472", str(path)])
     ours = _json([*BENCH, str(path)])
     networks = {name: stage for name, stage in ours["stages"].items() if name.startswith("network ")}
-    skipping = _json([*BENCH, str(path), "--set", "detector.every=0.1"])
+    skipping = _json([*BENCH, str(path), "--set", "detector.interval=0.1"])
     return {
         "mark": mark["fps"],
         "edgeface": ours["fps"],

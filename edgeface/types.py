@@ -131,15 +131,15 @@ class Track:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answer:
-    """What one network said of one look at one face.
+    """A sample: what one inference said of one face.
 
     Attributes
     ----------
     task : which question it answers
     probabilities : float32 array, shape (K,), sums to 1: over the labels, or over the ages of the head's support;
         of affect the two values themselves, valence and arousal
-    quality : 0 to 1, the weight that this look deserves (`Quality.score`)
-    time_s : source time of the frame that was looked at
+    quality : 0 to 1, the weight that this sample deserves (`Quality.score`)
+    time_s : source time of the frame that was sampled
     """
 
     task: Task

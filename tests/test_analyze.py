@@ -238,7 +238,7 @@ def test_a_video(analyze: Callable[..., Any], film: Path, tmp_path: Path) -> Non
 
 
 def test_a_video_is_searched_as_often_as_a_camera(analyze: Callable[..., Any], film: Path) -> None:
-    code, (*frames, closing), _ = analyze("--json", "--set", "detector.every=0.5", film)
+    code, (*frames, closing), _ = analyze("--json", "--set", "detector.interval=0.5", film)
     assert code == 0
     searched = [line["frame"] for line in frames if line.get("searched", True)]
     assert searched == [0, 5, 10, 15]

@@ -26,7 +26,7 @@ from edgeface.bundle import (
     open_bundle,
 )
 from edgeface.errors import BundleError
-from edgeface.questions.fusion import Mean, add_look
+from edgeface.questions.fusion import Mean, add_sample
 from edgeface.types import AffectEstimate, AgeEstimate, Answer, LabelEstimate
 
 AGES = Expectation("age", ExpectationHead(support=tuple(float(year) for year in range(0, 81)), output="p"))
@@ -147,7 +147,7 @@ def test_looks_by_ranks_fuse_to_the_median_of_their_mean() -> None:
     for certain in ([1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 1]):
         head = Coral("age", CoralHead(output="p", lowest=30, ranks=4))
         row = head.probabilities({"p": np.array([certain], np.float32)})[0]
-        mean = add_look(mean, Answer(task="age", probabilities=row, quality=0.5, time_s=0.0))
+        mean = add_sample(mean, Answer(task="age", probabilities=row, quality=0.5, time_s=0.0))
     assert head.estimate(mean.probabilities).years == 32
 
 

@@ -152,8 +152,12 @@ def test_configuration_is_checked_and_shown(call: Callable[..., Any], tmp_path: 
     ("text", "said"),
     [
         pytest.param('[attributes]\nage = "nope"', "attributes.age: bundle default has no network 'nope'; ", id="task"),
-        pytest.param("[schedule.age-v9]\nlooks = 1", "schedule.age-v9: bundle default has no ", id="schedule"),
-        pytest.param("[schedule.yunet]\nlooks = 1", "network yunet answers no question about a face", id="detector"),
+        pytest.param(
+            "[schedule.age-v9]\ninitial_samples = 1", "schedule.age-v9: bundle default has no ", id="schedule"
+        ),
+        pytest.param(
+            "[schedule.yunet]\ninitial_samples = 1", "network yunet answers no question about a face", id="detector"
+        ),
         pytest.param('[networks.yunett]\nprecision = "fp32"', "networks.yunett: bundle default has no", id="network"),
         pytest.param('[networks.yunet]\nprecision = "fp8"', "network yunet has no fp8 for ", id="precision"),
         pytest.param(
@@ -193,7 +197,7 @@ def test_what_run_would_refuse_is_refused(call: Callable[..., Any], tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["a\\n\\u001b[2Jb", "x" * 5000], ids=["control characters", "long"])
 def test_whatever_is_named_the_answer_is_one_line(call: Callable[..., Any], tmp_path: Path, name: str) -> None:
-    (tmp_path / "my.toml").write_text(f'[schedule."{name}"]\nlooks = 1\n')
+    (tmp_path / "my.toml").write_text(f'[schedule."{name}"]\ninitial_samples = 1\n')
     code, _, errors = call("config", "check", "my.toml")
     assert code == 2
     assert errors.startswith("edgeface: schedule.")
@@ -226,11 +230,11 @@ def test_elsewhere_the_files_of_the_node_are_not_looked_for(call: Callable[..., 
 def test_names_that_nothing_has_are_errors_in_every_command(call: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "p.jpg").write_bytes(b"")
     for words in (["analyze", "p.jpg"], ["bench"]):
-        code, out, errors = call(*words, "--set", "schedule.age-v9.looks=1")
+        code, out, errors = call(*words, "--set", "schedule.age-v9.initial_samples=1")
         assert (code, out) == (2, "")
         assert "schedule.age-v9: bundle default has no network 'age-v9'" in errors
     # Where names are to be found, a wrong one is no hindrance.
-    assert call("models", "list", "--set", "schedule.age-v9.looks=1")[0] == 0
+    assert call("models", "list", "--set", "schedule.age-v9.initial_samples=1")[0] == 0
 
 
 def test_an_address_is_no_file(call: Callable[..., Any]) -> None:

@@ -158,8 +158,10 @@ def test_what_is_no_host(host: str, fix: str) -> None:
 
 
 def test_a_partial_schedule_changes_what_it_gives_and_nothing_else() -> None:
-    choice = load_config(overrides={"schedule.age-v1.looks": 3}).schedule["age-v1"]
-    assert choice.over(QUESTIONS["age"].schedule) == msgspec.structs.replace(QUESTIONS["age"].schedule, looks=3)
+    choice = load_config(overrides={"schedule.age-v1.initial_samples": 3}).schedule["age-v1"]
+    assert choice.over(QUESTIONS["age"].schedule) == msgspec.structs.replace(
+        QUESTIONS["age"].schedule, initial_samples=3
+    )
     assert ScheduleChoice().over(QUESTIONS["expression"].schedule) == QUESTIONS["expression"].schedule
 
 
@@ -192,7 +194,7 @@ def test_an_override_that_is_none(text: str) -> None:
         pytest.param("[node]\nid = 'a/b'", r"node\.id: ", id="slash in the node"),
         pytest.param("[detector]\nscore = 0", r"detector\.score: ", id="every box a face"),
         pytest.param("[detector]\nscore = nan", r"detector\.score: ", id="not a number"),
-        pytest.param("[detector]\nevery = inf", r"detector\.every: ", id="never detect"),
+        pytest.param("[detector]\ninterval = inf", r"detector\.interval: ", id="never detect"),
         pytest.param("[detector]\nsize = '320'", r"detector\.size: ", id="size without height"),
         pytest.param("[cameras.main]\nrotate = 45", r"cameras\.<id>\.rotate: ", id="crooked"),
         pytest.param("[cameras.main]\npace = 'fast'", r"cameras\.<id>\.pace: ", id="pace"),
@@ -200,7 +202,7 @@ def test_an_override_that_is_none(text: str) -> None:
         pytest.param("cameras = {}", r"cameras: ", id="no camera"),
         pytest.param("[attributes]\nheight = 'x'", r"attributes", id="question that nobody asks"),
         pytest.param("[attributes]\nage = true", r"attributes", id="true is no network"),
-        pytest.param("[schedule.age-v1]\nlooks = 0", r"schedule\.<name>\.looks: ", id="no look"),
+        pytest.param("[schedule.age-v1]\ninitial_samples = 0", r"schedule\.<name>\.initial_samples: ", id="no look"),
         pytest.param("[node]\nid = 42", r"node\.id: .*write text in quotes", id="number for a text"),
         pytest.param('[node]\nid = "hall\\n"', r"node\.id: ", id="line break after the node"),
         pytest.param('[cameras."main\\n"]\nsource = 0', r"cameras\.<id>: ", id="line break after a camera"),
@@ -379,17 +381,17 @@ IDS = st.from_regex(r"[a-zA-Z0-9_-]{1,8}", fullmatch=True)
         min_size=1,
     ),
     username=st.none() | TEXTS,
-    every=st.floats(1e-6, 86_400),
+    interval=st.floats(1e-6, 86_400),
     network=TEXTS.filter(bool),
     age=TEXTS | st.just(False),
 )
 def test_what_is_shown_can_be_read_again(
-    cameras: dict[str, Camera], username: str | None, every: float, network: str, age: Any
+    cameras: dict[str, Camera], username: str | None, interval: float, network: str, age: Any
 ) -> None:
     config = Config(
         cameras=cameras,
         mqtt=Mqtt(username=username),
-        schedule={network: ScheduleChoice(every=every)},
+        schedule={network: ScheduleChoice(interval=interval)},
         attributes={"age": age},
     )
     text = to_toml(msgspec.to_builtins(config))

@@ -31,7 +31,7 @@ def test_each_key_holds_when_its_comment_sign_is_taken_away(tmp_path: Path) -> N
     path.write_text(text, encoding="utf-8")
     config = load_config(path)
     assert config.mqtt.username == "edgeface"
-    assert config.schedule["NETWORK"].every == 4.0
+    assert config.schedule["NETWORK"].interval == 4.0
     assert config.cameras["main"].width == 1280
     # Keys that show a default do show the default.
     assert config.visits == Config().visits

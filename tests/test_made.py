@@ -1,4 +1,4 @@
-"""Networks of every shape through the whole program: several answers of one pass, memory, affect, no training."""
+"""Networks of every shape through the program: several answers of one pass, recurrent states, affect, no training."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from edgeface.cli.main import main
 from edgeface.config import Config, Runtime
 from edgeface.engine.networks import Networks
 from edgeface.engine.pipeline import Request
-from edgeface.engine.states import Memory
+from edgeface.engine.states import States
 from edgeface.engine.turn import Worker
 from edgeface.errors import BundleError
 from edgeface.runtime import Runner, load_network, run_faces
@@ -314,19 +314,19 @@ def test_a_head_that_cannot_answer_its_question(tmp_path: Path) -> None:
 
 def test_a_memory_is_of_one_person_and_ends_with_the_track(made: Path) -> None:
     network = open_bundle(made).network("step")
-    memory = Memory(most=3)
+    states = States(most=3)
     people = [("door", 1), ("desk", 1), ("desk", 2)]
-    assert memory.recall(network, people)["count"].tolist() == [[0], [0], [0]]
-    memory.keep(network, people, {"counted": np.array([[1], [2], [3]], np.float32)})
-    assert memory.recall(network, people[::-1])["count"].tolist() == [[3], [2], [1]]
-    memory.retain("desk", [2])
-    assert memory.recall(network, people)["count"].tolist() == [[1], [0], [3]]
-    memory.keep(network, [("desk", 3), ("door", 1), ("desk", 4)], {"counted": np.full((3, 1), 7, np.float32)})
-    assert len(memory) == 3
-    assert memory.recall(network, people)["count"].tolist() == [[7], [0], [0]]
-    memory.retain("desk", ())
-    memory.retain("door", ())
-    assert len(memory) == 0
+    assert states.recall(network, people)["count"].tolist() == [[0], [0], [0]]
+    states.keep(network, people, {"counted": np.array([[1], [2], [3]], np.float32)})
+    assert states.recall(network, people[::-1])["count"].tolist() == [[3], [2], [1]]
+    states.retain("desk", [2])
+    assert states.recall(network, people)["count"].tolist() == [[1], [0], [3]]
+    states.keep(network, [("desk", 3), ("door", 1), ("desk", 4)], {"counted": np.full((3, 1), 7, np.float32)})
+    assert len(states) == 3
+    assert states.recall(network, people)["count"].tolist() == [[7], [0], [0]]
+    states.retain("desk", ())
+    states.retain("door", ())
+    assert len(states) == 0
 
 
 def test_the_worker_forgets_who_has_gone(made: Path) -> None:
@@ -341,19 +341,19 @@ def test_the_worker_forgets_who_has_gone(made: Path) -> None:
             for camera, image in images.items()
         ]
         worker.turn(frames)
-        return len(worker._memory)
+        return len(worker._states)
 
     she, nobody = astronaut(), np.zeros((512, 512, 3), np.uint8)
     assert turn(0.0, door=she, desk=she) == 2
     assert turn(1.0, door=nobody, desk=she) == 2
     assert turn(4.0, door=nobody, desk=she) == 1
     worker.close("desk", "stopped")
-    assert len(worker._memory) == 0
+    assert len(worker._states) == 0
 
 
 def test_networks_without_a_memory_leave_nothing(made: Path) -> None:
     network = open_bundle(made).network("answers")
-    memory = Memory()
-    assert memory.recall(network, [("door", 1)]) == {}
-    memory.keep(network, [("door", 1)], EXPECTED["answers"])
-    assert len(memory) == 0
+    states = States()
+    assert states.recall(network, [("door", 1)]) == {}
+    states.keep(network, [("door", 1)], EXPECTED["answers"])
+    assert len(states) == 0

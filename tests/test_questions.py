@@ -52,8 +52,8 @@ def test_what_a_question_brings_fits_together(task: Task) -> None:
     assert isinstance(question.estimate(value), question.reads)
     part = question.part(value)
     assert msgspec.convert(msgspec.to_builtins(part), type(part)) == part, "within its own ranges"
-    look = question.look(question.estimate(value))
-    assert look
+    sample = question.sample_fields(question.estimate(value))
+    assert sample
     assert question.words(part)
     assert question.brief(part)
     assert question.gist(value) == question.gist(value)

@@ -67,7 +67,9 @@ def test_the_configuration_as_it_is_now(
     [
         pytest.param("[mqqt]\nport = 1\n", "mqqt: unknown key", id="unknown table"),
         pytest.param("[mqtt\n", "is not valid TOML", id="no TOML"),
-        pytest.param("[schedule.age-v9]\nlooks = 1\n", "schedule.age-v9: bundle default has no network", id="network"),
+        pytest.param(
+            "[schedule.age-v9]\ninitial_samples = 1\n", "schedule.age-v9: bundle default has no network", id="network"
+        ),
         pytest.param('[mqtt]\nca_file = "/nowhere/ca.pem"\n', "mqtt.ca_file: /nowhere/ca.pem", id="certificate"),
         pytest.param('[cameras.desk]\nsource = "/nowhere/x.mp4"\n', "/nowhere/x.mp4 does not exist", id="source"),
         pytest.param(None, "does not exist", id="no file"),

@@ -13,25 +13,25 @@ from hypothesis import strategies as st
 from edgeface.bundle import Network, State, Time, open_bundle
 from edgeface.config import Config, ScheduleChoice
 from edgeface.errors import ConfigError
-from edgeface.people.schedule import Look, Scheduler, choose_schedule
+from edgeface.people.schedule import Inference, Scheduler, choose_schedule
 from edgeface.questions import QUESTIONS, Schedule
 
-SCHEDULE = Schedule(every=4.0, first=0.2, looks=3, better=1.5)
+SCHEDULE = Schedule(interval=4.0, initial_interval=0.2, initial_samples=3, improvement=1.5)
 
 
-def looks(scheduler: Scheduler, fps: float, seconds: float, quality: float = 0.5) -> list[float]:
-    """Times at which track 1 is looked at."""
+def sampled(scheduler: Scheduler, fps: float, seconds: float, quality: float = 0.5) -> list[float]:
+    """Times at which track 1 is sampled."""
     times = (index / fps for index in range(int(seconds * fps)))
     return [time_s for time_s in times if scheduler.due(time_s, {1: quality})]
 
 
-def pairs(due: list[Look]) -> list[tuple[str, int]]:
-    return [(look.network, look.track) for look in due]
+def pairs(due: list[Inference]) -> list[tuple[str, int]]:
+    return [(inference.network, inference.track) for inference in due]
 
 
 @pytest.mark.parametrize("fps", [5, 10, 30])
-def test_first_looks_come_soon_then_every_few_seconds(fps: float) -> None:
-    times = looks(Scheduler({"age": SCHEDULE}), fps, 10)
+def test_first_samples_come_soon_then_every_few_seconds(fps: float) -> None:
+    times = sampled(Scheduler({"age": SCHEDULE}), fps, 10)
     assert times[0] == 0
     assert times[2] == pytest.approx(0.4, abs=2 / fps)
     assert [round(b - a) for a, b in pairwise(times[2:])] == [4, 4]
@@ -45,10 +45,10 @@ def test_a_frame_rate_that_divides_the_interval_costs_no_frame(first: int) -> No
 
 
 def test_a_view_that_stays_worthless_is_no_better_view() -> None:
-    assert len(looks(Scheduler({"age": SCHEDULE}), 10, 4.3, quality=0.0)) == 3
+    assert len(sampled(Scheduler({"age": SCHEDULE}), 10, 4.3, quality=0.0)) == 3
 
 
-def test_a_better_view_is_looked_at_early_and_once() -> None:
+def test_a_better_view_is_sampled_early_and_once() -> None:
     scheduler = Scheduler({"age": SCHEDULE})
     for step in range(10):
         scheduler.due(step * 0.2, {1: 0.4})
@@ -72,7 +72,9 @@ def test_new_faces_go_first_and_the_rest_waits_its_turn() -> None:
 
 
 def test_every_network_has_its_own_pace() -> None:
-    scheduler = Scheduler({"age": SCHEDULE, "expression": Schedule(every=0.5, first=0.2, looks=1)})
+    scheduler = Scheduler(
+        {"age": SCHEDULE, "expression": Schedule(interval=0.5, initial_interval=0.2, initial_samples=1)}
+    )
     assert {look.network for look in scheduler.due(0.0, {1: 0.5})} == {"age", "expression"}
     assert pairs(scheduler.due(0.25, {1: 0.5})) == [("age", 1)]
     assert {look.network for look in scheduler.due(0.6, {1: 0.5})} == {"age", "expression"}
@@ -80,7 +82,7 @@ def test_every_network_has_its_own_pace() -> None:
 
 @given(st.integers(1, 5), st.integers(1, 12), st.sampled_from([5, 10, 30]))
 def test_a_budget_keeps_nobody_waiting_for_ever(budget: int, people: int, fps: int) -> None:
-    scheduler = Scheduler({"age": Schedule(every=1.0, first=0.1, looks=2)}, budget=budget)
+    scheduler = Scheduler({"age": Schedule(interval=1.0, initial_interval=0.1, initial_samples=2)}, budget=budget)
     last_s = dict.fromkeys(range(people), 0.0)
     patience_s = max(1.0, people / budget / fps) + 2 / fps
     for index in range(10 * fps):
@@ -91,7 +93,7 @@ def test_a_budget_keeps_nobody_waiting_for_ever(budget: int, people: int, fps: i
         assert index / fps - min(last_s.values()) <= patience_s
 
 
-def test_a_deferred_look_stays_as_overdue() -> None:
+def test_a_deferred_inference_stays_as_overdue() -> None:
     scheduler = Scheduler({"age": SCHEDULE})
     scheduler.due(0.0, {1: 0.5})
     assert pairs(scheduler.due(0.3, {1: 0.5, 2: 0.5})) == [("age", 2), ("age", 1)]
@@ -99,8 +101,9 @@ def test_a_deferred_look_stays_as_overdue() -> None:
     scheduler.defer("age", 1)
     assert scheduler.deferred == 2
     first, second = scheduler.due(0.4, {1: 0.5, 2: 0.5})
-    assert first == ("age", 2, float("inf")), "never looked at"
-    assert second == ("age", 1, pytest.approx(0.2))
+    assert first == ("age", 2, float("inf")), "never sampled"
+    assert second[:2] == ("age", 1)
+    assert second.overdue_s == pytest.approx(0.2)
 
 
 def test_nobody_and_the_forgotten() -> None:
@@ -118,9 +121,9 @@ def network(time: Time | None = None) -> Network:
 def test_a_network_of_several_answers_looks_as_often_as_the_most_impatient_wants() -> None:
     assert choose_schedule(network(), ["age"], Config()) == QUESTIONS["age"].schedule
     assert choose_schedule(network(), ["age", "affect"], Config()) == QUESTIONS["affect"].schedule
-    config = Config(schedule={"age-v1": ScheduleChoice(looks=7)})
+    config = Config(schedule={"age-v1": ScheduleChoice(initial_samples=7)})
     usual = QUESTIONS["affect"].schedule
-    assert choose_schedule(network(), ["age", "affect"], config) == msgspec.structs.replace(usual, looks=7)
+    assert choose_schedule(network(), ["age", "affect"], config) == msgspec.structs.replace(usual, initial_samples=7)
 
 
 def test_a_recurrent_network_keeps_the_beat_of_its_training() -> None:
@@ -131,4 +134,4 @@ def test_a_recurrent_network_keeps_the_beat_of_its_training() -> None:
     # The view gets better with every frame, which is no reason to look early.
     assert [t for t in times if scheduler.due(t, {1: 0.01 + t})] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
     with pytest.raises(ConfigError, match=r"age-v1 looks every 0.5 s, as in its training; remove \[schedule.age-v1\]"):
-        choose_schedule(recurrent, ["age"], Config(schedule={"age-v1": ScheduleChoice(every=1.0)}))
+        choose_schedule(recurrent, ["age"], Config(schedule={"age-v1": ScheduleChoice(interval=1.0)}))

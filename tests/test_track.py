@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scenes import FACE, Person, Shot, film
 
 from edgeface.people.assignment import UNMATCHED, match
-from edgeface.people.motion import begin, correct, misfit, predict
+from edgeface.people.motion import association_cost, begin, correct, predict
 from edgeface.people.tracker import TRACKS, Tracker
 from edgeface.types import Detections, Track
 
@@ -137,7 +137,7 @@ def test_somebody_who_comes_back_later_is_somebody_new() -> None:
     assert len(follow(film([person], fps=10, seconds=9))[0]) == 2
 
 
-def test_a_glimpse_is_not_confirmed() -> None:
+def test_a_tentative_track_is_not_confirmed() -> None:
     shots = film([Person(x=300, y=300, leaves_s=0.25)], fps=10, seconds=3)
     assert follow(shots) == {}
 
@@ -280,7 +280,7 @@ def test_frames_that_we_had_no_time_for_are_no_absence() -> None:
     assert track.id == 3, "opened again"
 
 
-def test_glimpses_make_room_and_are_counted() -> None:
+def test_tentative_tracks_make_room_and_are_counted() -> None:
     tracker = make_tracker()
     boxes = np.array([[200 * i, 0, 200 * i + 50, 60] for i in range(TRACKS)], np.float32)
     tracker.update(0.0, Detections(boxes=boxes, scores=np.full(len(boxes), 0.9, np.float32)))
@@ -310,7 +310,7 @@ def test_of_two_at_one_place_the_one_seen_just_now_keeps_the_face() -> None:
         if step <= 15:
             correct(hidden, face, step / 10)
     off = (306.0, 300.0, 80.0, 96.0)
-    costs = [misfit(motion, off, reach=1.0) for motion in (seen, hidden)]
+    costs = [association_cost(motion, off, gate=1.0) for motion in (seen, hidden)]
     assert None not in costs
     assert costs[0] < costs[1]  # type: ignore[operator]
 

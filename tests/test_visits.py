@@ -18,7 +18,7 @@ from edgeface.people.schedule import Scheduler
 from edgeface.people.tracker import Tracker
 from edgeface.people.visits import VisitBook
 from edgeface.questions import Schedule, VisitAge
-from edgeface.questions.fusion import Mood, add_mood
+from edgeface.questions.fusion import ExpressionState, add_expression
 from edgeface.types import Answer, Head, Task, Track
 from edgeface.visit import VisitChange
 
@@ -205,7 +205,7 @@ def test_two_people_who_walk_past_each_other_keep_their_answers() -> None:
 def test_what_is_known_does_not_depend_on_the_frame_rate(fps: float) -> None:
     """Somebody looks 20 for two seconds and 60 for two more; the schedule decides how often that is asked."""
     book = make_book()
-    scheduler = Scheduler({"age": Schedule(every=0.4, first=0.4)})
+    scheduler = Scheduler({"age": Schedule(interval=0.4, initial_interval=0.4)})
     for index in range(int(4 * fps)):
         time_s = index / fps
         book.observe(time_s, [track(now_s=time_s)])
@@ -229,10 +229,10 @@ def test_a_worthless_look_is_no_look() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 80), st.floats(0.15, 1)), min_size=3, max_size=20), st.randoms())
 def test_the_order_of_looks_does_not_change_an_age(given_looks: list[tuple[int, float]], random: Random) -> None:
-    def fused(looks: list[tuple[int, float]]) -> VisitAge:
+    def fused(samples: list[tuple[int, float]]) -> VisitAge:
         book = make_book()
         book.observe(0.0, [track()])
-        for years, quality in looks:
+        for years, quality in samples:
             book.absorb(1, age(years, quality=quality))
         known = book.current()[0].known.age
         assert known is not None
@@ -249,7 +249,7 @@ def test_the_order_of_looks_does_not_change_an_age(given_looks: list[tuple[int, 
 
 
 def test_updates_keep_their_distance() -> None:
-    book, told = make_book(min_samples=1, update=2.0), list[float]()
+    book, told = make_book(min_samples=1, update_interval=2.0), list[float]()
     for index in range(100):
         time_s = index / 10
         told += [change.time_s for change in book.observe(time_s, [track(now_s=time_s)]) if change.event == "update"]
@@ -266,13 +266,13 @@ def test_closing_ends_everybody() -> None:
 
 
 def test_an_expression_is_kept_until_another_is_clearly_likelier() -> None:
-    state = Mood()
+    state = ExpressionState()
     for step in range(8):
-        state = add_mood(state, mood("happy", step * 0.5))
-    flicker = add_mood(state, mood("sad", 4.0, sure=0.6))
+        state = add_expression(state, mood("happy", step * 0.5))
+    flicker = add_expression(state, mood("sad", 4.0, sure=0.6))
     assert MOODS[flicker.dominant] == "happy"
     for step in range(8):
-        state = add_mood(state, mood("sad", 4.0 + step * 0.5))
+        state = add_expression(state, mood("sad", 4.0 + step * 0.5))
     assert MOODS[state.dominant] == "sad"
 
 
@@ -290,26 +290,26 @@ def test_an_end_names_what_showed_most_of_the_time() -> None:
 
 
 def test_a_hair_does_not_change_what_is_said() -> None:
-    state = add_mood(Mood(), mood("happy", 0.0, sure=0.5))
-    state = add_mood(state, mood("sad", 0.1, sure=0.55))
+    state = add_expression(ExpressionState(), mood("happy", 0.0, sure=0.5))
+    state = add_expression(state, mood("sad", 0.1, sure=0.55))
     assert state.now is not None
     assert int(np.argmax(state.now)) == MOODS.index("sad")
     assert MOODS[state.dominant] == "happy"
 
 
 def test_shares_are_of_time_not_of_looks() -> None:
-    state = Mood()
+    state = ExpressionState()
     for time_s in (*np.arange(0, 2, 0.1), 2.5, 3.0, 3.5, 4.0):
-        state = add_mood(state, mood("happy" if time_s < 2 else "sad", float(time_s), sure=1.0))
+        state = add_expression(state, mood("happy" if time_s < 2 else "sad", float(time_s), sure=1.0))
     assert state.shares[1] == pytest.approx(0.5, abs=0.03)
 
 
 @pytest.mark.parametrize("fps", [2, 5, 10, 30])
 def test_shares_do_not_depend_on_how_often_we_look(fps: float) -> None:
-    state = Mood()
+    state = ExpressionState()
     for index in range(int(10 * fps)):
         time_s = index / fps
-        state = add_mood(state, mood("happy" if time_s < 6 else "sad", time_s, sure=1.0))
+        state = add_expression(state, mood("happy" if time_s < 6 else "sad", time_s, sure=1.0))
     assert state.shares.sum() == pytest.approx(1)
     assert state.shares[0] == pytest.approx(0.6, abs=0.05)
 

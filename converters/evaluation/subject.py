@@ -32,7 +32,7 @@ from edgeface.config import Detector as DetectorSettings
 from edgeface.config import Runtime as RuntimeSettings
 from edgeface.crop import cut, reference_boxes
 from edgeface.engine.networks import Networks
-from edgeface.engine.states import Memory
+from edgeface.engine.states import States
 from edgeface.errors import UsageError
 from edgeface.runtime import Runner, load_network, run_faces
 from edgeface.types import F32, Image, Task
@@ -153,12 +153,12 @@ class Subject:
         return Answers(labels=labels, found=np.array(found, bool), outputs=outputs)
 
     def run(self, pixels: Image) -> Mapping[str, F32]:
-        """Outputs for input pixels (N, H, W, C); a network with a memory sees each picture for its whole window."""
+        """Outputs for input pixels (N, H, W, C); a recurrent network sees each picture for its whole window."""
         time, people = self.network.time, [("", row) for row in range(len(pixels))]
-        memory = Memory(most=len(pixels))
+        carried = States(most=len(pixels))
         for _ in range(time.window if time is not None else 1):
-            outputs = run_faces(self.runner, self.network, pixels, memory.recall(self.network, people))
-            memory.keep(self.network, people, outputs)
+            outputs = run_faces(self.runner, self.network, pixels, carried.recall(self.network, people))
+            carried.keep(self.network, people, outputs)
         return outputs
 
 

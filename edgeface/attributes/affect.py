@@ -13,7 +13,7 @@ from edgeface.types import F32, AffectEstimate, Task
 
 
 class Affect:
-    """Two numbers a look, each -1 to 1; no distribution."""
+    """Two numbers a sample, each -1 to 1; no distribution."""
 
     def __init__(self, task: Task, head: AffectHead) -> None:
         self.task: Task = task

@@ -19,7 +19,7 @@ STEPS = np.float32(2**24)
 class Coral:
     """Probabilities that an age is above ``lowest``, ``lowest`` + 1, ...; read as a distribution over the ages.
 
-    Trained ranks hardly ever cross, quantized ones may: each look's probabilities are put in falling order
+    Trained ranks hardly ever cross, quantized ones may: each sample's probabilities are put in falling order
     (rearrangement, Chernozhukov et al. 2010), which changes nothing about how many of them are above one half.
     """
 

@@ -18,7 +18,7 @@ CENTRES = 4001
 
 
 class Regression:
-    """A look becomes a normal distribution over the ages 0 to 100, so that looks are fused as all others are.
+    """A sample becomes a normal distribution over the ages 0 to 100, so that samples are fused as all others are.
 
     Its standard deviation is the head's ``error_years`` and its mean what the network said: near 0 and 100, where the
     curve is cut off, its centre is moved outwards for that, and it gets narrower.
@@ -28,8 +28,8 @@ class Regression:
         self.task: Task = task
         self._head = head
         self._support: F32 = np.arange(OLDEST + 1, dtype=np.float32)
-        reach = 6 * max(head.error_years, head.error_years**2)
-        self._centres = np.linspace(-reach, OLDEST + reach, CENTRES)
+        margin = 6 * max(head.error_years, head.error_years**2)
+        self._centres = np.linspace(-margin, OLDEST + margin, CENTRES)
         self._means = self._curves(self._centres) @ self._support
 
     def probabilities(self, outputs: Mapping[str, F32]) -> F32:

@@ -79,7 +79,7 @@ CropRule = LandmarkCrop | SquareCrop | BoxCrop
 
 
 class State(Closed, frozen=True, kw_only=True):
-    """A recurrent network's memory: fed as ``input``, given back as ``output``; ``shape`` without the batch."""
+    """A recurrent state: fed as ``input``, given back as ``output``; ``shape`` without the batch."""
 
     input: TensorName
     output: TensorName

@@ -6,13 +6,13 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgeface.bundle import Bundle, expect_names, find_bundle, open_bundle
 from edgeface.config import Config, find_config, load_config, parse_override
-from edgeface.errors import UsageError
+from edgeface.errors import UsageError, complain
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -78,11 +78,20 @@ def set_up_logging(args: argparse.Namespace) -> None:
     )
 
 
-def read_config(args: argparse.Namespace, extra: Mapping[str, Any] | None = None) -> Config:
-    """Read the configuration of a command: file, environment, ``--set``, then ``extra`` (the command's own options)."""
+def _complain(warning: str) -> None:
+    complain(f"warning: {warning}")
+
+
+def read_config(
+    args: argparse.Namespace, extra: Mapping[str, Any] | None = None, *, warn: Callable[[str], object] = _complain
+) -> Config:
+    """Read the configuration of a command: file, environment, ``--set``, then ``extra`` (the command's own options).
+
+    ``warn`` takes a line for each key by an old name: standard error, or the log of a command that has one.
+    """
     overrides = dict(parse_override(text) for text in args.overrides)
     overrides.update(extra or {})
-    return load_config(config_path(args), environ=os.environ, overrides=overrides)
+    return load_config(config_path(args), environ=os.environ, overrides=overrides, warn=warn)
 
 
 def config_path(args: argparse.Namespace) -> Path | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import logging
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edgeface.cli.common import (
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from edgeface.service.daemon import Timing
 
 SubParsers = argparse._SubParsersAction
+logger = logging.getLogger(__name__)
 
 
 def add_parser(subparsers: SubParsers[Any]) -> None:
@@ -55,8 +59,11 @@ def run(args: argparse.Namespace, timing: Timing | None = None) -> int:
     from edgeface.service.assembly import Assembly  # noqa: PLC0415 - `--help` should not load OpenCV
     from edgeface.service.daemon import Daemon  # noqa: PLC0415
 
+    # A reload reads the same old names again: once is enough.
+    warn = functools.cache(logger.warning)
+
     def load() -> Assembly:
-        config = _configured(args)
+        config = _configured(args, warn)
         bundle = read_bundle(args, config)
         prove_once(bundle, config, os.environ)
         return Assembly(config, bundle, environ=os.environ, once=args.once)
@@ -65,10 +72,10 @@ def run(args: argparse.Namespace, timing: Timing | None = None) -> int:
     return Daemon(load, signals=args.signals, environ=os.environ, timing=timing).run()
 
 
-def _configured(args: argparse.Namespace) -> Config:
+def _configured(args: argparse.Namespace, warn: Callable[[str], object]) -> Config:
     import msgspec  # noqa: PLC0415
 
-    config = read_config(args)
+    config = read_config(args, warn=warn)
     if args.source is not None:
         main = config.cameras.get("main") or next(iter(config.cameras.values()))
         config = msgspec.structs.replace(config, cameras={"main": msgspec.structs.replace(main, source=args.source)})

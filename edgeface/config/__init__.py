@@ -1,8 +1,8 @@
 """Configuration: TOML file, environment and command line become one frozen `Config`.
 
 `types` has every key with its range and its sentence, `loading` reads and overrides, `keys` knows what was meant by a
-key that is not there, `secrets` what is never shown, `toml` how it is read and written. Unknown keys and values out of
-range are errors that name the key.
+key that is not there, `renames` which key had another name, `secrets` what is never shown, `toml` how it is read and
+written. Unknown keys and values out of range are errors that name the key.
 """
 
 from edgeface.config.loading import CONFIG_PATHS, Given, find_config, load_config, parse_override

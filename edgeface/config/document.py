@@ -36,7 +36,7 @@ EXAMPLES: Mapping[str, str] = {
     "attributes.age": '"age-v1"',
     "attributes.gender": '"gender-mini-xception"',
     "attributes.expression": "false",
-    "schedule.NETWORK.every": "4.0",
+    "schedule.NETWORK.interval": "4.0",
     "networks.NETWORK.runtime": '"litert"',
     "networks.NETWORK.precision": '"fp32"',
 }
@@ -52,7 +52,8 @@ One key can be overridden by `--set mqtt.host=broker.lan` on the command line, o
 `EDGEFACE__MQTT__HOST=broker.lan`; the command line wins over the environment, the environment over the file.
 
 A value of either is TOML where the key takes a number or a truth, and text where it takes text: `--set node.id=42`. The
-names of variables may be in upper or lower case.
+names of variables may be in upper or lower case. [Old names of keys](deprecation.md#old-names-that-still-work) go on
+working and are one warning line each; `edgeface config show` prints the new ones.
 
 The broker's password never stands on a command line. It is taken from the first of: `mqtt.password_file`, the service
 manager's credential `mqtt_password` (for the installed service: the file `/etc/edgeface/credentials/password`), the
@@ -146,8 +147,8 @@ def tables() -> Iterator[Table]:
 def _table(kind: inspect.StructType, header: str, optional: bool = False) -> Table:
     title = (kind.cls.__doc__ or "").strip().splitlines()[0]
     if header.startswith("schedule."):
-        usual = ", ".join(f"{task} {question.schedule.every:g}" for task, question in QUESTIONS.items())
-        title += f" What it leaves out is as without it; `every` is then, in seconds: {usual}."
+        usual = ", ".join(f"{task} {question.schedule.interval:g}" for task, question in QUESTIONS.items())
+        title += f" What it leaves out is as without it; `interval` is then, in seconds: {usual}."
     if optional:
         title += " NETWORK is a name that `edgeface models list` prints."
     keys = tuple(_key(field, f"{header}.") for field in kind.fields)

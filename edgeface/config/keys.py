@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from msgspec import Struct
 
+from edgeface.config.renames import RENAMED, Names
 from edgeface.config.types import PATTERNS, Config
 
 
@@ -30,8 +31,11 @@ def type_of(keys: Sequence[str]) -> Any:
     return kind
 
 
-def explain(message: str) -> str:
-    """A message of msgspec as ``key: what is wrong``, without its signs and patterns."""
+def explain(message: str, places: Sequence[Names] = ()) -> str:
+    """A message of msgspec as ``key: what is wrong``, without its signs and patterns.
+
+    Of a key that one of the places gives by its old name, both names are said.
+    """
     text, _, place = message.partition(" - at ")
     unknown = re.match(r"Object contains unknown field `(.+)`", text, re.DOTALL)
     key = _path(place)
@@ -40,7 +44,8 @@ def explain(message: str) -> str:
         return f"{f'{key}.' if key else ''}{name}: unknown key"
     for pattern, words in PATTERNS.items():
         text = text.replace(f"`str` matching regex {pattern!r}", words)
-    return f"{key}: {text[:1].lower()}{text[1:]}"
+    old = next(filter(None, (names.old_key(key) for names in places)), None)
+    return f"{key}{f' (old name: {old})' if old else ''}: {text[:1].lower()}{text[1:]}"
 
 
 def suggest(message: str) -> str:
@@ -55,13 +60,16 @@ def suggest(message: str) -> str:
 
 
 def _meant(name: str, table: str) -> str | None:
-    """The nearest key: of the same table, of the same name elsewhere, then of any name that is near."""
-    keys = list(_all_keys(Config, ""))
-    own = {key.rpartition(".")[2]: key for key in keys if key.rpartition(".")[0] == table}
+    """The nearest key: of the same table, of the same name elsewhere, then of any name that is near.
+
+    Old names are known, and answered with the new ones.
+    """
+    keys = {**RENAMED, **{key: key for key in _all_keys(Config, "")}}
+    own = {key.rpartition(".")[2]: new for key, new in keys.items() if key.rpartition(".")[0] == table}
     close = difflib.get_close_matches(name, own, 1)
     if close:
         return own[close[0]]
-    others = {key.rpartition(".")[2]: key for key in reversed(keys)}
+    others = {key.rpartition(".")[2]: new for key, new in reversed(keys.items())}
     close = [name] if name in others else difflib.get_close_matches(name, others, 1)
     return others[close[0]] if close else None
 

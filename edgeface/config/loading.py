@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import msgspec
 
 from edgeface.config.judging import judge_host
 from edgeface.config.keys import explain, suggest, type_of
+from edgeface.config.renames import Names
 from edgeface.config.secrets import hide_credentials
 from edgeface.config.toml import read_toml, toml_value
 from edgeface.config.types import Config
@@ -18,6 +20,7 @@ from edgeface.errors import ConfigError
 
 CONFIG_PATHS = (Path("edgeface.toml"), Path("/etc/edgeface/edgeface.toml"))
 ENV_PREFIX = "EDGEFACE__"
+logger = logging.getLogger(__name__)
 
 
 def find_config(
@@ -49,6 +52,7 @@ def load_config(
     *,
     environ: Mapping[str, str] | None = None,
     overrides: Mapping[str, Any] | None = None,
+    warn: Callable[[str], object] = logger.warning,
 ) -> Config:
     """Read, override and check.
 
@@ -58,23 +62,32 @@ def load_config(
     environ : variables ``EDGEFACE__SECTION__KEY`` override the file (values are TOML, else taken as text); the case
         of a variable's name says nothing
     overrides : dotted keys of the command line (``mqtt.host``) override both; a `Given` is text that may be TOML
+    warn : takes one line for each key that goes by an old name
 
     Raises
     ------
-    ConfigError : unreadable file, invalid TOML, unknown key, value out of range; names file and key
+    ConfigError : unreadable file, invalid TOML, unknown key, both names of a key in one place, value out of range;
+        names file and key
     """
-    tree: dict[str, Any] = {} if path is None else read_toml(path)
+    place = str(path or "configuration")
+    file, environment, line = Names(), Names(), Names()
+    tree: dict[str, Any] = {} if path is None else file.tree(read_toml(path), where=place)
     for name, text in sorted((environ or {}).items()):
         if name.startswith(ENV_PREFIX):
             keys = name[len(ENV_PREFIX) :].split("__")
-            _put(tree, keys, Given(text), where=f"environment variable {name}", any_case=True)
+            where = f"environment variable {name}"
+            _put(tree, keys, Given(text), names=environment, where=where, any_case=True)
     for dotted, value in (overrides or {}).items():
-        _put(tree, dotted.split("."), value, where=f"option {dotted}")
+        _put(tree, dotted.split("."), value, names=line, where=f"option {dotted}")
+    for names, where in ((file, place), (environment, "the environment"), (line, "the command line")):
+        for warning in names.warnings(where):
+            warn(warning)
     try:
         config = msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path or 'configuration'}: {explain(str(error))}", fix=suggest(str(error))) from None
-    judge_host(config.mqtt.host, where=str(path or "configuration"))
+        what = explain(str(error), [file, environment, line])
+        raise ConfigError(f"{place}: {what}", fix=suggest(str(error))) from None
+    judge_host(config.mqtt.host, where=place)
     return config
 
 
@@ -106,13 +119,15 @@ def parse_override(text: str) -> tuple[str, Given]:
     return key, Given(value.strip())
 
 
-def _put(tree: dict[str, Any], keys: Sequence[str], value: Any, *, where: str, any_case: bool = False) -> None:
+def _put(
+    tree: dict[str, Any], keys: Sequence[str], value: Any, *, names: Names, where: str, any_case: bool = False
+) -> None:
     path: list[str] = []
     for key in keys:
-        known = _same(tree, key) if any_case else key
+        known = names.current(path, _same(tree, key) if any_case else key, where=where)
         path.append(known)
         if len(path) == len(keys):
-            tree[known] = _read(value, path) if isinstance(value, Given) else value
+            tree[known] = names.tree(_read(value, path) if isinstance(value, Given) else value, path, where=where)
             return
         branch = tree.setdefault(known, {})
         if not isinstance(branch, dict):

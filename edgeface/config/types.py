@@ -44,7 +44,7 @@ Place = Annotated[str, Meta(pattern=PLACE, max_length=4096)]
 """A path, or an address."""
 CameraNumber = Annotated[int, Meta(ge=0, le=255)]
 Rate = Annotated[float, Meta(gt=0, le=1000)]
-Looks = Annotated[int, Meta(ge=1, le=1000)]
+Samples = Annotated[int, Meta(ge=1, le=1000)]
 Factor = Annotated[float, Meta(ge=1, le=100)]
 RuntimeName = Literal["onnx", "litert"]
 
@@ -108,7 +108,7 @@ class Detector(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         ),
     ] = "auto"
     score: Annotated[float, Meta(gt=0, le=1, description="detections below this are not faces")] = 0.6
-    every: Annotated[float, Meta(ge=0, le=60, description="seconds between detections; 0: every frame")] = 0.0
+    interval: Annotated[float, Meta(ge=0, le=60, description="seconds between detections; 0: every frame")] = 0.0
 
 
 class Camera(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -136,12 +136,16 @@ class Camera(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class ScheduleChoice(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One `[schedule.<network>]` table: how often a network looks at one person; not for recurrent networks."""
+    """One `[schedule.<network>]` table: how often a network samples one person; not for recurrent networks."""
 
-    every: Annotated[Seconds | None, Meta(description="seconds between looks once the answer stands")] = None
-    first: Annotated[Seconds | None, Meta(description="seconds between the first looks at a new person")] = None
-    looks: Annotated[Looks | None, Meta(description="first looks before `every` applies")] = None
-    better: Annotated[Factor | None, Meta(description="a view this many times better is looked at early")] = None
+    interval: Annotated[Seconds | None, Meta(description="seconds between samples once the answer stands")] = None
+    initial_interval: Annotated[
+        Seconds | None, Meta(description="seconds between the first samples of a new person")
+    ] = None
+    initial_samples: Annotated[Samples | None, Meta(description="first samples before `interval` applies")] = None
+    improvement: Annotated[
+        Factor | None, Meta(description="a view this many times better than any before is sampled early")
+    ] = None
 
     def over(self, usual: Schedule) -> Schedule:
         """The usual schedule of the network's task, but for what this table gives."""
@@ -154,11 +158,11 @@ class Visits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     confirm: Annotated[float, Meta(ge=0, le=60, description="seconds of presence before a visit starts")] = 0.3
     lost_after: Annotated[Seconds, Meta(description="seconds without a detection after which it ends")] = 2.0
-    update: Annotated[Seconds, Meta(description="least seconds between two updates of one visit")] = 2.0
+    update_interval: Annotated[Seconds, Meta(description="least seconds between two updates of one visit")] = 2.0
     min_samples: Annotated[
-        int, Meta(ge=1, le=1000, description="looks before age, gender, expression, affect are said")
+        int, Meta(ge=1, le=1000, description="samples before age, gender, expression, affect are said")
     ] = 3
-    min_quality: Annotated[Share, Meta(description="looks below this quality weigh nothing")] = 0.15
+    min_quality: Annotated[Share, Meta(description="samples below this quality weigh nothing")] = 0.15
     gender_certainty: Annotated[
         float, Meta(ge=0.5, lt=1, description="fused probability below which gender is unknown")
     ] = QUESTIONS["gender"].certainty
@@ -188,7 +192,7 @@ class Runtime(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Meta(
             ge=0,
             le=60,
-            description="seconds of a turn of live cameras after which looks at faces wait for the next frame; "
+            description="seconds of a turn of live cameras after which samples wait for the next frame; "
             "0: an eighth of visits.lost_after, up to half of it where frames are that far apart",
         ),
     ] = 0.0

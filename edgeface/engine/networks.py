@@ -26,7 +26,7 @@ from edgeface.bundle import (
 from edgeface.config import Config
 from edgeface.detect import make_detector
 from edgeface.engine.pipeline import Request
-from edgeface.engine.states import Memory
+from edgeface.engine.states import States
 from edgeface.runtime import Runner, choose_runner, run_faces
 from edgeface.selftest import check
 from edgeface.types import F32, Answer, Detections, Head, Image
@@ -134,14 +134,14 @@ class Networks:
             _count(self.invalid, self.detector.network.name, repr(error))
             return NOBODY
 
-    def answer(self, requests: Sequence[Request], memory: Memory | None = None) -> list[list[Answer]]:
+    def answer(self, requests: Sequence[Request], states: States | None = None) -> list[list[Answer]]:
         """Answer every request, in order, one answer for each head; all faces of a network go through it together.
 
         What is no answer is left out and counted.
 
-        Recurrent networks go on from ``memory`` and write into it; without one each look is a first one.
+        Recurrent networks go on from ``states`` and write into them; without them each sample is a first one.
         """
-        memory = Memory() if memory is None else memory
+        states = States() if states is None else states
         answers: list[list[Answer]] = [[] for _ in requests]
         rows: dict[str, list[int]] = defaultdict(list)
         for row, request in enumerate(requests):
@@ -150,8 +150,8 @@ class Networks:
             network, runner, heads = self.attributes[name]
             people = [(requests[row].camera, requests[row].track) for row in wanted]
             pixels = np.stack([requests[row].pixels for row in wanted])
-            outputs = run_faces(runner, network, pixels, memory.recall(network, people))
-            memory.keep(network, people, outputs)
+            outputs = run_faces(runner, network, pixels, states.recall(network, people))
+            states.keep(network, people, outputs)
             for head in heads:
                 read = read_answers(head, network.answers[head.task].output, outputs, len(wanted))
                 for row, probabilities in zip(wanted, read, strict=True):

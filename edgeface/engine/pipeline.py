@@ -1,7 +1,7 @@
 """One camera's way from detections to messages: two pure steps around the networks.
 
-``observe`` turns a frame and its detections into requests for looks; ``absorb`` turns the answers into messages. The
-worker stands between them and asks the networks. No clock is read here: replaying a file gives the same messages.
+``observe`` turns a frame and its detections into requests for inferences; ``absorb`` turns the answers into messages.
+The worker stands between them and asks the networks. No clock is read here: replaying a file gives the same messages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edgeface.config import Config
 from edgeface.crop import cut, reference_boxes
 from edgeface.events import Body, FacesPace, SummaryWindow, faces_body, visit_body
 from edgeface.people.quality import assess
-from edgeface.people.schedule import Look, Scheduler, choose_schedule
+from edgeface.people.schedule import Inference, Scheduler, choose_schedule
 from edgeface.people.tracker import Tracker
 from edgeface.people.visits import VisitBook
 from edgeface.types import (
@@ -39,7 +39,7 @@ VIEW_S = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Request:
-    """One look that is due: these pixels through that network, for that track of that camera."""
+    """One inference that is due: these pixels through that network, for that track of that camera."""
 
     network: str
     camera: str
@@ -118,7 +118,7 @@ class Pipeline:
         heads: dict[Task, Head] = {head.task: head for _, head in networks}
         self._book = VisitBook(camera, config.visits, heads, new_id)
         self._pace = FacesPace(config.visits.faces_rate)
-        self._in_view_s = IN_VIEW_S + config.detector.every
+        self._in_view_s = IN_VIEW_S + config.detector.interval
         self._summary: SummaryWindow | None = None
         self._known: set[int] = set()
         self._views: dict[int, tuple[float, Quality]] = {}
@@ -126,7 +126,7 @@ class Pipeline:
         self._last: tuple[float, datetime, tuple[int, int]] | None = None
 
     def observe(self, frame: Frame, detections: Detections | None) -> tuple[Sighting, list[Request]]:
-        """Follow everybody into this frame; say which looks are due.
+        """Follow everybody into this frame; say which inferences are due.
 
         ``detections`` is None for a frame that was not searched: tracks move on by prediction.
         """
@@ -140,7 +140,7 @@ class Pipeline:
         changes = self._book.observe(frame.time_s, tracks)
         due = self._scheduler.due(frame.time_s, {track: quality.score for track, quality in qualities.items()})
         sighting = Sighting(frame=frame, detections=detections, tracks=tracks, qualities=qualities, changes=changes)
-        return sighting, [self._request(sighting, look) for look in due]
+        return sighting, [self._request(sighting, inference) for inference in due]
 
     def defer(self, request: Request) -> None:
         """Take back a request of the latest frame that there was no time for: it stays due."""
@@ -210,7 +210,7 @@ class Pipeline:
 
     @property
     def deferred(self) -> int:
-        """Looks that were due and had to wait for a later frame."""
+        """Inferences that were due and had to wait for a later frame."""
         return self._scheduler.deferred
 
     def _forget(self, tracks: set[int]) -> None:
@@ -219,8 +219,8 @@ class Pipeline:
         for track in tracks:
             self._views.pop(track, None)
 
-    def _request(self, sighting: Sighting, look: Look) -> Request:
-        network, track_id, overdue_s = look
+    def _request(self, sighting: Sighting, inference: Inference) -> Request:
+        network, track_id, overdue_s = inference
         track = next(track for track in sighting.tracks if track.id == track_id)
         frame, detections = sighting.frame, sighting.detections
         assert detections is not None and track.detection is not None  # due only for faces in view
@@ -239,12 +239,12 @@ class Pipeline:
         )
 
     def _quality(self, frame: Frame, detections: Detections, track: Track) -> Quality:
-        """How well a face is seen; its pixels are looked at ten times a second, its place and pose in every frame."""
+        """How well a face is seen; its pixels are judged ten times a second, its place and pose in every frame."""
         assert track.detection is not None
         row = track.detection
         landmarks = None if detections.landmarks is None else detections.landmarks[row]
-        looked_s, view = self._views.get(track.id, (0.0, None))
-        like = view if frame.time_s - looked_s < VIEW_S else None
+        judged_s, view = self._views.get(track.id, (0.0, None))
+        like = view if frame.time_s - judged_s < VIEW_S else None
         quality = assess(frame.image, detections.boxes[row], landmarks, float(detections.scores[row]), like=like)
         if like is None:
             self._views[track.id] = (frame.time_s, quality)

@@ -1,4 +1,4 @@
-"""What recurrent networks remember of people: the states of each track, from one look to the next."""
+"""Recurrent states: what recurrent networks carry of each track from one sample to the next."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from edgeface.bundle import Network
 from edgeface.types import F32
 
 MOST = 1024
-"""Most people of whom anything is remembered; the one looked at longest ago is forgotten first."""
+"""Most people whose states are kept; the one sampled longest ago is dropped first."""
 
 Person = tuple[str, int]
 """Camera and track."""
 
 
-class Memory:
-    """States by person and network, until the track is gone."""
+class States:
+    """Recurrent states by person and network, until the track is gone."""
 
     def __init__(self, *, most: int = MOST) -> None:
         self._most = most
@@ -27,7 +27,7 @@ class Memory:
         return len(self._states)
 
     def recall(self, network: Network, people: Sequence[Person]) -> dict[str, F32]:
-        """Return the states by `State.input`, shape (N, ...): zeros for who was not looked at yet."""
+        """Return the states by `State.input`, shape (N, ...): zeros for who was not sampled yet."""
         known = [self._states.get(person, {}).get(network.name, {}) for person in people]
         return {
             state.input: np.stack([states.get(state.input, np.zeros(state.shape, np.float32)) for states in known])
@@ -35,7 +35,7 @@ class Memory:
         }
 
     def keep(self, network: Network, people: Sequence[Person], outputs: Mapping[str, F32]) -> None:
-        """Remember what the network gave for these people: outputs by `State.output`, shape (N, ...).
+        """Keep what the network gave for these people: outputs by `State.output`, shape (N, ...).
 
         A state that is no number, or of another shape, would spoil every later answer: that person begins anew.
         """
@@ -51,7 +51,7 @@ class Memory:
             del self._states[next(iter(self._states))]
 
     def retain(self, camera: str, tracks: Iterable[int]) -> None:
-        """Forget everybody before this camera but these tracks."""
+        """Drop everybody before this camera but these tracks."""
         live = set(tracks)
         for person in [person for person in self._states if person[0] == camera and person[1] not in live]:
             del self._states[person]

@@ -12,7 +12,7 @@ from statistics import median
 from edgeface.config import Config
 from edgeface.engine.networks import Networks
 from edgeface.engine.pipeline import Pipeline, Request, Sighting, Told
-from edgeface.engine.states import Memory
+from edgeface.engine.states import States
 from edgeface.events import Body
 from edgeface.types import Answer, Detections, Frame, Reason
 
@@ -84,13 +84,13 @@ class Worker:
         self._clock = clock
         self._live = frozenset(live)
         self._turn_s, self._lost_after_s = config.runtime.turn, config.visits.lost_after
-        self._every_s = config.detector.every
+        self._interval_s = config.detector.interval
         self._min_score = config.detector.score * LOW_SCORE if min_score is None else min_score
         self._pipelines = {
             camera: Pipeline(camera, config, detector=networks.detector.network, networks=networks.heads, new_id=new_id)
             for camera in cameras
         }
-        self._memory = Memory()
+        self._states = States()
         self._detect_due_s: dict[str, float] = {}
         self.stages = Stages(clock)
         self.frames: dict[str, int] = dict.fromkeys(cameras, 0)
@@ -107,7 +107,7 @@ class Worker:
             detections = self._detect(frame)
             now_s = self.stages.add("detect", now_s)
             seen.append(self._pipelines[frame.camera].observe(frame, detections))
-            self._memory.retain(frame.camera, [track.id for track in seen[-1][0].tracks])
+            self._states.retain(frame.camera, [track.id for track in seen[-1][0].tracks])
             now_s = self.stages.add("track", now_s)
         requests = [request for _, wanted in seen for request in wanted]
         answers = self._answer(requests, start_s + self._limit_s([frame.camera for frame in frames]))
@@ -134,12 +134,12 @@ class Worker:
             if camera in self._live:
                 told = self._pipelines[camera].away(now_s)
                 if told.bodies:
-                    self._memory.retain(camera, ())
+                    self._states.retain(camera, ())
                 bodies += told.bodies
         return bodies
 
     def deferred(self, camera: str) -> int:
-        """Looks at faces before one camera that were due and had to wait."""
+        """Inferences of one camera that were due and had to wait."""
         return self._pipelines[camera].deferred
 
     def ignored(self, camera: str) -> int:
@@ -148,11 +148,11 @@ class Worker:
 
     def close(self, camera: str, reason: Reason) -> Told:
         """End one camera's visits."""
-        self._memory.retain(camera, ())
+        self._states.retain(camera, ())
         return self._pipelines[camera].close(reason)
 
     def _limit_s(self, cameras: Sequence[str]) -> float:
-        """Seconds that a turn with these cameras may take before looks are put off."""
+        """Seconds that a turn with these cameras may take before inferences are put off."""
         if self._turn_s:
             return self._turn_s
         intervals = [self._pipelines[camera].interval_s or 0.0 for camera in cameras if camera in self._live]
@@ -171,14 +171,14 @@ class Worker:
             for request in off:
                 self._pipelines[request.camera].defer(request)
             now = batch if not off else [request for request in batch if request.camera not in self._live]
-            answers |= {id(r): said for r, said in zip(now, self._networks.answer(now, self._memory), strict=True)}
+            answers |= {id(r): said for r, said in zip(now, self._networks.answer(now, self._states), strict=True)}
             late = late or (bool(self._live) and self._clock() >= until_s)
         return answers
 
     def _detect(self, frame: Frame) -> Detections | None:
-        """Detect, or None while `detector.every` has not passed."""
+        """Detect, or None while `detector.interval` has not passed."""
         if frame.time_s < self._detect_due_s.get(frame.camera, float("-inf")):
             return None
-        if self._every_s:
-            self._detect_due_s[frame.camera] = frame.time_s + self._every_s
+        if self._interval_s:
+            self._detect_due_s[frame.camera] = frame.time_s + self._interval_s
         return self._networks.detect(frame.image, min_score=self._min_score, still=frame.still)

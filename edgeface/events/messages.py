@@ -109,7 +109,8 @@ class CameraHealth(Struct, frozen=True, kw_only=True):
     dropped: Annotated[Count, Meta(description="frames of a live camera that a newer one replaced")]
     ignored: Annotated[Count, Meta(description="faces that were not followed because too many others were")] = 0
     deferred: Annotated[
-        Count, Meta(description="looks at faces that were due and had to wait for a later frame, counted at each frame")
+        Count,
+        Meta(description="inferences on faces that were due and had to wait for a later frame, counted at each frame"),
     ] = 0
 
 

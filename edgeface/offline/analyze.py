@@ -87,7 +87,7 @@ class VideoAnalysis:
         self.visits: list[Visit] = []
 
     def frames(self) -> Generator[tuple[Frame, Analysis], None, None]:
-        """Each frame and its faces; none of a frame that was not searched (`detector.every`).
+        """Each frame and its faces; none of a frame that was not searched (`detector.interval`).
 
         Raises
         ------
@@ -175,7 +175,7 @@ def _video_face(
 
 
 def _certain(task: Task, estimate: Estimate, config: Config) -> bool:
-    """Would the daemon say it, given looks like this one? It asks for `visits.min_samples` of them."""
+    """Would the daemon say it, given samples like this one? It asks for `visits.min_samples` of them."""
     return not isinstance(estimate, LabelEstimate) or estimate.probability >= config.visits.certainty(task)
 
 

@@ -24,7 +24,7 @@ class Face:
     ----------
     box : x1, y1, x2, y2 in pixels of the picture
     landmarks : five x, y, or None
-    estimates : by task: what the networks say of this look (stills) or of the visit so far (video)
+    estimates : by task: what the networks say of this sample (stills) or of the visit so far (video)
     known : by task: whether the daemon would say it
     track : number of the person within the video, None for stills
     crops : by network: the pixels that it saw, in its colour order; empty unless asked for
@@ -42,7 +42,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Analysis:
-    """All faces of one picture or frame, best first; none of a frame that was not ``searched`` (`detector.every`)."""
+    """All faces of one picture or frame, best first; none of one not ``searched`` (`detector.interval`)."""
 
     path: str
     frame: int
@@ -145,7 +145,7 @@ def _face_json(face: Face) -> dict[str, object]:
         },
     }
     for task, estimate in face.estimates.items():
-        line[task] = QUESTIONS[task].look(estimate)
+        line[task] = QUESTIONS[task].sample_fields(estimate)
     if face.track is not None:
         line["track"] = face.track
     return line

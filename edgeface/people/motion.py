@@ -15,8 +15,8 @@ AGILITY = 0.3
 """How fast velocities wander: variance of the velocity, in (face sizes per second) squared, gained in a second."""
 SPEED = 1.0
 """Deviation of a velocity that is not known yet, in face sizes per second."""
-SURPRISE = 9.0
-"""Squared deviations from which a sighting means that somebody has turned: the velocity is learned anew."""
+INNOVATION_MOST = 9.0
+"""Squared innovation, in deviations, from which on somebody has turned: the velocity is learned anew."""
 SIZE_S = 0.15
 """Time constant of the size."""
 COAST_S = 1.0
@@ -91,7 +91,7 @@ def predict(motion: Motion, elapsed_s: float, time_s: float) -> None:
 def correct(motion: Motion, face: Face, time_s: float) -> None:
     """Take in that the face was found there at ``time_s``, to which it was predicted."""
     x, y, width, height = face
-    off_x, off_y = x - motion.x, y - motion.y
+    off_x, off_y = x - motion.x, y - motion.y  # the innovation
     spread = motion.place_var + NOISE * NOISE
     place_gain, speed_gain = motion.place_var / spread, motion.mixed_var / spread
     motion.x += place_gain * off_x
@@ -101,7 +101,7 @@ def correct(motion: Motion, face: Face, time_s: float) -> None:
     motion.speed_var -= speed_gain * motion.mixed_var
     motion.mixed_var *= 1 - place_gain
     motion.place_var *= 1 - place_gain
-    if off_x * off_x + off_y * off_y > SURPRISE * spread * motion.size * motion.size:
+    if off_x * off_x + off_y * off_y > INNOVATION_MOST * spread * motion.size * motion.size:
         motion.speed_var = max(motion.speed_var, SPEED * SPEED)
     gain = 1 - exp(-max(time_s - motion.seen_s, 1e-3) / SIZE_S)
     motion.width += gain * (width - motion.width)
@@ -109,17 +109,17 @@ def correct(motion: Motion, face: Face, time_s: float) -> None:
     motion.seen_s, motion.last_x, motion.last_y = time_s, x, y
 
 
-def misfit(motion: Motion, face: Face, *, reach: float) -> float | None:
+def association_cost(motion: Motion, face: Face, *, gate: float) -> float | None:
     """Minus twice the logarithm of how well a face fits a motion, from 0; None when it cannot be the same person.
 
-    Who is within ``reach`` (face sizes) of the prediction, or of the last sighting, may be the same: people turn while
+    Who is within ``gate`` (face sizes) of the prediction, or of the last sighting, may be the same: people turn while
     they are hidden. The tails are heavy for the same reason (Student's t with two degrees of freedom). A face that was
     seen just now is surer of its place than one that was not: of two at one place it keeps the only detection.
     """
     x, y, width, height = face
     size = max(motion.size, (width + height) / 2)
     off = hypot(x - motion.x, y - motion.y) / size
-    if off > reach and hypot(x - motion.last_x, y - motion.last_y) / size > reach:
+    if off > gate and hypot(x - motion.last_x, y - motion.last_y) / size > gate:
         return None
     ratio = abs(log((width + height) / (2 * motion.size)))
     if ratio > LOG_SIZE_RATIO:
@@ -135,6 +135,6 @@ def stride(motion: Motion, face: Face, time_s: float) -> float | None:
     elapsed_s = time_s - motion.seen_s
     if elapsed_s > STRIDE_S or abs(log((width + height) / (2 * motion.size))) > LOG_STRIDE_RATIO:
         return None
-    reach = min(STRIDE_MOST, STRIDE_SIZES + STRIDE_SPEED * elapsed_s) * max(motion.size, (width + height) / 2)
-    share = hypot(x - motion.last_x, y - motion.last_y) / reach
+    gate = min(STRIDE_MOST, STRIDE_SIZES + STRIDE_SPEED * elapsed_s) * max(motion.size, (width + height) / 2)
+    share = hypot(x - motion.last_x, y - motion.last_y) / gate
     return share if share <= 1 else None

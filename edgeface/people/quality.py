@@ -1,7 +1,7 @@
-"""How well a face can be seen: decides the weight of an answer, and when to look again.
+"""How well a face can be seen: decides the weight of an answer, and when to sample again.
 
-Every term is a ramp between a value at which a look is worth nothing and one at which it is as good as it gets. The
-ramps are judgements, not measurements; ``score`` orders looks at one person, it is no probability.
+Every term is a ramp between a value at which a sample is worth nothing and one at which it is as good as it gets. The
+ramps are judgements, not measurements; ``score`` orders samples of one person, it is no probability.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import cv2
 from edgeface.types import F32, Image, Quality
 
 SIZE_PX = (16.0, 96.0)
-"""Height of a face at which a look is worth nothing, and everything. The networks see 32 to 64 pixels."""
+"""Height of a face at which a sample is worth nothing, and everything. The networks see 32 to 64 pixels."""
 SHARPNESS = (15.0, 150.0)
 """Variance of the Laplacian on a patch of about 48 pixels."""
 DARK, BRIGHT = (20.0, 60.0), (250.0, 215.0)
@@ -29,7 +29,7 @@ def assess(image: Image, box: F32, landmarks: F32 | None, score: float, *, like:
     box : float32 (4,), inside the frame
     landmarks : float32 (5, 2) or None
     score : the detector's, 0 to 1
-    like : a look at the same face a moment ago, whose blur and light still hold
+    like : a view of the same face a moment ago, whose blur and light still hold
     """
     x1, y1, x2, y2 = (float(value) for value in box)
     size_px = y2 - y1

@@ -1,6 +1,6 @@
-"""Which looks are due now: a network runs only as often as its answer changes.
+"""Which inferences are due now: a network runs only as often as its answer changes.
 
-A new person is looked at at once and a few times soon after; then every n seconds; and early when the view is clearly
+A new person is sampled at once and a few times soon after; then every n seconds; and early when the view is clearly
 better than any that the network has had of this person. All times are source time in seconds; no clock is read.
 """
 
@@ -17,14 +17,14 @@ from edgeface.questions import QUESTIONS, Schedule
 from edgeface.types import Task
 
 BUDGET = 64
-"""Most looks asked for in one frame; the rest comes in the next ones, those who waited longest first."""
+"""Most inferences asked for in one frame; the rest comes in the next ones, those who waited longest first."""
 
 TICK_S = 1e-3
 """Time stamps are no finer than this: 0.6 s - 0.4 s is 0.2 s."""
 
 
-class Look(NamedTuple):
-    """One inference that is due; ``overdue_s`` is infinite for a face that the network has never looked at."""
+class Inference(NamedTuple):
+    """One inference that is due; ``overdue_s`` is infinite for a face that the network has never sampled."""
 
     network: str
     track: int
@@ -35,15 +35,15 @@ class Look(NamedTuple):
 class _Asked:
     """What one network has had of one track."""
 
-    looks: int
+    samples: int
     last_s: float
     best: float
 
 
 def choose_schedule(network: Network, tasks: Iterable[Task], config: Config) -> Schedule:
-    """How often a network looks at one person: as its most impatient question wants, but for what is configured.
+    """How often a network samples one person: as its most impatient question wants, but for what is configured.
 
-    A recurrent network looks in the beat in which it was trained, and no view is good enough to break it.
+    A recurrent network samples in the beat in which it was trained, and no view is good enough to break it.
 
     Raises
     ------
@@ -51,18 +51,18 @@ def choose_schedule(network: Network, tasks: Iterable[Task], config: Config) -> 
     """
     own = config.schedule.get(network.name)
     if network.time is None:
-        usual = min((QUESTIONS[task].schedule for task in tasks), key=lambda schedule: schedule.every)
+        usual = min((QUESTIONS[task].schedule for task in tasks), key=lambda schedule: schedule.interval)
         return usual if own is None else own.over(usual)
     if own is not None:
         raise ConfigError(
             f"network {network.name} looks every {network.time.spacing_s:g} s, as in its training",
             fix=f"remove [schedule.{network.name}]",
         )
-    return Schedule(every=network.time.spacing_s, first=network.time.spacing_s)
+    return Schedule(interval=network.time.spacing_s, initial_interval=network.time.spacing_s)
 
 
 class Scheduler:
-    """Remembers, per network and track, when and how well it was looked at.
+    """Remembers, per network and track, when and how well it was sampled.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Scheduler:
 
     Attributes
     ----------
-    deferred : looks that were due and had to wait for a later frame, counted at each frame
+    deferred : inferences that were due and had to wait for a later frame, counted at each frame
     """
 
     def __init__(self, schedules: Mapping[str, Schedule], *, budget: int = BUDGET) -> None:
@@ -81,8 +81,8 @@ class Scheduler:
         self._before: dict[tuple[str, int], _Asked | None] = {}
         self.deferred = 0
 
-    def due(self, time_s: float, qualities: Mapping[int, float]) -> list[Look]:
-        """Say which looks are due, and record that they are asked for.
+    def due(self, time_s: float, qualities: Mapping[int, float]) -> list[Inference]:
+        """Say which inferences are due, and record that they are asked for.
 
         Parameters
         ----------
@@ -91,29 +91,29 @@ class Scheduler:
 
         Returns
         -------
-        First looks at new faces, then by how long they are overdue; within the budget.
+        First samples of new faces, then by how long they are overdue; within the budget.
         """
-        wanted: list[Look] = []
+        wanted: list[Inference] = []
         for track, quality in qualities.items():
             asked = self._asked.setdefault(track, {})
             for name, schedule in self._schedules.items():
                 overdue_s = _overdue(schedule, asked.get(name), time_s, quality)
                 if overdue_s is not None:
-                    wanted.append(Look(name, track, overdue_s))
+                    wanted.append(Inference(name, track, overdue_s))
         if len(wanted) > 1:
-            wanted.sort(key=lambda look: -look.overdue_s)
+            wanted.sort(key=lambda inference: -inference.overdue_s)
         chosen = wanted[: self._budget]
         self.deferred += len(wanted) - len(chosen)
         self._before = {}
         for name, track, _ in chosen:
             before, quality = self._asked[track].get(name), qualities[track]
             self._before[name, track] = before
-            looks, best = (1, quality) if before is None else (before.looks + 1, max(before.best, quality))
-            self._asked[track][name] = _Asked(looks=looks, last_s=time_s, best=best)
+            samples, best = (1, quality) if before is None else (before.samples + 1, max(before.best, quality))
+            self._asked[track][name] = _Asked(samples=samples, last_s=time_s, best=best)
         return chosen
 
     def defer(self, network: str, track: int) -> None:
-        """Take a look back that was due at the latest call and that there was no time for; it stays as overdue."""
+        """Take back an inference that the latest call gave and that there was no time for; it stays as overdue."""
         before = self._before[network, track]
         if before is None:
             del self._asked[track][network]
@@ -128,15 +128,15 @@ class Scheduler:
 
 
 def _overdue(schedule: Schedule, asked: _Asked | None, time_s: float, quality: float) -> float | None:
-    """Seconds since the look became due, infinite for a face never looked at; None while it is not due."""
+    """Seconds since the inference became due, infinite for a face never sampled; None while it is not due."""
     if asked is None:
         return float("inf")
     since_s = time_s - asked.last_s
-    every_s = schedule.first if asked.looks < schedule.looks else schedule.every
-    if since_s >= every_s - TICK_S:
-        return since_s - every_s
+    interval_s = schedule.initial_interval if asked.samples < schedule.initial_samples else schedule.interval
+    if since_s >= interval_s - TICK_S:
+        return since_s - interval_s
     # A better view re-opens the question, but not more often than a new person's.
-    better = quality > asked.best and quality >= schedule.better * asked.best
-    if better and since_s >= schedule.first - TICK_S:
+    better = quality > asked.best and quality >= schedule.improvement * asked.best
+    if better and since_s >= schedule.initial_interval - TICK_S:
         return 0.0
     return None

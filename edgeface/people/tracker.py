@@ -2,9 +2,10 @@
 
 After Zhang et al. 2022 (ByteTrack, section 3): confident detections are matched first, the doubtful rest may only
 continue a track. Different from there: boxes need not overlap, since faces are small and move further than their own
-width between two frames of a slow camera. The motion model says how well a face fits a track, and the match is optimal
-within each group of tracks and faces that could belong together. Who was seen only once may have moved by several face
-sizes meanwhile, in any direction: those are matched last, among what nobody else claims.
+width between two frames of a slow camera. The motion model gives each pair of track and face within the gate an
+association cost; the assignment of least cost is found within each group of tracks and faces that could belong
+together. Who was seen only once may have moved by several face sizes meanwhile, in any direction: those are matched
+last, among what nobody else claims.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeface.people.assignment import UNMATCHED, match
-from edgeface.people.motion import Face, Motion, begin, correct, misfit, predict, stride
+from edgeface.people.motion import Face, Motion, association_cost, begin, correct, predict, stride
 from edgeface.people.rhythm import Rhythm
 from edgeface.types import Detections, Track
 
-REACH_SIZES, REACH_SPEED, REACH_MOST = 0.55, 1.5, 3.0
-"""Farthest match in face sizes: a base, plus face sizes per second since the last detection, and an upper bound."""
+GATE_SIZES, GATE_SPEED, GATE_MOST = 0.55, 1.5, 3.0
+"""The gate in face sizes: a base, plus face sizes per second since the last detection, and an upper bound."""
 TRACKS = 64
-"""Most tracks at a time (64 x 0.5 KB): then unseen glimpses go first, and new faces wait; both are counted."""
+"""Most tracks at a time (64 x 0.5 KB): then unseen tentative tracks go first, and new faces wait; both are counted."""
 TICK_S = 1e-3
 """Time stamps are no finer than this: 0.7 s - 0.4 s is 0.3 s."""
 
@@ -107,7 +108,7 @@ class Tracker:
         return [_track(state) for state in self._states]
 
     def _is_lost(self, state: _State, time_s: float) -> bool:
-        """Whether a track was missed for too long; a glimpse is forgotten sooner than a person.
+        """Whether a track was missed for too long; a tentative one is dropped sooner than a confirmed one.
 
         Frames that were not searched miss nobody: where searches are rarer than the patience, one miss ends a track.
         """
@@ -174,7 +175,7 @@ class Tracker:
         self._next_id += 1
 
     def _make_room(self) -> bool:
-        """Drop the unconfirmed track that was not seen for the longest time; False when there is none."""
+        """Drop the tentative track that was not seen for the longest time; False when there is none."""
         idle = [state for state in self._states if not state.confirmed and state.detection is None]
         if not idle:
             return False
@@ -184,12 +185,12 @@ class Tracker:
 
 
 def _pairs(states: Sequence[_State], faces: Sequence[Face], time_s: float, strictness: float) -> list[tuple[int, int]]:
-    """Best pairs of track and face; pairs out of reach are never made."""
+    """Best pairs of track and face; pairs outside the gate are never made."""
     costs: dict[tuple[int, int], float] = {}
     for index, state in enumerate(states):
-        reach = strictness * min(REACH_MOST, REACH_SIZES + REACH_SPEED * (time_s - state.motion.seen_s))
+        gate = strictness * min(GATE_MOST, GATE_SIZES + GATE_SPEED * (time_s - state.motion.seen_s))
         for row, face in enumerate(faces):
-            cost = misfit(state.motion, face, reach=reach)
+            cost = association_cost(state.motion, face, gate=gate)
             if cost is not None:
                 costs[index, row] = min(cost, UNMATCHED - 0.1)
     return match(costs)

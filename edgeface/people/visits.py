@@ -20,7 +20,7 @@ NOTHING = Known()
 
 @dataclass(slots=True)
 class _Person:
-    """One track: what its looks add up to, what is known by that, and what was said of it; all by question."""
+    """One track: what its samples add up to, what is known by that, and what was said of it; all by question."""
 
     track: Track
     visit: str | None = None
@@ -53,7 +53,7 @@ class VisitBook:
     def observe(self, time_s: float, tracks: Sequence[Track]) -> list[VisitChange]:
         """Take in the tracks of one frame: who has arrived, who has left, and of whom more is known.
 
-        A track's answers count from its first look, also from before it is confirmed and its visit starts.
+        A track's answers count from its first sample, also from before it is confirmed and its visit starts.
         """
         live = {track.id for track in tracks}
         changes = [
@@ -70,7 +70,7 @@ class VisitBook:
         return [change for change in changes if change is not None]
 
     def absorb(self, track_id: int, answer: Answer) -> None:
-        """Fold one answer into its track; looks too poor to count, and tracks that are gone, change nothing.
+        """Fold one answer into its track; samples too poor to count, and tracks that are gone, change nothing.
 
         What is known is read here, once per answer, not once per frame.
         """
@@ -107,7 +107,7 @@ class VisitBook:
         return VisitChange(event="end", visit=visit, time_s=time_s, reason=reason)
 
     def _has_news(self, person: _Person, time_s: float) -> bool:
-        due = time_s - person.said_s >= self._settings.update - TICK_S
+        due = time_s - person.said_s >= self._settings.update_interval - TICK_S
         return due and person.gists != person.said
 
     def _tell(self, person: _Person, event: Event, time_s: float) -> VisitChange:

@@ -1,4 +1,4 @@
-"""The questions about a face, each a module of its own: what looks add up to, what is told of it, how often to look.
+"""The questions about a face, each a module of its own: what samples add up to, what is told, how often it is asked.
 
 A question more is a module here, its line in `QUESTIONS` and in `Known`, its name in `edgeface.types.Task`, and its
 field in the two messages that tell of people (`events/messages.py`). The rest of the program loops.

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from edgeface.questions.fusion import Mean, add_look
-from edgeface.questions.parts import Looks
+from edgeface.questions.fusion import Mean, add_sample
+from edgeface.questions.parts import Samples
 from edgeface.questions.question import Question, Schedule
 from edgeface.types import AffectEstimate, Answer, Head
 
@@ -19,12 +19,12 @@ class Affect(Struct, frozen=True, kw_only=True):
 
     valence: Annotated[float, Meta(ge=-1, le=1, description="unpleasant (-1) to pleasant (1)")]
     arousal: Annotated[float, Meta(ge=-1, le=1, description="calm (-1) to excited (1)")]
-    samples: Looks
+    samples: Samples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisitAffect:
-    """Valence and arousal over the visit, each -1 to 1: the mean of the looks, weighted by their quality."""
+    """Valence and arousal over the visit, each -1 to 1: the mean of the samples, weighted by their quality."""
 
     valence: float
     arousal: float
@@ -32,17 +32,17 @@ class VisitAffect:
 
 
 class AffectQuestion(Question[Mean, VisitAffect, Affect]):
-    """The mean of the looks; what a face shows changes, so looks are frequent."""
+    """The mean of the samples; what a face shows changes, so samples are frequent."""
 
     task = "affect"
     notice = "how pleasant and how excited a face looks"
-    schedule = Schedule(every=0.5, first=0.2)
+    schedule = Schedule(interval=0.5, initial_interval=0.2)
     reads = AffectEstimate
     start = Mean()
 
     def add(self, state: Mean, answer: Answer, head: Head) -> Mean:  # noqa: ARG002
-        """Fold one look."""
-        return add_look(state, answer)
+        """Fold one sample."""
+        return add_sample(state, answer)
 
     def value(self, state: Mean, head: Head, certainty: float) -> VisitAffect:  # noqa: ARG002
         """Mean of both axes."""
@@ -66,6 +66,6 @@ class AffectQuestion(Question[Mean, VisitAffect, Affect]):
         """Both axes."""
         return AffectEstimate(valence=value.valence, arousal=value.arousal)
 
-    def look(self, estimate: AffectEstimate) -> Mapping[str, object]:
+    def sample_fields(self, estimate: AffectEstimate) -> Mapping[str, object]:
         """Three digits."""
         return {"valence": round(estimate.valence, 3), "arousal": round(estimate.arousal, 3)}

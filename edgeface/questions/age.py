@@ -8,25 +8,25 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from edgeface.questions.fusion import Mean, add_look
-from edgeface.questions.parts import Looks
+from edgeface.questions.fusion import Mean, add_sample
+from edgeface.questions.parts import Samples
 from edgeface.questions.question import Question, Schedule
 from edgeface.types import AgeEstimate, Answer, Head
 
 
 class Age(Struct, frozen=True, kw_only=True):
-    """Apparent age; ``spread`` is null after a single look."""
+    """Apparent age; ``spread`` is null after a single sample."""
 
     years: Annotated[float, Meta(description="apparent age in years")]
     low: Annotated[float, Meta(description="10th percentile of the network's distribution, years")]
     high: Annotated[float, Meta(description="90th percentile of the network's distribution, years")]
-    spread: Annotated[float | None, Meta(description="standard deviation between looks, years")]
-    samples: Looks
+    spread: Annotated[float | None, Meta(description="standard deviation between samples, years")]
+    samples: Samples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisitAge:
-    """Fused age of a visit; ``spread`` is the standard deviation between looks in years, None for one look."""
+    """Fused age of a visit; ``spread`` is the standard deviation between samples in years, None for one sample."""
 
     years: float
     low: float
@@ -36,20 +36,20 @@ class VisitAge:
 
 
 class AgeQuestion(Question[Mean, VisitAge, Age]):
-    """The mean of the looks' distributions; an age does not change, so looks are rare."""
+    """The mean of the samples' distributions; an age does not change, so samples are rare."""
 
     task = "age"
     notice = "apparent age"
-    schedule = Schedule(every=4.0)
+    schedule = Schedule(interval=4.0)
     reads = AgeEstimate
     usual = True
     start = Mean()
 
     def add(self, state: Mean, answer: Answer, head: Head) -> Mean:
-        """Fold one look; its own years go into the spread."""
+        """Fold one sample; its own years go into the spread."""
         estimate = head.estimate(answer.probabilities)
         assert isinstance(estimate, AgeEstimate)
-        return add_look(state, answer, value=estimate.years)
+        return add_sample(state, answer, value=estimate.years)
 
     def value(self, state: Mean, head: Head, certainty: float) -> VisitAge:  # noqa: ARG002
         """Years and percentiles of the fused distribution."""
@@ -80,9 +80,9 @@ class AgeQuestion(Question[Mean, VisitAge, Age]):
         return f"about {part.years:.0f} years"
 
     def estimate(self, value: VisitAge) -> AgeEstimate:
-        """The same without what several looks have told."""
+        """The same without what several samples have told."""
         return AgeEstimate(years=value.years, low=value.low, high=value.high)
 
-    def look(self, estimate: AgeEstimate) -> Mapping[str, object]:
+    def sample_fields(self, estimate: AgeEstimate) -> Mapping[str, object]:
         """Tenths of a year."""
         return {"years": round(estimate.years, 1), "low": round(estimate.low, 1), "high": round(estimate.high, 1)}

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from edgeface.questions.fusion import Mood, add_mood
-from edgeface.questions.parts import Looks, Shares, rounded_share
+from edgeface.questions.fusion import ExpressionState, add_expression
+from edgeface.questions.parts import Samples, Shares, rounded_share
 from edgeface.questions.question import Question, Schedule
 from edgeface.types import Answer, Head, LabelEstimate
 
@@ -22,7 +22,7 @@ class Expression(Struct, frozen=True, kw_only=True):
 
     dominant: Annotated[str, Meta(description="label that dominates now; in an `end` the one of the largest share")]
     shares: Annotated[Shares, Meta(description="share of the visit so far by label, together 1")]
-    samples: Looks
+    samples: Samples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class VisitExpression:
     ----------
     dominant : what dominates now; of a visit that has ended, the label of the largest share
     shares : each label's share of ``seconds``, together 1
-    seconds : time of the visit so far for which looks stand
+    seconds : time of the visit so far for which samples stand
     """
 
     dominant: str
@@ -42,22 +42,22 @@ class VisitExpression:
     seconds: float = 0.0
 
 
-class ExpressionQuestion(Question[Mood, VisitExpression, Expression]):
-    """What fades and what adds up; an expression changes, so looks are frequent."""
+class ExpressionQuestion(Question[ExpressionState, VisitExpression, Expression]):
+    """What fades and what adds up; an expression changes, so samples are frequent."""
 
     task = "expression"
     notice = "facial expression"
-    schedule = Schedule(every=0.5, first=0.2)
+    schedule = Schedule(interval=0.5, initial_interval=0.2)
     reads = LabelEstimate
     certainty = 0.4
     usual = True
-    start = Mood()
+    start = ExpressionState()
 
-    def add(self, state: Mood, answer: Answer, head: Head) -> Mood:  # noqa: ARG002
-        """Fold one look; looks come in the order of time."""
-        return add_mood(state, answer)
+    def add(self, state: ExpressionState, answer: Answer, head: Head) -> ExpressionState:  # noqa: ARG002
+        """Fold one sample; samples come in the order of time."""
+        return add_expression(state, answer)
 
-    def value(self, state: Mood, head: Head, certainty: float) -> VisitExpression | None:
+    def value(self, state: ExpressionState, head: Head, certainty: float) -> VisitExpression | None:
         """Label that dominates now and all shares; None while no label is as likely as ``certainty``."""
         if state.probability < certainty:
             return None
@@ -99,7 +99,7 @@ class ExpressionQuestion(Question[Mood, VisitExpression, Expression]):
             label=value.dominant, probability=value.shares.get(value.dominant, 0.0), probabilities=value.shares
         )
 
-    def look(self, estimate: LabelEstimate) -> Mapping[str, object]:
+    def sample_fields(self, estimate: LabelEstimate) -> Mapping[str, object]:
         """Label and all probabilities."""
         shares = {label: rounded_share(share) for label, share in estimate.probabilities.items()}
         return {"label": estimate.label, "probabilities": shares}

@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from edgeface.questions.labelled import Labelled, VisitLabel
-from edgeface.questions.parts import Looks, Share, percent, rounded_share
+from edgeface.questions.parts import Samples, Share, percent, rounded_share
 from edgeface.questions.question import Schedule
 
 GENDER_WORDS: Mapping[str, str] = {"female": "woman", "male": "man"}
@@ -19,15 +19,15 @@ class Gender(Struct, frozen=True, kw_only=True):
 
     label: Annotated[str, Meta(description="label name of the network's training data")]
     probability: Share
-    samples: Looks
+    samples: Samples
 
 
 class GenderQuestion(Labelled[Gender]):
-    """A label that does not change, so looks are rare."""
+    """A label that does not change, so samples are rare."""
 
     task = "gender"
     notice = "gender as its training data labels it"
-    schedule = Schedule(every=4.0)
+    schedule = Schedule(interval=4.0)
     certainty = 0.8
     usual = True
 

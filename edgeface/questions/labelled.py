@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgeface.questions.fusion import Mean, add_look
+from edgeface.questions.fusion import Mean, add_sample
 from edgeface.questions.parts import rounded_share
 from edgeface.questions.question import P, Question
 from edgeface.types import Answer, Head, LabelEstimate
@@ -21,14 +21,14 @@ class VisitLabel:
 
 
 class Labelled(Question[Mean, VisitLabel, P]):
-    """The mean of the looks' probabilities, said where the likeliest label is certain enough."""
+    """The mean of the samples' probabilities, said where the likeliest label is certain enough."""
 
     reads = LabelEstimate
     start = Mean()
 
     def add(self, state: Mean, answer: Answer, head: Head) -> Mean:  # noqa: ARG002
-        """Fold one look."""
-        return add_look(state, answer)
+        """Fold one sample."""
+        return add_sample(state, answer)
 
     def value(self, state: Mean, head: Head, certainty: float) -> VisitLabel | None:
         """Label of the fused probabilities, None where it is less likely than ``certainty``."""
@@ -46,6 +46,6 @@ class Labelled(Question[Mean, VisitLabel, P]):
         """Label and probability; the other labels' are not kept."""
         return LabelEstimate(label=value.label, probability=value.probability, probabilities={})
 
-    def look(self, estimate: LabelEstimate) -> Mapping[str, object]:
+    def sample_fields(self, estimate: LabelEstimate) -> Mapping[str, object]:
         """Label and probability."""
         return {"label": estimate.label, "probability": rounded_share(estimate.probability)}

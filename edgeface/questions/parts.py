@@ -9,7 +9,7 @@ from msgspec import Meta
 Share = Annotated[float, Meta(ge=0, le=1)]
 Shares = Annotated[dict[str, Share], Meta(description="share by label, 0 to 1, together 1")]
 Count = Annotated[int, Meta(ge=0)]
-Looks = Annotated[Count, Meta(description="looks that count")]
+Samples = Annotated[Count, Meta(description="samples that count")]
 
 
 def rounded_share(value: float) -> float:

@@ -12,20 +12,20 @@ from edgeface.types import Answer, Estimate, Head, Task
 
 
 class Schedule(Struct, frozen=True, kw_only=True):
-    """How often a network looks at one person, with every number said."""
+    """How often a network samples one person, with every number said."""
 
-    every: float
-    first: float = 0.2
-    looks: int = 5
-    better: float = 1.3
+    interval: float
+    initial_interval: float = 0.2
+    initial_samples: int = 5
+    improvement: float = 1.3
 
 
 class State(Protocol):
-    """What the looks at one person add up to; a frozen value."""
+    """What the samples of one person add up to; a frozen value."""
 
     @property
     def samples(self) -> int:
-        """Looks that weighed something."""
+        """Samples that weighed something."""
 
 
 S = TypeVar("S", bound=State)
@@ -34,17 +34,17 @@ P = TypeVar("P", bound=Struct)
 
 
 class Question(ABC, Generic[S, V, P]):
-    """One question: state ``S`` of the looks, fused value ``V`` of a visit, part ``P`` of a message.
+    """One question: state ``S`` of the samples, fused value ``V`` of a visit, part ``P`` of a message.
 
     Attributes
     ----------
     task : its name in manifests, configuration, messages and results
     notice : what it measures, in words for the people before the camera
-    schedule : how often a network looks, where no `[schedule.<network>]` says otherwise
+    schedule : how often a network samples a person, where no `[schedule.<network>]` says otherwise
     reads : what its heads' `estimate` gives; a kind of head that gives another estimate cannot answer it
     certainty : probability below which the answer is unknown; 0 where there is none, or it always counts
     usual : whether results tell of it also where no network answers it
-    start : the state before the first look
+    start : the state before the first sample
     """
 
     task: ClassVar[Task]
@@ -57,11 +57,11 @@ class Question(ABC, Generic[S, V, P]):
 
     @abstractmethod
     def add(self, state: S, answer: Answer, head: Head) -> S:
-        """Fold one look into the state."""
+        """Fold one sample into the state."""
 
     @abstractmethod
     def value(self, state: S, head: Head, certainty: float) -> V | None:
-        """Say what is known after at least one look; None where it is less certain than ``certainty``."""
+        """Say what is known after at least one sample; None where it is less certain than ``certainty``."""
 
     def ended(self, value: V) -> V:
         """Say what is known of a visit that has ended."""
@@ -85,8 +85,8 @@ class Question(ABC, Generic[S, V, P]):
 
     @abstractmethod
     def estimate(self, value: V) -> Any:
-        """Bring a value into the form of a single look's estimate, of type `reads`."""
+        """Bring a value into the form of a single sample's estimate, of type `reads`."""
 
     @abstractmethod
-    def look(self, estimate: Any) -> Mapping[str, object]:
-        """Round one look's estimate, of type `reads`, to what results tell as JSON."""
+    def sample_fields(self, estimate: Any) -> Mapping[str, object]:
+        """Round one sample's estimate, of type `reads`, to what results tell as JSON."""

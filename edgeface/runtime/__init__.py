@@ -117,7 +117,7 @@ def run_faces(runner: Runner, network: Network, pixels: Image, states: Mapping[s
     Parameters
     ----------
     pixels : uint8 array, shape (N, H, W, C), in the network's colour order and size; N may be 0 only if it has no batch
-    states : a recurrent network's, by `State.input`, shape (N, ...), as `Memory.recall` of `edgeface.engine.states`
+    states : a recurrent network's, by `State.input`, shape (N, ...), as `States.recall` of `edgeface.engine.states`
 
     Returns
     -------

@@ -32,7 +32,7 @@ from edgeface.config import Config, NetworkChoice
 from edgeface.config import Detector as DetectorSettings
 from edgeface.config import Runtime as RuntimeSettings
 from edgeface.engine.networks import Networks
-from edgeface.engine.states import Memory
+from edgeface.engine.states import States
 from edgeface.errors import UsageError
 from edgeface.offline.analyze import analyze_image
 from edgeface.runtime import Runner, load_network, run_faces
@@ -174,7 +174,7 @@ def rows(
         if network.task == "detect":
             continue
         runner = load_network(bundle, network, args.runtime, precision=args.precision, threads=args.threads)
-        states = Memory().recall(network, [("", 0)])
+        states = States().recall(network, [("", 0)])
         look = partial(_look, finder, image, face, network, runner, states)
         yield timed(network.name, look, args.runs, precision=runner.file.precision, used=network.name in defaults)
     if not args.network and "detect" in bundle.manifest.defaults:
