@@ -36,7 +36,7 @@ from edgeface.types import F32, Frame
 
 EPOCH = datetime.fromtimestamp(0, timezone.utc)
 CASCADE = CascadeHead()
-CASCADE_FILE = Path(getattr(cv2, "data", cv2).__file__).parent / "haarcascade_frontalface_default.xml"
+CASCADE_FILE = Path(cv2.__file__).with_name("data") / "haarcascade_frontalface_default.xml"
 RETINA = RetinaFaceHead(strides=(8,), prior_sizes=((16,),), variances=(0.1, 0.2), nms_iou=0.4)
 BY_BOX = {"age": False, "gender": "gender-mini-xception", "expression": "expression-mini-xception"}
 
@@ -157,7 +157,8 @@ def with_cascade(folder: Path) -> Path:
     outputs = {"boxes": "boxes", "weights": "weights"}
     made = file("cascade.xml", runtime="opencv", layout="NHWC", input="grey", outputs=outputs, **stamp(data))
     stored = io.BytesIO()
-    np.savez(stored, input=pixels, **CascadeRunner(data, made, CASCADE).run(pixels.astype(np.float32)))
+    answers: Any = CascadeRunner(data, made, CASCADE).run(pixels.astype(np.float32))
+    np.savez(stored, input=pixels, **answers)
     whole = msgspec.structs.replace(
         entry("cascade", CASCADE, runtime="opencv", color="grey", mean=(0.0,), multiple_of=1),
         files={"opencv": (made,)},

@@ -98,8 +98,9 @@ def test_a_deferred_look_stays_as_overdue() -> None:
     scheduler.defer("age", 1)
     assert scheduler.deferred == 2
     first, second = scheduler.due(0.4, {1: 0.5, 2: 0.5})
-    assert first == ("age", 2, float("inf")), "never looked at"
-    assert second == ("age", 1, pytest.approx(0.2))
+    assert first == Look("age", 2, float("inf")), "never looked at"
+    assert second[:2] == ("age", 1)
+    assert second.overdue_s == pytest.approx(0.2)
 
 
 def test_nobody_and_the_forgotten() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from records import on_record
@@ -17,11 +18,12 @@ from edgeface.config import Config, Runtime
 from edgeface.config import Detector as DetectorSettings
 from edgeface.engine.networks import Networks
 from edgeface.errors import UsageError
+from edgeface.types import Task
 
 EVERY = 12
 """The share that is measured again: every twelfth photograph."""
 CHIPS = 120
-NOBODY = {"age": False, "gender": False, "expression": False}
+NOBODY: dict[Task, str | Literal[False]] = {"age": False, "gender": False, "expression": False}
 
 
 @pytest.fixture(scope="session")

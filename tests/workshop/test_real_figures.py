@@ -81,6 +81,6 @@ def test_the_first_photographs_have_a_sane_average_precision(bundle: Bundle, net
     """The first are of a parade: many small faces."""
     figures = widerface.precision_figures(*detect(bundle, network, limit=QUICK))
     for figure in figures.values():
-        assert np.isfinite([figure.value, figure.low, figure.high]).all()
+        assert np.isfinite(np.array([figure.value, figure.low, figure.high], float)).all()
     assert figures["easy"].value > 0.6
     assert figures["easy"].value >= figures["medium"].value >= figures["hard"].value > 0.05
