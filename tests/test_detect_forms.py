@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,34 @@ def test_votes_become_scores(count: int, seed: int, min_score: float) -> None:
 
 def stamp(data: bytes) -> dict[str, Any]:
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """OpenCV's order is the same each time only then."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    yield
+    cv2.setNumThreads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_cascade_gives_most_votes_first() -> None:
+    data = CASCADE_FILE.read_bytes()
+    made = file("cascade.xml", runtime="opencv", layout="NHWC", **stamp(data))
+    # Mirrored, what is no face comes first in that order.
+    grey = cv2.cvtColor(astronaut(), cv2.COLOR_BGR2GRAY)[:, ::-1]
+    found = CascadeRunner(data, made, CASCADE).run(grey[None, ..., None].astype(np.float32))
+    assert found["boxes"].shape == (1, 2, 4)
+    np.testing.assert_allclose(found["weights"], [[7.97, 1.06]], atol=0.01)
+    np.testing.assert_allclose(found["boxes"][0, 0], [238, 65, 336, 163], atol=1)
+
+
+def test_a_picture_without_a_face_has_no_votes() -> None:
+    data = CASCADE_FILE.read_bytes()
+    made = file("cascade.xml", runtime="opencv", layout="NHWC", **stamp(data))
+    found = CascadeRunner(data, made, CASCADE).run(np.zeros((1, 64, 64, 1), np.float32))
+    assert (found["boxes"].shape, found["weights"].shape) == ((1, 0, 4), (1, 0))
 
 
 def with_cascade(folder: Path) -> Path:

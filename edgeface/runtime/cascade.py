@@ -48,6 +48,7 @@ class CascadeRunner:
         Returns
         -------
         ``boxes`` (1, N, 4), x1, y1, x2, y2 in its pixels, and ``weights`` (1, N): sum of the votes of the last stage.
+        Most votes first: OpenCV's own order is that in which its threads came home.
         """
         grey = batch.reshape(batch.shape[1:3] if self.file.layout == "NHWC" else batch.shape[2:]).astype(np.uint8)
         side = self._head.smallest_face_px
@@ -60,6 +61,8 @@ class CascadeRunner:
                 minSize=(side, side),
                 outputRejectLevels=True,
             )
-        boxes = np.array(found, dtype=np.float32).reshape(1, -1, 4)
-        boxes[..., 2:] += boxes[..., :2]
-        return {"boxes": boxes, "weights": np.array(votes, dtype=np.float32).reshape(1, -1)}
+        boxes = np.array(found, dtype=np.float32).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        weights = np.array(votes, dtype=np.float32).reshape(-1)
+        order = np.lexsort((*boxes.T, -weights))
+        return {"boxes": boxes[None, order], "weights": weights[None, order]}
