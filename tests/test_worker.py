@@ -21,7 +21,7 @@ from edgeface.bundle import open_bundle
 from edgeface.config import Config, Runtime
 from edgeface.engine.networks import Networks
 from edgeface.engine.pipeline import Request
-from edgeface.engine.turn import Worker, in_batches
+from edgeface.engine.turn import RECENT, Stages, Worker, in_batches
 from edgeface.events import Body, SummaryMessage, VisitMessage
 from edgeface.offline.analyze import analyze_image
 from edgeface.offline.results import as_json
@@ -285,3 +285,28 @@ def test_a_summary_and_the_visit_say_the_same_of_one_person() -> None:
     assert shares == pytest.approx(summary.message.expressions, abs=1e-3)
     assert expression.dominant == max(shares, key=lambda label: shares[label])
     assert len(shares) == 2
+
+
+def test_stages_are_timed_by_the_clock_handed_in_and_forget_what_is_long_ago() -> None:
+    now_s = [0.0]
+    stages = Stages(lambda: now_s[0])
+    for taken_s in (0.002, 0.004, 0.009):
+        with stages.measure("detect"):
+            now_s[0] += taken_s
+        now_s[0] += 1.0
+    with stages.measure("track"):
+        now_s[0] += 0.001
+    assert stages.medians_ms() == pytest.approx({"detect": 4.0, "track": 1.0})
+    assert stages.samples_ms()["detect"] == pytest.approx([2.0, 4.0, 9.0])
+    for _ in range(RECENT):
+        with stages.measure("detect"):
+            now_s[0] += 0.005
+    assert stages.medians_ms()["detect"] == pytest.approx(5.0)
+    assert len(stages.samples_ms()["detect"]) == RECENT
+
+
+def test_a_stage_that_fails_is_not_timed() -> None:
+    stages = Stages(lambda: 0.0)
+    with pytest.raises(ValueError, match="broken"), stages.measure("detect"):
+        raise ValueError("broken")
+    assert stages.medians_ms() == {}

@@ -51,9 +51,13 @@ def tool_versions() -> dict[str, str]:
     return found
 
 
-def code_hash(family: str | None, modules: Sequence[str], *, equalised: bool = False) -> str:
-    """Hash of our own code that a file's bytes depend on; ``modules`` are those of ``export`` that write it."""
-    root = Path(__file__).parents[1]
+def code_hash(
+    family: str | None, modules: Sequence[str], *, equalised: bool = False, root: Path = Path(__file__).parents[1]
+) -> str:
+    """Hash of our own code that a file's bytes depend on; ``modules`` are those of ``export`` that write it.
+
+    ``root`` is the folder of the workshop's packages.
+    """
     names = ["building/int8", "building/selftest", "references/torch_module", "paths"]
     names += [f"export/{name}" for name in (*modules, *(["equalise"] if equalised else []))]
     paths = [*(root / "checkpoints").glob("*.py"), *(root / "formats").glob("*.py")]

@@ -75,7 +75,7 @@ def scenes(count: int, size_wh: tuple[int, int], faces: Sequence[Image], *, seed
 
 def _paste(scene: Image, face: Image, dice: np.random.Generator) -> None:
     height, width = scene.shape[:2]
-    largest = min(FACE_PX[1], height - 1)
+    largest = min(FACE_PX[1], height - 1, width - 1)
     side = int(np.exp(dice.uniform(np.log(FACE_PX[0]), np.log(largest))))
     x, y = int(dice.integers(0, width - side)), int(dice.integers(0, height - side))
     if dice.random() < 0.5:

@@ -30,9 +30,13 @@ class CascadeRunner:
             raise RuntimeMissingError(
                 f"OpenCV {cv2.__version__} runs no cascades", fix="pip install 'opencv-python-headless>=4.10,<5'"
             )
-        storage = cv2.FileStorage(data.decode("utf-8"), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
         self._classifier = cv2.CascadeClassifier()
-        if not self._classifier.read(storage.getFirstTopLevelNode()):
+        try:
+            storage = cv2.FileStorage(data.decode("utf-8"), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+            read = self._classifier.read(storage.getFirstTopLevelNode())
+        except (cv2.error, SystemError, UnicodeDecodeError):  # a constructor's errors come out as SystemError
+            read = False
+        if not read:
             raise ValueError("it is no cascade")
         self._head = head
         self._lock = threading.Lock()
