@@ -178,6 +178,12 @@ def test_a_picture_without_a_face_has_no_votes() -> None:
     assert (found["boxes"].shape, found["weights"].shape) == ((1, 0, 4), (1, 0))
 
 
+@pytest.mark.parametrize("data", [b"", b"no xml", b"\xff\xfe\0", b"{}"], ids=["empty", "text", "bytes", "JSON"])
+def test_what_is_no_cascade_is_said(data: bytes) -> None:
+    with pytest.raises(ValueError, match="^it is no cascade$"):
+        CascadeRunner(data, file("cascade.xml", runtime="opencv", **stamp(data)), CASCADE)
+
+
 def with_cascade(folder: Path) -> Path:
     """Copy the default bundle and add OpenCV's own cascade, with a self-test."""
     data = CASCADE_FILE.read_bytes()
