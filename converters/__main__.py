@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 from keyword import iskeyword
 
-from edgeface.errors import run_command
+from edgeface.errors import EdgefaceError, run_command
 
 COMMANDS = (
+    "convert",
     "list",
     "inspect",
     "probe",
@@ -35,7 +38,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0 done, 1 failed, 2 a wrong argument."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    return run_command(lambda: int(arguments.run(arguments) or 0))
+    return run_command(lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Run a command; a disk that is full is a line, whichever library was writing."""
+    try:
+        return int(arguments.run(arguments) or 0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        place = error.filename or tempfile.gettempdir()
+        raise EdgefaceError(f"{place} cannot be written: {error.strerror}", fix="free some room") from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -59,6 +59,17 @@ def bundle_at(name: str) -> Path:
     raise UsageError(f"there is no bundle {name}", fix=f"run `python -m converters build {name}`, or give a folder")
 
 
+def bundle_argument(bundle: Bundle) -> str:
+    """What to give a command as ``--bundle``: a path below the checkout, else the folder's name alone."""
+    folder = bundle.folder.resolve()
+    if folder == BUNDLE.resolve():
+        return "default"
+    for root, shown in ((BUILD, "build"), (ROOT, "")):
+        if folder.is_relative_to(root.resolve()):
+            return (Path(shown) / folder.relative_to(root.resolve())).as_posix()
+    return folder.name
+
+
 def alone(network: Network, folder: Path) -> Bundle:
     """One network, whose files lie in ``folder``, as a bundle of itself."""
     manifest = Manifest(

@@ -124,24 +124,21 @@ def nms(boxes: F32, scores: F32, *, max_iou: float) -> npt.NDArray[np.int64]:
 def _nms_few(boxes: Sequence[Sequence[float]], max_iou: float) -> list[int]:
     """`nms` of a handful of boxes, best first, in plain floats: numpy's calls would cost more than the arithmetic."""
     kept: list[int] = []
+    others: list[tuple[float, float, float, float, float]] = []
     for row, (x1, y1, x2, y2) in enumerate(boxes):
-        area = max(0.0, x2 - x1) * max(0.0, y2 - y1)
-        for other in kept:
-            u1, v1, u2, v2 = boxes[other]
-            shared = max(0.0, min(x2, u2) - max(x1, u1)) * max(0.0, min(y2, v2) - max(y1, v1))
-            joined = area + max(0.0, u2 - u1) * max(0.0, v2 - v1) - shared
-            if joined > 0 and shared > max_iou * joined:
-                break
+        own = (x2 - x1) * (y2 - y1) if x2 > x1 and y2 > y1 else 0.0
+        for u1, v1, u2, v2, area in others:
+            # Comparisons in place: min() and max() are calls.
+            width = (x2 if x2 < u2 else u2) - (x1 if x1 > u1 else u1)
+            height = (y2 if y2 < v2 else v2) - (y1 if y1 > v1 else v1)
+            if width > 0 and height > 0:
+                shared = width * height
+                if shared > max_iou * (own + area - shared):
+                    break
         else:
             kept.append(row)
+            others.append((x1, y1, x2, y2, own))
     return kept
-
-
-def clip_boxes(boxes: F32, image_wh: tuple[int, int]) -> F32:
-    """Boxes cut to the picture."""
-    limits = np.array([image_wh[0], image_wh[1]] * 2, dtype=np.float32)
-    clipped: F32 = np.minimum(np.maximum(boxes, 0), limits)
-    return clipped
 
 
 def share_of_box(boxes: F32, shares: tuple[float, float, float, float]) -> F32:

@@ -156,6 +156,9 @@ class AgeEstimate:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.years:.0f} years ({self.low:.0f}-{self.high:.0f})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelEstimate:
@@ -165,6 +168,9 @@ class LabelEstimate:
     probability: float
     probabilities: Mapping[str, float]
 
+    def __str__(self) -> str:
+        return f"{self.label} {self.probability:.0%}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AffectEstimate:
@@ -172,6 +178,9 @@ class AffectEstimate:
 
     valence: float
     arousal: float
+
+    def __str__(self) -> str:
+        return f"valence {self.valence:+.2f}, arousal {self.arousal:+.2f}"
 
 
 Estimate = AgeEstimate | LabelEstimate | AffectEstimate
@@ -189,80 +198,3 @@ class Head(Protocol):
 
     def estimate(self, probabilities: F32) -> Estimate:
         """Read one row, shape (K,)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VisitAge:
-    """Fused age of a visit; ``spread`` is the standard deviation between looks in years, None for one look."""
-
-    years: float
-    low: float
-    high: float
-    spread: float | None
-    samples: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VisitGender:
-    """Fused gender as the training data labels it, with its probability."""
-
-    label: str
-    probability: float
-    samples: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VisitExpression:
-    """Expression over the visit.
-
-    Attributes
-    ----------
-    dominant : what dominates now; of a visit that has ended, the label of the largest share
-    shares : each label's share of ``seconds``, together 1
-    seconds : time of the visit so far for which looks stand
-    """
-
-    dominant: str
-    shares: Mapping[str, float]
-    samples: int
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VisitAffect:
-    """Valence and arousal over the visit, each -1 to 1: the mean of the looks, weighted by their quality."""
-
-    valence: float
-    arousal: float
-    samples: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Visit:
-    """What is known of one person's presence before one camera; None means unknown.
-
-    ``started_s``, ``seen_s`` and ``ended_s`` are source times: the first detection, the latest real one, and the end.
-    """
-
-    id: str
-    camera: str
-    track: int
-    started_s: float
-    seen_s: float
-    ended_s: float | None
-    box: F32
-    score: float
-    age: VisitAge | None
-    gender: VisitGender | None
-    expression: VisitExpression | None
-    affect: VisitAffect | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class VisitChange:
-    """Something about a visit that is worth telling; ``reason`` is set for an end only."""
-
-    event: Event
-    visit: Visit
-    time_s: float
-    reason: Reason | None = None

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from edgeface.events import Body, visit_body
-from edgeface.types import Event, Visit, VisitAge, VisitChange, VisitExpression, VisitGender
+from edgeface.questions import QUESTIONS, Known, VisitAge, VisitExpression, VisitLabel
+from edgeface.types import Event
+from edgeface.visit import Visit, VisitChange
 
 NOON = datetime(2026, 3, 14, 12, 0, tzinfo=timezone.utc)
 AGE = VisitAge(years=31.04, low=24.0, high=39.26, spread=2.345, samples=9)
-WOMAN = VisitGender(label="female", probability=0.97344, samples=9)
+WOMAN = VisitLabel(label="female", probability=0.97344, samples=9)
 HAPPY = VisitExpression(dominant="happy", shares={"happy": 0.75, "neutral": 0.25}, samples=12, seconds=4.0)
 
 
@@ -21,7 +23,8 @@ def at(time_s: float) -> datetime:
 
 
 def visit(**values: Any) -> Visit:
-    """Somebody of whom nothing is known yet, before camera `main`."""
+    """Somebody before camera `main`, of whom nothing is known but what is given by its question."""
+    known = Known(**{task: values.pop(task) for task in QUESTIONS if task in values})
     given: dict[str, Any] = {
         "id": "3f2a",
         "camera": "main",
@@ -31,9 +34,7 @@ def visit(**values: Any) -> Visit:
         "ended_s": None,
         "box": np.array([10, 20, 110.04, 140], np.float32),
         "score": 0.91,
-        "age": None,
-        "gender": None,
-        "expression": None,
+        "known": known,
         **values,
     }
     return Visit(**given)

@@ -26,7 +26,7 @@ from edgeface.bundle import (
     open_bundle,
 )
 from edgeface.errors import BundleError
-from edgeface.people.fusion import Mean, add_look
+from edgeface.questions.fusion import Mean, add_look
 from edgeface.types import AffectEstimate, AgeEstimate, Answer, LabelEstimate
 
 AGES = Expectation("age", ExpectationHead(support=tuple(float(year) for year in range(0, 81)), output="p"))
@@ -260,3 +260,14 @@ def test_heads_of_the_bundle() -> None:
         size = len(spec.support if isinstance(spec, ExpectationHead) else spec.labels)
         estimate = head.estimate(head.probabilities({spec.output: np.ones((1, size), np.float32)})[0])
         assert isinstance(estimate, AgeEstimate if network.task == "age" else LabelEstimate)
+
+
+def test_heads_read_their_own_columns_of_one_output() -> None:
+    outputs = {"fc1": np.array([[0.75, 0.25, 0.31]], np.float32)}
+    gender = Categorical("gender", CategoricalHead(labels=("male", "female"), output="fc1", columns=(1, 0)))
+    years = Regression("age", RegressionHead(output="fc1", columns=(2,), unit_years=100, error_years=5))
+    assert gender.estimate(gender.probabilities(outputs)[0]).probabilities == {"male": 0.25, "female": 0.75}
+    assert years.estimate(years.probabilities(outputs)[0]).years == pytest.approx(31, abs=0.01)
+    beyond = Categorical("gender", CategoricalHead(labels=("male", "female"), output="fc1", columns=(1, 3)))
+    with pytest.raises(BundleError, match=r"output fc1 gives \(3,\) values and has no columns \[1, 3\]"):
+        beyond.probabilities(outputs)

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeface.config import (
-    DEFAULT_SCHEDULE,
     Camera,
     Config,
     Mqtt,
@@ -27,6 +26,7 @@ from edgeface.config import (
     to_toml,
 )
 from edgeface.errors import ConfigError
+from edgeface.questions import QUESTIONS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -164,8 +164,8 @@ def test_what_is_no_host(host: str, fix: str) -> None:
 
 def test_a_partial_schedule_changes_what_it_gives_and_nothing_else() -> None:
     choice = load_config(overrides={"schedule.age-v1.looks": 3}).schedule["age-v1"]
-    assert choice.over(DEFAULT_SCHEDULE["age"]) == msgspec.structs.replace(DEFAULT_SCHEDULE["age"], looks=3)
-    assert ScheduleChoice().over(DEFAULT_SCHEDULE["expression"]) == DEFAULT_SCHEDULE["expression"]
+    assert choice.over(QUESTIONS["age"].schedule) == msgspec.structs.replace(QUESTIONS["age"].schedule, looks=3)
+    assert ScheduleChoice().over(QUESTIONS["expression"].schedule) == QUESTIONS["expression"].schedule
 
 
 @pytest.mark.parametrize("text", ["mqtt.port", "=1", "mqtt..port=1", "a b=1", ""])

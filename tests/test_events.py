@@ -34,7 +34,8 @@ from edgeface.events import (
     schemas,
     visit_body,
 )
-from edgeface.types import VisitAge, VisitChange, VisitExpression
+from edgeface.questions import VisitAge, VisitExpression
+from edgeface.visit import VisitChange
 
 SCHEMA_FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 

@@ -20,7 +20,7 @@ from people import AGE, HAPPY, NOON, WOMAN, at, told, visit
 from edgeface.config import Mqtt
 from edgeface.events import Body, SummaryWindow, faces_body, notice_body, visit_body
 from edgeface.publish.outbox import REJECTED_KEPT, Entry, Left, Outbox
-from edgeface.types import VisitChange
+from edgeface.visit import VisitChange
 
 FACES = faces_body("main", 640, 360, [visit()], at=NOON)
 SUMMARY = SummaryWindow("main", start_s=0).body(0, at=NOON, started_at=at)

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from bundles import DEFAULT
@@ -16,8 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeface.bundle import Input, Network, open_bundle
+from edgeface.config import Config, Runtime
+from edgeface.engine.networks import Networks
 from edgeface.errors import BundleError
 from edgeface.runtime import load_network, run_faces, split, to_tensor
+from edgeface.runtime.threads import opencv_threads
 from edgeface.selftest import stored_input
 
 BUNDLE = open_bundle(DEFAULT)
@@ -214,3 +218,13 @@ def test_models_verify_hashes_what_it_cannot_run() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "hash only, litert is not installed" in done.stdout
+
+
+def test_opencv_s_threads_are_borrowed_by_who_measures_and_left_alone_by_who_loads() -> None:
+    with opencv_threads(3):
+        with pytest.raises(ZeroDivisionError), opencv_threads(1):
+            assert cv2.getNumThreads() == 1
+            raise ZeroDivisionError
+        assert cv2.getNumThreads() == 3
+        networks = Networks(open_bundle(DEFAULT), Config(runtime=Runtime(threads=1)))
+        assert (networks.threads, cv2.getNumThreads()) == (1, 3)

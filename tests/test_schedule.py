@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeface.bundle import Network, State, Time, open_bundle
-from edgeface.config import DEFAULT_SCHEDULE, Config, Schedule, ScheduleChoice
+from edgeface.config import Config, ScheduleChoice
 from edgeface.errors import ConfigError
 from edgeface.people.schedule import Look, Scheduler, choose_schedule
+from edgeface.questions import QUESTIONS, Schedule
 
 SCHEDULE = Schedule(every=4.0, first=0.2, looks=3, better=1.5)
 
@@ -116,10 +117,10 @@ def network(time: Time | None = None) -> Network:
 
 
 def test_a_network_of_several_answers_looks_as_often_as_the_most_impatient_wants() -> None:
-    assert choose_schedule(network(), ["age"], Config()) == DEFAULT_SCHEDULE["age"]
-    assert choose_schedule(network(), ["age", "affect"], Config()) == DEFAULT_SCHEDULE["affect"]
+    assert choose_schedule(network(), ["age"], Config()) == QUESTIONS["age"].schedule
+    assert choose_schedule(network(), ["age", "affect"], Config()) == QUESTIONS["affect"].schedule
     config = Config(schedule={"age-v1": ScheduleChoice(looks=7)})
-    usual = DEFAULT_SCHEDULE["affect"]
+    usual = QUESTIONS["affect"].schedule
     assert choose_schedule(network(), ["age", "affect"], config) == msgspec.structs.replace(usual, looks=7)
 
 

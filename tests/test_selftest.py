@@ -153,14 +153,8 @@ def test_what_says_little_is_named() -> None:
     assert selftest.uninformative(arrays) == ("constant", "saturated")
 
 
-SATURATED = {"gender-v1", "expression-mini-xception"}
-"""Networks whose stored picture is still to be exchanged: each is one that a broken kernel may answer as well."""
-
-
 @pytest.mark.parametrize("name", [found.name for found in open_bundle(DEFAULT).manifest.networks])
-def test_stored_outputs_say_something(name: str, request: pytest.FixtureRequest) -> None:
-    if name in SATURATED:
-        request.applymarker(pytest.mark.xfail(strict=True, reason="its stored answer saturates"))
+def test_stored_outputs_say_something(name: str) -> None:
     bundle = open_bundle(DEFAULT)
     arrays = selftest.stored(bundle, bundle.network(name))
     assert selftest.uninformative({key: array for key, array in arrays.items() if key != "input"}) == ()

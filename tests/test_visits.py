@@ -15,12 +15,14 @@ from edgeface.attributes.affect import Affect
 from edgeface.attributes.categorical import Categorical
 from edgeface.attributes.expectation import Expectation
 from edgeface.bundle import AffectHead, CategoricalHead, ExpectationHead
-from edgeface.config import Schedule, Visits
-from edgeface.people.fusion import Mood, add_mood
+from edgeface.config import Visits
 from edgeface.people.schedule import Scheduler
 from edgeface.people.tracker import Tracker
 from edgeface.people.visits import VisitBook
-from edgeface.types import Answer, Head, Task, Track, VisitAge, VisitChange
+from edgeface.questions import Schedule, VisitAge
+from edgeface.questions.fusion import Mood, add_mood
+from edgeface.types import Answer, Head, Task, Track
+from edgeface.visit import VisitChange
 
 SUPPORT = tuple(float(age) for age in range(0, 81, 10))
 MOODS = ("happy", "sad", "neutral")
@@ -86,7 +88,7 @@ def test_a_visit_starts_updates_and_ends_once() -> None:
         book.absorb(1, age(30))
     assert book.observe(1.0, [track(now_s=1.0)]) == []
     (update,) = book.observe(2.4, [track(now_s=2.4)])
-    assert (update.event, update.visit.age.years) == ("update", pytest.approx(30))  # type: ignore[union-attr]
+    assert (update.event, update.visit.known.age.years) == ("update", pytest.approx(30))  # type: ignore[union-attr]
     assert book.observe(5.0, [track(now_s=5.0)]) == [], "nothing new was learned"
     (end,) = book.observe(8.0, [])
     assert (end.event, end.reason, end.visit.ended_s) == ("end", "lost", 5.0)
@@ -98,12 +100,12 @@ def test_affect_is_the_mean_of_the_looks_by_their_quality() -> None:
     book.observe(0.0, [track()])
     for look in (affect(1, 0, quality=0.6), affect(-0.2, 0.4, quality=0.2), affect(0, 0, quality=0.1)):
         book.absorb(1, look)
-        assert book.current()[0].affect is None
+        assert book.current()[0].known.affect is None
     book.absorb(1, affect(0, 0.4, quality=0.2))
     (visit,) = book.current()
-    assert visit.affect is not None
-    assert (visit.affect.valence, visit.affect.arousal) == pytest.approx((0.56, 0.16), abs=1e-6)
-    assert visit.affect.samples == 3, "the third look was too poor to count"
+    assert visit.known.affect is not None
+    assert (visit.known.affect.valence, visit.known.affect.arousal) == pytest.approx((0.56, 0.16), abs=1e-6)
+    assert visit.known.affect.samples == 3, "the third look was too poor to count"
     (update,) = book.observe(2.1, [track(now_s=2.1)])
     assert update.event == "update"
     book.absorb(1, affect(0.6, 0.16))
@@ -127,8 +129,8 @@ def test_looks_before_the_start_count() -> None:
     for _ in range(3):
         book.absorb(1, age(50))
     (start,) = book.observe(0.4, [track(now_s=0.4)])
-    assert start.visit.age is not None
-    assert start.visit.age.samples == 3
+    assert start.visit.known.age is not None
+    assert start.visit.known.age.samples == 3
 
 
 def test_unknown_until_there_is_enough_evidence() -> None:
@@ -136,16 +138,16 @@ def test_unknown_until_there_is_enough_evidence() -> None:
     book.observe(0.0, [track()])
     book.absorb(1, gender(0.9))
     book.absorb(1, gender(0.9))
-    assert book.current()[0].gender is None, "two looks"
+    assert book.current()[0].known.gender is None, "two looks"
     book.absorb(1, gender(0.9))
-    assert book.current()[0].gender.label == "female"  # type: ignore[union-attr]
+    assert book.current()[0].known.gender.label == "female"  # type: ignore[union-attr]
     for _ in range(5):
         book.absorb(1, gender(0.3))
-    assert book.current()[0].gender is None, "looks that disagree"
+    assert book.current()[0].known.gender is None, "looks that disagree"
     for step in range(4):
         book.absorb(1, mood("happy", step * 0.5, sure=0.45))
-    assert book.current()[0].expression is None, "no label is likely enough"
-    assert book.current()[0].age is None
+    assert book.current()[0].known.expression is None, "no label is likely enough"
+    assert book.current()[0].known.age is None
 
 
 def test_poor_looks_weigh_nothing_and_good_ones_more() -> None:
@@ -153,7 +155,7 @@ def test_poor_looks_weigh_nothing_and_good_ones_more() -> None:
     book.observe(0.0, [track()])
     for years, quality in ((20, 0.1), (30, 0.9), (30, 0.9), (60, 0.3)):
         book.absorb(1, age(years, quality=quality))
-    known = book.current()[0].age
+    known = book.current()[0].known.age
     assert known is not None
     assert known.samples == 3
     assert known.years == pytest.approx((30 * 1.8 + 60 * 0.3) / 2.1, abs=0.1)
@@ -172,10 +174,10 @@ def test_two_people_who_swap_places_keep_their_answers() -> None:
         book.absorb(2, gender(0.01))
     book.observe(1.0, [track(2, now_s=1.0, x=0), track(1, now_s=1.0, x=100)])
     known = {float(visit.box[0]): visit for visit in book.current()}
-    assert known[100].age.years == pytest.approx(20)  # type: ignore[union-attr]
-    assert known[0].age.years == pytest.approx(60)  # type: ignore[union-attr]
-    assert known[100].gender.label == "female"  # type: ignore[union-attr]
-    assert known[0].gender.label == "male"  # type: ignore[union-attr]
+    assert known[100].known.age.years == pytest.approx(20)  # type: ignore[union-attr]
+    assert known[0].known.age.years == pytest.approx(60)  # type: ignore[union-attr]
+    assert known[100].known.gender.label == "female"  # type: ignore[union-attr]
+    assert known[0].known.gender.label == "male"  # type: ignore[union-attr]
 
 
 def test_two_people_who_walk_past_each_other_keep_their_answers() -> None:
@@ -196,9 +198,9 @@ def test_two_people_who_walk_past_each_other_keep_their_answers() -> None:
     assert [change.event for change in told].count("start") == 2
     ends = sorted((change.visit for change in told if change.event == "end"), key=lambda visit: float(visit.box[0]))
     old, young = ends
-    assert (old.age.years, old.age.spread) == (pytest.approx(60), pytest.approx(0, abs=1e-3))  # type: ignore[union-attr]
-    assert (young.age.years, young.age.spread) == (pytest.approx(20), pytest.approx(0, abs=1e-3))  # type: ignore[union-attr]
-    assert (old.gender.label, young.gender.label) == ("male", "female")  # type: ignore[union-attr]
+    assert (old.known.age.years, old.known.age.spread) == (pytest.approx(60), pytest.approx(0, abs=1e-3))  # type: ignore[union-attr]
+    assert (young.known.age.years, young.known.age.spread) == (pytest.approx(20), pytest.approx(0, abs=1e-3))  # type: ignore[union-attr]
+    assert (old.known.gender.label, young.known.gender.label) == ("male", "female")  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("fps", [5, 10, 30])
@@ -211,7 +213,7 @@ def test_what_is_known_does_not_depend_on_the_frame_rate(fps: float) -> None:
         book.observe(time_s, [track(now_s=time_s)])
         for _ in scheduler.due(time_s, {1: 0.8}):
             book.absorb(1, age(20 if time_s < 2 else 60, time_s=time_s))
-    known = book.current()[0].age
+    known = book.current()[0].known.age
     assert known is not None
     assert known.samples == pytest.approx(10, abs=1)
     assert known.years == pytest.approx(40, abs=2)
@@ -222,9 +224,9 @@ def test_a_worthless_look_is_no_look() -> None:
     book = make_book(min_quality=0.0, min_samples=1)
     book.observe(0.0, [track()])
     book.absorb(1, age(30, quality=0.0))
-    assert book.current()[0].age is None
+    assert book.current()[0].known.age is None
     book.absorb(1, age(30, quality=0.01))
-    assert book.current()[0].age.years == pytest.approx(30)  # type: ignore[union-attr]
+    assert book.current()[0].known.age.years == pytest.approx(30)  # type: ignore[union-attr]
 
 
 @given(st.lists(st.tuples(st.integers(0, 80), st.floats(0.15, 1)), min_size=3, max_size=20), st.randoms())
@@ -234,7 +236,7 @@ def test_the_order_of_looks_does_not_change_an_age(given_looks: list[tuple[int, 
         book.observe(0.0, [track()])
         for years, quality in looks:
             book.absorb(1, age(years, quality=quality))
-        known = book.current()[0].age
+        known = book.current()[0].known.age
         assert known is not None
         return known
 
@@ -281,13 +283,13 @@ def test_an_end_names_what_showed_most_of_the_time() -> None:
     book.observe(0.0, [track()])
     for step in range(20):
         book.absorb(1, mood("happy" if step < 14 else "sad", step * 0.5, sure=1.0))
-    now = book.current()[0].expression
+    now = book.current()[0].known.expression
     assert now is not None
     assert now.dominant == "sad"
     assert now.seconds == pytest.approx(9.7)
     (end,) = book.close(10.0, "stopped")
-    assert end.visit.expression is not None
-    assert end.visit.expression.dominant == "happy"
+    assert end.visit.known.expression is not None
+    assert end.visit.known.expression.dominant == "happy"
 
 
 def test_a_hair_does_not_change_what_is_said() -> None:
@@ -338,8 +340,8 @@ def test_start_comes_before_updates_and_one_end(steps: list[tuple[float, set[int
     by_visit: dict[str, list[str]] = {}
     for change in told:
         by_visit.setdefault(change.visit.id, []).append(change.event)
-        if change.visit.expression:
-            assert sum(change.visit.expression.shares.values()) == pytest.approx(1, abs=1e-5)
+        if change.visit.known.expression:
+            assert sum(change.visit.known.expression.shares.values()) == pytest.approx(1, abs=1e-5)
     for order in by_visit.values():
         assert order[0] == "start"
         assert order[-1] == "end"

@@ -20,7 +20,8 @@ from edgeface.events import (
     visit_body,
 )
 from edgeface.publish.words import sentence
-from edgeface.types import VisitAffect, VisitChange, VisitGender
+from edgeface.questions import VisitAffect, VisitLabel
+from edgeface.visit import VisitChange
 
 
 def said(body: Body) -> str | None:
@@ -79,7 +80,7 @@ ALL = {"age": AGE, "gender": WOMAN, "expression": HAPPY}
             id="end of the program",
         ),
         pytest.param(
-            change("update", gender=VisitGender(label="male", probability=0.9999, samples=9)),
+            change("update", gender=VisitLabel(label="male", probability=0.9999, samples=9)),
             "main: visit 3f2a after 7 s: man as the data labels it (99 %)",
             id="nothing is certain",
         ),

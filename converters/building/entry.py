@@ -26,6 +26,7 @@ from edgeface.bundle import (
     Precision,
     SelfTest,
     Source,
+    choose_file,
 )
 from edgeface.config import RuntimeName
 from edgeface.files import write_atomic
@@ -38,21 +39,27 @@ SESSION: Mapping[Precision, dict[str, str]] = {
     # On x86 without VNNI unsigned times signed can overflow the 16-bit sums.
     "int8": {"session.x64quantprecision": "1"},
 }
+FACTS = ("layout", "input", "inputs", "outputs", "batches", "signatures")
+"""What an entry says of the inside of a file."""
 
 
 def describe_network(maker: Maker, recipe: Recipe, folder: Path) -> Network:
-    """Manifest entry of a network whose files lie in ``folder``."""
-    network, reference = maker.network, maker.reference
-    fit = read_detector_fits().get(maker.name)
+    """Manifest entry of a network whose files lie in ``folder``.
+
+    Facts of files in the maker's own folder that were written down before and still hold are not looked up again: that
+    would load the network.
+    """
+    known = _remembered(maker) if folder == maker.folder else None
     files: dict[FileRuntime, tuple[NetworkFile, ...]] = {
         runtime: tuple(
-            describe_file(maker, recipe, runtime, precision, folder / file_name(maker.name, runtime, precision))
+            describe_file(maker, recipe, runtime, precision, folder / file_name(maker.name, runtime, precision), known)
             for precision in precisions
         )
-        for runtime, precisions in network.files.items()
+        for runtime, precisions in maker.network.files.items()
     }
     test = folder / selftest_name(maker.name)
-    parameters, macs = count(reference, network, recipe)
+    parameters, macs = (known.parameters, known.macs) if known else count(maker.reference, maker.network, recipe)
+    fit = read_detector_fits().get(maker.name)
     return msgspec.structs.replace(
         outline(maker),
         files=files,
@@ -63,6 +70,12 @@ def describe_network(maker: Maker, recipe: Recipe, folder: Path) -> Network:
         landmarks_to_reference=None if fit is None else fit.landmarks,
         measured=read_measured(maker.name),
     )
+
+
+def _remembered(maker: Maker) -> Network | None:
+    """The entry that an earlier build wrote beside the files, where it still holds."""
+    kept = maker.kept_entry()
+    return msgspec.json.decode(kept, type=Network) if kept is not None else None
 
 
 def outline(maker: Maker) -> Network:
@@ -99,13 +112,24 @@ def describe_source(network: NetworkRecipe) -> Source:
     )
 
 
-def describe_file(maker: Maker, recipe: Recipe, runtime: FileRuntime, precision: Precision, path: Path) -> NetworkFile:
-    """Manifest entry of one file."""
+def describe_file(
+    maker: Maker,
+    recipe: Recipe,
+    runtime: FileRuntime,
+    precision: Precision,
+    path: Path,
+    known: Network | None = None,
+) -> NetworkFile:
+    """Manifest entry of one file; what lies inside it as in ``known``, an entry of the same file."""
     network = maker.network
-    found = {name: name for name in maker.reference.outputs}
-    facts: dict[str, Any] = {"input": "picture", "outputs": found, "layout": "NHWC", "batches": (1,)}
-    if runtime != "opencv":
+    if known is not None:
+        same = choose_file(known, runtime, precision)
+        facts: dict[str, Any] = {name: getattr(same, name) for name in FACTS}
+    elif runtime != "opencv":
         facts = _facts(maker, runtime, path)
+    else:
+        found = {name: name for name in maker.reference.outputs}
+        facts = {"input": "picture", "outputs": found, "layout": "NHWC", "batches": (1,)}
     return NetworkFile(
         runtime=runtime,
         precision=precision,

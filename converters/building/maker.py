@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from converters.building.stamps import CODE, MATTERS, code_hash, tool_versions
-from converters.checkpoints.archive import read_source
-from converters.paths import PRODUCTS, file_name, selftest_name
+from converters.building.answers import check_answers
+from converters.building.parts import beside
+from converters.building.quiet import explained, silence
+from converters.building.stamps import CODE, ENTRY, MATTERS, anywhere, code_hash, tool_versions
+from converters.checkpoints.archive import ArchiveError, read_source, unpinned
+from converters.paths import PART, PRODUCTS, file_name, selftest_name
 from converters.recipes.schema import NetworkRecipe, Prepared, Quantize, Recipe
 from converters.references.torch_module import Reference, TorchReference
 from edgeface.bundle import CascadeHead, FileRuntime, Precision, Signature
@@ -64,7 +65,18 @@ class Maker:
 
     @cached_property
     def reference(self) -> Reference:
-        """What the files are made from and held against."""
+        """What the files are made from and held against; it answers as its recipe says.
+
+        Raises
+        ------
+        EdgefaceError : in one line, why the source or the recipe cannot be used
+        """
+        reference = self._load()
+        if not isinstance(self.network.head, CascadeHead):
+            check_answers(self.name, self.network, reference, self._recipe.selftest)
+        return reference
+
+    def _load(self) -> Reference:
         if self.network.family is not None:
             return TorchReference(self.network)
         if isinstance(self.network.head, CascadeHead):
@@ -107,7 +119,12 @@ class Maker:
     def _make(self, runtime: FileRuntime, precision: Precision, path: Path, *, equalised: bool) -> None:
         if self.network.as_is == runtime and precision == "fp32":
             assert self.network.source is not None
-            write_atomic(path, read_source(self.network.source)[0])
+            data, companions = read_source(self.network.source)
+            if runtime == "onnx":
+                from converters.formats.onnx_data import whole_file
+
+                data = whole_file(data, path.name, companions)
+            write_atomic(path, data)
         elif runtime == "opencv":
             raise EdgefaceError(f"{self.name}: OpenCV runs a file only as it came", fix='set as_is = "opencv"')
         elif precision == "int8":
@@ -115,7 +132,8 @@ class Maker:
         elif precision != "fp32":
             self._make_small(runtime, precision, path)
         elif isinstance(self.reference, TorchReference):
-            self._export(runtime, path, equalised=equalised)
+            with explained(self.network.family or "", runtime):
+                self._export(runtime, path, equalised=equalised)
         else:
             from converters.references.imported import ImportedReference
 
@@ -123,6 +141,8 @@ class Maker:
             self.reference.write(runtime, path)
 
     def _export(self, runtime: RuntimeName, path: Path, *, equalised: bool) -> None:
+        from converters.export.denormals import clear_onnx, clear_tflite
+
         reference = self.reference
         assert isinstance(reference, TorchReference)
         module = reference.module
@@ -133,6 +153,8 @@ class Maker:
         if runtime == "onnx":
             from converters.export.to_onnx import export_onnx
 
+            # Folding a normalisation into a convolution makes new small values.
+
             with silence():
                 model = export_onnx(
                     module,
@@ -141,13 +163,14 @@ class Maker:
                     multiple_of=None if self.network.input.width else self.network.input.multiple_of or 32,
                     states=reference.states,
                 )
-            self._save(model, path)
+            self._save(clear_onnx(model), path)
             return
         from converters.export.to_tflite import export_tflite
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        with silence(), _beside(path) as part:
+        with silence(), beside(path) as part:
             export_tflite(module, self.shape, self.signatures, part, states=reference.states)
+            part.write_bytes(clear_tflite(part.read_bytes()))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -168,7 +191,7 @@ class Maker:
             return
         from converters.export.tflite_weights import shrink_weights
 
-        with silence(), _beside(path) as part:
+        with silence(), beside(path) as part:
             shrink_weights(plain, precision, part, keep)
 
     def _make_int8(self, runtime: RuntimeName, path: Path) -> None:
@@ -176,8 +199,14 @@ class Maker:
 
         how = self._quantize(runtime)
         plain = self.file(runtime, "fp32", equalised=how.equalise)
-        with silence(), _beside(path) as part:
-            make_int8(plain, runtime, how, self.ranges, part)
+        with silence(), beside(path) as part:
+            try:
+                make_int8(plain, runtime, how, self.ranges, part)
+            except EdgefaceError as error:
+                # Who reads ranges knows the network's name, not what its recipe is called on a command line.
+                said = self._recipe.argument(self.name)
+                fix = error.fix.replace(f"calibrate {self.name}`", f"calibrate {said}`")
+                raise type(error)(error.what, fix=fix) from None
 
     def _quantize(self, runtime: RuntimeName) -> Quantize:
         return self.network.quantize.get(runtime, Quantize())
@@ -193,17 +222,43 @@ class Maker:
         """
         network = self.network
         parts: list[Any] = [runtime, precision, equalised, tool_versions(), repr(self.signatures)]
-        parts += [repr(getattr(network, name)) for name in MATTERS]
+        parts += [repr(getattr(anywhere(network), name)) for name in MATTERS]
+        parts += [self._unpinned] if self._unpinned else []
         evened = equalised or (precision == "int8" and self._quantize(runtime).equalise)  # type: ignore[arg-type]
         parts.append(code_hash(network.family, CODE.get((runtime, precision), ()), equalised=evened))
         if runtime == "selftest":
-            parts += [repr(self._recipe.selftest), repr(network.head)]
+            parts += [repr(self._recipe.selftest), repr(network.head), *([repr(network.also)] if network.also else [])]
         elif precision != "fp32":
             how = network.quantize.get(runtime)  # type: ignore[call-overload]
             parts.append(repr(how))
         if precision == "int8" and self.ranges.is_file():
             parts.append(hashlib.sha256(self.ranges.read_bytes()).hexdigest())
         return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
+
+    def keep_entry(self, entry: bytes) -> None:
+        """Write the network's part of a manifest, and remember what it was written of."""
+        path = self.folder / PART
+        with self._kept(path, self._entry_stamp(), always=True):
+            write_atomic(path, entry)
+
+    def kept_entry(self) -> bytes | None:
+        """The network's part of a manifest as it was written, where everything lies there and nothing has changed."""
+        path = self.folder / PART
+        return path.read_bytes() if self.stands() and self._holds(path, self._entry_stamp()) else None
+
+    def _entry_stamp(self) -> str:
+        """Hash of all that the facts in an entry depend on: every file, and the code that describes them."""
+        stamps = [self._stamp(runtime, precision, False) for runtime, precision in self.files()]
+        parts = [*stamps, self._stamp("selftest", "fp32", False), code_hash(self.network.family, ENTRY)]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+    @cached_property
+    def _unpinned(self) -> dict[str, str]:
+        """What the source consists of beyond its pins; what is not there cannot have changed."""
+        try:
+            return {} if self.network.source is None or self.network.random else unpinned(self.network.source)
+        except ArchiveError:
+            return {}
 
     def forget(self) -> None:
         """Take nothing of what was made for granted the next time."""
@@ -220,9 +275,9 @@ class Maker:
         return test and all(self.is_kept(runtime, precision) for runtime, precision in self.files())
 
     @contextmanager
-    def _kept(self, path: Path, stamp: str) -> Iterator[bool]:
+    def _kept(self, path: Path, stamp: str, *, always: bool = False) -> Iterator[bool]:
         """Say whether a file must be made; what was made is stamped with its own hash when it stands."""
-        wanted = (self._again and path not in self._made) or not self._holds(path, stamp)
+        wanted = always or (self._again and path not in self._made) or not self._holds(path, stamp)
         yield wanted
         if wanted:
             self._made.add(path)
@@ -242,37 +297,3 @@ class Maker:
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A name to write to that takes its place at the end: libraries that write files themselves write them there."""
-    part = path.with_name(f".edgeface-{os.getpid()}-{path.name}")
-    try:
-        yield part
-        part.replace(path)
-    except OSError as error:
-        raise EdgefaceError(f"{path} cannot be written: {error.strerror}", fix="free some room") from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
-@contextmanager
-def silence() -> Iterator[None]:
-    """Keep the converters' chatter off the terminal, also what their C++ prints; their errors are exceptions."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(stream) for stream in (1, 2)]
-    logging.disable(logging.WARNING)
-    try:
-        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
-            for stream in (1, 2):
-                os.dup2(nowhere.fileno(), stream)
-            yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for stream, handle in zip((1, 2), kept, strict=True):
-            os.dup2(handle, stream)
-            os.close(handle)
-        logging.disable(logging.NOTSET)

@@ -15,17 +15,27 @@ from edgeface.bundle import Network
 from edgeface.crop import cut
 from edgeface.geometry import letterbox, shrink
 from edgeface.runtime import to_tensor
+from edgeface.selftest import uninformative
 from edgeface.types import Image
+
+NOISE = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Shares of noise that are tried in turn."""
 
 
 def make_selftest(reference: Reference, network: NetworkRecipe, recipe: SelfTestRecipe) -> bytes:
     """Build an ``.npz`` with ``input`` (uint8, (1, H, W, C), in the network's colour order) and each output, float32.
 
-    The picture is skimage's astronaut, cropped by the device's own crop, or letterboxed for a detector. A recurrent
-    network starts with an empty memory; its new memory is stored with the outputs.
+    The picture is skimage's astronaut, cropped by the device's own crop, or letterboxed for a detector; with as much
+    noise over it as it takes until the answer could tell a broken network: one that saturates tells nothing. A
+    recurrent network starts with an empty memory; its new memory is stored with the outputs.
     """
-    pixels = selftest_input(network, recipe)
-    answers = reference.run(feed(network, to_tensor(pixels, network.input, "NCHW")))
+    picture = selftest_input(network, recipe)
+    dice = np.random.default_rng(0).integers(0, 256, picture.shape)
+    for share in NOISE:
+        pixels = np.rint(picture * (1 - share) + dice * share).astype(np.uint8)
+        answers = reference.run(feed(network, to_tensor(pixels, network.input, "NCHW")))
+        if not uninformative(answers):
+            break
     buffer = io.BytesIO()
     # numpy stamps members with a fixed date, so equal arrays give equal bytes.
     np.savez_compressed(buffer, input=pixels, **answers)  # type: ignore[arg-type]

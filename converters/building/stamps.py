@@ -1,13 +1,25 @@
-"""What the bytes of a network file depend on, beside its recipe: tools, and our own code."""
+"""What the bytes of a network file depend on, beside its recipe: tools, and the code that makes it."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
+from converters.building.closure import FOLLOWED, Place, code_of, reached
+from converters.checkpoints.keyfile import map_paths
+from converters.networks import module_file
+from converters.recipes.schema import NetworkRecipe, own_module
 from edgeface.bundle import Precision
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 TOOLS = (
     "torch",
@@ -26,18 +38,23 @@ TOOLS = (
 
 MATTERS = ("family", "options", "weights", "seed", "source", "as_is", "input", "outputs", "time")
 """Parts of a network's recipe that its bytes depend on."""
-_ONNX, _LITERT = ("to_onnx",), ("to_tflite", "compact", "layers")
+_ONNX, _LITERT = ("export/to_onnx",), ("export/to_tflite",)
+_SMALLER = ("export/tflite_weights",)
 CODE: Mapping[tuple[str, Precision], Sequence[str]] = {
     ("onnx", "fp32"): _ONNX,
-    ("onnx", "fp16w"): (*_ONNX, "weights", "layers"),
-    ("onnx", "int8w"): (*_ONNX, "weights", "layers"),
-    ("onnx", "int8"): (*_ONNX, "quantize_onnx", "layers", "ranges"),
+    ("onnx", "fp16w"): (*_ONNX, "export/weights"),
+    ("onnx", "int8w"): (*_ONNX, "export/weights"),
+    ("onnx", "int8"): (*_ONNX, "export/quantize_onnx"),
     ("litert", "fp32"): _LITERT,
-    ("litert", "fp16w"): (*_LITERT, "tflite_weights", "older_tflite"),
-    ("litert", "int8w"): (*_LITERT, "tflite_weights", "older_tflite"),
-    ("litert", "int8"): (*_LITERT, "quantize_tflite", "older_tflite", "ranges"),
+    ("litert", "fp16w"): (*_LITERT, *_SMALLER),
+    ("litert", "int8w"): (*_LITERT, *_SMALLER),
+    ("litert", "int8"): (*_LITERT, "export/quantize_tflite"),
+    ("selftest", "fp32"): ("building/selftest",),
 }
-"""Modules of ``export`` that write each variant."""
+"""Modules that write each variant; what they import counts, too."""
+_IMPORTED, _TORCH = ("references/imported", "references/cascade"), ("references/torch_module",)
+ENTRY = (*_IMPORTED, *_TORCH, *_ONNX, *_LITERT, "building/entry")
+"""Modules that say what a manifest's entry holds of a network and its files."""
 
 
 def tool_versions() -> dict[str, str]:
@@ -51,26 +68,35 @@ def tool_versions() -> dict[str, str]:
     return found
 
 
-def code_hash(
-    family: str | None, modules: Sequence[str], *, equalised: bool = False, root: Path = Path(__file__).parents[1]
-) -> str:
-    """Hash of our own code that a file's bytes depend on; ``modules`` are those of ``export`` that write it.
+def code_hash(family: str | None, modules: Sequence[str], *, equalised: bool = False) -> str:
+    """Hash of the code that a file's bytes depend on, words about it left out.
 
-    ``root`` is the folder of the workshop's packages.
+    Parameters
+    ----------
+    family : of a torch module, known here or ``FILE.py:CLASS``; None for an imported network
+    modules : those that write the file, see `CODE`
+    equalised : whether weights are evened across layers first
     """
-    names = ["building/int8", "building/selftest", "references/torch_module", "paths"]
-    names += [f"export/{name}" for name in (*modules, *(["equalise"] if equalised else []))]
-    paths = [*(root / "checkpoints").glob("*.py"), *(root / "formats").glob("*.py")]
-    if family is None:
-        names += ["references/adopt", "references/free_axes", "export/onnx2tf"]
-    else:
-        from converters.networks import FAMILIES
-
-        known = {FAMILIES[family].partition(":")[0].rpartition(".")[2]} if family in FAMILIES else set()
-        names += [f"networks/{name}" for name in (known | {"layers", "resnet"})]
-        paths += (root / "checkpoints" / "keys").glob(f"{family}.*.toml")
+    root = Path(__file__).parents[1]
+    names = [*modules, *(["export/equalise"] if equalised else []), *(_IMPORTED if family is None else _TORCH)]
+    roots, places, maps = [root / f"{name}.py" for name in names], [Place(root.parent, FOLLOWED)], list[Path]()
+    if family is not None:
+        roots.append(module_file(family))
+        places += [Place(own[0].parent)] if (own := own_module(family)) else []
+        maps = map_paths(family, "*")
+    # How an int8 file is put together is code, too; both runtimes' quantizers, which it imports, are not.
+    alone = [root / "building" / "int8.py"] if any("quantize" in name for name in modules) else []
     digest = hashlib.sha256()
-    # A name that is no file raises: a module that moved must not drop out of the hash in silence.
-    for path in sorted([*paths, *(root / f"{name}.py" for name in names)]):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    for path in (*reached(roots, places), *alone):
+        digest.update(path.name.encode() + b"\0" + code_of(path.read_text("utf-8")).encode() + b"\0")
+    for path in maps:
+        digest.update(path.name.encode() + b"\0" + repr(tomllib.loads(path.read_text("utf-8"))).encode() + b"\0")
     return digest.hexdigest()
+
+
+def anywhere(network: NetworkRecipe) -> NetworkRecipe:
+    """A recipe without the folder that it lies in: what is beside it counts by its content."""
+    source, own = network.source, own_module(network.family or "")
+    if source is not None and source.registry == "file":
+        network = msgspec.structs.replace(network, source=msgspec.structs.replace(source, path=Path(source.path).name))
+    return msgspec.structs.replace(network, family=f"{own[0].name}:{own[1]}") if own else network

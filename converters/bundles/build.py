@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import msgspec
@@ -25,7 +25,7 @@ from converters.bundles.gates import WorstLayer, check_detectors, check_limits, 
 from converters.bundles.recorded import unlike_recorded
 from converters.checkpoints.archive import read_source
 from converters.measurements.measured import read_measured
-from converters.measurements.trials import read_trials
+from converters.measurements.trials import Trial, read_trials
 from converters.paths import PART, ROOT, alone, bundle_at, bundle_folder
 from converters.recipes.schema import BundleRecipe, Recipe
 from edgeface.bundle import (
@@ -45,7 +45,14 @@ logger = logging.getLogger(__name__)
 
 
 def build(
-    recipe: Recipe, out: Path | None = None, *, is_bundle: bool = True, again: bool = False, jobs: int | None = None
+    recipe: Recipe,
+    out: Path | None = None,
+    *,
+    is_bundle: bool = True,
+    again: bool = False,
+    jobs: int | None = None,
+    trials: Sequence[Trial] | None = None,
+    shown: Path | None = None,
 ) -> Path:
     """Make the networks of a recipe, and the bundle of them; its folder.
 
@@ -54,6 +61,8 @@ def build(
     out : folder of the bundle, or where a lone network's files are copied to
     again : make everything anew
     jobs : conversions at once; None: as many as cores and memory allow
+    trials : what quantized variants lost; None: those on record
+    shown : what to call the folder in words, where somebody moves it afterwards
 
     Raises
     ------
@@ -64,16 +73,17 @@ def build(
     makers = {name: Maker(name, recipe) for name in recipe.networks}
     entries = [describe_network(maker, recipe, maker.folder) for maker in makers.values()]
     for entry in entries:
-        write_atomic(makers[entry.name].folder / PART, encode(entry))
+        makers[entry.name].keep_entry(encode(entry))
     folders = {name: maker.folder for name, maker in makers.items()}
-    check_limits(recipe, read_trials(), entries, WorstLayer(recipe, entries, folders))
+    judged = read_trials() if trials is None else trials
+    check_limits(recipe, judged, entries, WorstLayer(recipe, entries, folders))
     if any(entry.measured for entry in entries):
         logger.info("figures are those of converters/measurements: not measured here")
     if not is_bundle:
         folder = makers[entries[0].name].folder
         return _copied(entries[0], folder, out) if out else folder
     folder = out or bundle_folder(recipe.bundle)
-    _place(recipe, entries, folders, folder)
+    _place(recipe, entries, folders, folder, shown or folder)
     return folder
 
 
@@ -99,6 +109,11 @@ def make_all(recipe: Recipe, *, again: bool = False, jobs: int | None = None) ->
             for done in as_completed([pool.submit(_make, name, recipe, again) for name in names]):
                 done.result()
                 bar.update()
+        except BrokenProcessPool:
+            raise EdgefaceError(
+                "a conversion was ended from outside, for want of memory as a rule",
+                fix="give fewer --jobs; what was made before is kept",
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -109,7 +124,7 @@ def _make(name: str, recipe: Recipe, again: bool) -> None:
         maker.file(runtime, precision)
     maker.selftest()
     entry = describe_network(maker, recipe, maker.folder)
-    write_atomic(maker.folder / PART, encode(entry))
+    maker.keep_entry(encode(entry))
     try:
         prove(recipe, alone(entry, maker.folder))
     except EdgefaceError:
@@ -138,7 +153,7 @@ def refresh_manifest(recipe: Recipe, folder: Path) -> None:
     check_size(recipe.bundle, folder)
 
 
-def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path], folder: Path) -> None:
+def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path], folder: Path, shown: Path) -> None:
     """Put a bundle together beside its place, then let it take the place."""
     taken = list(_from_other_bundles(recipe.bundle))
     every = [*entries, *(network for network, _ in taken)]
@@ -150,18 +165,13 @@ def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path
     make_folder(folder.parent)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".edgeface-") as scratch:
         new = Path(scratch) / folder.name
-        try:
-            for network in entries:
-                _copy(network, places[network.name], new)
-            for network, source in taken:
-                _copy(network, source.folder, new)
-        except OSError as error:
-            raise EdgefaceError(f"{folder} cannot be written: {error.strerror}", fix="free some room") from None
+        for network in entries:
+            _copy(network, places[network.name], new)
+        for network, source in taken:
+            _copy(network, source.folder, new)
         write_manifest(recipe, every, new)
-        check_size(recipe.bundle, new)
-        made = open_bundle(new, allow_random=True)
-        for network in made.manifest.networks:
-            try_network(made, network)
+        check_size(recipe.bundle, new, shown)
+        made = _tried(new, shown)
         for line in unlike_recorded(made.manifest):
             logger.warning("%s", line)
         swap_folder(new, folder)
@@ -174,6 +184,17 @@ def _place(recipe: Recipe, entries: Sequence[Network], places: Mapping[str, Path
             for network in every
         ]
         write_manifest(recipe, fresh, folder)
+
+
+def _tried(new: Path, folder: Path) -> Bundle:
+    """Open a bundle that is to become ``folder`` and run its self-tests; an error names the place it is meant for."""
+    try:
+        made = open_bundle(new, allow_random=True)
+        for network in made.manifest.networks:
+            try_network(made, network)
+    except EdgefaceError as error:
+        raise type(error)(error.what.replace(str(new), str(folder)), fix=error.fix) from None
+    return made
 
 
 def _from_other_bundles(recipe: BundleRecipe) -> Iterator[tuple[Network, Bundle]]:
@@ -192,5 +213,4 @@ def _copied(network: Network, source: Path, folder: Path) -> Path:
 def _copy(network: Network, source: Path, folder: Path) -> None:
     paths = [file.path for files in network.files.values() for file in files]
     for path in (*paths, network.selftest.path):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / path, folder / path)
+        write_atomic(folder / path, (source / path).read_bytes())

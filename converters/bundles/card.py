@@ -1,4 +1,4 @@
-"""``card``: model cards and ``models/README.md``, from manifests and committed results; nothing is typed by hand.
+"""``card``: model cards and ``models/README.md``, from manifests, measurements and what others published.
 
 Only the default bundle is committed as files. Of every other one the recipe and the manifest are: with the hashes that
 a build should give and the figures that were measured.
@@ -6,7 +6,7 @@ a build should give and the figures that were measured.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from converters.building.selftest import selftest_input
 from converters.bundles import card_figures, card_trials
 from converters.bundles.card_figures import table
+from converters.measurements.trials import Trial, read_trials
 from converters.recipes.reading import read_workshop
 from converters.recipes.schema import Workshop
 from edgeface.bundle import MANIFEST, Bundle, Manifest, Network
@@ -40,6 +41,20 @@ def documents(bundle: Bundle, others: Iterable[Manifest] = ()) -> dict[str, byte
             found[f"docs/cards/{network.name}.md"] = card(network, manifest.name).encode()
             if network.files.keys() - {"opencv"}:
                 found[f"docs/cards/{network.name}.png"] = picture(network, workshop)
+    return found
+
+
+def own_documents(bundle: Bundle, trials: Sequence[Trial] | None = None) -> dict[str, bytes]:
+    """Cards of the networks that somebody brought to a bundle, by file name; trained or not, as they are.
+
+    ``trials`` : what quantized variants lost; None: those on record.
+    """
+    found: dict[str, bytes] = {}
+    for network in bundle.manifest.networks:
+        if network.source.registry == "file" and network.task != "stage":
+            found[f"{network.name}.md"] = card(network, bundle.manifest.name, trials=trials).encode()
+            if network.files.keys() - {"opencv"}:
+                found[f"{network.name}.png"] = picture(network, read_workshop())
     return found
 
 
@@ -96,8 +111,14 @@ def _use(network: Network, task: str) -> str:
     return "finding faces" if family is not None and not family.landmarks else USES[task]
 
 
-def card(network: Network, bundle: str = "default") -> str:
-    """One model card."""
+def card(network: Network, bundle: str = "default", *, trials: Sequence[Trial] | None = None) -> str:
+    """One model card.
+
+    Parameters
+    ----------
+    bundle : name of the bundle that it is of
+    trials : what its quantized variants lost; None: those on record
+    """
     tasks = network.answers or (network.task,)
     detects = network.task == "detect"
     seen = network.files.keys() - {"opencv"}
@@ -117,7 +138,7 @@ def card(network: Network, bundle: str = "default") -> str:
                 ("paper", network.paper),
                 ("licence of the weights", network.licence),
                 ("training data", network.training_data),
-                ("weights from", f"{network.source.package} {network.source.version}, `{network.source.path}`"),
+                ("weights from", _origin(network)),
                 ("sha256 of that file", f"`{network.source.sha256}`"),
                 ("parameters", f"{network.parameters:,}"),
                 (
@@ -130,11 +151,17 @@ def card(network: Network, bundle: str = "default") -> str:
         *(card_figures.detector_figures(network) if detects else card_figures.group_figures(network)),
         "## Files",
         card_figures.files(network),
-        *card_trials.trials(network),
-        "## Rebuild",
-        f"```\n{_rebuild(network, bundle)}\n```",
+        *card_trials.trials(network, read_trials() if trials is None else trials),
+        *([] if network.source.registry == "file" else ["## Rebuild", f"```\n{_rebuild(network, bundle)}\n```"]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _origin(network: Network) -> str:
+    source = network.source
+    if source.registry == "file":
+        return f"a file that somebody brought, `{source.path}`"
+    return f"{source.package} {source.version}, `{source.path}`"
 
 
 def _rebuild(network: Network, bundle: str) -> str:

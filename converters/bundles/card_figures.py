@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
 from converters.datasets.labels import LEVELS
 from converters.evaluation.bundle_figures import AGREEMENT
 from converters.evaluation.detectors import SIZES
+from converters.measurements.published import read_published
 from converters.measurements.speeds import SPEED, Speed
+from converters.recipes.reading import read_workshop
 from edgeface.bundle import FileRuntime, Measured, Network, NetworkFile, Precision
 
 LEAST_FACES = 30
@@ -27,26 +29,6 @@ WORST: dict[str, tuple[tuple[str, str, Callable[..., Measured]], ...]] = {
     "expression": (("sensitivity", "recognised", min),),
 }
 """By task: the metric that names the worst group, how the card says it, and whether large or small is bad."""
-UNLABELLED = {
-    "detect": "WIDER FACE says nothing of age, gender or origin: how detection differs between groups of people was "
-    "not measured.",
-    "embedding": "Measured on all pairs of 100 pictures of ten men of Labeled Faces in the Wild, far too few to "
-    "compare with published figures: how verification differs between groups of people was not measured.",
-    "expression": "FER-2013 says nothing of age, gender or origin: how recognition differs between groups of people "
-    "was not measured.",
-}
-PUBLIC_WEIGHTS: Mapping[tuple[str, str], tuple[float, float, float]] = {
-    # AP of the public weights in their own framework on the same pictures, single scale: easy, medium, hard.
-    ("retinaface", "original"): (0.938, 0.920, 0.774),
-    ("retinaface", "640x640"): (0.930, 0.884, 0.564),
-    ("retinaface", "320x320"): (0.854, 0.720, 0.288),
-    ("yunet", "original"): (0.928, 0.916, 0.826),
-    ("yunet", "640x640"): (0.918, 0.887, 0.642),
-    ("yunet", "320x320"): (0.869, 0.781, 0.333),
-}
-PUBLISHED = {
-    "retinaface": "Published for these weights on the whole validation part at original scale: .907 / .882 / .738.",
-}
 
 
 def worst_group(network: Network) -> str:
@@ -70,7 +52,7 @@ def worst_group(network: Network) -> str:
     said = f"**Worst group**: {'; '.join(sentences)}. " if sentences else ""
     if not network.measured:
         return "**Not measured here**: nothing is known of how it does on any group of people."
-    return said + UNLABELLED.get(network.task, "")
+    return said + read_published().unlabelled.get(network.task, "")
 
 
 def detector_figures(network: Network) -> Iterator[str]:
@@ -78,6 +60,7 @@ def detector_figures(network: Network) -> Iterator[str]:
     if not network.measured:
         yield "Not measured here."
         return
+    published = read_published()
     rows: dict[tuple[str, str, str], dict[str, Measured]] = {}
     for measured in network.measured:
         if measured.metric.startswith("AP "):
@@ -90,7 +73,7 @@ def detector_figures(network: Network) -> Iterator[str]:
         "the whole validation part), standard procedure, single scale, through the device's own path: pictures are "
         "shrunk by averaging (which finds a little more than sampling) and padded, never enlarged. "
         "In brackets 95 % confidence, from resampled photographs. "
-        f"Faces that count: {counted}. " + PUBLISHED.get(network.name, "")
+        f"Faces that count: {counted}. " + published.notes.get(network.name, "")
     )
     yield table(
         ("input", "file", *LEVELS, "public weights, own framework"),
@@ -99,7 +82,7 @@ def detector_figures(network: Network) -> Iterator[str]:
                 size,
                 f"{runtime} {precision}",
                 *(value(rows[size, runtime, precision][level]) for level in LEVELS),
-                " / ".join(_ap(ap) for ap in PUBLIC_WEIGHTS.get((network.name, size), ())) or "-",
+                " / ".join(map(_ap, published.precisions.get(network.name, {}).get(size, ()))) or "-",
             )
             for size, runtime, precision in sorted(rows, key=_size_order)
         ],
@@ -192,7 +175,9 @@ def headline(network: Network, runtime: FileRuntime | None = None, precision: Pr
     asked = [row for row in rows if row.metric == metric and row.group in ("all", "cosine") and row.size != "original"]
     if not asked:
         return "not measured"
-    row = min(asked, key=lambda r: (r.set != "UTKFace val", r.detector == "retinaface", -_area(r.size)))
+    row = min(
+        asked, key=lambda r: (r.set != "UTKFace val", r.detector == read_workshop().reference_detector, -_area(r.size))
+    )
     return f"{words.format(value(row), size=row.size)}, {row.set}, n {row.count}"
 
 
@@ -238,7 +223,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _agreement(rows: Sequence[Measured]) -> Iterator[str]:
     """Say what it costs to cut a face out by YuNet's box instead of RetinaFace's, where answers differ too often."""
     for row in rows:
-        if row.metric != AGREEMENT or row.value >= AGREED:
+        if not row.metric.startswith(AGREEMENT) or row.value >= AGREED:
             continue
         right = {r.detector: r for r in rows if (r.metric, r.group, r.set) == ("accuracy", "all", _on_faces(rows))}
         lost = [f"{value(r)} of {r.count} faces that {name} found" for name, r in right.items() if name]
@@ -252,14 +237,18 @@ def _agreement(rows: Sequence[Measured]) -> Iterator[str]:
 
 def _on_faces(rows: Sequence[Measured]) -> str | None:
     """Name the data set on which faces were found by both detectors."""
-    sets = [r.set for r in rows if (r.metric, r.group, r.detector) == ("accuracy", "all", "retinaface")]
+    sets = [
+        r.set
+        for r in rows
+        if (r.metric, r.group, r.detector) == ("accuracy", "all", read_workshop().reference_detector)
+    ]
     return sets[0] if sets else None
 
 
 def _by_set(rows: Sequence[Measured]) -> Iterator[tuple[str, list[Measured]]]:
     """Figures by data set and by who found the faces; rows of two detectors are never mixed."""
-    for title in dict.fromkeys(_title(row) for row in rows if row.metric != AGREEMENT):
-        yield title, [row for row in rows if _title(row) == title and row.metric != AGREEMENT]
+    for title in dict.fromkeys(_title(row) for row in rows if not row.metric.startswith(AGREEMENT)):
+        yield title, [row for row in rows if _title(row) == title and not row.metric.startswith(AGREEMENT)]
 
 
 def _title(row: Measured) -> str:

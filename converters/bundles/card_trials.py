@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from converters.bundles.card_figures import table
-from converters.measurements.trials import Trial, read_trials
+from converters.measurements.trials import Trial
 from edgeface.bundle import Network
 
 LEAST_JUDGED = 100
 """A smaller group's loss is listed nowhere: single faces would make it."""
 
 
-def trials(network: Network) -> Iterator[str]:
+def trials(network: Network, judged: Sequence[Trial]) -> Iterator[str]:
     """Variants that were made and measured, whether they ship or not, with the group that loses most."""
-    rows = [trial for trial in read_trials() if trial.network == network.name]
+    rows = [trial for trial in judged if trial.network == network.name]
     if not rows:
         return
     yield "### Smaller forms that were tried"

@@ -36,13 +36,13 @@ def check_limits(
             if tried is None:
                 logger.warning(
                     "%s %s %s was never held against fp32 on labelled faces: run `python -m converters try %s`",
-                    name, runtime, precision, name,
+                    name, runtime, precision, recipe.argument(name),
                 )  # fmt: skip
                 continue
             same = tried.sha256 == choose_file(entries[name], runtime, precision).sha256
             if not tried.within:
                 as_what = "" if same else " (as another file, of other ranges or tools)"
-                again = f"run `python -m converters {'search' if same else 'try'} {name}`"
+                again = f"run `python -m converters {'search' if same else 'try'} {recipe.argument(name)}`"
                 raise EdgefaceError(
                     f"{name} {runtime} {precision} loses more than its limit{as_what}{where(name, runtime, precision)}",
                     fix=f"{again}, or take it out of the recipe's files",
@@ -51,7 +51,7 @@ def check_limits(
                 logger.warning(
                     "%s %s %s was held against fp32 as another file (other ranges or tools): run"
                     " `python -m converters try %s`",
-                    name, runtime, precision, name,
+                    name, runtime, precision, recipe.argument(name),
                 )  # fmt: skip
 
 
@@ -106,9 +106,11 @@ def check_detectors(recipe: Recipe, networks: Sequence[Network]) -> None:
             )
 
 
-def check_size(recipe: BundleRecipe, folder: Path) -> None:
-    """Raise EdgefaceError for a bundle that is larger than its recipe allows."""
+def check_size(recipe: BundleRecipe, folder: Path, place: Path | None = None) -> None:
+    """Raise EdgefaceError for a bundle that is larger than its recipe allows; ``place`` is where it will stand."""
     total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if recipe.max_bytes is not None and total > recipe.max_bytes:
-        raise EdgefaceError(f"{folder} has {total:,} bytes, allowed {recipe.max_bytes:,}", fix="ship fewer files")
-    logger.info("%s: %s bytes", folder, f"{total:,}")
+        raise EdgefaceError(
+            f"{place or folder} has {total:,} bytes, allowed {recipe.max_bytes:,}", fix="ship fewer files"
+        )
+    logger.info("%s: %s bytes", place or folder, f"{total:,}")

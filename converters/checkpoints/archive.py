@@ -21,8 +21,10 @@ from pathlib import Path
 
 import msgspec
 
+from converters.checkpoints.elsewhere import of_folder
 from edgeface.bundle import Source
 from edgeface.errors import EdgefaceError
+from edgeface.files import write_atomic
 
 CACHE = Path(os.environ.get("EDGEFACE_CACHE") or Path(__file__).parents[2] / ".cache") / "packages"
 _SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
@@ -49,16 +51,50 @@ def read_source(source: Source, *, cache: Path | None = None) -> tuple[bytes, di
         members = {path: msgspec.structs.replace(source, path=path, sha256=h) for path, h in source.companions.items()}
         return read_member(source, cache=place), {path: read_member(one, cache=place) for path, one in members.items()}
     path = Path(source.path)
-    wanted = {path.name: source.sha256, **source.companions}
-    found = {}
-    for name, sha256 in wanted.items():
-        try:
-            found[name] = (path.parent / name).read_bytes()
-        except OSError as error:
-            raise ArchiveError(f"{path.parent / name}: {error.strerror}", fix="correct the recipe's path") from None
-        if sha256:
-            _expect(found[name], sha256, str(path.parent / name), fix="correct the recipe's sha256")
-    return found.pop(path.name), found
+    data = _brought(path, source.sha256, fix="correct the recipe's path")
+    # Values that an ONNX file keeps beside it belong to it, whether the recipe pins them or not.
+    beside = dict.fromkeys(_external_files(path, data), "") | dict(source.companions)
+    return data, {
+        name: _brought(path.parent / name, pin, fix=f"put it there: {path.name} needs it")
+        for name, pin in beside.items()
+    }
+
+
+def unpinned(source: Source) -> dict[str, str]:
+    """Hashes of what a recipe's own file consists of and the recipe does not pin, by name: files depend on these, too.
+
+    Raises
+    ------
+    ArchiveError : as `read_source`
+    """
+    if source.registry != "file":
+        return {}
+    data, companions = read_source(source)
+    parts = {Path(source.path).name: data, **companions}
+    pinned = {*source.companions, *([Path(source.path).name] if source.sha256 else [])}
+    return {name: hashlib.sha256(part).hexdigest() for name, part in parts.items() if name not in pinned}
+
+
+def _brought(path: Path, sha256: str, *, fix: str) -> bytes:
+    """One file that somebody brought; ``sha256`` may be empty."""
+    if path.is_dir():
+        what, way = of_folder(path)
+        raise ArchiveError(f"{path} is {what}, not a file that is read here", fix=way)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ArchiveError(f"{path}: {error.strerror}", fix=fix) from None
+    if sha256:
+        _expect(data, sha256, str(path), fix="correct the recipe's sha256")
+    return data
+
+
+def _external_files(path: Path, data: bytes) -> list[str]:
+    if path.suffix.lower() != ".onnx":
+        return []
+    from converters.formats.onnx_data import external_files
+
+    return external_files(data, path.name)
 
 
 def read_member(source: Source, *, cache: Path = CACHE) -> bytes:
@@ -131,9 +167,7 @@ def _fetch_by_link(source: Source, path: Path) -> None:
     except (OSError, ValueError, KeyError) as error:
         raise UnreachableError(f"{source.archive} cannot be fetched: {error}", fix="check the network") from None
     _expect(data, source.archive_sha256, source.archive, fix="correct the recipe's pin")
-    partial = path.with_suffix(".part")
-    partial.write_bytes(data)
-    partial.replace(path)
+    write_atomic(path, data)
 
 
 def _pip_index() -> str:

@@ -1,7 +1,8 @@
 r"""Key maps: which of a checkpoint's tensors becomes which of ours, as data.
 
 A map is ``keys/FAMILY.KIND.toml`` beside this module (or ``FAMILY.KIND.NAME.toml`` where one kind of file comes in
-several namings; the one that fits is taken). State dictionaries of torch need a map only if their names are not ours.
+several namings; the one that fits is taken). For a module of one's own it lies beside that: ``mine.KIND.toml`` beside
+``mine.py``. State dictionaries of torch need a map only if their names are not ours.
 
 ::
 
@@ -35,6 +36,7 @@ import msgspec
 from converters.checkpoints.layouts import PLAIN
 from converters.checkpoints.repetition import bindings, fill
 from converters.formats.errors import CheckpointError
+from converters.recipes.schema import own_module
 from edgeface.bundle.heads import Closed
 
 if sys.version_info >= (3, 11):
@@ -139,12 +141,26 @@ def read_maps(family: str, kind: str) -> list[KeyMap]:
     ------
     CheckpointError : there is none, or a file cannot be read
     """
-    paths = sorted([*KEYS.glob(f"{family}.{kind}.toml"), *KEYS.glob(f"{family}.{kind}.*.toml")])
+    paths = map_paths(family, kind)
     if not paths and kind == "torch":
         return [KeyMap()]
     if not paths:
-        raise CheckpointError(f"{family} has no key map for {kind} files", fix=f"write keys/{family}.{kind}.toml")
+        folder, stem = _place(family)
+        raise CheckpointError(
+            f"{family} has no key map for {kind} files", fix=f"write {folder.name}/{stem}.{kind}.toml"
+        )
     return [read_map(path) for path in paths]
+
+
+def map_paths(family: str, kind: str) -> list[Path]:
+    """Files of a family's key maps for one kind of checkpoint (``*``: for any); one's own lie beside its module."""
+    folder, stem = _place(family)
+    return sorted({*folder.glob(f"{stem}.{kind}.toml"), *folder.glob(f"{stem}.{kind}.*.toml")})
+
+
+def _place(family: str) -> tuple[Path, str]:
+    own = own_module(family)
+    return (own[0].parent, own[0].stem) if own else (KEYS, family)
 
 
 def read_map(path: Path) -> KeyMap:

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from converters.checkpoints.keyfile import KeyMap, read_maps
 from converters.checkpoints.layouts import PLAIN, to_torch_axes
 from converters.checkpoints.pieces import fold_bias, fold_weight, make_piece
+from converters.checkpoints.prefixes import unwrapped
 from converters.formats.errors import CheckpointError
 from edgeface.types import F32
 
@@ -44,7 +47,7 @@ def load_weights(module: Any, family: str, kind: str, tensors: Mapping[str, F32]
 
     Raises
     ------
-    CheckpointError : no map for this kind, or which tensors are missing, extra or of another shape
+    CheckpointError : no map for this kind, which tensors are missing, extra or of another shape, or not all numbers
     """
     import torch  # maps are also read where no network is made
 
@@ -54,20 +57,35 @@ def load_weights(module: Any, family: str, kind: str, tensors: Mapping[str, F32]
             f"the checkpoint does not fit {family}: {describe_faults(best)}",
             fix="bring a checkpoint of this network, or write a key map for it",
         )
+    expect_finite(best.state, f"the checkpoint for {family}")
     module.load_state_dict({name: torch.tensor(array) for name, array in best.state.items()}, strict=False)
     module.eval()
 
 
+def expect_finite(tensors: Mapping[str, F32], name: str) -> None:
+    """Raise CheckpointError for weights that are not numbers: those of a training that came apart."""
+    bad = {key: int(np.count_nonzero(~np.isfinite(array))) for key, array in tensors.items()}
+    bad = {key: count for key, count in bad.items() if count}
+    if bad:
+        key, count = next(iter(bad.items()))
+        more = f" and {len(bad) - 1} more tensors" if len(bad) > 1 else ""
+        raise CheckpointError(
+            f"{name} holds {count:,} values in {key}{more} that are not numbers (NaN or infinite)",
+            fix="bring an older checkpoint of that training, from before its loss was NaN",
+        )
+
+
 def best_fit(module: Any, family: str, kind: str, tensors: Mapping[str, F32]) -> Fit:
-    """What the best of a family's key maps makes of a checkpoint; see `load_weights`.
+    """What the best of a family's key maps makes of a checkpoint, whatever wraps its names; see `load_weights`.
 
     Raises
     ------
     CheckpointError : no map for this kind
     """
-    adapt = getattr(sys.modules[type(module).__module__], "adapt", None)
-    given, shapes = adapt(tensors) if adapt else tensors, parameter_shapes(module)
-    return min((fit(key_map, shapes, given) for key_map in read_maps(family, kind)), key=lambda tried: tried.faults)
+    adapt = getattr(sys.modules[type(module).__module__], "adapt", None) or dict
+    maps, shapes = read_maps(family, kind), parameter_shapes(module)
+    tried = (fit(key_map, shapes, adapt(given)) for given in unwrapped(tensors) for key_map in maps)
+    return min(tried, key=lambda one: one.faults)
 
 
 def parameter_shapes(module: Any) -> dict[str, tuple[int, ...]]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import GraphProto, NodeProto
 
 from converters.checkpoints.widen import widen
 from converters.formats.errors import CheckpointError
+from converters.formats.onnx_data import read_model
 from converters.formats.onnx_graph import constants
 from edgeface.types import F32
 
 
-def read_constants(data: bytes, name: str = "the file") -> dict[str, F32]:
+def read_constants(
+    data: bytes, name: str = "the file", companions: Mapping[str, bytes] | None = None
+) -> dict[str, F32]:
     """Floating-point constants by name, as float32 in their own shape.
 
     A constant that a quantizer stored in fewer bits (behind DequantizeLinear or Cast) stands under the name of the
@@ -22,12 +25,14 @@ def read_constants(data: bytes, name: str = "the file") -> dict[str, F32]:
 
     Raises
     ------
-    CheckpointError : not an ONNX file, or its values lie in another file
+    CheckpointError : not an ONNX file, or a file beside it that holds its values is missing (``companions``, by name)
     """
     try:
-        graph = onnx.load_from_string(data).graph
+        graph = read_model(data, name, companions or {}).graph
         stored = constants(graph)
         _widen_all(graph, stored)
+    except CheckpointError:
+        raise
     except Exception as error:  # protobuf's and numpy_helper's errors have no base in common
         words = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 
+from converters.checkpoints.elsewhere import way_on
 from converters.formats.errors import CheckpointError
 from edgeface.types import F32
 
 KINDS = {
     ".pth": "torch",
     ".pt": "torch",
+    ".ckpt": "torch",
+    ".safetensors": "torch",
     ".hdf5": "keras",
     ".h5": "keras",
     ".json": "tfjs",
@@ -24,6 +27,8 @@ KINDS = {
 def kind_of(name: str) -> str:
     """Kind of a checkpoint by its file name; CheckpointError for an ending that no reader takes."""
     kind = KINDS.get(PurePosixPath(name).suffix.lower())
+    if kind is None and (known := way_on(name)):
+        raise CheckpointError(f"{name} is {known[0]}, which is not read here", fix=known[1])
     if kind is None:
         raise CheckpointError(f"{name} has no known ending", fix=f"bring one of {' '.join(KINDS)}")
     return kind
@@ -36,7 +41,8 @@ def read_tensors(data: bytes, name: str, companions: Mapping[str, bytes] | None 
     ----------
     data : the whole file
     name : its name or path; the ending chooses the reader
-    companions : further files that belong to it, by name or path (tfjs keeps its values in ``.bin`` files)
+    companions : further files that belong to it, by name or path (tfjs keeps its values in ``.bin`` files, ONNX
+        in external data)
 
     Returns
     -------
@@ -46,7 +52,7 @@ def read_tensors(data: bytes, name: str, companions: Mapping[str, bytes] | None 
     ======  ====================================================================================
     kind    names
     ======  ====================================================================================
-    torch   keys of the state dictionary, without ``module.``
+    torch   keys of the state dictionary, without ``module.``; also of ``.safetensors``
     keras   ``layer/variable``, such as ``conv2d_1/kernel`` or ``norm_1/gamma``
     tfjs    names of the weight manifest
     onnx    initialisers, constants, and what DequantizeLinear, Cast or Identity makes of them
@@ -72,7 +78,9 @@ def _reader(kind: str) -> Callable[[bytes, str, Mapping[str, bytes]], dict[str, 
 
         return read_tfjs
     elif kind == "onnx":
-        from converters.checkpoints.onnx_constants import read_constants as read
+        from converters.checkpoints.onnx_constants import read_constants
+
+        return read_constants
     elif kind == "tflite":
         from converters.checkpoints.tflite_buffers import read_buffers as read
     else:

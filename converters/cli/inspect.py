@@ -19,8 +19,9 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         help="say what a network file or a checkpoint holds, and which network of ours it fits",
         description="Reads one file and changes nothing. Of .onnx and .tflite: inputs, outputs, operators, parameters,"
         " multiply-accumulates, quantization, versions, paths in the metadata, and whether the pinned runtimes run it"
-        " on zeros. Of checkpoints (.pth .pt .hdf5 .h5, the .json of tfjs with its .bin beside it): tensors and shapes."
-        " Of all: which known architecture the weights fit. Nothing of a checkpoint is run.",
+        " on zeros. Of checkpoints (.pth .pt .ckpt .safetensors .hdf5 .h5, the .json of tfjs with its .bin beside it):"
+        " tensors and shapes. Of all: which known architecture the weights fit, or is nearest. Nothing of a checkpoint"
+        " is run.",
         epilog="example: python -m converters inspect mobilenet0.25_Final.pth",
     )
     inspect.add_argument("file", type=Path, metavar="FILE", help=f"a file that ends in {' '.join(KINDS)}")

@@ -61,10 +61,14 @@ class Photograph:
 
 def data_folder(explicit: str | None = None) -> Path:
     """Folder of the labelled data: an argument, EDGEFACE_DATA, or the usual place beside the source tree."""
-    folder = Path(explicit or os.environ.get(ENVIRONMENT) or DEFAULT)
+    named = explicit or os.environ.get(ENVIRONMENT)
+    folder = Path(named or DEFAULT)
     if not folder.is_dir():
-        raise UsageError(f"there is no labelled data at {folder}", fix=f"set {ENVIRONMENT} or give --data DIR")
-    return folder
+        what = f"there is no labelled data at {named}" if named else "no labelled data is named"
+        raise UsageError(what, fix=f"set {ENVIRONMENT} or give --data DIR")
+    # Who names a set's own folder means the one above it, which holds several.
+    one = folder.resolve()
+    return one.parent if one.name in SETS and (one / "labels.csv").is_file() else folder
 
 
 def chips(folder: Path, name: str, part: str, *, limit: int | None = None) -> Iterator[Chip]:

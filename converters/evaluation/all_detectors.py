@@ -14,7 +14,6 @@ from functools import cache, partial
 from pathlib import Path
 from statistics import mean
 
-import cv2
 import msgspec
 from tqdm import tqdm
 
@@ -32,6 +31,7 @@ from edgeface.bundle import Bundle, MtcnnHead, Network, open_bundle
 from edgeface.config import Detector as DetectorSettings
 from edgeface.detect import Detector, make_detector
 from edgeface.runtime import load_network
+from edgeface.runtime.threads import opencv_threads
 from edgeface.types import Detections, Image
 
 SIZES = ("320x320", "640x640")
@@ -83,9 +83,7 @@ def measure(
     With ``known`` precision is taken from there, and only costs are measured anew.
     """
     precise = {(row.detector, row.size): row.ap for row in known.rows} if known else {}
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
+    with opencv_threads(1):
         detectors = [
             timed_detector for name in names for timed_detector in _timed(bundle, bundle.network(name), counts)
         ]
@@ -95,8 +93,6 @@ def measure(
             image = read(picture.path)
             for one in detectors:
                 one.detect(image, timed=id(picture) in timed, first=number == 0, precisely=known is None)
-    finally:
-        cv2.setNumThreads(before)
     return DetectorTable(
         pictures=len(pictures),
         timed=len(timed),

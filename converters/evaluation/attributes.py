@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from converters.datasets.expressions import spelling
 from converters.datasets.labels import FAIRFACE_BINS, GENDERS, age_range
+from converters.evaluation.metrics import interval, macro_f1, macro_f1_of
 from converters.evaluation.statistics import Figure, mean_figure, share_figure
 from converters.evaluation.subject import Answers, Subject
 from edgeface.attributes import make_heads
@@ -125,13 +126,9 @@ def expressions(answers: Answers, subject: Subject) -> tuple[I64, I64, tuple[str
 def expression_figures(truth: I64, predicted: I64, labels: Sequence[str]) -> Iterator[tuple[str, str, Figure]]:
     """Accuracy, macro-F1, and the sensitivity of each label."""
     yield "accuracy", "all", share_figure((truth == predicted).tolist())
-    scores = [
-        2
-        * float(((truth == k) & (predicted == k)).sum())
-        / max(1.0, float((truth == k).sum() + (predicted == k).sum()))
-        for k in range(len(labels))
-    ]
-    yield "macro-F1", "all", Figure(float(np.mean(scores)), len(truth), None, None)
+    known = truth >= 0
+    low, high = interval(truth[known], predicted[known], len(labels), macro_f1_of)
+    yield "macro-F1", "all", Figure(macro_f1(truth, predicted), int(known.sum()), low, high)
     for number, label in enumerate(labels):
         of_label = truth == number
         if of_label.any():

@@ -15,21 +15,34 @@ from converters.evaluation.detectors import detector_at, detector_sizes
 from converters.evaluation.report import COMMAND, Line, measured
 from converters.evaluation.statistics import share_figure
 from converters.evaluation.subject import NOBODY, THREADS, Finder, Subject, padded
-from converters.measurements.measured import DetectorFit, save, write_detector_fits
-from converters.paths import open_any
-from edgeface.bundle import Bundle, FileRuntime, Measured, Network, Precision, choose_file
+from converters.measurements.measured import DetectorFit, read_detector_fits, save, write_detector_fits
+from converters.paths import bundle_argument, open_any
+from converters.recipes.reading import read_workshop
+from edgeface.bundle import (
+    BoxCrop,
+    Bundle,
+    CategoricalHead,
+    FileRuntime,
+    Measured,
+    Network,
+    Precision,
+    SquareCrop,
+    choose_file,
+)
 from edgeface.config import Config, NetworkChoice
 from edgeface.config import Detector as DetectorSettings
 from edgeface.config import Runtime as RuntimeSettings
+from edgeface.detect.single import FAMILIES
 from edgeface.engine.networks import Networks
 from edgeface.errors import UsageError
 from edgeface.runtime import load_network
-from edgeface.types import Detections
+from edgeface.types import Detections, Image, Task
 
 NEAR_FACES = 1000
 WIDER = "WIDER FACE 274-image dev share"
 EXPRESSIONS = "FER-2013 PublicTest"
-AGREEMENT = "arg-max agreement, crops of yunet and retinaface"
+AGREEMENT = "arg-max agreement, crops of"
+"""How this figure's name begins; both detectors follow."""
 File = tuple[Network, FileRuntime, Precision]
 
 
@@ -49,7 +62,7 @@ def evaluate_detectors(args: argparse.Namespace) -> int:
             figures = widerface.precision_figures(pictures, found[size])
             by_level = widerface.as_rows({level: figure.value for level, figure in figures.items()})
             print(f"{network.name} {runtime} {precision} {size}: {by_level}", flush=True)
-            command = f"{COMMAND} detectors --network {network.name}"
+            command = f"{COMMAND} detectors --network {network.name} --bundle {bundle_argument(bundle)}"
             rows = [
                 measured(
                     WIDER,
@@ -80,9 +93,10 @@ def attribute_rows(
 ) -> Iterator[Measured]:
     """Figures of one file of an attribute network on every set that asks its questions, told as they come."""
     network, runtime, precision = file
-    for title, name, lines in _protocols(bundle, file, folder, detector, limit):
-        command = f"{COMMAND} attributes --network {network.name}"
-        command += f" --detector {name}" if name == "retinaface" else ""
+    finder = Finder(bundle, detector=detector)
+    command = f"{COMMAND} attributes --network {network.name} --detector {finder.network.name}"
+    command += f" --bundle {bundle_argument(bundle)}"
+    for title, name, lines in _protocols(bundle, file, folder, finder, limit):
         for line in lines:
             row = measured(title, line, runtime=runtime, precision=precision, command=command, detector=name)
             if row.group == "all":
@@ -92,58 +106,106 @@ def attribute_rows(
 
 
 def evaluate_boxes(args: argparse.Namespace) -> int:
-    """Fit YuNet's boxes and points to RetinaFace's, then compare answers on crops from either.
+    """Fit every other detector's boxes and points to the reference's, then compare answers on crops from either.
 
     Boxes are fitted on the dev share, where faces have their surroundings; points on faces that fill the picture, as
     those do of which age and gender are asked: a small face's points lie too coarsely to fit anything to them.
     """
     bundle = open_any(args.bundle)
     folder = data_folder(args.data)
+    reference = read_workshop().reference_detector
+    loaded = _detecting(bundle, reference)
+    others = fitted_detectors(bundle, reference, args.network)
     pictures = [read(p.path) for p in photographs(folder, limit=args.limit)]
-    tasks = {"gender": "gender-mini-xception", "expression": "expression-mini-xception"}
-    loaded = {
-        name: Networks(
-            bundle,
-            Config(
-                detector=DetectorSettings(network=name, size="original"),
-                runtime=RuntimeSettings(name="onnx", threads=THREADS),
-                networks={name: NetworkChoice(precision="fp32")},
-                attributes={**NOBODY, **tasks},  # type: ignore[dict-item]
-            ),
-            still=True,
-        )
-        for name in ("yunet", "retinaface")
-    }
-    own, reference = loaded["yunet"], loaded["retinaface"]
-    found = boxes.common_faces(tqdm(pictures, desc="both detectors", unit="picture"), own, reference)
-    pairs = [(o.boxes[i], r.boxes[j]) for _, o, r, rows in found for i, j in rows]
-    shares = boxes.fit_box_to_reference(np.array([a for a, _ in pairs]), np.array([b for _, b in pairs]))
-    near_chips = chips(folder, "fairface", "train", limit=args.limit or NEAR_FACES)
-    near = [padded(chip.image) for chip in near_chips]
-    close = boxes.common_faces(tqdm(near, desc="faces that fill the picture", unit="face"), own, reference)
-    points = [(o.landmarks[i], r.landmarks[j]) for _, o, r, rows in close for i, j in rows]  # type: ignore[index]
-    offsets = boxes.fit_landmarks_to_reference(np.array([a for a, _ in points]), np.array([b for _, b in points]))
-    print(f"yunet to retinaface: box {shares} over {len(pairs)} faces, points {offsets} over {len(points)}")
-    if args.limit is None:
-        fit = DetectorFit(box=shares, box_faces=len(pairs), landmarks=offsets, landmark_faces=len(points))
-        write_detector_fits({"yunet": fit})
-    agreement = boxes.agreement(pictures, found, reference, shares)
-    for name, same in agreement.items():
-        figure = share_figure(same)
-        print(f"{name}: same arg-max on {figure.value:.1%} of {figure.count} faces")
-        line = (AGREEMENT, "all", figure)
-        row = measured(WIDER, line, runtime="onnx", precision="fp32", command=f"{COMMAND} boxes", detector="yunet")
-        save(name, [row], dry=args.limit is not None)
+    near = [padded(chip.image) for chip in chips(folder, "fairface", "train", limit=args.limit or NEAR_FACES)]
+    for name in others:
+        _fit(bundle, name, _detecting(bundle, name), loaded, pictures, near, dry=args.limit is not None)
     return 0
 
 
+def fitted_detectors(bundle: Bundle, reference: str, asked: Sequence[str] | None) -> list[str]:
+    """Detectors of a bundle that give five points and are not the reference, or those that were asked for.
+
+    Raises
+    ------
+    UsageError : the reference is not there, or nothing is to be fitted to it
+    """
+    pointing = [
+        network.name
+        for network in bundle.manifest.networks
+        if network.task == "detect" and (kind := FAMILIES.get(type(network.head))) is not None and kind.landmarks
+    ]
+    if reference not in pointing:
+        raise UsageError(f"the bundle has no {reference}, which crop rules are said in", fix="give one with --bundle")
+    others = [name for name in pointing if name != reference and name in (asked or pointing)]
+    if not others:
+        raise UsageError(f"no detector of the bundle is to be fitted to {reference}", fix="give one with --bundle")
+    return others
+
+
+def box_cut(bundle: Bundle) -> dict[Task, str]:
+    """By question the first network of a bundle that is cut by boxes and answers with labels."""
+    found: dict[Task, str] = {}
+    for network in bundle.manifest.networks:
+        if isinstance(network.input.crop, BoxCrop | SquareCrop):
+            for task, head in network.answers.items():
+                if isinstance(head, CategoricalHead):
+                    found.setdefault(task, network.name)
+    return found
+
+
+def _detecting(bundle: Bundle, name: str) -> Networks:
+    return Networks(
+        bundle,
+        Config(
+            detector=DetectorSettings(network=name, size="original"),
+            runtime=RuntimeSettings(name="onnx", threads=THREADS),
+            networks={name: NetworkChoice(precision="fp32")},
+            attributes={**NOBODY, **box_cut(bundle)},
+        ),
+        still=True,
+    )
+
+
+def _fit(
+    bundle: Bundle,
+    name: str,
+    own: Networks,
+    reference: Networks,
+    pictures: Sequence[Image],
+    near: Sequence[Image],
+    *,
+    dry: bool,
+) -> None:
+    """Fit one detector's boxes on ``pictures`` and its points on ``near``, and write both down."""
+    theirs = reference.detector.network.name
+    found = boxes.common_faces(tqdm(pictures, desc="both detectors", unit="picture"), own, reference)
+    pairs = [(o.boxes[i], r.boxes[j]) for _, o, r, rows in found for i, j in rows]
+    shares = boxes.fit_box_to_reference(np.array([a for a, _ in pairs]), np.array([b for _, b in pairs]))
+    close = boxes.common_faces(tqdm(near, desc="faces that fill the picture", unit="face"), own, reference)
+    points = [(o.landmarks[i], r.landmarks[j]) for _, o, r, rows in close for i, j in rows]  # type: ignore[index]
+    offsets = boxes.fit_landmarks_to_reference(np.array([a for a, _ in points]), np.array([b for _, b in points]))
+    print(f"{name} to {theirs}: box {shares} over {len(pairs)} faces, points {offsets} over {len(points)}")
+    if not dry:
+        fit = DetectorFit(box=shares, box_faces=len(pairs), landmarks=offsets, landmark_faces=len(points))
+        write_detector_fits({**read_detector_fits(), name: fit})
+    for network, same in boxes.agreement(pictures, found, reference, shares).items():
+        figure = share_figure(same)
+        print(f"{network}: same arg-max on {figure.value:.1%} of {figure.count} faces")
+        line = (f"{AGREEMENT} {name} and {theirs}", "all", figure)
+        command = f"{COMMAND} boxes --network {name} --bundle {bundle_argument(bundle)}"
+        save(
+            network, [measured(WIDER, line, runtime="onnx", precision="fp32", command=command, detector=name)], dry=dry
+        )
+
+
 def _protocols(
-    bundle: Bundle, file: File, folder: Path, detector: str | None, limit: int | None
+    bundle: Bundle, file: File, folder: Path, finder: Finder, limit: int | None
 ) -> Iterator[tuple[str, str | None, Iterable[Line]]]:
     """Yield the name of a set, the detector that found its faces (None: the chip is the crop), and the figures."""
     network, runtime, precision = file
     runner = load_network(bundle, network, runtime, precision=precision, threads=THREADS)
-    found = Subject(bundle, network, runner, Finder(bundle, detector=detector))
+    found = Subject(bundle, network, runner, finder)
     if "expression" in network.answers:
         listed = list(chips(folder, "fer2013", "publictest", limit=limit))
         for subject in (Subject(bundle, network, runner, None), found):

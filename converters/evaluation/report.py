@@ -16,7 +16,7 @@ from converters.evaluation.drawing import png
 from converters.evaluation.statistics import Figure
 from converters.evaluation.subject import Mode, Subject, open_subject
 from converters.measurements.files import write_json
-from converters.paths import BUILD
+from converters.paths import BUILD, bundle_argument
 from edgeface.bundle import FileRuntime, Measured, Precision
 from edgeface.files import write_atomic
 
@@ -117,7 +117,7 @@ def command_of(protocol: str, subject: Subject) -> str:
     """Return the command that makes these figures again; the data's folder is the reader's own."""
     file = subject.runner.file
     words = [COMMAND, protocol, f"--network {subject.network.name}", f"--runtime {file.runtime}"]
-    words += [f"--precision {file.precision}", f"--mode {subject.mode}"]
+    words += [f"--precision {file.precision}", f"--mode {subject.mode}", f"--bundle {bundle_argument(subject.bundle)}"]
     return " ".join(words + ([f"--detector {subject.detector}"] if subject.detector else []))
 
 

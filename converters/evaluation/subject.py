@@ -21,6 +21,7 @@ from converters.paths import open_any
 from edgeface.bundle import (
     BoxCrop,
     Bundle,
+    Input,
     Network,
     choose_file,
     find_bundle,
@@ -87,13 +88,13 @@ class Finder:
         found = self._networks.detect(image, min_score=self._score)
         if not len(found):
             return None
-        best = int(np.argmax((found.boxes[:, 2:] - found.boxes[:, :2]).prod(axis=1)))
+        best = int(np.argmax((found.boxes[:, 2:] - found.boxes[:, :2]).prod(axis=1)))  # who stands behind is smaller
         box = reference_boxes(found.boxes[best : best + 1], self.network.box_to_reference)[0]
         return box, None if found.landmarks is None else found.landmarks[best]
 
-    def cut(self, image: Image, face: Face, network: Network) -> Image:
-        """Cut a face out as the network's input pixels."""
-        return cut(image, *face, network.input, offsets=self.network.landmarks_to_reference)
+    def cut(self, image: Image, face: Face, spec: Input) -> Image:
+        """Cut a face out as input pixels by the rule of ``spec``."""
+        return cut(image, *face, spec, offsets=self.network.landmarks_to_reference)
 
 
 class Subject:
@@ -128,7 +129,7 @@ class Subject:
             return whole(image, self.network)
         image = prepared(image, pad=pad)
         face = self.finder.face(image)
-        return None if face is None else self.finder.cut(image, face, self.network)
+        return None if face is None else self.finder.cut(image, face, self.network.input)
 
     def answer(self, faces: Iterable[Chip], *, pad: bool = True) -> Answers:
         """Put faces before the network, in batches as they come."""

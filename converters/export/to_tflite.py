@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -45,8 +47,18 @@ def export_tflite(
         add = litert_torch.signature if converter is None else converter.signature
         converter = add(signature.key, wrapped, example)
     assert converter is not None
-    converter.convert().export(str(path))
+    path.write_bytes(_exported(converter.convert()))
     compact(path)
+
+
+def _exported(converted: Any) -> bytes:
+    """Bytes of a converted network, written to memory: on a full disk the converter ends the process without a word."""
+    handle = os.memfd_create("network.tflite")
+    try:
+        converted.export(f"/proc/self/fd/{handle}")
+        return Path(f"/proc/self/fd/{handle}").read_bytes()
+    finally:
+        os.close(handle)
 
 
 def output_names(outputs: Sequence[str]) -> Mapping[str, str]:

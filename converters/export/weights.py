@@ -9,6 +9,7 @@ import onnx
 from onnx import ModelProto, numpy_helper
 from onnx.helper import make_node
 
+from converters.export.denormals import LEAST
 from converters.export.layers import matching, onnx_layers
 from edgeface.types import F32
 
@@ -59,10 +60,11 @@ def fp16_weights(model: ModelProto) -> ModelProto:
 
 
 def quantize_per_channel(array: F32, axis: int) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.int8]], F32]:
-    """Symmetric int8 values and one scale per slice of ``axis``; a slice of zeros has scale one."""
+    """Symmetric int8 values and one scale per slice of ``axis``; a slice of tiny values is zero, scale one."""
     rest = tuple(i for i in range(array.ndim) if i != axis)
     scales: F32 = (np.abs(array).max(axis=rest) / np.float32(127)).astype(np.float32)
-    scales[scales == 0] = 1
+    # The products of a smaller scale would be denormal.
+    scales[scales < LEAST] = 1
     shape = [1] * array.ndim
     shape[axis] = -1
     whole = np.clip(np.rint(array / scales.reshape(shape)), -127, 127).astype(np.int8)

@@ -44,9 +44,9 @@ def open_session(model: ModelProto) -> Any:
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def same(expected: list[F32], got: list[F32]) -> bool:
-    """Whether outputs agree in number, shape, and in value within `TOLERANCE`."""
+def same(expected: list[F32], got: list[F32], *, tolerance: float = TOLERANCE) -> bool:
+    """Whether outputs agree in number, shape, and in value within a share of the largest."""
     if [array.shape for array in expected] != [array.shape for array in got]:
         return False
     pairs = [(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in zip(expected, got, strict=True)]
-    return all(np.abs(a - b).max(initial=0) <= TOLERANCE * max(1.0, np.abs(a).max(initial=0)) for a, b in pairs)
+    return all(np.abs(a - b).max(initial=0) <= tolerance * max(1.0, np.abs(a).max(initial=0)) for a, b in pairs)

@@ -11,7 +11,7 @@ import msgspec
 from converters.checkpoints.reading import kind_of
 from converters.formats.errors import CheckpointError
 from converters.inspection.facts import FileFacts
-from converters.inspection.network_file import NETWORKS, describe_network, read_file
+from converters.inspection.network_file import NETWORKS, companions_of, describe_network, read_file
 
 
 def examine(path: Path) -> dict[str, Any]:
@@ -25,24 +25,18 @@ def examine(path: Path) -> dict[str, Any]:
     from converters.inspection.checkpoint import describe_checkpoint  # torch takes seconds
 
     data = read_file(path)
+    companions = companions_of(path, data)
     if kind_of(path.name) in NETWORKS:
-        return _with_fits(describe_network(data, str(path)), data, path)
-    return dict(msgspec.to_builtins(describe_checkpoint(data, str(path), companions_of(path))))
+        return _with_fits(describe_network(data, str(path), companions), data, companions, path)
+    return dict(msgspec.to_builtins(describe_checkpoint(data, str(path), companions)))
 
 
-def _with_fits(facts: FileFacts, data: bytes, path: Path) -> dict[str, Any]:
+def _with_fits(facts: FileFacts, data: bytes, companions: Mapping[str, bytes], path: Path) -> dict[str, Any]:
     """What is said of a network file, and which architecture of ours its weights fit."""
     from converters.inspection.checkpoint import describe_checkpoint
 
     try:
-        found = msgspec.to_builtins(describe_checkpoint(data, str(path)))
+        found = msgspec.to_builtins(describe_checkpoint(data, str(path), companions))
     except CheckpointError as error:
         found = {"nearest": f"its weights cannot be read: {error.what}"}
     return dict(msgspec.to_builtins(facts)) | {key: found[key] for key in ("fits", "nearest") if key in found}
-
-
-def companions_of(path: Path) -> Mapping[str, bytes]:
-    """Files beside a tfjs manifest that hold its values; nothing for other kinds."""
-    if kind_of(path.name) != "tfjs":
-        return {}
-    return {other.name: other.read_bytes() for other in sorted(path.parent.glob("*.bin"))}

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
+import numpy as np
+
 from converters.checkpoints.keyfile import read_maps
-from converters.checkpoints.keymap import Fit, best_fit, describe_faults
+from converters.checkpoints.keymap import Fit, best_fit, describe_faults, parameter_shapes
 from converters.checkpoints.reading import kind_of, read_tensors
 from converters.formats.errors import CheckpointError
 from converters.recipes.reading import list_recipes, list_variants, read_network
@@ -17,12 +21,16 @@ from edgeface.bundle.heads import Closed
 from edgeface.errors import EdgefaceError
 from edgeface.types import F32
 
+LIKE = 0.3
+"""Least share of kernels with equal shapes that is worth a word."""
+
 
 class CheckpointFacts(Closed, frozen=True, kw_only=True):
     """One checkpoint: what its tensors are called and which networks of ours take them.
 
     ``fits`` names families, with the options of a recipe where it needs them, whose key map leaves nothing missing,
-    nothing over and nothing of another shape. Where there is none, ``nearest`` says of the closest what does not fit.
+    nothing over and nothing of another shape. Where there is none, ``nearest`` says of the closest what does not fit,
+    by names, or by shapes alone.
     """
 
     kind: str
@@ -32,6 +40,8 @@ class CheckpointFacts(Closed, frozen=True, kw_only=True):
     parameters: int
     fits: tuple[str, ...] = ()
     nearest: str = ""
+    not_numbers: tuple[str, ...] = ()
+    """Tensors that hold NaN or infinity: a training that came apart."""
 
 
 def describe_checkpoint(data: bytes, name: str, companions: Mapping[str, bytes] | None = None) -> CheckpointFacts:
@@ -41,8 +51,10 @@ def describe_checkpoint(data: bytes, name: str, companions: Mapping[str, bytes] 
     ------
     CheckpointError : it cannot be read
     """
+    from converters.inspection.own_answers import unlike_file
+
     tensors = read_tensors(data, name, companions)
-    fits, nearest = known_networks(kind_of(name), tensors)
+    fits, nearest = known_networks(kind_of(name), tensors, partial(unlike_file, data, name, companions or {}))
     return CheckpointFacts(
         kind=kind_of(name),
         bytes=len(data),
@@ -51,24 +63,59 @@ def describe_checkpoint(data: bytes, name: str, companions: Mapping[str, bytes] 
         parameters=sum(int(array.size) for array in tensors.values()),
         fits=fits,
         nearest=nearest,
+        not_numbers=tuple(key for key, array in tensors.items() if not np.isfinite(array).all()),
     )
 
 
-def known_networks(kind: str, tensors: Mapping[str, F32]) -> tuple[tuple[str, ...], str]:
+def known_networks(
+    kind: str,
+    tensors: Mapping[str, F32],
+    unlike: Callable[[str, Mapping[str, Any], Mapping[str, F32]], str] = lambda *_: "",
+) -> tuple[tuple[str, ...], str]:
     """Which networks of ours these tensors fit, and if none does, what is wrong with the nearest.
 
-    Nearest is the one with the fewest faults, if it takes more than it misses.
+    Nearest is the one with the fewest faults, if it takes more than it misses, else the one with most equal shapes.
+    ``unlike`` says of a family, its options and these tensors how the file's own answers differ, or nothing.
     """
     fits: list[str] = []
     nearest: tuple[str, Fit] | None = None
+    otherwise = ""
     for family, options, tried in fitted_networks(kind, tensors):
-        label = " ".join([family, *(f"{key}={json.dumps(value)}" for key, value in options.items())])
-        if not tried.faults:
+        label = _label(family, options)
+        if not tried.faults and (words := unlike(family, options, tensors)):
+            otherwise = words
+        elif not tried.faults:
             fits.append(label)
         elif len(tried.state) > tried.faults and (nearest is None or tried.faults < nearest[1].faults):
             nearest = label, tried
-    words = f"{nearest[0]}, but for {describe_faults(nearest[1])}" if nearest and not fits else ""
-    return tuple(fits), words
+    if fits or otherwise:
+        return tuple(fits), "" if fits else otherwise
+    return (), f"{nearest[0]}, but for {describe_faults(nearest[1])}" if nearest else nearest_by_shapes(tensors)
+
+
+def nearest_by_shapes(tensors: Mapping[str, F32]) -> str:
+    """In words which network of ours has most kernels of the shapes of these, whatever they are called."""
+    theirs = _kernels([array.shape for array in tensors.values()])
+    share, label, same, count = 0.0, "", 0, 0
+    for family, options in _networks():
+        ours = _kernels(parameter_shapes(_blank(family, options)).values())
+        both = (ours & theirs).total()
+        if both / max(ours.total(), theirs.total(), 1) > share:
+            share, same, count = both / max(ours.total(), theirs.total()), both, ours.total()
+            label = _label(family, options)
+    if share < LIKE:
+        return "none: no network known here has tensors of such shapes"
+    return f"{label} by shapes alone: {same} of its {count} kernels are here under other names, for a key map to say"
+
+
+def _kernels(shapes: Iterable[tuple[int, ...]]) -> Counter[tuple[int, ...]]:
+    """Shapes of kernels with their axes in falling order, as every framework has them in an order of its own."""
+    bare = (tuple(sorted((side for side in shape if side > 1), reverse=True)) for shape in shapes)
+    return Counter(shape for shape in bare if len(shape) > 1)
+
+
+def _label(family: str, options: Mapping[str, Any]) -> str:
+    return " ".join([family, *(f"{key}={json.dumps(value)}" for key, value in options.items())])
 
 
 def fitted_networks(kind: str, tensors: Mapping[str, F32]) -> Iterator[tuple[str, dict[str, Any], Fit]]:
@@ -104,18 +151,22 @@ def _forms(name: str) -> list[NetworkRecipe]:
 
 
 def _fit(family: str, options: dict[str, Any], kind: str, tensors: Mapping[str, F32]) -> Fit | None:
+    try:
+        read_maps(family, kind)
+    except CheckpointError:
+        return None  # no key map for this kind of file
+    return best_fit(_blank(family, options), family, kind, tensors)
+
+
+def _blank(family: str, options: dict[str, Any]) -> Any:
+    """Return a torch module without weights, of which only names and shapes are asked for."""
     import torch
 
     from converters.networks import make_network
 
     try:
-        read_maps(family, kind)
-    except CheckpointError:
-        return None  # no key map for this kind of file
-    try:
-        # Only names and shapes are asked for: no memory is taken and nothing is drawn at random.
+        # No memory is taken and nothing is drawn at random.
         with torch.device("meta"):
-            module = make_network(family, options)
+            return make_network(family, options)
     except RuntimeError:
-        module = make_network(family, options)  # it computes something of its own when it is made
-    return best_fit(module, family, kind, tensors)
+        return make_network(family, options)  # it computes something of its own when it is made

@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.checkpoints.reading import kind_of, read_tensors
-from converters.inspection.any_file import companions_of
 from converters.inspection.facts import first_line
-from converters.inspection.network_file import NETWORKS, describe_network, read_file
+from converters.inspection.network_file import NETWORKS, companions_of, describe_network, read_file
 from edgeface.types import F32
 
 if TYPE_CHECKING:
@@ -39,18 +38,19 @@ def compare_files(a: Path, b: Path) -> Iterator[str]:
     """
     kinds = kind_of(a.name), kind_of(b.name)
     data = read_file(a), read_file(b)
+    beside = companions_of(a, data[0]), companions_of(b, data[1])
     if all(kind in NETWORKS for kind in kinds):
-        facts = describe_network(data[0], str(a)), describe_network(data[1], str(b))
+        facts = describe_network(data[0], str(a), beside[0]), describe_network(data[1], str(b), beside[1])
         yield from compare_facts(*facts)
         if kinds[0] == kinds[1] and all("runs" in one.runtimes.values() for one in facts):
             alike = {key for key in _keys(facts[0]) & _keys(facts[1]) if _fed(facts[0], key) == _fed(facts[1], key)}
             try:
-                answers = _answers(kinds[0], data[0]), _answers(kinds[1], data[1])
+                answers = [_answers(kinds[0], held, near) for held, near in zip(data, beside, strict=True)]
             except Exception as error:
                 yield f"answers to noise: not compared, {first_line(error)}"
             else:
-                yield from compare_answers(*answers, alike)
-    ours, theirs = (read_tensors(held, path.name, companions_of(path)) for held, path in zip(data, (a, b), strict=True))
+                yield from compare_answers(answers[0], answers[1], alike)
+    ours, theirs = (read_tensors(held, path.name, near) for held, path, near in zip(data, (a, b), beside, strict=True))
     yield from compare_tensors(ours, theirs, a, b)
 
 
@@ -127,14 +127,13 @@ def _fed(facts: FileFacts, key: str) -> list[tuple[Any, str]]:
     return [(value.shape, value.type) for value in inputs]
 
 
-def _answers(kind: str, data: bytes) -> dict[str, Answers]:
+def _answers(kind: str, data: bytes, companions: Mapping[str, bytes]) -> dict[str, Answers]:
     """Outputs to noise in every signature."""
     if kind == "onnx":
-        import onnx
-
+        from converters.formats.onnx_data import read_model
         from converters.formats.onnx_run import open_session, run, sample
 
-        model = onnx.load_from_string(data)
+        model = read_model(data, "the file", companions)
         names = [value.name for value in model.graph.output]
         return {"": dict(zip(names, run(open_session(model), sample(model, seed=SEED)), strict=True))}
     from converters.inspection.tflite_file import run_on_noise

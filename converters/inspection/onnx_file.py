@@ -13,6 +13,7 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 from converters.formats.errors import CheckpointError
+from converters.formats.onnx_data import whole_file
 from converters.formats.onnx_graph import (
     OWN,
     all_nodes,
@@ -29,16 +30,23 @@ _WEIGHT_TYPES = {"float32", "float16", "float64", "int8", "uint8"}
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
-def describe_onnx(data: bytes, name: str = "the file") -> FileFacts:
+def describe_onnx(data: bytes, name: str = "the file", companions: Mapping[str, bytes] | None = None) -> FileFacts:
     """Everything that can be said of an ONNX file.
+
+    Parameters
+    ----------
+    companions : files beside it that hold its values, by name
 
     Raises
     ------
-    CheckpointError : not an ONNX file
+    CheckpointError : not an ONNX file, or a file with its values is missing
     """
     try:
-        model = onnx.load_from_string(data)
+        whole = whole_file(data, name, companions or {})
+        model = onnx.load_from_string(whole)
         stored = constants(model.graph)
+    except CheckpointError:
+        raise
     except Exception as error:  # protobuf's and numpy_helper's errors have no base in common
         raise CheckpointError(f"{name} is no ONNX file: {first_line(error)}", fix="bring a whole .onnx file") from None
     nodes, fed = all_nodes(model.graph), real_inputs(model.graph)
@@ -69,7 +77,7 @@ def describe_onnx(data: bytes, name: str = "the file") -> FileFacts:
         ),
         metadata=tuple(sorted(texts)),
         paths=tuple(sorted(set().union(*(paths_in(text) for text in texts.values())))),
-        runtimes={"onnxruntime": run_on_zeros(data)},
+        runtimes={"onnxruntime": run_on_zeros(whole)},
     )
 
 

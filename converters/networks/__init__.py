@@ -2,16 +2,23 @@
 
 A module names what it gives in ``outputs``, in the order of its tuple; a recurrent step also names its memory in
 ``states`` (by name, the shape without batch), which it takes after the input and gives after the outputs.
+
+A recipe may also name a module of its own (`own`). Nothing here loads torch before a network is made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import nn
-
+from converters.networks.own import load_own
+from converters.recipes.schema import own_module
 from edgeface.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 FAMILIES: Mapping[str, str] = {
     "yunet": "converters.networks.yunet:YuNet",
@@ -48,13 +55,32 @@ def make_network(family: str, options: Mapping[str, object]) -> nn.Module:
 
     Raises
     ------
-    UsageError : no such family, or an option that it does not know
+    UsageError : no such family, an option that it does not know, or a module of one's own that cannot be made
     """
-    if family not in FAMILIES:
-        raise UsageError(f"there is no family '{family}'", fix=f"choose one of: {', '.join(sorted(FAMILIES))}")
+    own = own_module(family)
+    if own is not None:
+        return load_own(*own, options)
+    _expect_known(family)
     place, _, name = FAMILIES[family].partition(":")
     make: Callable[..., nn.Module] = getattr(import_module(place), name)
     try:
         return make(**options).eval()
     except (TypeError, ValueError) as error:
         raise UsageError(f"family {family} cannot be made so: {error}", fix="correct the recipe's options") from None
+
+
+def module_file(family: str) -> Path:
+    """File of a family's module; UsageError for no such family."""
+    own = own_module(family)
+    if own is not None:
+        return own[0]
+    _expect_known(family)
+    return Path(__file__).with_name(f"{FAMILIES[family].partition(':')[0].rpartition('.')[2]}.py")
+
+
+def _expect_known(family: str) -> None:
+    if family not in FAMILIES:
+        raise UsageError(
+            f"there is no family '{family}'",
+            fix=f"choose one of: {', '.join(sorted(FAMILIES))}, or name FILE.py:CLASS of your own",
+        )

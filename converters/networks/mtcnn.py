@@ -9,11 +9,14 @@ how far its left, top, right and lower edge are off, in shares of the window's s
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from converters.networks.layers import PReLU
+from edgeface.types import F32
 
 
 class PNet(nn.Module):
@@ -99,3 +102,17 @@ class ONet(nn.Module):
 def _face(logits: Tensor) -> Tensor:
     """Probability of a face, (N, 1), from logits (N, 2, 1, 1) of background and face."""
     return torch.softmax(logits.flatten(1), dim=1)[:, 1:]
+
+
+def run_published(run: Callable[[F32], Mapping[str, F32]], tensor: F32) -> dict[str, F32]:
+    """Run a published ONNX file for comparison: it sees x and y swapped, and its scores have the background beside."""
+    names = {2: "scores", 4: "boxes", 10: "landmarks"}
+    found = {names.get(array.shape[-1], ""): array for array in run(tensor.transpose(0, 1, 3, 2)).values()}
+    scores = found["scores"][..., 1]
+    if scores.ndim == 1:
+        return {**found, "scores": scores[:, None]}
+    cells = {"scores": scores.swapaxes(1, 2), "boxes": found["boxes"].swapaxes(1, 2)}
+    return {
+        "scores": cells["scores"].reshape(len(tensor), -1),
+        "boxes": cells["boxes"].reshape(len(tensor), -1, 4),
+    }

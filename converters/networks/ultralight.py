@@ -7,11 +7,14 @@ section 3.2. Batch norm is folded in the file that is read.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
+
+from edgeface.types import F32
 
 PRIORS_PER_CELL = (3, 2, 2, 3)
 """On strides 8, 16, 32, 64."""
@@ -128,3 +131,9 @@ class UltraLight(nn.Module):
             for heads, values in ((self.conf, 2), (self.loc, 4))
         )
         return fn.softmax(conf, dim=-1), loc
+
+
+def run_published(run: Callable[[F32], Mapping[str, F32]], tensor: F32) -> dict[str, F32]:
+    """Run the published file for comparison: it decodes its boxes itself, behind the two scores of each prior."""
+    (joined,) = run(tensor).values()
+    return {"conf": joined[..., :2]}

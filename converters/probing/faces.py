@@ -69,8 +69,7 @@ class Faces:
             whole = msgspec.structs.replace(spec, crop=EVERYTHING)
             boxes = [np.array([0, 0, one.chip.shape[1], one.chip.shape[0]], np.float32) for one in self.shown]
             return np.stack([cut(one.chip, box, None, whole) for one, box in zip(self.shown, boxes, strict=True)])
-        offsets = self.finder.network.landmarks_to_reference
-        return np.stack([cut(one.image, *one.face, spec, offsets=offsets) for one in self.shown])
+        return np.stack([self.finder.cut(one.image, one.face, spec) for one in self.shown])
 
     def some(self, count: int) -> Faces:
         """At most so many of them, spread over all."""

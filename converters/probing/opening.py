@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,9 @@ import numpy as np
 from converters.checkpoints.reading import kind_of, read_tensors
 from converters.formats.errors import CheckpointError
 from converters.inspection.facts import FileFacts, Value, first_line
-from converters.inspection.network_file import describe_network
+from converters.inspection.network_file import companions_of, describe_network, read_file
 from converters.recipes.reading import list_recipes, list_variants, read_network
-from converters.recipes.schema import NetworkRecipe, Prepared
+from converters.recipes.schema import NetworkRecipe, Prepared, own_module
 from converters.references.imported import KINDS, ImportedReference
 from converters.references.torch_module import Reference, TorchReference
 from edgeface.bundle import Input, Source, StageHead
@@ -26,6 +27,7 @@ from edgeface.types import F32
 if TYPE_CHECKING:
     from converters.checkpoints.keymap import Fit
 
+logger = logging.getLogger(__name__)
 SIZES = ((64, 64), (48, 48), (96, 96), (112, 112), (128, 128), (160, 160), (224, 224))
 """Input sizes (height, width) that are tried where a file leaves them free."""
 Size = tuple[int, int]
@@ -66,15 +68,14 @@ def open_file(path: Path, *, family: str | None = None) -> Opened:
     UsageError : there is no such file, it fits no family and does not pass through, or takes something else than faces
     CheckpointError : it cannot be read
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", fix="give a file") from None
+    data = read_file(path)
     kind_of(path.name)
     source, companions = _source(path, data)
+    if own_module(family or "") is not None:
+        return _open_own(path, source, str(family))
     found = _find_family(path, data, companions, family)
     if found is None:
-        return _open_unknown(path, source, data)
+        return _open_unknown(path, source, data, companions)
     name, options = found
     network = TorchReference(_provisional(source, family=name, options=options))
     if network.states:
@@ -84,17 +85,27 @@ def open_file(path: Path, *, family: str | None = None) -> Opened:
     return _shown(network, _provisional(source, family=name, options=options), channels, sizes, path.name)
 
 
+def _open_own(path: Path, source: Source, family: str) -> Opened:
+    """A checkpoint of somebody's own module, in the first size that it takes."""
+    from converters.networks import make_network
+
+    channels = _first_channels(make_network(family, {}))
+    wrong: UsageError | None = None
+    for place, size in enumerate(SIZES):
+        recipe = _provisional(source, family=family, channels=channels, size=size)
+        try:
+            network = TorchReference(recipe)  # which asks it for its outputs where it does not say them
+        except UsageError as error:
+            wrong = error
+            continue
+        return _shown(network, recipe, channels, SIZES[place:], path.name)
+    assert wrong is not None
+    raise wrong
+
+
 def _source(path: Path, data: bytes) -> tuple[Source, Mapping[str, bytes]]:
     """The file with its hash, and what lies beside it and belongs to it."""
-    companions: dict[str, bytes] = {}
-    if kind_of(path.name) == "tfjs":
-        from converters.checkpoints.tfjs import shard_names
-
-        for name in shard_names(data, path.name):
-            try:
-                companions[name] = (path.parent / name).read_bytes()
-            except OSError:
-                raise UsageError(f"{path.name} needs {name}, which is not there", fix="put it beside") from None
+    companions = companions_of(path, data)
     hashes = {name: hashlib.sha256(held).hexdigest() for name, held in companions.items()}
     digest = hashlib.sha256(data).hexdigest()
     return Source(registry="file", path=str(path), sha256=digest, companions=hashes), companions
@@ -104,8 +115,9 @@ def _find_family(
     path: Path, data: bytes, companions: Mapping[str, bytes], family: str | None
 ) -> tuple[str, dict[str, Any]] | None:
     """Family and options that the file's tensors fit; None for a file that can pass through without."""
-    from converters.checkpoints.keymap import describe_faults  # torch takes seconds
+    from converters.checkpoints.keymap import describe_faults
     from converters.inspection.checkpoint import fitted_networks
+    from converters.inspection.own_answers import unlike_file
 
     passes = path.suffix.lower() in KINDS and family is None
     try:
@@ -119,7 +131,13 @@ def _find_family(
         if family not in (None, name):
             continue
         if not fit.faults:
-            return name, options
+            otherwise = unlike_file(data, path.name, companions, name, options, tensors)
+            if not otherwise:
+                return name, options
+            if not passes:
+                raise UsageError(otherwise.partition("; ")[0], fix="leave --family away, and it is taken as it is")
+            logger.info("%s", otherwise)
+            continue
         if len(fit.state) > fit.faults and (nearest is None or fit.faults < nearest[1].faults):
             nearest = name, fit
     if passes:
@@ -129,9 +147,9 @@ def _find_family(
     raise UsageError(f"{path.name} {what}{near}", fix="export it to .onnx, which needs no family")
 
 
-def _open_unknown(path: Path, source: Source, data: bytes) -> Opened:
+def _open_unknown(path: Path, source: Source, data: bytes, companions: Mapping[str, bytes]) -> Opened:
     """A file that passes through."""
-    facts = describe_network(data, path.name)
+    facts = describe_network(data, path.name, companions)
     channels, size = _picture(facts, path.name)
     recipe = _provisional(source, runtime=KINDS[path.suffix.lower()], channels=channels, size=size or SIZES[0])
     network = ImportedReference(path.stem, recipe, Prepared(batches=(1,)))
@@ -179,7 +197,7 @@ def _first_channels(module: Any) -> int:
     """Colour channels that the first layer of a torch module sees."""
     from torch import nn
 
-    return next(int(layer.in_channels) for layer in module.modules() if isinstance(layer, nn.Conv2d))
+    return next((int(layer.in_channels) for layer in module.modules() if isinstance(layer, nn.Conv2d)), 3)
 
 
 def _family_sizes(family: str, options: Mapping[str, Any]) -> Iterator[Size]:

@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import Any
 
 import msgspec
 import numpy as np
-from tqdm import tqdm
 
 from converters.evaluation.groups import paired_loss
 from converters.probing.faces import Faces
 from converters.probing.opening import Opened
+from converters.probing.progress import Progress
 from converters.probing.readings import Probed, Read, readings
 from converters.recipes.reading import read_network
 from edgeface.bundle import AttributeHead, BoxCrop, CropRule, Input, LandmarkCrop, SquareCrop
@@ -118,8 +117,11 @@ def search(opened: Opened, task: Probed, output: str, ways: Mapping[str, Attribu
     torch.set_num_threads(1)
     few = Prober(opened, task, output, ways, faces.some(SCREEN))
     every = Prober(opened, task, output, ways, faces)
-    with tqdm(desc="settings", unit="setting", disable=None, leave=False) as bar:
-        looks = sorted((_tried(few, spec, bar) for spec in coarse(opened, task)), key=lambda row: row.error)
+    first = list(coarse(opened, task))
+    # One round of sweeps as a rule finds everything and a second one nothing more.
+    rest = sum(len(list(sweep(first[0]))) for sweep in sweeps(opened))
+    with Progress(len(first) + STARTS + 2 * rest) as bar:
+        looks = sorted((_tried(few, spec, bar) for spec in first), key=lambda row: row.error)
         best = preferred([_tried(every, row.spec, bar) for row in looks[:STARTS]])
         for _ in range(ROUNDS):
             before = best.spec
@@ -142,7 +144,7 @@ def preferred(rows: Sequence[Row]) -> Row:
     return min((row for row, loss in losses if (loss.low or 0) <= 0), key=lambda row: row.read.surprise)
 
 
-def _tried(prober: Prober, spec: Input, bar: Any) -> Row:
+def _tried(prober: Prober, spec: Input, bar: Progress) -> Row:
     row = prober.row(spec)
     bar.update()
     return row

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from converters.recipes.reading import NAME
-from converters.recipes.schema import NetworkRecipe
+from converters.recipes.schema import BundleRecipe, NetworkRecipe, own_module
 from edgeface.bundle import AttributeHead, Input
 from edgeface.errors import UsageError
 from edgeface.types import Task
@@ -90,8 +90,15 @@ def recipe_text(recipe: NetworkRecipe, path: Path, found: str) -> str:
     """
     assert recipe.source is not None
     source = msgspec.structs.replace(recipe.source, path=os.path.relpath(recipe.source.path, path.parent))
-    table = msgspec.to_builtins(msgspec.structs.replace(recipe, source=source))
-    return "\n".join([*(f"# {line}" for line in found.splitlines()), *_table(table, ())]) + "\n"
+    own = own_module(recipe.family or "")
+    family = f"{os.path.relpath(own[0], path.parent)}:{own[1]}" if own else recipe.family
+    return toml_text(msgspec.structs.replace(recipe, source=source, family=family), found)
+
+
+def toml_text(recipe: NetworkRecipe | BundleRecipe, found: str = "") -> str:
+    """Text of a recipe as it is, with ``found`` on top as a comment."""
+    remarks = [f"# {line}" for line in found.splitlines()]
+    return "\n".join([*remarks, *_table(msgspec.to_builtins(recipe), ())]) + "\n"
 
 
 def _table(table: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[str]:
@@ -129,7 +136,9 @@ def _key(key: str) -> str:
 
 
 def _value(value: Any) -> str:
-    """A string, number, truth or list; TOML writes them as JSON does, but for one control character."""
+    """A string, number, truth, list or table; TOML writes most as JSON does, but for one control character."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{_key(key)} = {_value(one)}' for key, one in value.items())} }}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_value, value))}]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from converters.building.maker import Maker, silence
+from converters.building.maker import Maker
+from converters.building.quiet import silence
 from converters.export.ranges import ANY_SHAPE, Measured, RangesFile, rounded
 from converters.paths import BUNDLE, DEFAULT_SIGNATURE
 from converters.recipes.schema import Quantize

@@ -104,7 +104,7 @@ class Crops:
                 ]
             else:
                 finder = self._find(name, part)
-                shown = [(c, finder.cut(padded(c.image), face, network)) for c, face in self._faces[name, part]]
+                shown = [(c, finder.cut(padded(c.image), face, network.input)) for c, face in self._faces[name, part]]
             for chip, crop in half_of(shown, half):
                 pixels.append(crop)
                 labels.append(chip.labels)
@@ -216,7 +216,8 @@ class Comparator:
         own_labels: Sequence[str] = self.network.attribute_head().labels  # type: ignore[union-attr]
         names = [spelling(label) for label in own_labels]
         column = "emotion" if self.network.task == "expression" else "gender"
-        truth = np.array([names.index(GENDERS.get(row[column], spelling(row[column]))) for row in labels])
+        words = [GENDERS.get(row[column], spelling(row[column])) for row in labels]
+        truth = np.array([names.index(word) if word in names else -1 for word in words])  # -1: no answer is right
         answers = rows.argmax(axis=1)
         return Outcome((answers != truth).astype(np.float64), answers.astype(np.float64))
 

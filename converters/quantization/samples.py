@@ -18,13 +18,11 @@ import numpy as np
 from tqdm import tqdm
 
 from converters.datasets.labelled import chips, data_folder, read
+from converters.evaluation.subject import Finder, padded
 from converters.export.ranges import Pictures
-from converters.quantization.scenes import SAMPLES, SCENES, SEED, STRIDE, found_faces, scenes, training_faces
+from converters.quantization.scenes import SAMPLES, SCENES, SEED, STRIDE, scenes, training_faces
 from converters.recipes.schema import NetworkRecipe
 from edgeface.bundle import Signature, open_bundle
-from edgeface.config import Config
-from edgeface.config import Runtime as RuntimeSettings
-from edgeface.engine.networks import Networks
 from edgeface.errors import UsageError
 from edgeface.geometry import letterbox, shrink
 from edgeface.runtime import to_tensor
@@ -109,11 +107,11 @@ class Samples:
                 _whole(picture, spec.width or 0, spec.height or 0, grey=spec.color == "grey")
                 for picture in self._pictures
             ]
-        networks = Networks(
-            open_bundle(self._bundle), Config(runtime=RuntimeSettings(name="onnx", threads=2)), still=True
-        )
-        shown = tqdm(self._pictures, desc="faces", unit="face", disable=None, leave=False)
-        return _enough(found_faces(iter(shown), networks, {"": spec})[""], "the faces that the detector found")
+        finder = Finder(open_bundle(self._bundle))
+        shown = map(padded, tqdm(self._pictures, desc="faces", unit="face", disable=None, leave=False))
+        found = ((image, finder.face(image)) for image in shown)
+        crops = [finder.cut(image, face, spec) for image, face in found if face is not None]
+        return _enough(crops, "the faces that the detector found")
 
     def _fitted(self, size_wh: tuple[int, int]) -> Iterator[Image]:
         for picture in self._pictures:

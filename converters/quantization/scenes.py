@@ -1,12 +1,12 @@
 """Pictures for calibration: faces of FairFace's training part, never one that anything is evaluated on.
 
-Attribute networks see them as in service: padded, found by the default detector, cut by the manifest's rule. Detectors
-see scenes: the same faces in many sizes, pasted into noise, gradients and skimage's free photographs.
+Detectors see
+scenes: the same faces in many sizes, pasted into noise, gradients and skimage's free photographs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -14,9 +14,6 @@ import numpy as np
 import skimage.data
 
 from converters.datasets.labelled import chips, data_folder
-from edgeface.bundle import Input
-from edgeface.crop import cut, reference_boxes
-from edgeface.engine.networks import Networks
 from edgeface.types import Image
 
 SAMPLES = 128
@@ -38,31 +35,6 @@ def training_faces(count: int, *, data: Path | None = None) -> Iterator[Image]:
             yield chip.image
 
 
-def found_faces(
-    pictures: Iterator[Image], networks: Networks, inputs: Mapping[str, Input], *, min_score: float = 0.6
-) -> dict[str, list[Image]]:
-    """Crops by network of the best face of each padded chip; chips without a face are left out.
-
-    Returns
-    -------
-    network to uint8 crops (H, W, C), in the same order for all networks.
-    """
-    from converters.evaluation.subject import padded  # a plain build needs nothing of the evaluation
-
-    crops: dict[str, list[Image]] = {name: [] for name in inputs}
-    for chip in pictures:
-        image = padded(chip)
-        faces = networks.detect(image, min_score=min_score)
-        if not len(faces):
-            continue
-        found = networks.detector.network
-        boxes = reference_boxes(faces.boxes, found.box_to_reference)
-        points = None if faces.landmarks is None else faces.landmarks[0]
-        for name, spec in inputs.items():
-            crops[name].append(cut(image, boxes[0], points, spec, offsets=found.landmarks_to_reference))
-    return crops
-
-
 def scenes(count: int, size_wh: tuple[int, int], faces: Sequence[Image], *, seed: int = SEED) -> Iterator[Image]:
     """Composed pictures of exactly the given size, uint8 (H, W, 3) BGR; the same for the same seed."""
     dice = np.random.default_rng([seed, *size_wh])
@@ -76,7 +48,9 @@ def scenes(count: int, size_wh: tuple[int, int], faces: Sequence[Image], *, seed
 def _paste(scene: Image, face: Image, dice: np.random.Generator) -> None:
     height, width = scene.shape[:2]
     largest = min(FACE_PX[1], height - 1, width - 1)
-    side = int(np.exp(dice.uniform(np.log(FACE_PX[0]), np.log(largest))))
+    if largest < 1:
+        return
+    side = int(np.exp(dice.uniform(np.log(min(FACE_PX[0], largest)), np.log(largest))))
     x, y = int(dice.integers(0, width - side)), int(dice.integers(0, height - side))
     if dice.random() < 0.5:
         face = face[:, ::-1]

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from converters.building.int8 import make_int8
-from converters.building.maker import Maker, silence
+from converters.building.maker import Maker
+from converters.building.quiet import silence
 from converters.building.stamps import tool_versions
 from converters.export.ranges import RangesFile, write_ranges
 from converters.paths import file_name

@@ -16,7 +16,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from converters.recipes.schema import BundleRecipe, NetworkRecipe, Recipe, Workshop
+from converters.recipes.choices import choices
+from converters.recipes.schema import BundleRecipe, NetworkRecipe, Recipe, Workshop, own_module
 from edgeface.bundle import (
     MANIFEST,
 )
@@ -51,13 +52,14 @@ def read_recipe(name: str = "default", *, recipes: Path = RECIPES) -> Recipe:
     else:
         built, _ = read_network(name, recipes)
         bundle = BundleRecipe(name=built, version="0", networks=(name,))
-    networks, homes = {}, {}
+    networks, homes, asked = {}, {}, {}
     for one in bundle.networks:
         built, networks[built] = read_network(one, recipes)
+        asked[built] = one
         path = recipe_path(one.partition(VARIANT)[0], recipes)
         if not _is_known(path, recipes):
             homes[built] = path.parent
-    return Recipe(bundle=bundle, workshop=read_workshop(recipes), networks=networks, homes=homes)
+    return Recipe(bundle=bundle, workshop=read_workshop(recipes), networks=networks, homes=homes, asked=asked)
 
 
 def is_bundle(name: str, recipes: Path = RECIPES) -> bool:
@@ -128,11 +130,26 @@ def read_network(name: str, recipes: Path = RECIPES) -> tuple[str, NetworkRecipe
             f"recipe {_shown(path)}: a network that answers {network.task} sees faces, and [input.crop] is missing",
             fix='say how a face is cut: kind = "landmarks", "square" or "box"',
         )
+    network = _with_module(path, network)
     if network.source is not None and network.source.registry == "file":
         # A file that somebody brought lies beside its recipe.
         source = msgspec.structs.replace(network.source, path=str(path.parent / network.source.path))
         network = msgspec.structs.replace(network, source=source)
     return built, network
+
+
+def _with_module(path: Path, network: NetworkRecipe) -> NetworkRecipe:
+    """A recipe whose own module is seen from the recipe, and is there."""
+    family = network.family or ""
+    if family.endswith(".py"):
+        raise UsageError(f"recipe {_shown(path)}: family {family} names no class", fix=f'write "{family}:CLASS"')
+    own = own_module(family)
+    if own is None:
+        return network
+    file = path.parent / own[0]
+    if not file.is_file():
+        raise UsageError(f"recipe {_shown(path)}: there is no file {_shown(file)}", fix="put it beside the recipe")
+    return msgspec.structs.replace(network, family=f"{file}:{own[1]}")
 
 
 def recipe_path(name: str, recipes: Path = RECIPES) -> Path:
@@ -207,7 +224,9 @@ def _convert(path: Path, table: Mapping[str, Any], kind: type[T]) -> T:
     try:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
-        raise UsageError(f"recipe {_shown(path)}: {error}", fix="correct the recipe") from None
+        known = choices(kind, str(error))
+        fix = f"choose one of: {', '.join(known)}" if known else "correct the recipe"
+        raise UsageError(f"recipe {_shown(path)}: {error}", fix=fix) from None
 
 
 def _shown(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -74,8 +75,12 @@ class Quantize(Closed, frozen=True, kw_only=True):
 
 
 class Workshop(Closed, frozen=True, kw_only=True):
-    """``recipes/workshop.toml``: what holds unless a network's own recipe says otherwise."""
+    """``recipes/workshop.toml``: what holds unless a network's own recipe says otherwise.
 
+    ``reference_detector`` is the one whose boxes and points crop rules are said in.
+    """
+
+    reference_detector: str
     limits: dict[DetectOrTask, Limit]
     selftest: SelfTestRecipe
     prepared: Prepared
@@ -85,10 +90,11 @@ class Workshop(Closed, frozen=True, kw_only=True):
 class NetworkRecipe(Closed, frozen=True, kw_only=True):
     """One network: where from, what it sees and says, and what is made of it (best first).
 
-    Without ``family`` the source is an ``.onnx`` or ``.tflite`` file that passes through. ``options`` are the arguments
-    of the family's torch module. ``as_is`` names the runtime whose fp32 file is the source itself. ``measured_with``
-    are detectors whose boxes the crop rule fits. ``tolerances`` go before the workshop's; ``try`` are further
-    precisions that ``try`` makes and compares.
+    ``family`` is a torch module that is known here, or ``FILE.py:CLASS`` of one's own, seen from the recipe. Without it
+    the source is an ``.onnx`` or ``.tflite`` file that passes through. ``options`` are the arguments of the module.
+    ``as_is`` names the runtime whose fp32 file is the source itself. ``measured_with`` are detectors whose boxes the
+    crop rule fits. ``tolerances`` go before the workshop's; ``try`` are further precisions that ``try`` makes and
+    compares.
     """
 
     family: str | None = None
@@ -199,6 +205,13 @@ class Recipe(Closed, frozen=True, kw_only=True):
     homes: Mapping[str, Path] = msgspec.field(default_factory=dict)
     """Folders of recipes that were given by path: their ranges lie there."""
 
+    asked: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """What each network is called on a command line: its name, or the path of a recipe of one's own."""
+
+    def argument(self, network: str) -> str:
+        """How to name a network on a command line, ready for a shell."""
+        return shlex.quote(self.asked.get(network, network))
+
     def ranges_path(self, network: str) -> Path:
         """Where the ranges of a network's int8 files lie: beside a recipe of one's own, else with the known ones."""
         known = ranges_path(network)
@@ -233,6 +246,12 @@ class Recipe(Closed, frozen=True, kw_only=True):
     def runtimes(self) -> Mapping[str, PreferredRuntime]:
         """By processor architecture, the runtime to load."""
         return self.bundle.runtimes
+
+
+def own_module(family: str) -> tuple[Path, str] | None:
+    """File and class of a family that is somebody's own module, ``FILE.py:CLASS``; None for one that is known here."""
+    file, _, name = family.rpartition(":")
+    return (Path(file), name) if file.endswith(".py") else None
 
 
 def ranges_path(network: str) -> Path:

@@ -9,31 +9,41 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx.inliner
 import onnx.version_converter
 from onnx import ModelProto
 
+from converters.checkpoints.keymap import expect_finite
+from converters.checkpoints.tflite_buffers import read_buffers
 from converters.export.to_onnx import IR_VERSION, OPSET, strip
-from converters.formats.errors import ImportedNetworkError
-from converters.formats.onnx_graph import OWN, all_nodes, opset_of, real_inputs
+from converters.formats.errors import CheckpointError, ImportedNetworkError
+from converters.formats.onnx_graph import OWN, all_nodes, constants, opset_of, real_inputs
 from converters.formats.onnx_run import open_session, run, same, sample
 from converters.inspection.facts import FileFacts, first_line
 from converters.inspection.tflite_file import describe_tflite
+from converters.references.float_ends import make_float, real
 from converters.references.free_axes import free_batch, free_size
+from edgeface.types import F32
 
+HALF = 1e-2
+"""Of the same, where float16 is computed with: the runtime rounds between other layers then."""
 _WITHDRAWN = frozenset({"Upsample", "Scatter"})
 """Operators of old opsets that the converter has a successor for."""
 
 
-def adopt_onnx(data: bytes, name: str = "the file", *, multiple_of: int | None = None) -> ModelProto:
-    """Bring an ONNX file to opset 18 and IR 10 or lower, with a free batch where that is possible.
+def adopt_onnx(
+    data: bytes, name: str = "the file", *, multiple_of: int | None = None, scaled: bool = False
+) -> ModelProto:
+    """Bring an ONNX file to opset 18 and IR 10 or lower, float32 outside, with a free batch where that is possible.
 
     Parameters
     ----------
     data : the whole file
     name : what to call it in an error
     multiple_of : for a detector: height and width of its input are to be free multiples of this
+    scaled : it is fed scaled pixels, which whole numbers cannot hold
 
     Returns
     -------
@@ -42,8 +52,8 @@ def adopt_onnx(data: bytes, name: str = "the file", *, multiple_of: int | None =
 
     Raises
     ------
-    PassThroughError : it is damaged, has an operator that is not ONNX's own or that the opset does not have, or answers
-        otherwise than before
+    ImportedNetworkError : it is damaged, has an operator that is not ONNX's own or that the opset does not have, or
+        answers otherwise than before
     """
     original = _parse(data, name)
     model = _to_opset(original, name)
@@ -56,8 +66,25 @@ def adopt_onnx(data: bytes, name: str = "the file", *, multiple_of: int | None =
     expected = run(_session(original, name), fed)
     if not same(expected, run(_session(model, name), fed)):
         raise ImportedNetworkError(f"{name} answers otherwise in opset {OPSET}", fix=f"export it with opset {OPSET}")
+    ends = make_float(model, name)
+    if ends:
+        fed = dict(zip(fed, real(list(fed.values()), list(fed), ends), strict=True))
+        expected = real(expected, [output.name for output in model.graph.output], ends)
+        _check(model, name)
+        if not same(expected, run(_session(model, name), fed), tolerance=HALF):
+            raise ImportedNetworkError(f"{name} answers otherwise in float32", fix="export it with float32 inputs")
+    if scaled and any(end.pixels for end in ends.values()):
+        raise whole_pixels(name)
     model = free_batch(model, fed, expected)
     return model if multiple_of is None else free_size(model, fed, expected, multiple_of, name)
+
+
+def whole_pixels(name: str) -> ImportedNetworkError:
+    """Say that a file wants its pixels as they are."""
+    return ImportedNetworkError(
+        f"{name} takes pixels 0 to 255 as whole numbers, and its recipe scales them",
+        fix="set every mean to 0.0 and scale = 1.0 in its [input]",
+    )
 
 
 def adopt_tflite(data: bytes, name: str = "the file") -> FileFacts:
@@ -66,13 +93,22 @@ def adopt_tflite(data: bytes, name: str = "the file") -> FileFacts:
     Raises
     ------
     CheckpointError : it is no TFLite file
-    PassThroughError : LiteRT does not run it
+    ImportedNetworkError : LiteRT does not run it
     """
     facts = describe_tflite(data, name)
+    expect_finite(_weights(data, name), name)
     answer = facts.runtimes["litert"]
     if answer != "runs":
         raise ImportedNetworkError(f"LiteRT {answer.replace('run it', f'run {name}', 1)}", fix="export it again")
     return facts
+
+
+def _weights(data: bytes, name: str) -> dict[str, F32]:
+    """Weights of a TFLite file, or none where they are stored in a way that only LiteRT reads (sparse)."""
+    try:
+        return read_buffers(data, name)
+    except CheckpointError:
+        return {}
 
 
 def _session(model: ModelProto, name: str) -> Any:
@@ -100,6 +136,9 @@ def _parse(data: bytes, name: str) -> ModelProto:
             )
         _expect_known(node.op_type, opset_of(model), name)
         _expect_known(node.op_type, OPSET, name)
+    # A lone infinity may be meant (a mask, the end of a Clip); a weight has more than one axis.
+    stored = {key: array for key, array in constants(model.graph).items() if array.dtype.kind == "f"}
+    expect_finite({key: array for key, array in stored.items() if array.ndim > 1 or np.isnan(array).any()}, name)
     try:
         onnx.checker.check_model(model)
     except Exception as error:  # the checker's errors

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converters.checkpoints.archive import read_source
+from converters.checkpoints.elsewhere import way_on
 from converters.inspection.facts import FileFacts, Value
 from converters.paths import DEFAULT_SIGNATURE, file_name
 from converters.recipes.schema import NetworkRecipe, Prepared
@@ -45,7 +46,15 @@ class ImportedReference:
         self._network = network
         self._prepared = prepared
         assert network.source is not None
-        self._data, _ = read_source(network.source)
+        data, companions = read_source(network.source)
+        if self.kind == "onnx":
+            from converters.formats.onnx_data import whole_file
+
+            self._data = whole_file(data, name, companions)
+        else:
+            from converters.export.denormals import clear_tflite
+
+            self._data = clear_tflite(data)
 
     @property
     def outputs(self) -> Sequence[str]:
@@ -61,20 +70,31 @@ class ImportedReference:
     @cached_property
     def model(self) -> ModelProto:
         """The ONNX file in our opset."""
+        from converters.export.denormals import clear_onnx
         from converters.references.adopt import adopt_onnx
 
         free = self._network.input.multiple_of if self._network.input.width is None else None
-        return adopt_onnx(self._data, self._name, multiple_of=free)
+        return clear_onnx(adopt_onnx(self._data, self._name, multiple_of=free, scaled=self._scaled))
 
     @cached_property
     def facts(self) -> FileFacts:
         """Inputs and outputs of the file that ships."""
         from converters.inspection.onnx_file import describe_onnx
-        from converters.references.adopt import adopt_tflite
+        from converters.references.adopt import adopt_tflite, whole_pixels
 
         if self.kind == "onnx":
             return describe_onnx(self.model.SerializeToString(deterministic=True), self._name)
-        return adopt_tflite(self._data, self._name)
+        facts = adopt_tflite(self._data, self._name)
+        fed = self._input(facts)
+        if self._scaled and fed.scale is None and not fed.type.startswith("float"):
+            raise whole_pixels(self._name)
+        return facts
+
+    @property
+    def _scaled(self) -> bool:
+        """Whether its recipe changes the pixels before it sees them."""
+        spec = self._network.input
+        return bool(np.any(np.asarray(spec.scale) != 1) or np.any(spec.mean))
 
     def run(self, tensor: F32, states: Mapping[str, F32] | None = None) -> dict[str, F32]:
         """Answers of the fp32 file for float32 (N, C, H, W), in the batches that it takes."""
@@ -113,6 +133,7 @@ class ImportedReference:
         """Names and shapes of one file for its entry in a manifest."""
         fed = self._input(found)
         layout = _layout(fed, self._network.channels)
+        self._expect_size(fed, layout, runtime)
         batches: tuple[int, ...] = (1,) if isinstance(fed.shape[0], int) else self._prepared.batches
         width, height = self._network.input.width, self._network.input.height
         signatures: tuple[Signature, ...] = ()
@@ -137,7 +158,23 @@ class ImportedReference:
         if len(inputs) != 1 or len(inputs[0].shape) != 4:
             shown = ", ".join(f"{value.name} {list(value.shape)}" for value in inputs)
             raise UsageError(f"{self._name} takes {shown}, not one picture", fix="bring a file with one 4-D input")
+        batch = inputs[0].shape[0]
+        if isinstance(batch, int) and batch > 1:
+            raise UsageError(f"{self._name} takes {batch} pictures a call", fix="export it for one, or for any number")
         return inputs[0]
+
+    def _expect_size(self, fed: Value, layout: str, runtime: RuntimeName) -> None:
+        """Refuse a file whose own height and width are not those of its recipe."""
+        own = fed.shape[1:3] if layout == "NHWC" else fed.shape[2:]
+        said = self._network.input.height, self._network.input.width
+        fixed = all(isinstance(side, int) and side > 0 for side in own)
+        if runtime == "litert" and not fixed:
+            raise UsageError(f"{self._name} takes pictures of any size", fix="export it with one height and width")
+        if fixed and None not in said and own != said:
+            raise UsageError(
+                f"{self._name} takes pictures of {own[1]}x{own[0]}, its recipe says {said[1]}x{said[0]}",
+                fix=f"set height = {own[0]} and width = {own[1]} in its [input]",
+            )
 
     def _outputs(self, facts: FileFacts) -> dict[str, str]:
         """The head's names to the file's; one output needs no words."""
@@ -188,6 +225,8 @@ def kind_of(network: NetworkRecipe) -> RuntimeName:
     """Runtime of the source file; UsageError for a file that no runtime takes."""
     path = "" if network.source is None else network.source.path
     kind = KINDS.get(Path(path).suffix.lower())
+    if kind is None and (known := way_on(path)):
+        raise UsageError(f"{path} is {known[0]}, which does not pass through", fix=known[1])
     if kind is None:
         raise UsageError(
             f"{path or 'a recipe without a source'} does not pass through by itself",

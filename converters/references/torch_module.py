@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from converters.checkpoints.archive import read_source
-from converters.recipes.schema import NetworkRecipe
+from converters.recipes.schema import NetworkRecipe, own_module
 from edgeface.types import F32
 
 Sizes = Mapping[str, tuple[int, ...]]
@@ -90,13 +91,43 @@ def load_module(network: NetworkRecipe) -> Any:
 
     from converters.checkpoints.keymap import load_weights
     from converters.checkpoints.reading import kind_of, read_tensors
+    from converters.export.denormals import clear_module
     from converters.networks import make_network
 
     assert network.family is not None
     torch.manual_seed(network.seed)
-    module = make_network(network.family, network.options)
+    module: Any = make_network(network.family, network.options)
+    if own_module(network.family) is not None:
+        _name_outputs(module, network)
     if network.source is not None and not network.random:
         data, companions = read_source(network.source)
         tensors = read_tensors(data, network.source.path, companions)
         load_weights(module, network.family, kind_of(network.source.path), tensors)
+        _hold_against_source(module, network, data, companions)
+        clear_module(module)
     return module.eval()
+
+
+def _hold_against_source(module: Any, network: NetworkRecipe, data: bytes, companions: Mapping[str, bytes]) -> None:
+    """Refuse a module that answers otherwise than the file of its weights, where that is one that runs."""
+    from converters.inspection.own_answers import hold_against_file
+
+    source, spec = network.source, network.input
+    assert source is not None
+    assert network.family is not None
+    size = (spec.height, spec.width) if spec.height and spec.width else None
+    name = Path(source.path).name
+    hold_against_file(module, data, name, network.family, companions=companions, size=size)
+
+
+def _name_outputs(module: Any, network: NetworkRecipe) -> None:
+    """Give somebody's own module the names of its outputs where it does not say them."""
+    import torch
+
+    from converters.networks.own import output_names
+
+    side = 2 * (network.input.multiple_of or 16)
+    size = network.input.height or side, network.input.width or side
+    shapes = [(*network.frames, network.channels, *size), *dict(getattr(module, "states", {})).values()]
+    only = str(getattr(network.head, "output", "output"))
+    module.outputs = output_names(module, [torch.zeros((1, *shape)) for shape in shapes], only)

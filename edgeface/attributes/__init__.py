@@ -19,16 +19,17 @@ from edgeface.attributes.expectation import Expectation
 from edgeface.attributes.regression import Regression
 from edgeface.bundle import AffectHead, CategoricalHead, CoralHead, ExpectationHead, Network, RegressionHead
 from edgeface.errors import BundleError
-from edgeface.types import F32, Head, Task
+from edgeface.questions import QUESTIONS
+from edgeface.types import F32, AffectEstimate, AgeEstimate, Estimate, Head, LabelEstimate, Task
 
-KINDS: Mapping[type, tuple[Callable[[Task, Any], Head], frozenset[Task]]] = {
-    ExpectationHead: (Expectation, frozenset({"age"})),
-    CoralHead: (Coral, frozenset({"age"})),
-    RegressionHead: (Regression, frozenset({"age"})),
-    CategoricalHead: (Categorical, frozenset({"gender", "expression"})),
-    AffectHead: (Affect, frozenset({"affect"})),
+KINDS: Mapping[type, tuple[Callable[[Task, Any], Head], type[Estimate]]] = {
+    ExpectationHead: (Expectation, AgeEstimate),
+    CoralHead: (Coral, AgeEstimate),
+    RegressionHead: (Regression, AgeEstimate),
+    CategoricalHead: (Categorical, LabelEstimate),
+    AffectHead: (Affect, AffectEstimate),
 }
-"""By the manifest's struct: how such a head is made, and which questions it can answer."""
+"""By the manifest's struct: how such a head is made, and what it estimates; it answers the questions that read that."""
 
 
 def make_heads(network: Network) -> dict[Task, Head]:
@@ -41,8 +42,8 @@ def make_heads(network: Network) -> dict[Task, Head]:
     network.attribute_head()
     made: dict[Task, Head] = {}
     for task, head in network.answers.items():
-        make, tasks = KINDS[type(head)]
-        if task not in tasks:
+        make, estimate = KINDS[type(head)]
+        if QUESTIONS[task].reads is not estimate:
             raise BundleError(f"network {network.name} cannot answer {task} so", fix="install the bundle again")
         made[task] = make(task, head)
     return made

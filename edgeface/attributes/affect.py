@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from edgeface.attributes.columns import select
 from edgeface.bundle import AffectHead
 from edgeface.errors import BundleError
 from edgeface.types import F32, AffectEstimate, Task
@@ -16,7 +17,7 @@ class Affect:
 
     def __init__(self, task: Task, head: AffectHead) -> None:
         self.task: Task = task
-        self._output = head.output
+        self._head = head
 
     def probabilities(self, outputs: Mapping[str, F32]) -> F32:
         """Rows (N, 2): valence and arousal themselves, within -1 to 1.
@@ -25,7 +26,7 @@ class Affect:
         ------
         BundleError : the network gives another number of values
         """
-        raw = outputs[self._output]
+        raw = select(outputs, self._head)
         if raw.shape[1:] != (2,):
             raise BundleError(
                 f"a network for {self.task} gives {raw.shape[1:]} values instead of valence and arousal",

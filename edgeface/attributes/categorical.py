@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from edgeface.attributes.columns import select
 from edgeface.attributes.distribution import normalised
 from edgeface.bundle import CategoricalHead
 from edgeface.errors import BundleError
@@ -27,7 +28,7 @@ class Categorical:
         ------
         BundleError : the network gives another number of values than there are labels
         """
-        raw = outputs[self._head.output]
+        raw = select(outputs, self._head)
         if raw.shape[1:] != (len(self.labels),):
             raise BundleError(
                 f"a network for {self.task} gives {raw.shape[1:]} values for {len(self.labels)} labels",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from edgeface.attributes.columns import select
 from edgeface.attributes.distribution import bounds
 from edgeface.bundle import CoralHead
 from edgeface.errors import BundleError
@@ -34,7 +35,7 @@ class Coral:
         ------
         BundleError : the network gives another number of values than there are ranks
         """
-        raw = outputs[self._head.output]
+        raw = select(outputs, self._head)
         if raw.shape[1:] != (self._head.ranks,):
             raise BundleError(
                 f"a network for {self.task} gives {raw.shape[1:]} values for {self._head.ranks} ranks",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from edgeface.attributes.columns import select
 from edgeface.attributes.distribution import bounds, normalised
 from edgeface.bundle import ExpectationHead
 from edgeface.errors import BundleError
@@ -17,7 +18,7 @@ class Expectation:
 
     def __init__(self, task: Task, head: ExpectationHead) -> None:
         self.task: Task = task
-        self._output = head.output
+        self._head = head
         self._support: F32 = np.array(head.support, dtype=np.float32)
         self._percentiles = head.percentiles
 
@@ -28,7 +29,7 @@ class Expectation:
         ------
         BundleError : the network gives another number of values than there are ages
         """
-        raw = outputs[self._output]
+        raw = select(outputs, self._head)
         if raw.shape[1:] != self._support.shape:
             raise BundleError(
                 f"a network for {self.task} gives {raw.shape[1:]} values for {len(self._support)} ages",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from edgeface.attributes.columns import select
 from edgeface.attributes.distribution import bounds
 from edgeface.bundle import RegressionHead
 from edgeface.errors import BundleError
@@ -38,7 +39,7 @@ class Regression:
         ------
         BundleError : the network gives more than one value
         """
-        raw = outputs[self._head.output]
+        raw = select(outputs, self._head)
         if raw.shape[1:] not in ((1,), ()):
             raise BundleError(
                 f"a network for {self.task} gives {raw.shape[1:]} values instead of years",

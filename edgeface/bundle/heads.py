@@ -1,4 +1,7 @@
-"""How a network's outputs are read: one frozen struct per kind of head, named by ``kind`` in the manifest."""
+"""How a network's outputs are read: one frozen struct per kind of head, named by ``kind`` in the manifest.
+
+``columns`` of a head that answers a question are those of its output that it reads, from 0; none: all of them.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ from edgeface.bundle.values import (
     Years,
 )
 
+Columns = Annotated[tuple[Annotated[int, Meta(ge=0, le=9999)], ...], Meta(max_length=1000)]
+"""Places in a row of an output, from 0; none: the whole row."""
 Variances = tuple[Annotated[float, Meta(gt=0, le=10)], Annotated[float, Meta(gt=0, le=10)]]
 PriorSizes = Annotated[tuple[Sides, ...], Meta(min_length=1, max_length=8)]
 """Side lengths in pixels, for each stride its own."""
@@ -38,6 +43,7 @@ class ExpectationHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="
 
     support: Annotated[tuple[Years, ...], Meta(min_length=2, max_length=1000)]
     output: TensorName
+    columns: Columns = ()
     percentiles: Percentiles = (10.0, 90.0)
 
 
@@ -46,6 +52,7 @@ class CategoricalHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="
 
     labels: Labels
     output: TensorName
+    columns: Columns = ()
     activation: Literal["none", "softmax"] = "none"
 
 
@@ -130,6 +137,7 @@ class CoralHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="coral"
     """
 
     output: TensorName
+    columns: Columns = ()
     lowest: Annotated[int, Meta(ge=0, le=150)]
     ranks: Annotated[int, Meta(ge=1, le=150)]
     percentiles: Percentiles = (10.0, 90.0)
@@ -142,6 +150,7 @@ class RegressionHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="r
     """
 
     output: TensorName
+    columns: Columns = ()
     unit_years: Annotated[float, Meta(gt=0, le=1000)] = 1.0
     error_years: Annotated[float, Meta(ge=0.1, le=100)]
     percentiles: Percentiles = (10.0, 90.0)
@@ -151,6 +160,7 @@ class AffectHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="affec
     """Valence and arousal, output (N, 2), each -1 to 1. Russell 1980 (circumplex)."""
 
     output: TensorName
+    columns: Columns = ()
 
 
 class EmbeddingHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="embedding"):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from edgeface.config import Config
     from edgeface.engine.networks import Networks
     from edgeface.offline.results import Analysis
-    from edgeface.types import Image, VisitChange
+    from edgeface.types import Image
 
 T = TypeVar("T")
 Job = tuple[Path, bool]
@@ -133,12 +133,16 @@ class _Job:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _load(self, *, still: bool, threads: int) -> Networks:
+        """Load once for pictures and once for videos; OpenCV gets as many threads as a network."""
+        import cv2  # noqa: PLC0415
+
         from edgeface.engine.networks import Networks as Loaded  # noqa: PLC0415
 
         if still not in self._networks:
             runtime = msgspec.structs.replace(self._config.runtime, threads=threads)
             config = msgspec.structs.replace(self._config, runtime=runtime)
             self._networks[still] = Loaded(self._bundle, config, still=still)
+            cv2.setNumThreads(self._networks[still].threads)
         return self._networks[still]
 
     def _look(self, path: Path) -> _Look:
@@ -173,12 +177,11 @@ class _Job:
     def video(self, path: Path) -> None:
         """Analyse one video: what was analysed is kept, also when it ends too early or Ctrl-C comes."""
         from edgeface.files import Growing  # noqa: PLC0415
-        from edgeface.offline.analyze import analyze_video  # noqa: PLC0415
+        from edgeface.offline.analyze import VideoAnalysis  # noqa: PLC0415
         from edgeface.offline.draw import DrawnVideo  # noqa: PLC0415
-        from edgeface.offline.results import as_json, visits_as_text  # noqa: PLC0415
+        from edgeface.offline.results import as_json, visit_json, visits_as_text  # noqa: PLC0415
 
         networks = self._load(still=False, threads=self._config.runtime.threads)
-        visits: list[dict[str, object]] = []
         stem = self._name(path)
         drawn = None if self._out is None else DrawnVideo(self._out / f"{stem}.faces.mp4")
         lines = None if self._out is None else Growing(self._out / f"{stem}.json")
@@ -190,27 +193,21 @@ class _Job:
             if lines is not None:
                 lines.write(text)
 
-        stream = analyze_video(path, networks, self._config, min_score=self._score)
+        video = VideoAnalysis(path, networks, self._config, min_score=self._score)
         try:
-            for frame, analysis, changes in stream:
-                visits += _ended(changes)
-                if not analysis.width:
-                    continue
-                tell(as_json(analysis))
-                if drawn is not None:
-                    drawn.write(_drawn(frame.image, analysis), frame.time_s)
-        except KeyboardInterrupt as stop:
-            # Unless it has ended already, the stream ends its visits first.
-            with contextlib.suppress(KeyboardInterrupt):
-                visits += _ended(stream.throw(stop)[2])
-            raise
+            with contextlib.closing(video.frames()) as frames:
+                for frame, analysis in frames:
+                    tell(as_json(analysis))
+                    if drawn is not None:
+                        drawn.write(_drawn(frame.image, analysis), frame.time_s)
         finally:
             try:
-                tell({"path": str(path), "visits": visits})
+                video.close()
+                tell({"path": str(path), "visits": [visit_json(visit) for visit in video.visits]})
                 if lines is not None and drawn is not None:
                     lines.finish()
                     drawn.finish()
-                    self._write(f"{stem}.txt", visits_as_text(path, visits))
+                    self._write(f"{stem}.txt", visits_as_text(path, video.visits))
             finally:
                 for part in (lines, drawn):
                     if part is not None:
@@ -240,12 +237,6 @@ class _Job:
         done, data = cv2.imencode(Path(name).suffix, image)
         assert done
         write_atomic(self._out / name, data.tobytes())
-
-
-def _ended(changes: Sequence[VisitChange]) -> list[dict[str, object]]:
-    from edgeface.offline.results import visit_json  # noqa: PLC0415
-
-    return [visit_json(change.visit) for change in changes if change.event == "end"]
 
 
 def _jobs(names: Sequence[str]) -> Iterator[Job]:

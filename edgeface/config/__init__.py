@@ -9,7 +9,6 @@ from edgeface.config.loading import CONFIG_PATHS, Given, find_config, load_confi
 from edgeface.config.secrets import hide_credentials, mqtt_password, redacted
 from edgeface.config.toml import to_toml
 from edgeface.config.types import (
-    DEFAULT_SCHEDULE,
     Camera,
     Config,
     Detector,
@@ -19,14 +18,12 @@ from edgeface.config.types import (
     Node,
     Runtime,
     RuntimeName,
-    Schedule,
     ScheduleChoice,
     Visits,
 )
 
 __all__ = [
     "CONFIG_PATHS",
-    "DEFAULT_SCHEDULE",
     "Camera",
     "Config",
     "Detector",
@@ -37,7 +34,6 @@ __all__ = [
     "Node",
     "Runtime",
     "RuntimeName",
-    "Schedule",
     "ScheduleChoice",
     "Visits",
     "find_config",

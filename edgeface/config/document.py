@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import inspect
 
-from edgeface.config import DEFAULT_SCHEDULE, Config, Schedule
+from edgeface.config import Config
+from edgeface.questions import QUESTIONS, Schedule
 
 EXAMPLES: Mapping[str, str] = {
     "bundle": '"default"',
@@ -145,7 +146,7 @@ def tables() -> Iterator[Table]:
 def _table(kind: inspect.StructType, header: str, optional: bool = False) -> Table:
     title = (kind.cls.__doc__ or "").strip().splitlines()[0]
     if header.startswith("schedule."):
-        usual = ", ".join(f"{task} {schedule.every:g}" for task, schedule in DEFAULT_SCHEDULE.items())
+        usual = ", ".join(f"{task} {question.schedule.every:g}" for task, question in QUESTIONS.items())
         title += f" What it leaves out is as without it; `every` is then, in seconds: {usual}."
     if optional:
         title += " NETWORK is a name that `edgeface models list` prints."

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from edgeface.questions import QUESTIONS, Schedule
 from edgeface.types import Task
 
 PLAIN = r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z"
@@ -134,15 +135,6 @@ class Camera(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     )
 
 
-class Schedule(Struct, frozen=True, kw_only=True):
-    """How often a network looks at one person, with every number said."""
-
-    every: float
-    first: float = 0.2
-    looks: int = 5
-    better: float = 1.3
-
-
 class ScheduleChoice(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One `[schedule.<network>]` table: how often a network looks at one person; not for recurrent networks."""
 
@@ -169,11 +161,19 @@ class Visits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     min_quality: Annotated[Share, Meta(description="looks below this quality weigh nothing")] = 0.15
     gender_certainty: Annotated[
         float, Meta(ge=0.5, lt=1, description="fused probability below which gender is unknown")
-    ] = 0.8
-    expression_certainty: Annotated[Share, Meta(description="share below which expression is unknown")] = 0.4
+    ] = QUESTIONS["gender"].certainty
+    expression_certainty: Annotated[
+        Share,
+        Meta(description="share below which expression is unknown"),
+    ] = QUESTIONS["expression"].certainty
     faces_rate: Annotated[
         float, Meta(ge=0, le=60, description="most `faces` messages a second and camera; 0: none")
     ] = 2.0
+
+    def certainty(self, task: Task) -> float:
+        """Probability below which an answer is unknown: the key ``<task>_certainty``, else the question's own."""
+        least: float = getattr(self, f"{task}_certainty", QUESTIONS[task].certainty)
+        return least
 
 
 class Runtime(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -229,12 +229,3 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     runtime: Runtime = msgspec.field(default_factory=Runtime)
     limits: Limits = msgspec.field(default_factory=Limits)
     bundle: Annotated[Place | None, Meta(description="name or folder of the bundle; default: default")] = None
-
-
-DEFAULT_SCHEDULE: Mapping[Task, Schedule] = {
-    "age": Schedule(every=4.0),
-    "gender": Schedule(every=4.0),
-    "expression": Schedule(every=0.5, first=0.2),
-    "affect": Schedule(every=0.5, first=0.2),
-}
-"""By task, for what no `[schedule.<network>]` table says: an expression changes, an age does not."""

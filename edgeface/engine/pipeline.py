@@ -28,9 +28,8 @@ from edgeface.types import (
     Reason,
     Task,
     Track,
-    Visit,
-    VisitChange,
 )
+from edgeface.visit import Visit, VisitChange
 
 IN_VIEW_S = 0.5
 """Who was not detected for longer is no longer told on ``faces``; the visit goes on until `visits.lost_after`."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from statistics import median
 
 from edgeface.config import Config
@@ -30,12 +29,11 @@ class Stages:
         self._clock = clock
         self._recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))
 
-    @contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
-        """Time one stage of one turn."""
-        start_s = self._clock()
-        yield
-        self._recent[stage].append((self._clock() - start_s) * 1000)
+    def add(self, stage: str, start_s: float) -> float:
+        """Note that a stage of one turn has lasted since ``start_s``; the time now, at which the next one begins."""
+        now_s = self._clock()
+        self._recent[stage].append((now_s - start_s) * 1000)
+        return now_s
 
     def samples_ms(self) -> Mapping[str, Sequence[float]]:
         """Return the recent samples by stage."""
@@ -103,24 +101,24 @@ class Worker:
 
     def process(self, frames: Sequence[Frame]) -> list[tuple[Sighting, Told]]:
         """Take at most one frame per camera all the way: what was seen in each, and what it leads to."""
-        start_s = self._clock()
+        start_s = now_s = self._clock()
         seen: list[tuple[Sighting, list[Request]]] = []
         for frame in frames:
-            with self.stages.measure("detect"):
-                detections = self._detect(frame)
-            with self.stages.measure("track"):
-                seen.append(self._pipelines[frame.camera].observe(frame, detections))
-                self._memory.retain(frame.camera, [track.id for track in seen[-1][0].tracks])
+            detections = self._detect(frame)
+            now_s = self.stages.add("detect", now_s)
+            seen.append(self._pipelines[frame.camera].observe(frame, detections))
+            self._memory.retain(frame.camera, [track.id for track in seen[-1][0].tracks])
+            now_s = self.stages.add("track", now_s)
         requests = [request for _, wanted in seen for request in wanted]
-        with self.stages.measure("attributes"):
-            answers = self._answer(requests, start_s + self._limit_s([frame.camera for frame in frames]))
+        answers = self._answer(requests, start_s + self._limit_s([frame.camera for frame in frames]))
+        now_s = self.stages.add("attributes", now_s)
         done: list[tuple[Sighting, Told]] = []
-        with self.stages.measure("visits"):
-            for sighting, wanted in seen:
-                pairs = [(wish.track, answer) for wish in wanted for answer in answers.get(id(wish), ())]
-                camera = sighting.frame.camera
-                done.append((sighting, self._pipelines[camera].absorb(sighting, pairs)))
-                self.frames[camera] += 1
+        for sighting, wanted in seen:
+            pairs = [(wish.track, answer) for wish in wanted for answer in answers.get(id(wish), ())]
+            camera = sighting.frame.camera
+            done.append((sighting, self._pipelines[camera].absorb(sighting, pairs)))
+            self.frames[camera] += 1
+        self.stages.add("visits", now_s)
         return done
 
     def away(self, silent: Collection[str], now_s: float) -> list[Body]:

@@ -13,14 +13,10 @@ from datetime import datetime, timezone
 import msgspec
 
 from edgeface.events.messages import (
-    Affect,
-    Age,
     CameraHealth,
     ConfigurationHealth,
-    Expression,
     Face,
     FacesMessage,
-    Gender,
     HealthMessage,
     Kind,
     Message,
@@ -29,7 +25,9 @@ from edgeface.events.messages import (
     NoticeNetwork,
     VisitMessage,
 )
-from edgeface.types import Event, Visit, VisitAffect, VisitAge, VisitChange, VisitExpression, VisitGender
+from edgeface.questions import QUESTIONS, rounded_share, told
+from edgeface.types import Event
+from edgeface.visit import Visit, VisitChange
 
 QOS: Mapping[Kind, int] = {"visits": 1, "faces": 0, "summary": 1, "health": 0, "notice": 1}
 RETAINED: frozenset[Kind] = frozenset({"summary", "health", "notice"})
@@ -97,10 +95,7 @@ def visit_body(change: VisitChange, *, at: datetime, started_at: Callable[[float
         ended=None if visit.ended_s is None else iso(started_at(visit.ended_s)),
         seconds=round(max(0.0, until_s - visit.started_s), 3),
         reason=change.reason,
-        age=_age(visit.age),
-        gender=_gender(visit.gender),
-        expression=_expression(visit.expression),
-        affect=_affect(visit.affect),
+        **told(visit.known),
     )
     return Body(kind="visits", camera=visit.camera, message=message)
 
@@ -192,37 +187,6 @@ def iso(moment: datetime) -> str:
     return f"{moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
-def _age(age: VisitAge | None) -> Age | None:
-    if age is None:
-        return None
-    return Age(
-        years=round(age.years, 1),
-        low=round(age.low, 1),
-        high=round(age.high, 1),
-        spread=None if age.spread is None else round(age.spread, 2),
-        samples=age.samples,
-    )
-
-
-def _gender(gender: VisitGender | None) -> Gender | None:
-    if gender is None:
-        return None
-    return Gender(label=gender.label, probability=_share(gender.probability), samples=gender.samples)
-
-
-def _expression(expression: VisitExpression | None) -> Expression | None:
-    if expression is None:
-        return None
-    shares = {label: _share(share) for label, share in expression.shares.items()}
-    return Expression(dominant=expression.dominant, shares=shares, samples=expression.samples)
-
-
-def _affect(affect: VisitAffect | None) -> Affect | None:
-    if affect is None:
-        return None
-    return Affect(valence=round(affect.valence, 3), arousal=round(affect.arousal, 3), samples=affect.samples)
-
-
 def _face(visit: Visit, width: int, height: int) -> Face:
     # A predicted box may reach beyond the frame.
     limits = (float(width), float(height)) * 2
@@ -232,29 +196,13 @@ def _face(visit: Visit, width: int, height: int) -> Face:
     return Face(
         visit=visit.id,
         box=(x1, y1, x2, y2),
-        score=_share(visit.score),
-        age=_age(visit.age),
-        gender=_gender(visit.gender),
-        expression=_expression(visit.expression),
-        affect=_affect(visit.affect),
+        score=rounded_share(visit.score),
+        **told(visit.known),
     )
 
 
-def _share(value: float) -> float:
-    # Sums of float32 may stand a hair outside; a share never does.
-    return round(min(1.0, max(0.0, float(value))), 4)
-
-
-_TASK_WORDS = {
-    "age": "apparent age",
-    "gender": "gender as its training data labels it",
-    "expression": "facial expression",
-    "affect": "how pleasant and how excited a face looks",
-}
-
-
 def _notice(networks: Sequence[NoticeNetwork]) -> str:
-    said = list(dict.fromkeys(_TASK_WORDS[n.task] for n in networks if n.task != "detect"))
+    said = list(dict.fromkeys(QUESTIONS[n.task].notice for n in networks if n.task != "detect"))
     estimates = f" and estimates {_listed(said)}" if said else ""
     return (
         f"A camera with edgeface counts the people before it{estimates}. "

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from edgeface.questions import Affect, Age, Count, Expression, Gender, Share, Shares
 from edgeface.types import Event, Reason, Task
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -27,45 +28,8 @@ Timestamp = Annotated[
         examples=["2026-03-14T12:04:07.250Z"],
     ),
 ]
-Share = Annotated[float, Meta(ge=0, le=1)]
 NotNegative = Annotated[float, Meta(ge=0)]
-Count = Annotated[int, Meta(ge=0)]
 Duration = Annotated[float, Meta(ge=0, description="seconds")]
-Shares = Annotated[dict[str, Share], Meta(description="share by label, 0 to 1, together 1")]
-
-
-class Age(Struct, frozen=True, kw_only=True):
-    """Apparent age; ``spread`` is null after a single look."""
-
-    years: Annotated[float, Meta(description="apparent age in years")]
-    low: Annotated[float, Meta(description="10th percentile of the network's distribution, years")]
-    high: Annotated[float, Meta(description="90th percentile of the network's distribution, years")]
-    spread: Annotated[float | None, Meta(description="standard deviation between looks, years")]
-    samples: Annotated[Count, Meta(description="looks that count")]
-
-
-class Gender(Struct, frozen=True, kw_only=True):
-    """Gender as the training data labels it, not what a person is."""
-
-    label: Annotated[str, Meta(description="label name of the network's training data")]
-    probability: Share
-    samples: Annotated[Count, Meta(description="looks that count")]
-
-
-class Expression(Struct, frozen=True, kw_only=True):
-    """What the face shows, not what a person feels."""
-
-    dominant: Annotated[str, Meta(description="label that dominates now; in an `end` the one of the largest share")]
-    shares: Annotated[Shares, Meta(description="share of the visit so far by label, together 1")]
-    samples: Annotated[Count, Meta(description="looks that count")]
-
-
-class Affect(Struct, frozen=True, kw_only=True):
-    """What the face shows on two axes, not what a person feels: mean over the visit."""
-
-    valence: Annotated[float, Meta(ge=-1, le=1, description="unpleasant (-1) to pleasant (1)")]
-    arousal: Annotated[float, Meta(ge=-1, le=1, description="calm (-1) to excited (1)")]
-    samples: Annotated[Count, Meta(description="looks that count")]
 
 
 class Envelope(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from edgeface.events.bodies import Body, iso
 from edgeface.events.messages import SummaryMessage
-from edgeface.types import Visit, VisitChange, VisitExpression
+from edgeface.questions import VisitExpression
+from edgeface.visit import Visit, VisitChange
 
 AGE_BANDS = ("0-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+")
 UNKNOWN = "unknown"
@@ -38,8 +39,8 @@ class SummaryWindow:
             self._out += change.event == "end"
         for visit in (*(change.visit for change in changes), *visits):
             self._bands[visit.id] = age_band(visit)
-            if visit.expression is not None:
-                self._expressions[visit.id] = visit.expression
+            if visit.known.expression is not None:
+                self._expressions[visit.id] = visit.known.expression
         self._in_view = tuple(visits)
 
     def due(self, time_s: float) -> bool:
@@ -88,6 +89,6 @@ class SummaryWindow:
 
 def age_band(visit: Visit) -> str:
     """Band of the visit's age in years, or ``unknown``."""
-    if visit.age is None:
+    if visit.known.age is None:
         return UNKNOWN
-    return AGE_BANDS[min(max(int(visit.age.years) // 10, 0), len(AGE_BANDS) - 1)]
+    return AGE_BANDS[min(max(int(visit.known.age.years) // 10, 0), len(AGE_BANDS) - 1)]

@@ -7,6 +7,7 @@ frame; each face carries its track and what is known of that visit so far, and a
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
@@ -18,13 +19,11 @@ from edgeface.crop import cut, reference_boxes
 from edgeface.engine.networks import Networks
 from edgeface.engine.pipeline import Request, Sighting, Told
 from edgeface.engine.turn import Worker
-from edgeface.errors import SourceError
 from edgeface.offline.results import USUAL, Analysis, Face
 from edgeface.people.quality import assess
+from edgeface.questions import QUESTIONS, by_task
 from edgeface.sources import open_source
 from edgeface.types import (
-    AffectEstimate,
-    AgeEstimate,
     Answer,
     Detections,
     Estimate,
@@ -33,9 +32,8 @@ from edgeface.types import (
     LabelEstimate,
     Quality,
     Task,
-    Visit,
-    VisitChange,
 )
+from edgeface.visit import Visit
 
 EPOCH = datetime.fromtimestamp(0, timezone.utc)
 
@@ -70,41 +68,44 @@ def analyze_image(
     return Analysis(path=path, frame=0, width=image.shape[1], height=image.shape[0], faces=faces)
 
 
-def analyze_video(
-    path: Path, networks: Networks, config: Config, *, min_score: float | None = None
-) -> Generator[tuple[Frame, Analysis, Sequence[VisitChange]], None, None]:
-    """Take the daemon's turn with a video: each frame, its faces, and what changed; the last one ends all visits.
+class VideoAnalysis:
+    """The daemon's turn with a video. Source time starts at 0: the times of visits are seconds into the video.
 
-    A frame that was not searched (`detector.every`) shows no faces. Source time starts at 0: the times of visits are
-    seconds into the video.
-
-    Raises
-    ------
-    SourceError : the video cannot be opened; or, after the visits have ended, that it ended too early
-    KeyboardInterrupt : likewise after the visits have ended, so that what was seen is kept
+    Attributes
+    ----------
+    visits : those that have ended
     """
-    numbers = count(1)
-    worker = Worker(
-        networks, config, ["main"], new_id=lambda: f"{next(numbers)}", clock=lambda: 0.0, min_score=min_score
-    )
-    source = open_source("main", Camera(source=str(path)), limits=config.limits, started_at=EPOCH)
-    tasks = [head.task for _, head in networks.heads]
-    last: Frame | None = None
-    failure: SourceError | KeyboardInterrupt | None = None
-    try:
-        for frame in source.frames():
-            ((sighting, told),) = worker.process([frame])
-            last = frame
-            yield frame, _analysis(str(path), sighting, told, tasks), told.changes
-    except (SourceError, KeyboardInterrupt) as error:
-        failure = error
-    finally:
-        source.close()
-    if last is not None:
-        empty = Analysis(path=str(path), frame=last.index, width=0, height=0, faces=[])
-        yield last, empty, worker.close("main", "source_ended").changes
-    if failure is not None:
-        raise failure
+
+    def __init__(self, path: Path, networks: Networks, config: Config, *, min_score: float | None = None) -> None:
+        numbers = count(1)
+        self._worker = Worker(
+            networks, config, ["main"], new_id=lambda: f"{next(numbers)}", clock=lambda: 0.0, min_score=min_score
+        )
+        self._path = path
+        self._limits = config.limits
+        self._tasks = [head.task for _, head in networks.heads]
+        self.visits: list[Visit] = []
+
+    def frames(self) -> Generator[tuple[Frame, Analysis], None, None]:
+        """Each frame and its faces; none of a frame that was not searched (`detector.every`).
+
+        Raises
+        ------
+        SourceError : the video cannot be opened, or ends too early
+        """
+        source = open_source("main", Camera(source=str(self._path)), limits=self._limits, started_at=EPOCH)
+        with closing(source):
+            for frame in source.frames():
+                ((sighting, told),) = self._worker.process([frame])
+                self._keep(told)
+                yield frame, _analysis(str(self._path), sighting, told, self._tasks)
+
+    def close(self) -> None:
+        """End all visits, wherever the video was left: what was seen is kept."""
+        self._keep(self._worker.close("main", "source_ended"))
+
+    def _keep(self, told: Told) -> None:
+        self.visits += [change.visit for change in told.changes if change.event == "end"]
 
 
 def _analysis(path: str, sighting: Sighting, told: Told, tasks: Sequence[Task]) -> Analysis:
@@ -159,21 +160,8 @@ def _still_face(
 def _video_face(
     found: Detections, row: int, quality: Quality, track: int, visit: Visit | None, tasks: Sequence[Task]
 ) -> Face:
-    estimates: dict[Task, Estimate] = {}
-    if visit is not None and visit.age is not None:
-        estimates["age"] = AgeEstimate(years=visit.age.years, low=visit.age.low, high=visit.age.high)
-    if visit is not None and visit.gender is not None:
-        gender = visit.gender
-        estimates["gender"] = LabelEstimate(label=gender.label, probability=gender.probability, probabilities={})
-    if visit is not None and visit.expression is not None:
-        shares = visit.expression.shares
-        estimates["expression"] = LabelEstimate(
-            label=visit.expression.dominant,
-            probability=shares.get(visit.expression.dominant, 0.0),
-            probabilities=shares,
-        )
-    if visit is not None and visit.affect is not None:
-        estimates["affect"] = AffectEstimate(valence=visit.affect.valence, arousal=visit.affect.arousal)
+    known = {} if visit is None else by_task(visit.known)
+    estimates = {task: QUESTIONS[task].estimate(value) for task, value in known.items() if value is not None}
     return Face(
         box=_floats(found.boxes[row]),
         score=float(found.scores[row]),
@@ -188,10 +176,7 @@ def _video_face(
 
 def _certain(task: Task, estimate: Estimate, config: Config) -> bool:
     """Would the daemon say it, given looks like this one? It asks for `visits.min_samples` of them."""
-    if not isinstance(estimate, LabelEstimate):
-        return True
-    least = config.visits.gender_certainty if task == "gender" else config.visits.expression_certainty
-    return estimate.probability >= least
+    return not isinstance(estimate, LabelEstimate) or estimate.probability >= config.visits.certainty(task)
 
 
 def _points(found: Detections, row: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None:

@@ -29,6 +29,7 @@ from edgeface.engine.turn import Worker
 from edgeface.errors import EdgefaceError, SourceError
 from edgeface.machine import peak_mb, processor
 from edgeface.runtime import Runner
+from edgeface.runtime.threads import opencv_threads
 from edgeface.selftest import stored_input
 from edgeface.service.inbox import Ended, Feed, Inbox
 from edgeface.sources import open_source
@@ -162,6 +163,18 @@ def _run(
 
     networks = Networks(bundle, config, wrap=wrap)
     networks.verify(bundle)
+    with opencv_threads(networks.threads):
+        return _timed(networks, bundle, config, source, runners, decoder_threads)
+
+
+def _timed(
+    networks: Networks,
+    bundle: Bundle,
+    config: Config,
+    source: Path | None,
+    runners: Mapping[str, TimedRunner],
+    decoder_threads: int | None,
+) -> _Run:
     numbers = iter(range(1 << 62))
     worker = Worker(networks, config, ["main"], new_id=lambda: str(next(numbers)), clock=time.perf_counter)
     inbox = Inbox()

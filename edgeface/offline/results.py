@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from edgeface.types import AffectEstimate, AgeEstimate, Estimate, Image, Quality, Task, Visit
+import msgspec
 
-USUAL: tuple[Task, ...] = ("age", "gender", "expression")
+from edgeface.questions import QUESTIONS, told
+from edgeface.types import Estimate, Image, Quality, Task
+from edgeface.visit import Visit
+
+USUAL = tuple(task for task, question in QUESTIONS.items() if question.usual)
 """What every face and visit tells of, be it unknown; `affect` stands there only where a network answers it."""
 
 
@@ -79,48 +82,20 @@ def as_json(analysis: Analysis) -> dict[str, object]:
 
 def visit_json(visit: Visit) -> dict[str, object]:
     """One visit of a video's closing object; times in seconds into the video. ``affect`` is there when known."""
-    ended_s = visit.seen_s if visit.ended_s is None else visit.ended_s
-    age, gender, expression = visit.age, visit.gender, visit.expression
-    line: dict[str, object] = {
+    started_s, ended_s = _from_to(visit)
+    parts = {task: part for task, part in told(visit.known).items() if part is not None or task in USUAL}
+    return {
         "track": visit.track,
-        "started": round(visit.started_s, 3),
+        "started": round(started_s, 3),
         "ended": round(ended_s, 3),
-        "seconds": round(ended_s - visit.started_s, 3),
-        "age": age
-        and {
-            "years": round(age.years, 1),
-            "low": round(age.low, 1),
-            "high": round(age.high, 1),
-            "spread": None if age.spread is None else round(age.spread, 2),
-            "samples": age.samples,
-        },
-        "gender": gender
-        and {"label": gender.label, "probability": round(gender.probability, 4), "samples": gender.samples},
-        "expression": expression
-        and {
-            "dominant": expression.dominant,
-            "shares": {label: round(share, 4) for label, share in expression.shares.items()},
-            "samples": expression.samples,
-        },
+        "seconds": round(ended_s - started_s, 3),
+        **msgspec.to_builtins(parts),
     }
-    if visit.affect is not None:
-        affect = visit.affect
-        line["affect"] = {**_affect_json(affect.valence, affect.arousal), "samples": affect.samples}
-    return line
 
 
 def describe(face: Face) -> list[str]:
-    """A face in words, one line each for age, gender, expression, affect; what is not known has a question mark."""
-    lines: list[str] = []
-    for task, estimate in face.estimates.items():
-        doubt = "" if face.known[task] else " ?"
-        if isinstance(estimate, AgeEstimate):
-            lines.append(f"{estimate.years:.0f} years ({estimate.low:.0f}-{estimate.high:.0f}){doubt}")
-        elif isinstance(estimate, AffectEstimate):
-            lines.append(f"valence {estimate.valence:+.2f}, arousal {estimate.arousal:+.2f}{doubt}")
-        else:
-            lines.append(f"{estimate.label} {estimate.probability:.0%}{doubt}")
-    return lines
+    """A face in words, one line for each question; what is not known has a question mark."""
+    return [f"{estimate}{'' if face.known[task] else ' ?'}" for task, estimate in face.estimates.items()]
 
 
 def as_text(analysis: Analysis) -> str:
@@ -132,19 +107,24 @@ def as_text(analysis: Analysis) -> str:
     return "\n".join(lines) + "\n"
 
 
-def visits_as_text(path: Path, visits: Sequence[dict[str, Any]]) -> str:
-    """Tell of a video in words, one line a visit; ``visits`` as `visit_json` gives them."""
+def visits_as_text(path: Path, visits: Sequence[Visit]) -> str:
+    """Tell of a video in words, one line a visit."""
     lines = [f"{path}: {len(visits)} visit{'' if len(visits) == 1 else 's'}"]
     for visit in visits:
         said = [
-            f"about {visit['age']['years']:.0f} years" if visit["age"] else "age unknown",
-            visit["gender"]["label"] if visit["gender"] else "gender unknown",
-            f"mostly {visit['expression']['dominant']}" if visit["expression"] else "expression unknown",
+            f"{task} unknown" if part is None else QUESTIONS[task].brief(part)
+            for task, part in told(visit.known).items()
+            if part is not None or task in USUAL
         ]
-        if affect := visit.get("affect"):
-            said.append(f"valence {affect['valence']:+.1f}, arousal {affect['arousal']:+.1f}")
-        lines.append(f"person {visit['track']}: {visit['started']:.1f} s to {visit['ended']:.1f} s, {', '.join(said)}")
+        started_s, ended_s = _from_to(visit)
+        lines.append(
+            f"person {visit.track}: {round(started_s, 3):.1f} s to {round(ended_s, 3):.1f} s, {', '.join(said)}"
+        )
     return "\n".join(lines) + "\n"
+
+
+def _from_to(visit: Visit) -> tuple[float, float]:
+    return visit.started_s, visit.seen_s if visit.ended_s is None else visit.ended_s
 
 
 def _face_json(face: Face) -> dict[str, object]:
@@ -165,22 +145,7 @@ def _face_json(face: Face) -> dict[str, object]:
         },
     }
     for task, estimate in face.estimates.items():
-        line[task] = _estimate_json(task, estimate)
+        line[task] = QUESTIONS[task].look(estimate)
     if face.track is not None:
         line["track"] = face.track
     return line
-
-
-def _estimate_json(task: Task, estimate: Estimate) -> dict[str, object]:
-    if isinstance(estimate, AgeEstimate):
-        return {key: round(getattr(estimate, key), 1) for key in ("years", "low", "high")}
-    if isinstance(estimate, AffectEstimate):
-        return _affect_json(estimate.valence, estimate.arousal)
-    if task == "gender":
-        return {"label": estimate.label, "probability": round(estimate.probability, 4)}
-    probabilities = {label: round(p, 4) for label, p in estimate.probabilities.items()}
-    return {"label": estimate.label, "probabilities": probabilities}
-
-
-def _affect_json(valence: float, arousal: float) -> dict[str, object]:
-    return {"valence": round(valence, 3), "arousal": round(arousal, 3)}

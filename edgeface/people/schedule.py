@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from edgeface.bundle import Network
-from edgeface.config import DEFAULT_SCHEDULE, Config, Schedule
+from edgeface.config import Config
 from edgeface.errors import ConfigError
+from edgeface.questions import QUESTIONS, Schedule
 from edgeface.types import Task
 
 BUDGET = 64
@@ -50,7 +51,7 @@ def choose_schedule(network: Network, tasks: Iterable[Task], config: Config) -> 
     """
     own = config.schedule.get(network.name)
     if network.time is None:
-        usual = min((DEFAULT_SCHEDULE[task] for task in tasks), key=lambda schedule: schedule.every)
+        usual = min((QUESTIONS[task].schedule for task in tasks), key=lambda schedule: schedule.every)
         return usual if own is None else own.over(usual)
     if own is not None:
         raise ConfigError(

@@ -2,49 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
 
 from edgeface.config import Visits
-from edgeface.people.fusion import Mean, Mood, add_look, add_mood
-from edgeface.types import (
-    AffectEstimate,
-    AgeEstimate,
-    Answer,
-    Head,
-    LabelEstimate,
-    Reason,
-    Task,
-    Track,
-    Visit,
-    VisitAffect,
-    VisitAge,
-    VisitChange,
-    VisitExpression,
-    VisitGender,
-)
-
-Known = tuple[VisitAge | None, VisitGender | None, VisitExpression | None, VisitAffect | None]
-Said = tuple[int | None, str | None, str | None, tuple[int, int] | None]
-"""Years, gender, expression, and affect in halves, as a person would say them: what makes an update worth sending."""
+from edgeface.questions import QUESTIONS, Known, ended
+from edgeface.types import Answer, Event, Head, Reason, Task, Track
+from edgeface.visit import Visit, VisitChange
 
 TICK_S = 1e-3
 """Time stamps are no finer than this: 2.3 s - 0.3 s is 2 s."""
+NOTHING = Known()
 
 
 @dataclass(slots=True)
 class _Person:
-    """One track: what was learned of it, and what was said."""
+    """One track: what its looks add up to, what is known by that, and what was said of it; all by question."""
 
     track: Track
     visit: str | None = None
-    age: Mean = field(default_factory=Mean)
-    gender: Mean = field(default_factory=Mean)
-    expression: Mood = field(default_factory=Mood)
-    affect: Mean = field(default_factory=Mean)
-    said: Said = (None, None, None, None)
+    states: dict[Task, Any] = field(default_factory=dict)
+    known: Known = NOTHING
+    gists: dict[Task, Hashable] = field(default_factory=dict)
+    said: dict[Task, Hashable] = field(default_factory=dict)
     said_s: float = 0.0
-    known: Known | None = None
 
 
 class VisitBook:
@@ -62,6 +46,7 @@ class VisitBook:
         self._camera = camera
         self._settings = settings
         self._heads = heads
+        self._certainty = {task: settings.certainty(task) for task in QUESTIONS}
         self._new_id = new_id
         self._people: dict[int, _Person] = {}
 
@@ -85,21 +70,24 @@ class VisitBook:
         return [change for change in changes if change is not None]
 
     def absorb(self, track_id: int, answer: Answer) -> None:
-        """Fold one answer into its track; looks too poor to count, and tracks that are gone, change nothing."""
+        """Fold one answer into its track; looks too poor to count, and tracks that are gone, change nothing.
+
+        What is known is read here, once per answer, not once per frame.
+        """
         person = self._people.get(track_id)
         if person is None or answer.quality <= 0 or answer.quality < self._settings.min_quality:
             return
-        person.known = None
-        if answer.task == "age":
-            estimate = self._heads["age"].estimate(answer.probabilities)
-            assert isinstance(estimate, AgeEstimate)
-            person.age = add_look(person.age, answer, value=estimate.years)
-        elif answer.task == "gender":
-            person.gender = add_look(person.gender, answer)
-        elif answer.task == "affect":
-            person.affect = add_look(person.affect, answer)
+        task = answer.task
+        question, head = QUESTIONS[task], self._heads[task]
+        state = person.states[task] = question.add(person.states.get(task, question.start), answer, head)
+        if state.samples < self._settings.min_samples:
+            return
+        value = question.value(state, head, self._certainty[task])
+        person.known = msgspec.structs.replace(person.known, **{task: value})
+        if value is None:
+            person.gists.pop(task, None)
         else:
-            person.expression = add_mood(person.expression, answer)
+            person.gists[task] = question.gist(value)
 
     def current(self) -> list[Visit]:
         """Return the visits in view, in the order in which they began; coasting ones included."""
@@ -114,88 +102,29 @@ class VisitBook:
     def _end(self, person: _Person, time_s: float, reason: Reason) -> VisitChange | None:
         if person.visit is None:
             return None
+        person.known = ended(person.known)
         visit = self._visit(person, ended_s=person.track.seen_s)
         return VisitChange(event="end", visit=visit, time_s=time_s, reason=reason)
 
     def _has_news(self, person: _Person, time_s: float) -> bool:
         due = time_s - person.said_s >= self._settings.update - TICK_S
-        return due and self._saying(self._visit(person)) != person.said
+        return due and person.gists != person.said
 
-    def _tell(self, person: _Person, event: str, time_s: float) -> VisitChange:
-        visit = self._visit(person)
-        person.said, person.said_s = self._saying(visit), time_s
-        return VisitChange(event="start" if event == "start" else "update", visit=visit, time_s=time_s)
+    def _tell(self, person: _Person, event: Event, time_s: float) -> VisitChange:
+        person.said, person.said_s = person.gists.copy(), time_s
+        return VisitChange(event=event, visit=self._visit(person), time_s=time_s)
 
     def _visit(self, person: _Person, *, ended_s: float | None = None) -> Visit:
         assert person.visit is not None
-        # Estimates are read once per answer, not once per frame.
-        if person.known is None:
-            person.known = (
-                self._age(person.age),
-                self._gender(person.gender),
-                self._expression(person.expression),
-                self._affect(person.affect),
-            )
-        age, gender, expression, affect = person.known
-        if expression is not None and ended_s is not None:
-            # Nothing is "now" any more: what a summary counts, and what the shares say.
-            expression = replace(expression, dominant=max(expression.shares, key=expression.shares.__getitem__))
+        track = person.track
         return Visit(
             id=person.visit,
             camera=self._camera,
-            track=person.track.id,
-            started_s=person.track.started_s,
-            seen_s=person.track.seen_s,
+            track=track.id,
+            started_s=track.started_s,
+            seen_s=track.seen_s,
             ended_s=ended_s,
-            box=person.track.box,
-            score=person.track.score,
-            age=age,
-            gender=gender,
-            expression=expression,
-            affect=affect,
-        )
-
-    def _age(self, mean: Mean) -> VisitAge | None:
-        if mean.samples < self._settings.min_samples:
-            return None
-        fused = self._heads["age"].estimate(mean.probabilities)
-        assert isinstance(fused, AgeEstimate)
-        return VisitAge(years=fused.years, low=fused.low, high=fused.high, spread=mean.spread, samples=mean.samples)
-
-    def _gender(self, mean: Mean) -> VisitGender | None:
-        if mean.samples < self._settings.min_samples:
-            return None
-        fused = self._heads["gender"].estimate(mean.probabilities)
-        assert isinstance(fused, LabelEstimate)
-        if fused.probability < self._settings.gender_certainty:
-            return None
-        return VisitGender(label=fused.label, probability=fused.probability, samples=mean.samples)
-
-    def _expression(self, mood: Mood) -> VisitExpression | None:
-        if mood.samples < self._settings.min_samples or mood.probability < self._settings.expression_certainty:
-            return None
-        fused = self._heads["expression"].estimate(mood.shares)
-        assert isinstance(fused, LabelEstimate)
-        labels = list(fused.probabilities)
-        return VisitExpression(
-            dominant=labels[mood.dominant],
-            shares=fused.probabilities,
-            samples=mood.samples,
-            seconds=mood.total_s,
-        )
-
-    def _affect(self, mean: Mean) -> VisitAffect | None:
-        if mean.samples < self._settings.min_samples:
-            return None
-        fused = self._heads["affect"].estimate(mean.probabilities)
-        assert isinstance(fused, AffectEstimate)
-        return VisitAffect(valence=fused.valence, arousal=fused.arousal, samples=mean.samples)
-
-    @staticmethod
-    def _saying(visit: Visit) -> Said:
-        return (
-            None if visit.age is None else round(visit.age.years),
-            None if visit.gender is None else visit.gender.label,
-            None if visit.expression is None else visit.expression.dominant,
-            None if visit.affect is None else (round(2 * visit.affect.valence), round(2 * visit.affect.arousal)),
+            box=track.box,
+            score=track.score,
+            known=person.known,
         )

@@ -62,6 +62,8 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (order.memory, order.memory))
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Each of OpenCV's threads has a stack, which counts as memory.
+    cv2.setNumThreads(1)
     bundle = open_bundle(Path(order.folder), allow_random=True)
     for number, step in enumerate(order.steps):
         _say(answers, Said(step=number))

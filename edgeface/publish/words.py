@@ -8,17 +8,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, tzinfo
 
 import msgspec
 
 from edgeface.events import (
-    Affect,
-    Age,
-    Expression,
     FacesMessage,
-    Gender,
     HealthMessage,
     Message,
     NoticeMessage,
@@ -27,8 +22,8 @@ from edgeface.events import (
     decode,
     kind_of_topic,
 )
+from edgeface.questions import QUESTIONS
 
-GENDER_WORDS: Mapping[str, str] = {"female": "woman", "male": "man"}
 AVAILABILITY = "availability"
 
 
@@ -58,22 +53,10 @@ def sentence(topic: str, payload: bytes, *, zone: tzinfo | None = None) -> str |
         return f"{topic}: a message that this version does not understand ({error})"
 
 
-def describe(
-    age: Age | None, gender: Gender | None, expression: Expression | None, affect: Affect | None = None
-) -> str:
+def describe(message: VisitMessage) -> str:
     """Say what is known of somebody: ``about 31 years (24-39), ...``; empty when nothing is."""
-    parts = []
-    if age is not None:
-        parts.append(f"about {age.years:.0f} years ({age.low:.0f}-{age.high:.0f})")
-    if gender is not None:
-        word = GENDER_WORDS.get(gender.label, gender.label)
-        parts.append(f"{word} as the data labels it ({_percent(gender.probability)})")
-    if expression is not None:
-        most = max(expression.shares, key=expression.shares.__getitem__, default=expression.dominant)
-        parts.append(f"mostly {most}" if expression.shares.get(most, 0) < 0.95 else most)
-    if affect is not None:
-        parts.append(f"valence {affect.valence:+.1f}, arousal {affect.arousal:+.1f}")
-    return ", ".join(parts)
+    parts = {task: getattr(message, task) for task in QUESTIONS}
+    return ", ".join(QUESTIONS[task].words(part) for task, part in parts.items() if part is not None)
 
 
 def _told(message: Message) -> str:
@@ -89,7 +72,7 @@ def _told(message: Message) -> str:
 
 
 def _visit(message: VisitMessage) -> str:
-    known = describe(message.age, message.gender, message.expression, message.affect)
+    known = describe(message)
     if message.event == "start":
         return f"somebody arrived (visit {message.visit}){': ' if known else ''}{known}"
     if message.event == "update":
@@ -134,11 +117,6 @@ def _notice(message: NoticeMessage) -> str:
 
 def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
-
-
-def _percent(share: float) -> str:
-    # No estimate is certain.
-    return f"{min(99.0, share * 100):.0f} %"
 
 
 def _length(seconds: float) -> str:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from edgeface.bundle import NetworkFile
 from edgeface.errors import BundleError, RuntimeMissingError
 from edgeface.types import F32
@@ -25,21 +27,61 @@ def _interpreter_class() -> Any:
     return Interpreter
 
 
+Details = Mapping[str, Mapping[str, Any]]
+"""By name what an interpreter says of its inputs or outputs: type, scale and zero point among it."""
+
+
 def _signature_runner(interpreter: Any, key: str) -> Callable[..., Mapping[str, F32]]:
-    """Call one signature with its inputs by name; the graph itself where the file has no signatures."""
+    """Call one signature with its inputs by name; the graph itself where the file has no signatures.
+
+    Inputs and outputs of whole numbers are float32 outside, by their own scale and zero point.
+    """
     if interpreter.get_signature_list():
-        return interpreter.get_signature_runner(key)  # type: ignore[no-any-return]
-    interpreter.allocate_tensors()
-    inputs = {detail["name"]: detail["index"] for detail in interpreter.get_input_details()}
-    outputs = {detail["name"]: detail["index"] for detail in interpreter.get_output_details()}
+        call = interpreter.get_signature_runner(key)
+        inputs, outputs = call.get_input_details(), call.get_output_details()
+    else:
+        interpreter.allocate_tensors()
+        inputs = {detail["name"]: detail for detail in interpreter.get_input_details()}
+        outputs = {detail["name"]: detail for detail in interpreter.get_output_details()}
+        call = _plain_call(interpreter, inputs, outputs)
 
     def run(**arrays: F32) -> Mapping[str, F32]:
-        for name, array in arrays.items():
-            interpreter.set_tensor(inputs[name], array)
-        interpreter.invoke()
-        return {name: interpreter.get_tensor(index) for name, index in outputs.items()}
+        values = call(**{name: quantized(array, inputs[name]) for name, array in arrays.items()})
+        return {name: dequantized(value, outputs[name]) for name, value in values.items()}
 
     return run
+
+
+def _plain_call(interpreter: Any, inputs: Details, outputs: Details) -> Callable[..., Mapping[str, Any]]:
+    def call(**arrays: Any) -> Mapping[str, Any]:
+        for name, array in arrays.items():
+            interpreter.set_tensor(inputs[name]["index"], array)
+        interpreter.invoke()
+        return {name: interpreter.get_tensor(detail["index"]) for name, detail in outputs.items()}
+
+    return call
+
+
+def quantized(array: F32, detail: Mapping[str, Any]) -> Any:
+    """Float32 as an input wants it: as it is, or in whole numbers by its scale and zero point, if it has some."""
+    kind = np.dtype(detail["dtype"])
+    if kind == np.float32:
+        return array
+    if kind.kind == "f":
+        return array.astype(kind)
+    scale, zero = detail["quantization"]
+    limits = np.iinfo(kind)
+    return np.clip(np.rint(array / (scale or 1.0)) + zero, limits.min, limits.max).astype(kind)
+
+
+def dequantized(value: Any, detail: Mapping[str, Any]) -> F32:
+    """An output in float32, whole numbers by scale and zero point."""
+    if value.dtype == np.float32:
+        real: F32 = value
+        return real
+    scale, zero = detail["quantization"]
+    wide: F32 = value.astype(np.float32)
+    return (wide - np.float32(zero)) * np.float32(scale) if scale else wide
 
 
 class LiteRtRunner:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
+import cv2
+
 from edgeface.bundle import Bundle
 from edgeface.config import Config, hide_credentials, mqtt_password
 from edgeface.engine.networks import Networks
@@ -77,7 +79,8 @@ class Assembly:
         self._counted: dict[str, int] = {}
 
     def start(self) -> None:
-        """Begin to read the cameras."""
+        """Begin to read the cameras; from now on OpenCV has as many threads as a network."""
+        cv2.setNumThreads(self.networks.threads)
         for reader in self._readers:
             reader.start()
 

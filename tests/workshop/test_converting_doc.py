@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from converters.checkpoints.archive import ArchiveError, read_source
-from converters.datasets.labelled import data_folder
+from converters.datasets.labelled import DEFAULT, data_folder
 from converters.paths import ROOT
 from converters.recipes.reading import read_network
 from converters.recipes.schema import BundleRecipe, NetworkRecipe, Prepared, Quantize, Taken
@@ -67,7 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pytest.skip(f"the pinned archive is not to be had: {error}")
     folder = tmp_path_factory.mktemp("person")
     for language, _, body in FENCE.findall(page()):
-        if language == "toml":
+        if language in ("toml", "python"):
             (folder / body.splitlines()[0].removeprefix("# ")).write_text(body, "utf-8")
     programs = tmp_path_factory.mktemp("bin")
     for name, arguments in (("python", ""), ("edgeface", "-m edgeface")):
@@ -83,6 +83,7 @@ def run(command: Command, folder: Path) -> None:
         "PATH": f"{programs}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "EDGEFACE_BUILD": str(folder.parent / "build"),
+        "EDGEFACE_DATA": os.environ.get("EDGEFACE_DATA") or str(DEFAULT),
     }
     done = subprocess.run(
         ["bash", "-c", command.text], cwd=folder, env=environ, capture_output=True, text=True, check=False

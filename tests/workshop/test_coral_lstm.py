@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from modules import run, seeded
 from torch import Tensor, nn
 
-from converters.building.maker import silence
+from converters.building.quiet import silence
 from converters.checkpoints.keymap import load_weights
 from converters.export.to_onnx import export_onnx
 from converters.export.to_tflite import export_tflite

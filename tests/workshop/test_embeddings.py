@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from modules import run
 from tfjs_reference import run_graph
 
-from converters.building.maker import silence
+from converters.building.quiet import silence
 from converters.building.selftest import selftest_input
 from converters.checkpoints.archive import ArchiveError, read_source
 from converters.datasets.labelled import data_folder, read

@@ -123,7 +123,7 @@ def test_figures_are_written_with_size_count_and_command(results: Path, data: Pa
     assert {row.metric for row in rows} == {"AP easy", "AP medium", "AP hard"}
     for row in rows:
         assert (row.value, row.count, row.size, row.runtime, row.precision) == (1.0, 1, "320x320", "onnx", "fp32")
-        assert row.command == "python -m converters evaluate detectors --network yunet"
+        assert row.command == "python -m converters evaluate detectors --network yunet --bundle default"
 
 
 def test_what_was_measured_again_replaces_its_row_and_no_other(results: Path, data: Path) -> None:

@@ -13,7 +13,7 @@ from keras_reference import run_keras
 from modules import run, seeded
 from torch.nn import functional as fn
 
-from converters.building.maker import silence
+from converters.building.quiet import silence
 from converters.building.selftest import selftest_input
 from converters.checkpoints.archive import ArchiveError, read_source
 from converters.checkpoints.keymap import load_weights

@@ -17,8 +17,8 @@ from astronaut import astronaut
 from detectors import FakeRunner, entry, file
 from torch.nn import functional as fn
 
-from converters.building.maker import silence
 from converters.building.parity import verify_bundle
+from converters.building.quiet import silence
 from converters.bundles.build import build
 from converters.checkpoints.archive import read_source
 from converters.checkpoints.keymap import load_weights

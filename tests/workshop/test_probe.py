@@ -305,7 +305,7 @@ def test_all_three_kinds_of_crop_and_all_scalings_are_tried() -> None:
 REFUSED: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
     "no such file": (lambda f: f / "none.onnx", [], "No such file"),
     "no network": (lambda f: write(f / "bad.onnx", b"not a network"), [], "is no ONNX file"),
-    "another ending": (lambda f: write(f / "bad.caffemodel", b""), [], "has no known ending"),
+    "another ending": (lambda f: write(f / "bad.unheard", b""), [], "has no known ending"),
     "an embedding": (lambda f: ends_with(f / "e.onnx", {"v": 128}), [], "fits none of age, gender, expression"),
     "not a picture": (lambda f: ends_with(f / "s.onnx", {"v": 2}, ("n", 40)), [], "not one picture"),
     "a fixed batch": (lambda f: ends_with(f / "b.onnx", {"v": 2}, (4, 3, 8, 8)), [], "4 pictures a call"),

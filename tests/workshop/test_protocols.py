@@ -76,7 +76,7 @@ def test_age_on_chips_by_their_names(made: Path, tmp_path: Path) -> None:
         tmp_path / "out", "age", "--data", data, "--bundle", made, "--network", "answers", "--mode", "chip"
     )
     assert (report.protocol, report.mode, report.detector, report.layouts) == ("age", "chip", None, ("utkface-names",))
-    assert report.command.endswith("age --network answers --runtime onnx --precision fp32 --mode chip")
+    assert report.command.endswith("age --network answers --runtime onnx --precision fp32 --mode chip --bundle bundle")
     for metric, group, value, count in (
         ("MAE years", "all", 4, 4),
         ("bias years", "all", 2.5, 4),

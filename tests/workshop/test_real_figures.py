@@ -10,10 +10,10 @@ import pytest
 from records import on_record
 
 import edgeface.detect.single
-from converters.bundles.card_figures import PUBLIC_WEIGHTS
 from converters.datasets.labelled import DEFAULT, ENVIRONMENT, Photograph, data_folder, photographs, read
 from converters.datasets.labels import LEVELS
 from converters.evaluation import widerface
+from converters.measurements.published import read_published
 from edgeface.bundle import Bundle
 from edgeface.config import Config
 from edgeface.config import Detector as DetectorSettings
@@ -47,7 +47,9 @@ def test_average_precision_with_pictures_shrunk_as_the_public_figures_were(
     monkeypatch.setattr(edgeface.detect.single, "shrink", sample)
     pictures, found = detect(bundle, "retinaface", limit=None)
     got = widerface.average_precisions(pictures, found)
-    assert [got[level] for level in LEVELS] == pytest.approx(PUBLIC_WEIGHTS["retinaface", "320x320"], abs=HALF_A_POINT)
+    assert [got[level] for level in LEVELS] == pytest.approx(
+        read_published().precisions["retinaface"]["320x320"], abs=HALF_A_POINT
+    )
 
 
 @pytest.mark.parametrize("level", ["easy", "medium", "hard"])

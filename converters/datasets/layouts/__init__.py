@@ -55,5 +55,9 @@ def find_faces(
         raise UsageError(f"'{layout}' is no layout of {' or '.join(names)}", fix=f"choose one of: {', '.join(tried)}")
     if not found:
         kind = layout or f"any of the layouts {', '.join(tried)}"
-        raise UsageError(f"{folder} does not hold {' or '.join(names)} in {kind}", fix="give its folder with --data")
+        inside = " or ".join(f"{name}/" for name in names)
+        raise UsageError(
+            f"{folder} does not hold {' or '.join(names)} in {kind}",
+            fix=f"give --data a folder that holds {inside}, or its maker's own files",
+        )
     return found

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from converters.datasets.expressions import spelling, voted
 from converters.datasets.layouts import find_faces
 from converters.evaluation import drawing
-from converters.evaluation.metrics import TRIALS, balanced, interval, macro_f1_of
+from converters.evaluation.metrics import TRIALS, balanced, interval, macro_f1, macro_f1_of
 from converters.evaluation.report import Line, Report, add_arguments, folder_of, progress, report_of, subject_of, write
 from converters.evaluation.statistics import Figure, share_figure
 from converters.evaluation.subject import Answers, Subject
@@ -108,7 +108,7 @@ def predict(answers: Answers, subject: Subject, title: str, *, plus: bool) -> Pr
 
 def figures(answered: Predictions) -> Iterator[Line]:
     """Every figure: over all and without copies from training, then of each label."""
-    from sklearn.metrics import accuracy_score, f1_score  # two seconds, not for --help
+    from sklearn.metrics import accuracy_score  # two seconds, not for --help
 
     classes = len(answered.labels)
     for group, rows in (("all", np.ones(len(answered.truth), bool)), (CLEAN, answered.clean)):
@@ -118,7 +118,7 @@ def figures(answered: Predictions) -> Iterator[Line]:
         right = share_figure((truth == predicted).tolist())
         yield "accuracy", group, Figure(float(accuracy_score(truth, predicted)), right.count, right.low, right.high)
         low, high = interval(truth, predicted, classes, macro_f1_of)
-        yield "macro-F1", group, Figure(float(f1_score(truth, predicted, average="macro")), len(truth), low, high)
+        yield "macro-F1", group, Figure(macro_f1(truth, predicted), len(truth), low, high)
         accuracy, f1, _ = balanced(truth, predicted, classes)
         yield "normalised accuracy", group, accuracy
         yield "normalised macro-F1", group, f1

@@ -36,6 +36,7 @@ from edgeface.engine.states import Memory
 from edgeface.errors import UsageError
 from edgeface.offline.analyze import analyze_image
 from edgeface.runtime import Runner, load_network, run_faces
+from edgeface.runtime.threads import opencv_threads
 from edgeface.types import F32, Image
 
 if TYPE_CHECKING:
@@ -91,10 +92,11 @@ def run(args: argparse.Namespace) -> int:
 
     bundle = open_any(args.bundle, allow_random=args.allow_random)
     networks = chosen(bundle, args)
-    tables = {
-        size: list(tqdm(rows(bundle, networks, size, args), desc=_name(size), unit="row", disable=None))
-        for size in SIZES
-    }
+    with opencv_threads(args.threads):
+        tables = {
+            size: list(tqdm(rows(bundle, networks, size, args), desc=_name(size), unit="row", disable=None))
+            for size in SIZES
+        }
     file = f" --precision {args.precision}" if args.precision else ""
     command = f"{COMMAND} speed --bundle {bundle.manifest.name} --runtime {args.runtime}{file} --threads {args.threads}"
     report = Report(
@@ -253,7 +255,7 @@ def _detector_rows(
 def _look(
     finder: Finder, image: Image, face: Face, network: Network, runner: Runner, states: Mapping[str, F32]
 ) -> None:
-    run_faces(runner, network, finder.cut(image, face, network)[None], states)
+    run_faces(runner, network, finder.cut(image, face, network.input)[None], states)
 
 
 def _whole_picture(bundle: Bundle, image: Image, args: argparse.Namespace) -> Timing:

@@ -1,0 +1,88 @@
+"""Apparent age in years."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from edgeface.questions.fusion import Mean, add_look
+from edgeface.questions.parts import Looks
+from edgeface.questions.question import Question, Schedule
+from edgeface.types import AgeEstimate, Answer, Head
+
+
+class Age(Struct, frozen=True, kw_only=True):
+    """Apparent age; ``spread`` is null after a single look."""
+
+    years: Annotated[float, Meta(description="apparent age in years")]
+    low: Annotated[float, Meta(description="10th percentile of the network's distribution, years")]
+    high: Annotated[float, Meta(description="90th percentile of the network's distribution, years")]
+    spread: Annotated[float | None, Meta(description="standard deviation between looks, years")]
+    samples: Looks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitAge:
+    """Fused age of a visit; ``spread`` is the standard deviation between looks in years, None for one look."""
+
+    years: float
+    low: float
+    high: float
+    spread: float | None
+    samples: int
+
+
+class AgeQuestion(Question[Mean, VisitAge, Age]):
+    """The mean of the looks' distributions; an age does not change, so looks are rare."""
+
+    task = "age"
+    notice = "apparent age"
+    schedule = Schedule(every=4.0)
+    reads = AgeEstimate
+    usual = True
+    start = Mean()
+
+    def add(self, state: Mean, answer: Answer, head: Head) -> Mean:
+        """Fold one look; its own years go into the spread."""
+        estimate = head.estimate(answer.probabilities)
+        assert isinstance(estimate, AgeEstimate)
+        return add_look(state, answer, value=estimate.years)
+
+    def value(self, state: Mean, head: Head, certainty: float) -> VisitAge:  # noqa: ARG002
+        """Years and percentiles of the fused distribution."""
+        fused = head.estimate(state.probabilities)
+        assert isinstance(fused, AgeEstimate)
+        return VisitAge(years=fused.years, low=fused.low, high=fused.high, spread=state.spread, samples=state.samples)
+
+    def gist(self, value: VisitAge) -> int:
+        """Whole years."""
+        return round(value.years)
+
+    def part(self, value: VisitAge) -> Age:
+        """Tenths of a year."""
+        return Age(
+            years=round(value.years, 1),
+            low=round(value.low, 1),
+            high=round(value.high, 1),
+            spread=None if value.spread is None else round(value.spread, 2),
+            samples=value.samples,
+        )
+
+    def words(self, part: Age) -> str:
+        """``about 31 years (24-39)``."""
+        return f"{self.brief(part)} ({part.low:.0f}-{part.high:.0f})"
+
+    def brief(self, part: Age) -> str:
+        """``about 31 years``."""
+        return f"about {part.years:.0f} years"
+
+    def estimate(self, value: VisitAge) -> AgeEstimate:
+        """The same without what several looks have told."""
+        return AgeEstimate(years=value.years, low=value.low, high=value.high)
+
+    def look(self, estimate: AgeEstimate) -> Mapping[str, object]:
+        """Tenths of a year."""
+        return {"years": round(estimate.years, 1), "low": round(estimate.low, 1), "high": round(estimate.high, 1)}

@@ -1,0 +1,105 @@
+"""What the face shows: now, and over the visit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from edgeface.questions.fusion import Mood, add_mood
+from edgeface.questions.parts import Looks, Shares, rounded_share
+from edgeface.questions.question import Question, Schedule
+from edgeface.types import Answer, Head, LabelEstimate
+
+WHOLE = 0.95
+"""From this share on an expression is named alone."""
+
+
+class Expression(Struct, frozen=True, kw_only=True):
+    """What the face shows, not what a person feels."""
+
+    dominant: Annotated[str, Meta(description="label that dominates now; in an `end` the one of the largest share")]
+    shares: Annotated[Shares, Meta(description="share of the visit so far by label, together 1")]
+    samples: Looks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitExpression:
+    """Expression over the visit.
+
+    Attributes
+    ----------
+    dominant : what dominates now; of a visit that has ended, the label of the largest share
+    shares : each label's share of ``seconds``, together 1
+    seconds : time of the visit so far for which looks stand
+    """
+
+    dominant: str
+    shares: Mapping[str, float]
+    samples: int
+    seconds: float = 0.0
+
+
+class ExpressionQuestion(Question[Mood, VisitExpression, Expression]):
+    """What fades and what adds up; an expression changes, so looks are frequent."""
+
+    task = "expression"
+    notice = "facial expression"
+    schedule = Schedule(every=0.5, first=0.2)
+    reads = LabelEstimate
+    certainty = 0.4
+    usual = True
+    start = Mood()
+
+    def add(self, state: Mood, answer: Answer, head: Head) -> Mood:  # noqa: ARG002
+        """Fold one look; looks come in the order of time."""
+        return add_mood(state, answer)
+
+    def value(self, state: Mood, head: Head, certainty: float) -> VisitExpression | None:
+        """Label that dominates now and all shares; None while no label is as likely as ``certainty``."""
+        if state.probability < certainty:
+            return None
+        fused = head.estimate(state.shares)
+        assert isinstance(fused, LabelEstimate)
+        labels = list(fused.probabilities)
+        return VisitExpression(
+            dominant=labels[state.dominant],
+            shares=fused.probabilities,
+            samples=state.samples,
+            seconds=state.total_s,
+        )
+
+    def ended(self, value: VisitExpression) -> VisitExpression:
+        """Nothing is "now" any more: what a summary counts, and what the shares say."""
+        return replace(value, dominant=max(value.shares, key=value.shares.__getitem__))
+
+    def gist(self, value: VisitExpression) -> str:
+        """What dominates."""
+        return value.dominant
+
+    def part(self, value: VisitExpression) -> Expression:
+        """Four digits of each share."""
+        shares = {label: rounded_share(share) for label, share in value.shares.items()}
+        return Expression(dominant=value.dominant, shares=shares, samples=value.samples)
+
+    def words(self, part: Expression) -> str:
+        """``mostly happy``, by the shares."""
+        most = max(part.shares, key=part.shares.__getitem__, default=part.dominant)
+        return f"mostly {most}" if part.shares.get(most, 0) < WHOLE else most
+
+    def brief(self, part: Expression) -> str:
+        """``mostly happy``."""
+        return f"mostly {part.dominant}"
+
+    def estimate(self, value: VisitExpression) -> LabelEstimate:
+        """What dominates, with the shares as probabilities."""
+        return LabelEstimate(
+            label=value.dominant, probability=value.shares.get(value.dominant, 0.0), probabilities=value.shares
+        )
+
+    def look(self, estimate: LabelEstimate) -> Mapping[str, object]:
+        """Label and all probabilities."""
+        shares = {label: rounded_share(share) for label, share in estimate.probabilities.items()}
+        return {"label": estimate.label, "probabilities": shares}

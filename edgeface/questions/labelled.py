@@ -1,0 +1,51 @@
+"""Questions that a label answers which does not change while somebody is in view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgeface.questions.fusion import Mean, add_look
+from edgeface.questions.parts import rounded_share
+from edgeface.questions.question import P, Question
+from edgeface.types import Answer, Head, LabelEstimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitLabel:
+    """Likeliest label of the fused probabilities, as the training data names it, with its probability."""
+
+    label: str
+    probability: float
+    samples: int
+
+
+class Labelled(Question[Mean, VisitLabel, P]):
+    """The mean of the looks' probabilities, said where the likeliest label is certain enough."""
+
+    reads = LabelEstimate
+    start = Mean()
+
+    def add(self, state: Mean, answer: Answer, head: Head) -> Mean:  # noqa: ARG002
+        """Fold one look."""
+        return add_look(state, answer)
+
+    def value(self, state: Mean, head: Head, certainty: float) -> VisitLabel | None:
+        """Label of the fused probabilities, None where it is less likely than ``certainty``."""
+        fused = head.estimate(state.probabilities)
+        assert isinstance(fused, LabelEstimate)
+        if fused.probability < certainty:
+            return None
+        return VisitLabel(label=fused.label, probability=fused.probability, samples=state.samples)
+
+    def gist(self, value: VisitLabel) -> str:
+        """The label."""
+        return value.label
+
+    def estimate(self, value: VisitLabel) -> LabelEstimate:
+        """Label and probability; the other labels' are not kept."""
+        return LabelEstimate(label=value.label, probability=value.probability, probabilities={})
+
+    def look(self, estimate: LabelEstimate) -> Mapping[str, object]:
+        """Label and probability."""
+        return {"label": estimate.label, "probability": rounded_share(estimate.probability)}

@@ -1,0 +1,92 @@
+"""What a question about a face is: everything about it that the rest of the program only loops over."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from msgspec import Struct
+
+from edgeface.types import Answer, Estimate, Head, Task
+
+
+class Schedule(Struct, frozen=True, kw_only=True):
+    """How often a network looks at one person, with every number said."""
+
+    every: float
+    first: float = 0.2
+    looks: int = 5
+    better: float = 1.3
+
+
+class State(Protocol):
+    """What the looks at one person add up to; a frozen value."""
+
+    @property
+    def samples(self) -> int:
+        """Looks that weighed something."""
+
+
+S = TypeVar("S", bound=State)
+V = TypeVar("V")
+P = TypeVar("P", bound=Struct)
+
+
+class Question(ABC, Generic[S, V, P]):
+    """One question: state ``S`` of the looks, fused value ``V`` of a visit, part ``P`` of a message.
+
+    Attributes
+    ----------
+    task : its name in manifests, configuration, messages and results
+    notice : what it measures, in words for the people before the camera
+    schedule : how often a network looks, where no `[schedule.<network>]` says otherwise
+    reads : what its heads' `estimate` gives; a kind of head that gives another estimate cannot answer it
+    certainty : probability below which the answer is unknown; 0 where there is none, or it always counts
+    usual : whether results tell of it also where no network answers it
+    start : the state before the first look
+    """
+
+    task: ClassVar[Task]
+    notice: ClassVar[str]
+    schedule: ClassVar[Schedule]
+    reads: ClassVar[type[Estimate]]
+    certainty: ClassVar[float] = 0.0
+    usual: ClassVar[bool] = False
+    start: S
+
+    @abstractmethod
+    def add(self, state: S, answer: Answer, head: Head) -> S:
+        """Fold one look into the state."""
+
+    @abstractmethod
+    def value(self, state: S, head: Head, certainty: float) -> V | None:
+        """Say what is known after at least one look; None where it is less certain than ``certainty``."""
+
+    def ended(self, value: V) -> V:
+        """Say what is known of a visit that has ended."""
+        return value
+
+    @abstractmethod
+    def gist(self, value: V) -> Hashable:
+        """Reduce a value to what a person would say of it: an update is worth sending when this differs."""
+
+    @abstractmethod
+    def part(self, value: V) -> P:
+        """Round a value to what messages and results tell."""
+
+    @abstractmethod
+    def words(self, part: P) -> str:
+        """Say it in a sentence about a visit."""
+
+    def brief(self, part: P) -> str:
+        """Say it in a line of a list of visits."""
+        return self.words(part)
+
+    @abstractmethod
+    def estimate(self, value: V) -> Any:
+        """Bring a value into the form of a single look's estimate, of type `reads`."""
+
+    @abstractmethod
+    def look(self, estimate: Any) -> Mapping[str, object]:
+        """Round one look's estimate, of type `reads`, to what results tell as JSON."""
