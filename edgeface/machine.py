@@ -8,20 +8,20 @@ import os
 import platform
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from edgeface.config import Config
 
 
-def node_id(config: Config) -> str:
+def node_id(config: Config, *, hostname: Callable[[], str] = socket.gethostname) -> str:
     """Return the configured id, else host name and four hex digits of a hash of the machine id.
 
     Every board is called ``raspberrypi`` by its maker's image, and equal client ids throw each other out for ever.
     """
     if config.node.id is not None:
         return config.node.id
-    host = re.sub(r"[^a-zA-Z0-9_-]+", "-", socket.gethostname().split(".")[0]).strip("-") or "node"
+    host = re.sub(r"[^a-zA-Z0-9_-]+", "-", hostname().split(".")[0]).strip("-") or "node"
     machine = next((text for path in _MACHINE_IDS if (text := _read(path))), host)
     return f"{host[:48]}-{hashlib.sha256(machine.encode()).hexdigest()[:4]}"
 

@@ -23,7 +23,7 @@ def write_picture(path: Path) -> Path:
 def write_film(path: Path, *, seconds: float = 3.0, fps: float = 10.0) -> Path:
     """She drifts slowly to the right, so that no two frames are equal."""
     picture = astronaut()
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), fps, (512, 512))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, (512, 512))
     assert writer.isOpened()
     for index in range(round(seconds * fps)):
         writer.write(np.roll(picture, index, axis=1))

@@ -208,16 +208,17 @@ class Auditor:
             protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
             clean_session=None if five else False,
         )
-        properties = Properties(PacketTypes.CONNECT) if five else None
-        if properties is not None:
-            properties.SessionExpiryInterval = 3600
         self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = lambda _c, _u, m: self.heard.append(Heard(m.topic, bytes(m.payload), m.qos, m.retain))
         self._client.reconnect_delay_set(1, 1)
         set_up(self._client)
-        options = {"clean_start": False, "properties": properties} if five else {}
-        self._client.connect(HOST, port, **options)
+        if five:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = 3600
+            self._client.connect(HOST, port, clean_start=False, properties=properties)
+        else:
+            self._client.connect(HOST, port)
         self._client.loop_start()
         assert self._subscribed.wait(DEADLINE_S), "the auditor could not subscribe"
 

@@ -20,8 +20,9 @@ from edgeface.publish.outbox import Outbox
 
 # A shell that starts the tests in its background has Ctrl-C ignored, and every child would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# Likewise SIGHUP under nohup.
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# So has nohup the hangup, and a daemon that inherits that takes no new configuration. What we catch, nobody inherits.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 # What a daemon of a test leaves behind is not told to the next one, or to the person who runs the tests.

@@ -72,7 +72,7 @@ class Child:
         program = folder.parent / f"{folder.name}.py"
         program.write_text(PRELUDE.format(flush_s=flush_s))
         keys = {"mqtt.host": "127.0.0.1", "mqtt.port": port}
-        command = [sys.executable, program, "run", *(str(word) for word in words)]
+        command = [sys.executable, str(program), "run", *(str(word) for word in words)]
         for key, value in keys.items():
             command += ["--set", f"{key}={value}"]
         clean = {

@@ -42,6 +42,13 @@ def analyze(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, list
     return run
 
 
+def picture_in(path: Path) -> np.ndarray:
+    """Read a drawn file as it is stored."""
+    picture: np.ndarray | None = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    return picture
+
+
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_film(tmp_path_factory.mktemp("film") / "she.mp4", seconds=2.0)
@@ -126,18 +133,18 @@ def test_what_lies_beside(analyze: Callable[..., Any], tmp_path: Path) -> None:
     assert text[1].startswith("face 1: box 1")
     assert " years (" in text[1]
     assert "female" in text[1]
-    drawn = cv2.imread(str(out / "she.png.faces.jpg")).astype(int)
+    drawn = picture_in(out / "she.png.faces.jpg").astype(int)
     changed = np.abs(drawn - astronaut()).max(axis=2) > 60
     rows, columns = np.nonzero(changed)
     assert 0.002 < changed.mean() < 0.2
     assert 60 <= rows.min() < 70
     assert 165 <= columns.min() < 185
     assert not changed[:50].any()
-    crop = cv2.imread(str(out / "she.png.face1.age-v1.png"))
+    crop = picture_in(out / "she.png.face1.age-v1.png")
     assert crop.shape == (64, 64, 3)
     # A face is redder than it is blue: the crop is stored in a viewer's order.
     assert crop[16:48, 16:48, 2].mean() > crop[16:48, 16:48, 0].mean() + 20
-    grey = cv2.imread(str(out / "she.png.face1.expression-mini-xception.png"), cv2.IMREAD_UNCHANGED)
+    grey = picture_in(out / "she.png.face1.expression-mini-xception.png")
     assert grey.shape[:2] == (64, 64)
     assert not list(out.glob(".edgeface-*"))
 

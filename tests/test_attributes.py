@@ -101,7 +101,8 @@ def test_categorical_probabilities(raw: object, activation: str, expected: objec
 
 def test_the_likeliest_label_and_all_of_them_in_the_networks_order() -> None:
     estimate = Categorical("gender", LABELS).estimate(np.array([0.3, 0.7], np.float32))
-    assert (estimate.label, estimate.probability) == ("male", pytest.approx(0.7))
+    assert estimate.label == "male"
+    assert estimate.probability == pytest.approx(0.7)
     assert list(estimate.probabilities) == ["female", "male"]
     assert estimate.probabilities["female"] == pytest.approx(0.3)
 
@@ -255,7 +256,8 @@ def test_heads_of_the_bundle() -> None:
         assert head.task == network.task
         assert list(make_heads(network)) == [network.task]
         spec = network.attribute_head()
-        size = len(spec.support) if isinstance(spec, ExpectationHead) else len(spec.labels)
+        assert isinstance(spec, ExpectationHead | CategoricalHead)
+        size = len(spec.support if isinstance(spec, ExpectationHead) else spec.labels)
         estimate = head.estimate(head.probabilities({spec.output: np.ones((1, size), np.float32)})[0])
         assert isinstance(estimate, AgeEstimate if network.task == "age" else LabelEstimate)
 

@@ -25,7 +25,7 @@ from edgeface.bundle import (
     read_manifest,
 )
 from edgeface.bundle import opening as room
-from edgeface.config import Config, NetworkChoice
+from edgeface.config import Config, NetworkChoice, RuntimeName
 from edgeface.errors import BundleError
 from edgeface.runtime import choose_runner, load_network
 
@@ -314,19 +314,15 @@ def test_right_hash_and_wrong_size(tmp_path: Path) -> None:
         load_network(opened, opened.network("yunet"), "onnx")
 
 
-def test_a_file_that_no_runtime_reads(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runtime", ["onnx", "litert"])
+def test_a_file_that_no_runtime_reads(runtime: RuntimeName, tmp_path: Path) -> None:
     junk = os.urandom(100)
-    for runtime in ("onnx", "litert"):
-        entry = {"bytes": 100, "sha256": hashlib.sha256(junk).hexdigest()}
-        folder = copy(
-            tmp_path / runtime,
-            lambda t, r=runtime, e=entry: network(t, "yunet")["files"][r][0].update(e),  # type: ignore[misc]
-        )
-        opened = open_bundle(folder)
-        (folder / opened.network("yunet").files[runtime][0].path).write_bytes(junk)  # type: ignore[index]
-        with pytest.raises(BundleError, match=f"does not load in {runtime}: .+; choose another") as caught:
-            load_network(opened, opened.network("yunet"), runtime)  # type: ignore[arg-type]
-        assert "\n" not in str(caught.value)
+    entry = {"bytes": 100, "sha256": hashlib.sha256(junk).hexdigest()}
+    opened = open_bundle(copy(tmp_path, lambda tree: network(tree, "yunet")["files"][runtime][0].update(entry)))
+    (opened.folder / opened.network("yunet").files[runtime][0].path).write_bytes(junk)
+    with pytest.raises(BundleError, match=f"does not load in {runtime}: .+; choose another") as caught:
+        load_network(opened, opened.network("yunet"), runtime)
+    assert "\n" not in str(caught.value)
 
 
 def test_names_that_are_not_there() -> None:

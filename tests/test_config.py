@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,13 @@ from edgeface.config import (
     redacted,
     to_toml,
 )
-from edgeface.config.toml import tomllib
 from edgeface.errors import ConfigError
 from edgeface.questions import QUESTIONS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 def written(folder: Path, text: str) -> Path:

@@ -26,7 +26,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six seconds: nobody, the astronaut from second 1 to 3, nobody."""
     path = tmp_path_factory.mktemp("clip") / "visit.mp4"
     face = cv2.resize(cv2.cvtColor(skimage_data.astronaut(), cv2.COLOR_RGB2BGR), (360, 360))
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), FPS, (640, 360))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (640, 360))
     for number in range(6 * FPS):
         frame = np.full((360, 640, 3), 90, np.uint8)
         if FPS <= number < 3 * FPS:

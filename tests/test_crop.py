@@ -22,7 +22,8 @@ def spec(rule: CropRule, side: int = 64, color: str = "bgr") -> Input:
 def ramp(width: int = 320, height: int = 240) -> Image:
     """Blue tells the column and green the row, so that any crop says where it came from."""
     y, x = np.mgrid[0:height, 0:width]
-    return np.stack([x * 255 / width, y * 255 / height, np.full_like(x, 128)], axis=2).round().astype(np.uint8)
+    shown: Image = np.stack([x * 255 / width, y * 255 / height, np.full_like(x, 128)], axis=2).round().astype(np.uint8)
+    return shown
 
 
 def place(chip: Image, row: int, column: int, width: int = 320, height: int = 240) -> tuple[float, float]:

@@ -197,6 +197,8 @@ def test_the_astronaut_is_found_by_all(name: str, runtime: str) -> None:
     in_sane_places(found)
     reference = networks("onnx", "retinaface").detect(astronaut(), min_score=0.6)
     assert iou(found.boxes, reference.boxes)[0, 0] > 0.75
+    assert found.landmarks is not None
+    assert reference.landmarks is not None
     assert np.abs(found.landmarks - reference.landmarks).max() < 12
     same = networks("onnx", name).detector
     other = networks(runtime, name).detector

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from edgeface.types import F32, Frame
 
 EPOCH = datetime.fromtimestamp(0, timezone.utc)
 CASCADE = CascadeHead()
-CASCADE_FILE = Path(getattr(cv2, "data", cv2).__file__).parent / "haarcascade_frontalface_default.xml"
+CASCADE_FILE = Path(cv2.__file__).with_name("data") / "haarcascade_frontalface_default.xml"
 RETINA = RetinaFaceHead(strides=(8,), prior_sizes=((16,),), variances=(0.1, 0.2), nms_iou=0.4)
 BY_BOX = {"age": False, "gender": "gender-mini-xception", "expression": "expression-mini-xception"}
 
@@ -149,6 +150,40 @@ def stamp(data: bytes) -> dict[str, Any]:
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """OpenCV's order is the same each time only then."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    yield
+    cv2.setNumThreads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_cascade_gives_most_votes_first() -> None:
+    data = CASCADE_FILE.read_bytes()
+    made = file("cascade.xml", runtime="opencv", layout="NHWC", **stamp(data))
+    # Mirrored, what is no face comes first in that order.
+    grey = cv2.cvtColor(astronaut(), cv2.COLOR_BGR2GRAY)[:, ::-1]
+    found = CascadeRunner(data, made, CASCADE).run(grey[None, ..., None].astype(np.float32))
+    assert found["boxes"].shape == (1, 2, 4)
+    np.testing.assert_allclose(found["weights"], [[7.97, 1.06]], atol=0.01)
+    np.testing.assert_allclose(found["boxes"][0, 0], [238, 65, 336, 163], atol=1)
+
+
+def test_a_picture_without_a_face_has_no_votes() -> None:
+    data = CASCADE_FILE.read_bytes()
+    made = file("cascade.xml", runtime="opencv", layout="NHWC", **stamp(data))
+    found = CascadeRunner(data, made, CASCADE).run(np.zeros((1, 64, 64, 1), np.float32))
+    assert (found["boxes"].shape, found["weights"].shape) == ((1, 0, 4), (1, 0))
+
+
+@pytest.mark.parametrize("data", [b"", b"no xml", b"\xff\xfe\0", b"{}"], ids=["empty", "text", "bytes", "JSON"])
+def test_what_is_no_cascade_is_said(data: bytes) -> None:
+    with pytest.raises(ValueError, match="^it is no cascade$"):
+        CascadeRunner(data, file("cascade.xml", runtime="opencv", **stamp(data)), CASCADE)
+
+
 def with_cascade(folder: Path) -> Path:
     """Copy the default bundle and add OpenCV's own cascade, with a self-test."""
     data = CASCADE_FILE.read_bytes()
@@ -157,7 +192,8 @@ def with_cascade(folder: Path) -> Path:
     outputs = {"boxes": "boxes", "weights": "weights"}
     made = file("cascade.xml", runtime="opencv", layout="NHWC", input="grey", outputs=outputs, **stamp(data))
     stored = io.BytesIO()
-    np.savez(stored, input=pixels, **CascadeRunner(data, made, CASCADE).run(pixels.astype(np.float32)))
+    answers: Any = CascadeRunner(data, made, CASCADE).run(pixels.astype(np.float32))
+    np.savez(stored, input=pixels, **answers)
     whole = msgspec.structs.replace(
         entry("cascade", CASCADE, runtime="opencv", color="grey", mean=(0.0,), multiple_of=1),
         files={"opencv": (made,)},

@@ -32,7 +32,7 @@ from edgeface.types import F32
 SHIPPED = ((320, 192), (320, 320), (640, 384), (640, 640))
 SIDES = st.integers(1, 40).map(lambda multiple: 32 * multiple)
 SIZES = st.tuples(SIDES, SIDES)
-RGB = {"color": "rgb", "mean": (127.5,) * 3, "scale": 1 / 127.5}
+RGB: dict[str, Any] = {"color": "rgb", "mean": (127.5,) * 3, "scale": 1 / 127.5}
 
 
 def test_the_pyramid_as_published() -> None:
@@ -263,7 +263,7 @@ def test_a_picture_of_noise_has_an_end() -> None:
 
 def known_count(x: F32) -> int:
     height, width = x.shape[2:]
-    return (ceil((height - 2) / 2) - 4) * (ceil((width - 2) / 2) - 4)
+    return int((ceil((height - 2) / 2) - 4) * (ceil((width - 2) / 2) - 4))
 
 
 def test_a_file_without_a_whole_pyramid_is_refused() -> None:

@@ -52,8 +52,9 @@ def sent(body: Body) -> dict[str, Any]:
 
 def change(event: Any, **values: Any) -> VisitChange:
     ended = values.get("ended_s")
-    reason = "lost" if event == "end" else None
-    return VisitChange(event=event, visit=visit(**values), time_s=ended or 2.0, reason=reason)
+    return VisitChange(
+        event=event, visit=visit(**values), time_s=ended or 2.0, reason="lost" if event == "end" else None
+    )
 
 
 def health(**values: Any) -> Body:

@@ -84,7 +84,7 @@ def with_alpha(mode: str = "RGBA") -> Pillow.Image:
 
 
 def over_white(picture: np.ndarray) -> np.ndarray:
-    shown = picture.copy()
+    shown: np.ndarray = picture.copy()
     shown[16:] = 255
     return shown
 
@@ -241,7 +241,7 @@ def no_avif() -> bool:
     [
         pytest.param(lambda: save(pil(), "AVIF", quality=95), RGB, id="plain"),
         pytest.param(lambda: save(with_alpha(), "AVIF", quality=95), WHITE, id="alpha"),
-        *(pytest.param(lambda n=n: oriented("AVIF", n, quality=95), RGB, id=f"held {n}") for n in range(1, 9)),  # type: ignore[misc]
+        *(pytest.param(lambda n=n: oriented("AVIF", n, quality=95), RGB, id=f"held {n}") for n in range(1, 9)),
     ],
 )
 def test_avif_where_opencv_has_it(make: Callable[[], bytes], wanted: str, tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ SUMMARY = SummaryWindow("main", start_s=0).body(0, at=NOON, started_at=at)
 NOTICE = notice_body(networks=[], at=NOON)
 
 
-def make(capacity: int = 50) -> Outbox:
-    return Outbox(node="hall", boot="b007", capacity=capacity)
+def make(capacity: int = 50, **options: int) -> Outbox:
+    return Outbox(node="hall", boot="b007", capacity=capacity, **options)
 
 
 def drain(outbox: Outbox) -> list[Entry]:
@@ -326,10 +326,9 @@ def test_what_is_surely_not_delivered_leaves_out_doubt_and_what_was_replaced() -
     assert outbox.undelivered() == Left(messages=1, visits=1, gone=1)
 
 
-def test_memory_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded_in_bytes_too() -> None:
     size = len(drain_one().payload)
-    monkeypatch.setattr("edgeface.publish.outbox.MOST_BYTES", 10 * size + size // 2)
-    outbox = make(capacity=1000)
+    outbox = make(capacity=1000, most_bytes=10 * size + size // 2)
     for _ in range(50):
         outbox.accept(told("start"))
     assert outbox.counters().queued == 10

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -89,15 +90,11 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
     for name in ("pid", "arguments", "steps"):
         monkeypatch.setenv(f"STANDIN_{name.upper()}", str(tmp_path / name))
 
-    def start(*steps: tuple[object, ...], **options: object) -> Source:
+    def start(*steps: tuple[object, ...], **options: Any) -> Source:
         (tmp_path / "steps").write_text(json.dumps(steps))
-        settings = {"source": "picamera", "width": W, "height": H, "fps": 10.0, "read_timeout": 8.0} | options
-        return open_source(
-            "door",
-            Camera(**settings),
-            limits=Limits(),
-            started_at=datetime.now(timezone.utc),  # type: ignore[arg-type]
-        )
+        settings: dict[str, Any] = {"source": "picamera", "width": W, "height": H, "fps": 10.0, "read_timeout": 8.0}
+        camera = Camera(**settings | options)
+        return open_source("door", camera, limits=Limits(), started_at=datetime.now(timezone.utc))
 
     return start
 

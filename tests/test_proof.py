@@ -105,7 +105,7 @@ def state(pid: str) -> str:
 
 def test_the_default_chain_holds_in_both_runtimes() -> None:
     bundle = opened(DEFAULT)
-    steps = [chain_step(bundle, Config(runtime=Runtime(name=name))) for name in ("onnx", "litert")]  # type: ignore[arg-type]
+    steps = [chain_step(bundle, Config(runtime=Runtime(name=name))) for name in ("onnx", "litert")]
     for outcome in prove(bundle, steps):
         assert outcome.result in ("ok", "untried"), outcome.detail
         if outcome.result == "ok":

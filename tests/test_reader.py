@@ -36,13 +36,14 @@ class Halt(threading.Event):
 class Times:
     """A camera whose connections hold for so many seconds each, with a frame a second."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.now = [100.0]
         self.halt = Halt(self.now)
-        monkeypatch.setattr("edgeface.service.reader.time.monotonic", lambda: self.now[0])
-        monkeypatch.setattr("edgeface.service.reader.random.uniform", lambda _, most: most)
         feed = Inbox().feed("door")
-        self.reader = Reader("door", Camera(source="rtsp://h/x"), Config(), feed, self.halt, STARTED, once=False)
+        self.reader = Reader(
+            "door", Camera(source="rtsp://h/x"), Config(), feed, self.halt, STARTED,
+            once=False, clock=lambda: self.now[0], jitter=lambda _, most: most,
+        )  # fmt: skip
 
     def hold(self, seconds: float) -> None:
         for second in range(round(seconds) + 1):
@@ -51,10 +52,8 @@ class Times:
         self.reader._lost(SourceError("rtsp://h/x ended", fix="it is opened again"))
 
 
-def test_pauses_grow_until_the_camera_has_held(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    times = Times(monkeypatch)
+def test_pauses_grow_until_the_camera_has_held(caplog: pytest.LogCaptureFixture) -> None:
+    times = Times()
     with caplog.at_level(logging.INFO):
         for _ in range(8):
             times.hold(0)
@@ -67,10 +66,8 @@ def test_pauses_grow_until_the_camera_has_held(
     assert times.halt.waits[-1] == 1, "it had held: the pauses start anew"
 
 
-def test_a_loss_now_and_then_is_told_each_time(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    times = Times(monkeypatch)
+def test_a_loss_now_and_then_is_told_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    times = Times()
     with caplog.at_level(logging.INFO):
         for _ in range(3):
             times.hold(2 * HELD_S)

@@ -55,7 +55,7 @@ def endless() -> bytes:
     buffer = io.BytesIO(packed(**{name: array for name, array in good().items() if name == "input"}))
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("probabilities.npy", "w") as file:
         np.lib.format.write_array_header_1_0(
-            file,  # type: ignore[arg-type]
+            file,
             {"descr": "<f4", "fortran_order": False, "shape": (1, 15_000_000)},
         )
         for _ in range(6):
@@ -137,7 +137,7 @@ def test_the_relative_error_notices_what_the_largest_does_not() -> None:
     other[0, 0] = 20
     assert selftest.largest_error(other, expected) < 0.5
     assert selftest.relative_error(other, expected) > selftest.OTHER
-    coarse = np.round(expected * 2) / 2
+    coarse = (np.round(expected * 2) / 2).astype(np.float32)
     assert selftest.relative_error(coarse, expected) < 0.2
     assert selftest.relative_error(np.full_like(expected, np.nan), expected) == np.inf
     assert selftest.relative_error(expected[:, :4], other[:, :4]) == 0

@@ -87,21 +87,31 @@ def test_addresses_that_are_none(address: str) -> None:
 
 
 class Frames:
-    """Stands in for cv2.VideoCapture: a stream of one codec that gives its pictures, the last one for ever."""
+    """Stands in for cv2.VideoCapture: a stream of one codec that gives its pictures, the last one for ever or not."""
 
-    def __init__(self, *pictures: np.ndarray, codec: str = "h264") -> None:
+    def __init__(self, *pictures: np.ndarray, codec: str = "h264", ends: bool = False) -> None:
         self._pictures = list(pictures)
         self._codec = codec
+        self._ends = ends
 
     def isOpened(self) -> bool:
         return True
 
-    def read(self) -> tuple[bool, np.ndarray]:
-        return True, (self._pictures.pop(0) if len(self._pictures) > 1 else self._pictures[0]).copy()
+    def open(self, *_: object) -> bool:
+        return True
 
-    def get(self, prop: int) -> float:
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        if not self._pictures:
+            return False, None
+        last = len(self._pictures) == 1 and not self._ends
+        return True, (self._pictures[0] if last else self._pictures.pop(0)).copy()
+
+    def get(self, prop: int, /) -> float:
         shape = {cv2.CAP_PROP_SAR_NUM: 16.0, cv2.CAP_PROP_SAR_DEN: 11.0}
         return fourcc_code(self._codec) if prop == cv2.CAP_PROP_FOURCC else shape.get(prop, 0.0)
+
+    def set(self, *_: object) -> bool:
+        return False
 
     def release(self) -> None: ...
 
@@ -162,8 +172,26 @@ def test_a_picture_that_stays_is_looked_at_over_another_connection(
             device.read()
 
 
+@pytest.mark.parametrize(
+    ("pictures", "said"),
+    [
+        pytest.param((BLACK, BLACK), "silent; all its pictures were the same: interlaced, .*set the camera", id="one"),
+        pytest.param((BLACK,), "silent; it is opened again", id="too few to tell"),
+        pytest.param((SCENE, NOISY, NOISY), "silent; it is opened again", id="good"),
+    ],
+)
+def test_a_stream_that_ends_before_the_second_look_says_what_its_pictures_were(
+    pictures: tuple[np.ndarray, ...], said: str
+) -> None:
+    device, _ = opened(Frames(*pictures, ends=True))
+    for _ in pictures:
+        device.read()
+    with pytest.raises(SourceError, match=f"rtsp://h/x ended or fell {said}"):
+        device.read()
+
+
 class Recorder(http.server.BaseHTTPRequestHandler):
-    """A recorder that sends an interlaced film again and again, as fast as it goes."""
+    """A recorder that sends an interlaced film again and again, as fast as it goes, until nobody listens."""
 
     film = b""
 
@@ -171,7 +199,7 @@ class Recorder(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         with contextlib.suppress(OSError):
-            for _ in range(200):
+            while True:
                 self.wfile.write(self.film)
 
     def log_message(self, *_: object) -> None: ...
@@ -182,7 +210,7 @@ def test_interlaced_pictures_of_a_real_stream_are_shown_right_or_refused_by_name
     handler = type("Playing", (Recorder,), {"film": path.read_bytes()})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        source = stream(f"http://127.0.0.1:{server.server_address[1]}/a.ts", open_timeout=3.0)
+        source = stream(f"http://127.0.0.1:{server.server_address[1]}/a.ts", open_timeout=8.0)
         frames = source.frames()
         try:
             seen = {number_of(next(frames).image) for _ in range(10)}

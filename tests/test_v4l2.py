@@ -143,6 +143,9 @@ class Camera2:
     def isOpened(self) -> bool:
         return self._opened
 
+    def open(self, *_: object) -> bool:
+        return self._opened
+
     def read(self) -> tuple[bool, Any]:
         return (True, np.zeros((4, 6, 3), np.uint8)) if next(self._reads, False) else (False, None)
 

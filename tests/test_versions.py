@@ -11,6 +11,8 @@ from edgeface.publish.reasons import Cause, SessionFailure
 from edgeface.publish.timing import Timing
 from edgeface.publish.versions import Versions
 
+EARLY: Cause = "closed_early"
+
 
 def fail(versions: Versions, *causes: Cause) -> list[bool]:
     return [versions.failed(cause) for cause in causes]
@@ -18,11 +20,11 @@ def fail(versions: Versions, *causes: Cause) -> list[bool]:
 
 def test_two_closes_mean_3_1_1_and_a_broker_that_spoke_5_is_not_doubted() -> None:
     versions = Versions()
-    assert fail(versions, "closed_early", "away", "closed_early", "closed_early") == [False, False, False, True]
+    assert fail(versions, EARLY, "away", EARLY, EARLY) == [False, False, False, True]
     assert versions.current == "3.1.1"
     sure = Versions()
     sure.connected()
-    assert not any(fail(sure, *["closed_early"] * 20))
+    assert not any(fail(sure, *[EARLY] * 20))
     assert sure.current == "5"
 
 

@@ -431,7 +431,8 @@ def test_max_never_sleeps(clip: Path) -> None:
 )
 def test_grey_and_deep_pictures_become_bgr(image: np.ndarray) -> None:
     shown = as_bgr(image)
-    assert (shown.shape, shown.dtype, int(shown[0, 0, 2])) == ((4, 6, 3), np.uint8, 77)
+    assert (shown.shape, int(shown[0, 0, 2])) == ((4, 6, 3), 77)
+    assert shown.dtype == np.uint8
 
 
 def test_the_demo_clip_that_is_shorter_than_it_says() -> None:

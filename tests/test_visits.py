@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import Person, film
 
-from edgeface.attributes import Affect, Categorical, Expectation
+from edgeface.attributes.affect import Affect
+from edgeface.attributes.categorical import Categorical
+from edgeface.attributes.expectation import Expectation
 from edgeface.bundle import AffectHead, CategoricalHead, ExpectationHead
 from edgeface.config import Visits
 from edgeface.people.schedule import Scheduler
@@ -283,7 +285,8 @@ def test_an_end_names_what_showed_most_of_the_time() -> None:
         book.absorb(1, mood("happy" if step < 14 else "sad", step * 0.5, sure=1.0))
     now = book.current()[0].known.expression
     assert now is not None
-    assert (now.dominant, now.seconds) == ("sad", pytest.approx(9.7))
+    assert now.dominant == "sad"
+    assert now.seconds == pytest.approx(9.7)
     (end,) = book.close(10.0, "stopped")
     assert end.visit.known.expression is not None
     assert end.visit.known.expression.dominant == "happy"

@@ -15,6 +15,7 @@ from typing import IO
 import paho.mqtt.client as paho
 import pytest
 from brokers import AnyBroker, Mosquitto, eventually, free_port
+from paho.mqtt.enums import CallbackAPIVersion
 from people import NOON, told, visit
 
 from edgeface.config import Mqtt
@@ -167,7 +168,7 @@ def test_no_message_ends_it_or_reaches_the_terminal_raw(
 ) -> None:
     watcher = watch("--host", "127.0.0.1", "--port", str(broker.port), *options)
     watcher.wait_ready()
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    client = paho.Client(CallbackAPIVersion.VERSION2)
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
     for payload in HOSTILE:

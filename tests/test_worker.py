@@ -21,8 +21,8 @@ from edgeface.bundle import open_bundle
 from edgeface.config import Config, Runtime
 from edgeface.engine.networks import Networks
 from edgeface.engine.pipeline import Request
-from edgeface.engine.turn import Worker, in_batches
-from edgeface.events import Body, VisitMessage
+from edgeface.engine.turn import RECENT, Stages, Worker, in_batches
+from edgeface.events import Body, SummaryMessage, VisitMessage
 from edgeface.offline.analyze import analyze_image
 from edgeface.offline.results import as_json
 from edgeface.runtime import Runner
@@ -198,13 +198,13 @@ BAD = [np.nan, np.inf, -np.inf, "short"]
 def test_an_answer_that_is_none_weighs_nothing_and_is_counted(task: str, value: Any, tmp_path: Path) -> None:
     name = {"age": "age-v1", "gender": "gender-v1", "expression": "expression-mini-xception"}[task]
     networks = make_networks(spoil(name, value))
-    line = as_json(analyze_image(astronaut(), networks, Config(), path="x", min_score=0.6))
+    line: Any = as_json(analyze_image(astronaut(), networks, Config(), path="x", min_score=0.6))
     json.dumps(line, allow_nan=False)
-    (face,) = line["faces"]  # type: ignore[misc]
-    assert {key: face[key] is None for key in ("age", "gender", "expression")} == {  # type: ignore[index]
+    (face,) = line["faces"]
+    assert {key: face[key] is None for key in ("age", "gender", "expression")} == {
         key: key == task for key in ("age", "gender", "expression")
     }
-    assert face["known"][task] is False  # type: ignore[index]
+    assert face["known"][task] is False
     assert dict(networks.invalid) == {name: 1}
     worker = Worker(networks, Config(), ["main"], new_id=lambda: "v", clock=lambda: 0.0)
     for step in range(10):
@@ -277,8 +277,28 @@ def test_a_summary_and_the_visit_say_the_same_of_one_person() -> None:
         at = NOON + timedelta(seconds=step / 10)
         worker.turn([Frame(image=astronaut(), camera="main", index=step, time_s=step / 10, captured_at=at)])
     *_, end, _faces, summary = worker.close("main", "source_ended").bodies
-    expression = end.message.expression  # type: ignore[union-attr]
+    assert isinstance(end.message, VisitMessage)
+    assert isinstance(summary.message, SummaryMessage)
+    expression = end.message.expression
+    assert expression is not None
     shares = {label: share for label, share in expression.shares.items() if share}
-    assert shares == pytest.approx(summary.message.expressions, abs=1e-3)  # type: ignore[union-attr]
+    assert shares == pytest.approx(summary.message.expressions, abs=1e-3)
     assert expression.dominant == max(shares, key=lambda label: shares[label])
     assert len(shares) == 2
+
+
+def test_stages_are_timed_by_the_clock_handed_in_and_forget_what_is_long_ago() -> None:
+    now_s = [0.0]
+    stages = Stages(lambda: now_s[0])
+    for taken_s in (0.002, 0.004, 0.009):
+        start_s, now_s[0] = now_s[0], now_s[0] + taken_s
+        assert stages.add("detect", start_s) == now_s[0]
+    start_s, now_s[0] = now_s[0], now_s[0] + 0.001
+    stages.add("track", start_s)
+    assert stages.medians_ms() == pytest.approx({"detect": 4.0, "track": 1.0})
+    assert stages.samples_ms()["detect"] == pytest.approx([2.0, 4.0, 9.0])
+    for _ in range(RECENT):
+        start_s, now_s[0] = now_s[0], now_s[0] + 0.005
+        stages.add("detect", start_s)
+    assert stages.medians_ms()["detect"] == pytest.approx(5.0)
+    assert len(stages.samples_ms()["detect"]) == RECENT

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -28,23 +30,29 @@ def measure_bundle(folder: Path) -> list[Speed]:
     return [speed for network in bundle.manifest.networks for speed in measure_network(bundle, network)]
 
 
-def measure_network(bundle: Bundle, network: Network, *, rounds: int = ROUNDS) -> list[Speed]:
-    """Time every file of a network; the rounds of all files take turns, so that a busy spell hits all."""
+def measure_network(
+    bundle: Bundle,
+    network: Network,
+    *,
+    rounds: int = ROUNDS,
+    warm_up: int = WARM_UP,
+    clock: Callable[[], float] = time.process_time,
+) -> list[Speed]:
+    """Time every file of a network; the rounds of all files take turns, so that a busy spell hits all.
+
+    ``clock`` gives CPU seconds of this process.
+    """
     pixels = stored_input(bundle, network)
     files = [file for files in network.files.values() for file in files]
     runners = [load_network(bundle, network, f.runtime, precision=f.precision, threads=1) for f in files]
     tensors = [np.ascontiguousarray(to_tensor(pixels, network.input, f.layout)) for f in files]
     values: list[list[float]] = [[] for _ in files]
     for runner, tensor in zip(runners, tensors, strict=True):
-        for _ in range(WARM_UP):
+        for _ in range(warm_up):
             runner.run(tensor)
     for _ in range(rounds):
         for timed, runner, tensor in zip(values, runners, tensors, strict=True):
-            start, calls = time.process_time(), 0
-            while time.process_time() - start < ROUND_S:
-                runner.run(tensor)
-                calls += 1
-            timed.append(1000 * (time.process_time() - start) / calls)
+            timed.append(_round_ms(partial(runner.run, tensor), clock))
     found = [
         Speed(
             network=network.name,
@@ -59,3 +67,13 @@ def measure_network(bundle: Bundle, network: Network, *, rounds: int = ROUNDS) -
     for speed in found:
         logger.info("%s %s %s: %.3f ms", network.name, speed.runtime, speed.precision, speed.cpu_ms)
     return found
+
+
+def _round_ms(call: Callable[[], object], clock: Callable[[], float]) -> float:
+    """Mean milliseconds of a call over a round of `ROUND_S`, one call at least."""
+    start_s, calls, passed_s = clock(), 0, 0.0
+    while passed_s < ROUND_S:
+        call()
+        calls += 1
+        passed_s = clock() - start_s
+    return 1000 * passed_s / calls

@@ -93,14 +93,16 @@ class Outbox:
     ----------
     node, boot : who we are and which run this is, for the envelope
     capacity : visits that may wait, besides one message per topic of the other kinds and what is in flight
+    most_bytes : bytes that the waiting visits may have together
     """
 
-    def __init__(self, *, node: str, boot: str, capacity: int) -> None:
+    def __init__(self, *, node: str, boot: str, capacity: int, most_bytes: int = MOST_BYTES) -> None:
         if capacity < 1:
             raise ValueError(f"capacity is {capacity}, expected at least 1")
         self.node = node
         self.boot = boot
         self._capacity = capacity
+        self._most_bytes = most_bytes
         self._lock = threading.Lock()
         self._seq = 0
         # Linked lists: a plain dictionary searches for its first key past all that were taken before.
@@ -272,7 +274,7 @@ class Outbox:
                 _move_first(self._lanes[entry.lane], entry.seq)
 
     def _keep_bounds(self) -> None:
-        while sum(len(lane) for lane in self._lanes.values()) > self._capacity or self._bytes > MOST_BYTES:
+        while sum(len(lane) for lane in self._lanes.values()) > self._capacity or self._bytes > self._most_bytes:
             fullest = next(lane for lane in self._lanes.values() if lane)
             self._drop(next(iter(fullest.values())))
 

@@ -30,9 +30,13 @@ class CascadeRunner:
             raise RuntimeMissingError(
                 f"OpenCV {cv2.__version__} runs no cascades", fix="pip install 'opencv-python-headless>=4.10,<5'"
             )
-        storage = cv2.FileStorage(data.decode("utf-8"), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
         self._classifier = cv2.CascadeClassifier()
-        if not self._classifier.read(storage.getFirstTopLevelNode()):
+        try:
+            storage = cv2.FileStorage(data.decode("utf-8"), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+            read = self._classifier.read(storage.getFirstTopLevelNode())
+        except (cv2.error, SystemError, UnicodeDecodeError):  # a constructor's errors come out as SystemError
+            read = False
+        if not read:
             raise ValueError("it is no cascade")
         self._head = head
         self._lock = threading.Lock()
@@ -48,6 +52,7 @@ class CascadeRunner:
         Returns
         -------
         ``boxes`` (1, N, 4), x1, y1, x2, y2 in its pixels, and ``weights`` (1, N): sum of the votes of the last stage.
+        Most votes first: OpenCV's own order is that in which its threads came home.
         """
         grey = batch.reshape(batch.shape[1:3] if self.file.layout == "NHWC" else batch.shape[2:]).astype(np.uint8)
         side = self._head.smallest_face_px
@@ -60,6 +65,8 @@ class CascadeRunner:
                 minSize=(side, side),
                 outputRejectLevels=True,
             )
-        boxes = np.array(found, dtype=np.float32).reshape(1, -1, 4)
-        boxes[..., 2:] += boxes[..., :2]
-        return {"boxes": boxes, "weights": np.array(votes, dtype=np.float32).reshape(1, -1)}
+        boxes = np.array(found, dtype=np.float32).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        weights = np.array(votes, dtype=np.float32).reshape(-1)
+        order = np.lexsort((*boxes.T, -weights))
+        return {"boxes": boxes[None, order], "weights": weights[None, order]}

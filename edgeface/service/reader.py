@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Literal
 
@@ -40,6 +41,8 @@ class Reader(threading.Thread):
         started_at: datetime,
         *,
         once: bool,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         super().__init__(name=f"camera-{camera}", daemon=True)
         self.camera = camera
@@ -48,6 +51,8 @@ class Reader(threading.Thread):
         self._settings = settings
         self._config = config
         self._halt = stop
+        self._clock = clock
+        self._jitter = jitter
         self._started_at = started_at
         self._once = once or not is_live(settings)
         self._source: Source | None = None
@@ -115,7 +120,7 @@ class Reader(threading.Thread):
         return False
 
     def _got_frame(self, description: str) -> None:
-        now_s = time.monotonic()
+        now_s = self._clock()
         self._first_s = now_s if self._first_s is None else self._first_s
         held = now_s - self._first_s >= HELD_S
         if self._lost_s is not None:
@@ -137,7 +142,7 @@ class Reader(threading.Thread):
         self._first_s = None
         self.state = "away"
         if self._lost_s is None:
-            self._lost_s = time.monotonic()
+            self._lost_s = self._clock()
             logger.warning("camera %s lost: %s", self.camera, error)
         pause_s = min(RETRY_MOST_S, RETRY_FIRST_S * 2 ** min(self._failures - 1, 10))
-        self._halt.wait(pause_s * random.uniform(0.5, 1.0))
+        self._halt.wait(pause_s * self._jitter(0.5, 1.0))

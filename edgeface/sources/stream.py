@@ -32,6 +32,8 @@ STILL_SHARE = 0.4
 """For this part of the open timeout a picture may stay the same before it is asked whether anything decodes it."""
 PROBE_S = 1.0
 NEVER_INTERLACED = frozenset(("MJPG", "mjpg", "PNG ", "png "))
+UNCONVERTED = f"interlaced, which this OpenCV ({cv2.__version__}) cannot convert, or black"
+PROGRESSIVE = "set the camera to progressive pictures"
 SAME_SCENE = 0.8
 """Correlation from which two pictures of two connections show one scene."""
 
@@ -60,6 +62,7 @@ class Stream:
         self._written = False
         self._first: Image | None = None
         self._first_s = 0.0
+        self._stood = False
 
     def open(self) -> None:
         """Connect and wait for the stream's description."""
@@ -93,9 +96,13 @@ class Stream:
     def _next(self) -> Image:
         assert self._capture is not None
         done, image = self._capture.read()
-        if not done:
-            raise SourceError(f"{self.description} ended or fell silent", fix=REOPENED)
-        return as_bgr(image)
+        if done:
+            return as_bgr(image)
+        said = f"{self.description} ended or fell silent"
+        # It may end each time before the second look; then this is the only place to say what is wrong with it.
+        if self._stood and not self._written:
+            raise SourceError(f"{said}; all its pictures were the same: {UNCONVERTED}", fix=PROGRESSIVE)
+        raise SourceError(said, fix=REOPENED)
 
     def _is_written(self, image: Image) -> bool:
         if self._first is None:
@@ -103,6 +110,7 @@ class Stream:
             return False
         if not np.array_equal(image, self._first):
             return True
+        self._stood = True
         if self._clock() - self._first_s < STILL_SHARE * self._open_s:
             return False
         # The first decoder stays until the second has its memory: what nobody wrote would be the same otherwise.
@@ -114,10 +122,7 @@ class Stream:
             before.release()
         if is_one_scene(self._first, again):
             return True
-        raise SourceError(
-            f"{self.description} is interlaced, which this OpenCV ({cv2.__version__}) cannot convert, or black",
-            fix="set the camera to progressive pictures",
-        )
+        raise SourceError(f"{self.description} is {UNCONVERTED}", fix=PROGRESSIVE)
 
     def interrupt(self) -> None:
         """Nothing to do: FFmpeg's own timeout ends the read, and its objects bear no second thread."""

@@ -84,34 +84,39 @@ def windows(x: F64, kernel: Sequence[int], strides: Sequence[int]) -> F64:
 def _conv(inputs: Sequence[F64], config: Config, weights: Weights) -> F64:
     kernel = weights["kernel"]
     view = windows(padded(inputs[0], kernel.shape[:2], config, 0.0), kernel.shape[:2], config["strides"])
-    return np.einsum("nyxcij,ijco->nyxo", view, kernel, optimize=True) + weights.get("bias", 0.0)
+    answer: F64 = np.einsum("nyxcij,ijco->nyxo", view, kernel, optimize=True) + weights.get("bias", 0.0)
+    return answer
 
 
 def _depthwise(inputs: Sequence[F64], config: Config, weights: Weights) -> F64:
     kernel = weights["depthwise_kernel"]
     view = windows(padded(inputs[0], kernel.shape[:2], config, 0.0), kernel.shape[:2], config["strides"])
-    answer = np.einsum("nyxcij,ijcm->nyxcm", view, kernel, optimize=True)
+    answer: F64 = np.einsum("nyxcij,ijcm->nyxcm", view, kernel, optimize=True)
     # The bias of a separable convolution stands behind its 1x1 part.
-    return answer.reshape(*answer.shape[:3], -1) + (0.0 if "pointwise_kernel" in weights else weights.get("bias", 0.0))
+    answer = answer.reshape(*answer.shape[:3], -1)
+    return answer if "pointwise_kernel" in weights else answer + weights.get("bias", 0.0)
 
 
 def _separable(inputs: Sequence[F64], config: Config, weights: Weights) -> F64:
-    return _depthwise(inputs, config, weights) @ weights["pointwise_kernel"][0, 0] + weights.get("bias", 0.0)
+    answer: F64 = _depthwise(inputs, config, weights) @ weights["pointwise_kernel"][0, 0]
+    return answer + weights.get("bias", 0.0)
 
 
 def _batch_norm(inputs: Sequence[F64], config: Config, weights: Weights) -> F64:
-    spread = np.sqrt(weights["moving_variance"] + config["epsilon"])
+    spread: F64 = np.sqrt(weights["moving_variance"] + config["epsilon"])
     return (inputs[0] - weights["moving_mean"]) / spread * weights["gamma"] + weights["beta"]
 
 
 def _max_pool(inputs: Sequence[F64], config: Config, _: Weights) -> F64:
     size = config["pool_size"]
-    return windows(padded(inputs[0], size, config, -np.inf), size, config["strides"]).max(axis=(4, 5))
+    answer: F64 = windows(padded(inputs[0], size, config, -np.inf), size, config["strides"]).max(axis=(4, 5))
+    return answer
 
 
 def _average_pool(inputs: Sequence[F64], config: Config, _: Weights) -> F64:
     size = config["pool_size"]
-    return np.nanmean(windows(padded(inputs[0], size, config, np.nan), size, config["strides"]), axis=(4, 5))
+    answer: F64 = np.nanmean(windows(padded(inputs[0], size, config, np.nan), size, config["strides"]), axis=(4, 5))
+    return answer
 
 
 def _zero_pad(inputs: Sequence[F64], config: Config, _: Weights) -> F64:
@@ -123,8 +128,9 @@ def _relu(inputs: Sequence[F64], config: Config, _: Weights) -> F64:
 
 
 def _softmax(x: F64) -> F64:
-    shares = np.exp(x - x.max(axis=-1, keepdims=True))
-    return shares / shares.sum(axis=-1, keepdims=True)
+    shares: F64 = np.exp(x - x.max(axis=-1, keepdims=True))
+    shares /= shares.sum(axis=-1, keepdims=True)
+    return shares
 
 
 LAYERS: Mapping[str, Callable[[Sequence[F64], Config, Weights], F64]] = {

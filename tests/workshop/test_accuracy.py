@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from records import on_record
 
-from converters.bundles.card_figures import PUBLIC_WEIGHTS
 from converters.datasets.labelled import chips, data_folder, photographs, read
 from converters.datasets.labels import LEVELS
 from converters.evaluation import attributes, widerface
 from converters.evaluation.subject import open_subject
+from converters.measurements.published import read_published
 from edgeface.bundle import Bundle
 from edgeface.config import Config, Runtime
 from edgeface.config import Detector as DetectorSettings
 from edgeface.engine.networks import Networks
 from edgeface.errors import UsageError
+from edgeface.types import Task
 
 EVERY = 12
 """The share that is measured again: every twelfth photograph."""
 CHIPS = 120
-NOBODY = {"age": False, "gender": False, "expression": False}
+NOBODY: dict[Task, str | Literal[False]] = {"age": False, "gender": False, "expression": False}
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +43,7 @@ def test_detectors_reach_what_the_public_weights_reach(network: str, size: str, 
     The device shrinks pictures by averaging, which finds a little more than sampling.
     """
     row = on_record(network, f"AP {level}", size=size, runtime="onnx", precision="fp32", group="all")
-    public = PUBLIC_WEIGHTS[network, size][LEVELS.index(level)]
+    public = read_published().precisions[network][size][LEVELS.index(level)]
     assert public - 0.0055 < row.value < public + 0.0105
     assert row.count == {"easy": 580, "medium": 1049, "hard": 2772}[level]
     assert row.low is not None

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from test_answers import change
+from tiny import write_tiny
 
 from converters.__main__ import main
 from converters.building.maker import Maker
@@ -20,8 +22,6 @@ from converters.recipes.choices import choices
 from converters.recipes.reading import read_recipe
 from converters.recipes.schema import BundleRecipe, NetworkRecipe
 from edgeface.errors import EdgefaceError, UsageError
-from tests.workshop.test_answers import change
-from tests.workshop.tiny import write_tiny
 
 ADVISED = re.compile(r"`python -m converters (\w+) ([^`]*)`")
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from modules import run, seeded
 from torch import Tensor
 from torch.nn import functional as fn
 
@@ -23,7 +24,6 @@ from converters.references.torch_module import new_state
 from edgeface.bundle import CoralHead
 from edgeface.crop import cut
 from edgeface.geometry import shrink
-from tests.workshop.modules import run, seeded
 
 RECIPE_NAMES = (
     "coral",

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from modules import run
+from tfjs_reference import run_graph
 
 from converters.building.selftest import selftest_input
 from converters.checkpoints.archive import ArchiveError, read_source
@@ -18,8 +20,6 @@ from converters.networks import make_network
 from converters.recipes.reading import RECIPES, read_network, read_workshop
 from converters.references.torch_module import load_module
 from edgeface.runtime import to_tensor
-from tests.workshop.modules import run
-from tests.workshop.tfjs_reference import run_graph
 
 
 @cache

@@ -67,7 +67,7 @@ def test_the_table_marks_what_was_never_trained() -> None:
 @pytest.mark.parametrize(("count", "most", "expected"), [(274, 40, 40), (3, 40, 3), (274, 4, 4), (0, 4, 0)])
 def test_timed_photographs_are_spread_over_the_set(count: int, most: int, expected: int) -> None:
     pictures: Any = list(range(count))
-    chosen = spread(pictures, most)
+    chosen: Any = spread(pictures, most)
     assert len(chosen) == len(set(chosen)) == expected
     assert list(chosen) == sorted(chosen)
 

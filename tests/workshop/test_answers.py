@@ -9,12 +9,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+from tiny import write_tiny
 
 from converters.building.maker import Maker
 from converters.recipes.reading import read_recipe
 from edgeface.errors import EdgefaceError
 from edgeface.runtime.litert import dequantized, quantized
-from tests.workshop.tiny import write_tiny
 
 
 def change(recipe: Path, old: str, new: str) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tiny import write_tiny
 
 from converters.building import maker as making
 from converters.building.maker import Maker
@@ -24,7 +25,6 @@ from converters.recipes.reading import list_recipes, list_variants, merged, read
 from converters.recipes.schema import BundleRecipe, NetworkRecipe, Recipe, Taken
 from edgeface.bundle import MANIFEST, Bundle, Network, Source, open_bundle
 from edgeface.errors import EdgefaceError, UsageError
-from tests.workshop.tiny import write_tiny
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_a_process_beside_finds_the_same_files_kept(made: Path) -> None:
 
 def test_the_same_recipe_gives_the_same_bytes_in_any_folder(made: Path, tmp_path: Path) -> None:
     """A process of its own in another folder, with another home and another hash seed."""
-    found = []
+    found: list[dict[str, bytes]] = []
     for name in ("one", "another/place"):
         folder = tmp_path / name
         folder.mkdir(parents=True)
@@ -200,7 +200,7 @@ def test_every_recipe_and_variant_can_be_read(name: str) -> None:
         assert network.random or network.source is not None
         if network.source is not None and network.source.registry in ("pypi", "npm"):
             assert len(network.source.sha256) == len(network.source.archive_sha256) == 64
-        assert network.input.color == "grey" or len(network.input.mean) == 3
+        assert network.input.color == "grey" or len(network.input.means) == 3
 
 
 @pytest.mark.parametrize("name", list_recipes("bundles"))

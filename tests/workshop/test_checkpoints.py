@@ -11,6 +11,7 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -55,9 +56,9 @@ def source_archive() -> bytes:
 
 
 def pin(
-    data: bytes, *, name: str = "faces-1.0-py3-none-any.whl", path: str = "faces/data/net.bin", **more: str
+    data: bytes, *, name: str = "faces-1.0-py3-none-any.whl", path: str = "faces/data/net.bin", **more: Any
 ) -> Source:
-    values = {"archive_sha256": sha256(data), "sha256": sha256(WEIGHTS), **more}
+    values: dict[str, Any] = {"archive_sha256": sha256(data), "sha256": sha256(WEIGHTS), **more}
     return Source(registry="pypi", package="faces", version="1.0", archive=name, path=path, **values)
 
 

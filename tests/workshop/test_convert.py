@@ -8,6 +8,8 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
+from own_module import BLOCKS, MODULE
+from tiny import write_tiny
 
 from converters.__main__ import main
 from converters.building import maker as making
@@ -18,8 +20,6 @@ from converters.recipes.reading import read_network, read_recipe
 from edgeface.bundle import open_bundle
 from edgeface.cli.main import main as device
 from edgeface.errors import UsageError
-from tests.workshop.own_module import BLOCKS, MODULE
-from tests.workshop.tiny import write_tiny
 
 Run = Callable[..., tuple[int, list[str], str]]
 

@@ -151,7 +151,7 @@ def test_the_tables_name_every_kind_of_head_and_crop_with_its_keys(heading: str,
     assert {next(iter(keys(row[0]))): keys(row[1]) for row in rows(heading)} == kinds
 
 
-def _members(union: object) -> Iterator[type]:
+def _members(union: object) -> Iterator[type[msgspec.Struct]]:
     for member in get_args(union):
         yield from _members(member) if get_args(member) else (member,)
 

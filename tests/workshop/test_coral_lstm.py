@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 import torch
 from ai_edge_litert.interpreter import Interpreter
+from modules import run, seeded
 from torch import Tensor, nn
 
 from converters.building.quiet import silence
@@ -20,7 +21,6 @@ from converters.export.to_tflite import export_tflite
 from converters.networks.coral_lstm import CoralLstmStep, CoralLstmWindow
 from converters.references.torch_module import new_state
 from edgeface.bundle import Signature
-from tests.workshop.modules import run, seeded
 
 FRAMES = 20
 
@@ -59,14 +59,15 @@ class TestCoralLstm:
 
     @pytest.fixture(scope="class")
     def step(self) -> CoralLstmStep:
-        return lively(seeded("coral_lstm", **self.OPTIONS))
+        step: CoralLstmStep = lively(seeded("coral_lstm", **self.OPTIONS))
+        return step
 
     @pytest.fixture(scope="class")
     def expected(self, step: CoralLstmStep, faces: Tensor) -> np.ndarray:
         """What the window says."""
         window = seeded("coral_lstm", form="window", **self.OPTIONS)
         window.load_state_dict(step.state_dict())
-        return run(window, faces)[0].numpy()
+        return np.asarray(run(window, faces)[0])
 
     @pytest.mark.parametrize("layers", [1, 2, 3])
     def test_twenty_steps_are_one_window(self, layers: int, faces: Tensor) -> None:

@@ -94,7 +94,7 @@ def torn_sheet(root: Path) -> None:
 
 def short_sheet(root: Path) -> None:
     path = root / "utkface" / "val_000.png"
-    cv2.imwrite(str(path), cv2.imread(str(path))[: 2 * SETS["utkface"].side])
+    cv2.imwrite(str(path), read(path)[: 2 * SETS["utkface"].side])
 
 
 @pytest.mark.parametrize(

@@ -23,13 +23,18 @@ from edgeface.bundle import Network, NetworkFile, open_bundle
 from edgeface.types import F32
 
 SMALLEST = float(np.finfo(np.float32).tiny)
-SHIPPED = [
-    pytest.param(network, file, id=file.path)
+FILES = [
+    (network, file)
     for network in open_bundle(BUNDLE).manifest.networks
     for files in network.files.values()
     for file in files
 ]
-FLOAT_ONNX = [p for p in SHIPPED if p.values[1].runtime == "onnx" and p.values[1].precision != "int8"]
+SHIPPED = [pytest.param(network, file, id=file.path) for network, file in FILES]
+FLOAT_ONNX = [
+    pytest.param(network, file, id=file.path)
+    for network, file in FILES
+    if file.runtime == "onnx" and file.precision != "int8"
+]
 
 
 def smallest(values: F32) -> float:

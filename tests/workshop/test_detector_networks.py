@@ -24,6 +24,7 @@ from converters.networks.retinaface import RetinaFace
 from converters.recipes.reading import read_network
 from converters.recipes.schema import NetworkRecipe
 from converters.references.torch_module import TorchReference
+from edgeface.bundle import BlazeFaceHead, CenterFaceHead, UltraLightHead
 from edgeface.detect.single import FAMILIES
 from edgeface.geometry import iou, letterbox, nms, shrink, stretch
 from edgeface.runtime import to_tensor
@@ -135,9 +136,10 @@ def test_the_astronaut_is_found(name: str) -> None:
     canvas[0, : fit.content_wh[1], : fit.content_wh[0]] = shrink(image, fit.content_wh)
     raw = trained(name).run(to_tensor(canvas[..., ::-1], network.input, "NCHW"))
     boxes, scores, landmarks = FAMILIES[type(network.head)].decode(raw, size, network.head, 0.5)
+    assert isinstance(network.head, BlazeFaceHead | CenterFaceHead | UltraLightHead)
     kept = nms(boxes, scores, max_iou=network.head.nms_iou)
     assert len(kept) == 1
-    box = boxes[kept] / np.array(fit.scale * 2, np.float32)
+    box = (boxes[kept] / np.array(fit.scale * 2)).astype(np.float32)
     # BlazeFace's boxes are tighter than RetinaFace's.
     assert iou(box, LETTERBOX_BOX)[0, 0] > 0.6
     if landmarks is not None:

@@ -11,6 +11,8 @@ import onnxruntime
 import pytest
 import torch
 from ai_edge_litert.interpreter import Interpreter
+from modules import run
+from tfjs_reference import run_graph
 
 from converters.building.quiet import silence
 from converters.building.selftest import selftest_input
@@ -33,8 +35,6 @@ from edgeface.crop import cut
 from edgeface.engine.networks import Networks
 from edgeface.errors import UsageError
 from edgeface.runtime import to_tensor
-from tests.workshop.modules import run
-from tests.workshop.tfjs_reference import run_graph
 
 SIDE = 112
 POINTS = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
@@ -78,7 +78,7 @@ def test_mobile_face_equals_the_original_graph(recipe: Recipe) -> None:
     tensor = face_and_noise(network, recipe)
     (shard,) = companions.values()
     # The graph scales the pixels itself.
-    values = run_graph(data, shard, tensor / network.input.scale + network.input.mean[0])
+    values = run_graph(data, shard, tensor / network.input.scales[0] + network.input.means[0])
     expected = values["batchnorm0/add_1"]
     torch.testing.assert_close(run(module, tensor)[0], expected, atol=1e-4 * float(expected.abs().max()), rtol=0)
 

@@ -52,7 +52,8 @@ class Deciding(nn.Module):
 @pytest.fixture
 def chain() -> Chain:
     torch.manual_seed(3)
-    network = Chain().eval()
+    network = Chain()
+    network.eval()
     with torch.no_grad():
         network.first[1].weight.copy_(UNEVEN)
         network.first[1].running_mean.normal_()

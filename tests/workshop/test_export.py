@@ -42,7 +42,8 @@ def run(model: onnx.ModelProto, x: np.ndarray, **session: str) -> np.ndarray:
     for key, value in session.items():
         options.add_session_config_entry(f"session.{key}", value)
     network = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return network.run(None, {"input": x})[0]
+    (answer,) = network.run(None, {"input": x})
+    return np.asarray(answer)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])

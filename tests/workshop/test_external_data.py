@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from tiny import write_tiny
 
 from converters.building.maker import Maker
 from converters.checkpoints.archive import read_source
@@ -18,7 +19,6 @@ from converters.formats.onnx_data import external_files, whole_file
 from converters.inspection.any_file import examine
 from converters.recipes.reading import read_recipe
 from edgeface.errors import EdgefaceError
-from tests.workshop.tiny import write_tiny
 
 DATA = "made.onnx.data"
 
@@ -43,7 +43,7 @@ def weights(path: Path) -> np.ndarray:
     model = onnx.load(path, load_external_data=False)
     (stored,) = (tensor for tensor in model.graph.initializer if tensor.name == "w")
     assert not stored.external_data
-    return numpy_helper.to_array(stored)
+    return np.asarray(numpy_helper.to_array(stored))
 
 
 def test_a_build_writes_one_whole_file(apart: Path, tmp_path: Path) -> None:

@@ -8,6 +8,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from keras_mobilenet import keras_mobilenet
+from keras_reference import run_keras
+from modules import run, seeded
 from torch.nn import functional as fn
 
 from converters.building.quiet import silence
@@ -25,9 +28,6 @@ from converters.references.torch_module import load_module
 from edgeface.bundle import AffectHead, CategoricalHead
 from edgeface.errors import UsageError
 from edgeface.runtime import to_tensor
-from tests.workshop.keras_mobilenet import keras_mobilenet
-from tests.workshop.keras_reference import run_keras
-from tests.workshop.modules import run, seeded
 
 RECIPES = (
     "expression-mini-xception-48",

@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
+from tiny import write_tiny
 
 from converters import __main__ as command_line
 from converters.building.parts import beside
@@ -19,7 +20,6 @@ from converters.bundles import build as building
 from converters.paths import ROOT
 from converters.recipes.reading import read_recipe
 from edgeface.errors import EdgefaceError
-from tests.workshop.tiny import write_tiny
 
 RECIPE = """
 family = "vgg48"

@@ -13,13 +13,13 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from pins import BLAZEFACE, member
 
 from converters.__main__ import main
 from converters.inspection.facts import FileFacts, first_line, paths_in, precision_in_words
 from converters.inspection.onnx_file import count_macs, describe_onnx
 from converters.inspection.tflite_file import describe_tflite
 from edgeface.bundle import Bundle, NetworkFile
-from tests.workshop.pins import BLAZEFACE, member
 
 KERNEL = np.ones((4, 3, 3, 3), np.float32)
 
@@ -61,7 +61,7 @@ def network(opset: int = 18, **more: Any) -> onnx.ModelProto:
         helper.make_node("Flatten", ["c"], ["f"]),
         helper.make_node("Gemm", ["f", "d"], ["y"]),
     ]
-    arrays = {"k": KERNEL, "d": np.ones((4 * 3 * 3, 5), np.float32), "unused_shape": np.int64([1, 2])}
+    arrays = {"k": KERNEL, "d": np.ones((4 * 3 * 3, 5), np.float32), "unused_shape": np.array([1, 2], np.int64)}
     graph = helper.make_graph(
         nodes,
         "g",

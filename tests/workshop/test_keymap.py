@@ -93,7 +93,7 @@ def test_any_order_of_axes_can_be_told(letters: list[str], shape: tuple[int, ...
     ],
 )
 def test_one_line_stands_for_many_names(pattern: str, names: list[str]) -> None:
-    ranges = {"n": 2, "k": 3, "head": ("cls", "box")}
+    ranges: dict[str, int | tuple[str, ...]] = {"n": 2, "k": 3, "head": ("cls", "box")}
     assert [fill(pattern, values) for values in bindings(pattern, ranges)] == names
 
 
@@ -197,7 +197,7 @@ def test_slices_can_be_taken_and_scaled() -> None:
     piece = keyfile.Piece(
         source="w", reshape=(2, 4), take=keyfile.Take(axis=1, indices=(2, 0)), layout="io", scale_by="s"
     )
-    theirs = {"w": np.arange(8, dtype=np.float32), "s": np.float32([10, 100])}
+    theirs = {"w": np.arange(8, dtype=np.float32), "s": np.array([10, 100], np.float32)}
     found = fit(KeyMap(tensors={"x": piece}), {"x": (2, 2)}, theirs)
     assert found.state["x"].tolist() == [[20.0, 60.0], [0.0, 400.0]]
 

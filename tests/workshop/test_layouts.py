@@ -20,8 +20,8 @@ from edgeface.errors import UsageError
 HAPPY, SAD = 3, 4
 
 
-def labels(folder: Path, name: str, **wanted: str) -> list[dict[str, str]]:
-    return [chip.labels for chip in find_faces(folder, (name,), **wanted)[0].read(None)]  # type: ignore[arg-type]
+def labels(folder: Path, name: str, **wanted: Any) -> list[dict[str, str]]:
+    return [chip.labels for chip in find_faces(folder, (name,), **wanted)[0].read(None)]
 
 
 def test_fer2013_with_the_votes_of_fer_plus_and_copies_from_training(tmp_path: Path) -> None:
@@ -117,6 +117,12 @@ def broken_fer(folder: Path, *, old: str, new: str, votes: bool = False) -> None
     path.write_text(path.read_text().replace(old, new))
 
 
+def one_row_more(folder: Path) -> None:
+    broken_fer(folder, old="PublicTest,fer", new="\nPublicTest,fer", votes=True)
+    with (folder / "fer2013.csv").open("a") as file:
+        file.write("3,1,Training\n")
+
+
 @pytest.mark.parametrize(
     ("name", "spoil", "says"),
     [
@@ -155,10 +161,7 @@ def broken_fer(folder: Path, *, old: str, new: str, votes: bool = False) -> None
         ),
         pytest.param(
             "fer2013",
-            lambda f: (
-                broken_fer(f, old="PublicTest,fer", new="\nPublicTest,fer", votes=True)
-                or (f / "fer2013.csv").write_text((f / "fer2013.csv").read_text() + "3,1,Training\n")
-            ),
+            one_row_more,
             "have not equally many rows",
             id="a row more",
         ),
@@ -274,14 +277,15 @@ def lfw(tmp_path: Path) -> Path:
 
 def test_pairs_of_lfw_with_their_folds(lfw: Path) -> None:
     found = find_pairs(lfw)
-    root = lfw / "lfw-deepfunneled"
-    ann, bob = (lambda n: root / "Ann_Lee" / f"Ann_Lee_000{n}.jpg"), (lambda n: root / "Bob" / f"Bob_000{n}.jpg")
+    ann, bob = (
+        {n: lfw / "lfw-deepfunneled" / name / f"{name}_000{n}.jpg" for n in (1, 2, 3)} for name in ("Ann_Lee", "Bob")
+    )
     assert (found.layout, found.folds) == ("lfw-pairs", 2)
     assert list(found.pairs) == [
-        Pair(ann(1), ann(2), True, 0),
-        Pair(ann(1), bob(3), False, 0),
-        Pair(bob(1), bob(2), True, 1),
-        Pair(bob(2), ann(2), False, 1),
+        Pair(ann[1], ann[2], True, 0),
+        Pair(ann[1], bob[3], False, 0),
+        Pair(bob[1], bob[2], True, 1),
+        Pair(bob[2], ann[2], False, 1),
     ]
 
 
@@ -363,7 +367,7 @@ def wider(root: Path, pictures: dict[str, dict[str, Boxes]], counted: dict[str, 
 @pytest.fixture
 def makers(tmp_path: Path) -> Path:
     pictures = {"0--Parade": {"one": [[1, 2, 30, 40], [5, 5, 3, 3]], "two": []}, "1--Party": {"three": [[0, 0, 9, 9]]}}
-    counted = {
+    counted: dict[str, list[list[list[int]]]] = {
         "easy": [[[1], []], [[]]],
         "medium": [[[1], []], [[1]]],
         "hard": [[[1, 2], []], [[1]]],

@@ -126,7 +126,6 @@ def plain_onet(weights: dict[str, Any], x: Any) -> tuple[Any, Any, Any]:
     return fn.softmax(net.dense(x, "dense6_1"), 1)[:, 1], net.dense(x, "dense6_2"), net.dense(x, "dense6_3")
 
 
-@torch.no_grad()
 def plain_mtcnn(weights: dict[str, dict[str, Any]], picture: Any, smallest: int) -> tuple[Any, Any, Any]:
     """The whole cascade on a BGR picture, window by window: boxes, scores, landmarks, best first."""
 
@@ -287,7 +286,8 @@ def test_the_whole_cascade_against_a_plain_one(weights: dict[str, Any], runners:
     detector = make_detector(first, runners, stages=stages, size="320x320", still=True)
     picture = shrink(astronaut(), SIZE)
     found = detector.detect(picture, min_score=0.5)
-    boxes, scores, landmarks = plain_mtcnn(weights, picture, SMALLEST)
+    with torch.no_grad():
+        boxes, scores, landmarks = plain_mtcnn(weights, picture, SMALLEST)
     assert len(found) == len(boxes) == 1
     assert found.landmarks is not None
     np.testing.assert_allclose(found.boxes, boxes, atol=0.02)

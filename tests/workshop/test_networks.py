@@ -9,15 +9,16 @@ import onnxruntime
 import pytest
 import skimage.data
 import torch
+from keras_reference import run_keras
 from torch.nn import functional as fn
 
 from converters.building.selftest import selftest_input
 from converters.networks.mini_xception import MiniXception
 from converters.recipes.schema import Recipe
 from converters.references.torch_module import TorchReference
+from edgeface.bundle import RetinaFaceHead, YunetHead
 from edgeface.detect import retinaface, yunet
 from edgeface.runtime import to_tensor
-from tests.workshop.keras_reference import run_keras
 
 Load = Callable[[str], TorchReference]
 Read = Callable[[str], bytes]
@@ -72,6 +73,7 @@ def test_pooling_pads_like_keras_at_even_and_odd_sides(side: int) -> None:
 def test_yunet_finds_the_astronaut_where_its_makers_code_does(recipe: Recipe, source_network: Load) -> None:
     image = np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])[None]
     network = recipe.networks["yunet"]
+    assert isinstance(network.head, YunetHead)
     outputs = source_network("yunet").run(to_tensor(image, network.input, "NCHW"))
     boxes, scores, points = yunet.decode(outputs, (512, 512), network.head, 0.5)
     best = scores.argmax()
@@ -85,6 +87,7 @@ def test_yunet_finds_the_astronaut_where_its_makers_code_does(recipe: Recipe, so
 
 def test_yunet_is_fed_bgr_not_rgb(recipe: Recipe, source_network: Load) -> None:
     network = recipe.networks["yunet"]
+    assert isinstance(network.head, YunetHead)
     found = []
     for image in (skimage.data.astronaut()[..., ::-1], skimage.data.astronaut()):
         tensor = to_tensor(np.ascontiguousarray(image)[None], network.input, "NCHW")
@@ -96,6 +99,7 @@ def test_yunet_is_fed_bgr_not_rgb(recipe: Recipe, source_network: Load) -> None:
 def test_retinaface_finds_the_astronaut(recipe: Recipe, source_network: Load) -> None:
     image = np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])[None]
     network = recipe.networks["retinaface"]
+    assert isinstance(network.head, RetinaFaceHead)
     outputs = source_network("retinaface").run(to_tensor(image, network.input, "NCHW"))
     np.testing.assert_allclose(outputs["conf"].sum(axis=2), 1, atol=1e-5)
     boxes, scores, _ = retinaface.decode(outputs, (512, 512), network.head, 0.5)

@@ -12,6 +12,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
+from tiny import write_tiny
 
 from converters.building import maker as making
 from converters.building.maker import Maker
@@ -24,7 +25,6 @@ from converters.quantization.calibrate import tflite_ranges
 from converters.recipes.reading import read_recipe
 from converters.recipes.schema import Quantize
 from edgeface.bundle import Signature
-from tests.workshop.tiny import write_tiny
 
 NEW = BUNDLE / "gender-v1.fp32.tflite"
 

@@ -17,6 +17,7 @@ from converters.evaluation.bundle_figures import AGREEMENT, box_cut, fitted_dete
 from converters.evaluation.metrics import confusion, macro_f1, macro_f1_of
 from converters.evaluation.protocols.expression import Predictions, figures
 from converters.evaluation.report import command_of
+from converters.evaluation.statistics import share_figure
 from converters.evaluation.subject import Finder, Subject, padded
 from converters.paths import BUILD, BUNDLE, bundle_argument
 from converters.quantization import samples as sampling
@@ -76,7 +77,10 @@ def test_calibration_and_evaluation_mean_the_same_face(bundle: Bundle, monkeypat
     subject = Subject.__new__(Subject)
     subject.finder, subject.network = finder, SimpleNamespace(input=network.input)  # type: ignore[assignment]
     for calibrated, picture in zip(Samples(network, BUNDLE)._crops, shown, strict=True):
-        assert np.array_equal(calibrated, subject.pixels(picture, pad=True))
+        seen = subject.pixels(picture, pad=True)
+        assert calibrated is not None
+        assert seen is not None
+        assert np.array_equal(calibrated, seen)
 
 
 def test_a_command_on_record_says_who_found_the_faces_and_in_which_bundle(bundle: Bundle) -> None:
@@ -109,7 +113,7 @@ def test_attribute_commands_carry_detector_and_bundle(bundle: Bundle, monkeypatc
         seen.append(arguments[3].network.name)
         yield "Set", None, [("accuracy", "all", figure)]
 
-    figure = bundle_figures.share_figure([True, False])
+    figure = share_figure([True, False])
     monkeypatch.setattr(bundle_figures, "_protocols", protocols)
     network = bundle.network("gender-v1")
     (row,) = bundle_figures.attribute_rows(bundle, (network, "onnx", "fp32"), Path(), detector="retinaface", limit=1)

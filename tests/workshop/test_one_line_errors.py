@@ -16,11 +16,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from tiny import write_tiny
 
 from converters.networks import make_network
 from converters.paths import BUNDLE, ROOT
 from edgeface.bundle import MANIFEST
-from tests.workshop.tiny import write_tiny
 
 PROGRESS = re.compile(r"tiny: (making|calibrating) tiny\.\S+|\(INFO\) .*")
 """What may stand before the line: which file was begun."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tiny import write_tiny
 
 from converters.__main__ import main
 from converters.building import maker as making
@@ -16,7 +17,6 @@ from converters.recipes.reading import is_bundle, lock_path, read_recipe
 from converters.recipes.schema import RANGES, Quantize
 from edgeface.bundle import open_bundle
 from edgeface.errors import UsageError
-from tests.workshop.tiny import write_tiny
 
 OWN = """
 name = "mine"

@@ -143,7 +143,7 @@ def test_a_signature_less_is_named_and_the_others_answer_the_same(tmp_path: Path
 
 
 def test_answers_that_are_no_numbers_differ_from_numbers() -> None:
-    one, none = {"": {"y": np.float32([1, 2])}}, {"": {"y": np.float32([1, np.nan])}}
+    one, none = {"": {"y": np.array([1, 2], np.float32)}}, {"": {"y": np.array([1, np.nan], np.float32)}}
     assert list(compare_answers(one, one, {""})) == list(compare_answers(none, none, {""})) == []
     assert list(compare_answers(one, none, {""})) == ["answers to noise up to nan apart (output y)"]
     assert list(compare_answers(one, none, set())) == [], "other inputs: nothing to compare"

@@ -57,7 +57,7 @@ MATMUL = helper.make_node("MatMul", ["f", "d"], ["y"])
 
 def reshaped(*shape: int) -> ModelProto:
     nodes = [CONV, helper.make_node("Reshape", ["c", "s"], ["f"]), MATMUL]
-    return model(nodes, ("k", KERNEL), ("d", DENSE), ("s", np.int64(shape)))
+    return model(nodes, ("k", KERNEL), ("d", DENSE), ("s", np.array(shape, np.int64)))
 
 
 def upsampled() -> ModelProto:

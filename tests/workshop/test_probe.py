@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -79,8 +79,12 @@ def red_or_blue(path: Path, channels: int = 3) -> Path:
     return save(path, nodes, held, ("n", channels, SIDE, SIDE), {"sure": ("n", 2)})
 
 
+Sides = tuple[str | int, ...]
+"""Of a shape; what is free has a name."""
+
+
 def save(
-    path: Path, nodes: list[onnx.NodeProto], held: list[onnx.TensorProto], shape: tuple, outputs: Mapping[str, tuple]
+    path: Path, nodes: list[onnx.NodeProto], held: list[onnx.TensorProto], shape: Sides, outputs: Mapping[str, Sides]
 ) -> Path:
     graph = helper.make_graph(
         nodes,
@@ -93,7 +97,7 @@ def save(
     return path
 
 
-def ends_with(path: Path, outputs: Mapping[str, int], shape: tuple = ("n", 3, SIDE, SIDE)) -> Path:
+def ends_with(path: Path, outputs: Mapping[str, int], shape: Sides = ("n", 3, SIDE, SIDE)) -> Path:
     """Network that answers with so many numbers."""
     nodes, held = [helper.make_node("ReduceMean", ["images", "axes"], ["mean"], keepdims=0)], []
     held.append(helper.make_tensor("axes", TensorProto.INT64, (len(shape) - 1,), range(1, len(shape))))
@@ -183,7 +187,7 @@ def test_the_recipe_is_read_again_and_built(
             LandmarkCrop(template=((0.5, 1),) * 5),
         ]
     ),
-    st.text(st.characters(exclude_categories=("Cs",)), max_size=20),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
 )
 def test_any_recipe_text_says_the_same_again(
     tmp_path_factory: pytest.TempPathFactory, order: list[str], crop: CropRule, words: str
@@ -298,7 +302,7 @@ def test_all_three_kinds_of_crop_and_all_scalings_are_tried() -> None:
     assert scaling(turned) == scaling(spec)
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
     "no such file": (lambda f: f / "none.onnx", [], "No such file"),
     "no network": (lambda f: write(f / "bad.onnx", b"not a network"), [], "is no ONNX file"),
     "another ending": (lambda f: write(f / "bad.unheard", b""), [], "has no known ending"),

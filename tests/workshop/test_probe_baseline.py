@@ -9,15 +9,15 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from test_probe import red_and_blue_faces, red_or_blue
 
-from converters.probing import faces, search
+from converters.probing import faces
 from converters.probing.baseline import beats_one_answer, in_words, one_answer
 from converters.probing.probe import probe
 from converters.probing.progress import Progress
 from converters.probing.readings import Read
 from edgeface.bundle import CategoricalHead, RegressionHead
 from edgeface.errors import EdgefaceError
-from tests.workshop.test_probe import red_and_blue_faces, red_or_blue
 
 GENDERS = [{"gender": "FM"[number % 2], "age": str(20 + number % 40)} for number in range(200)]
 HEAD = CategoricalHead(labels=("female", "male"), output="p")
@@ -87,4 +87,3 @@ def test_a_long_search_says_how_long_it_still_takes(caplog: pytest.LogCaptureFix
         "4 of about 20 settings, about 64 s left",
         "8 of about 20 settings, about 48 s left",
     ]
-    assert search.Progress is Progress

@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from converters.building import entry as manifests
+from converters.building.entry import describe_file
 from converters.building.maker import Maker
 from converters.bundles.gates import check_limits, quantized_variants
+from converters.measurements.measured import read_detector_fits, read_measured
 from converters.measurements.trials import find_trial, read_trials
 from converters.paths import BUNDLE
 from converters.recipes import reading as recipes
@@ -63,9 +64,9 @@ def test_the_manifest_is_what_the_recipe_says(recipe: Recipe, bundle: Bundle) ->
         assert {r: tuple(f.precision for f in fs) for r, fs in network.files.items()} == wanted.files
         for file in (file for files in network.files.values() for file in files):
             path = BUNDLE / file.path
-            assert file == manifests.describe_file(maker, recipe, file.runtime, file.precision, path)
-        assert network.measured == manifests.read_measured(network.name), "run `python -m converters manifest`"
-        fit = manifests.read_detector_fits().get(network.name)
+            assert file == describe_file(maker, recipe, file.runtime, file.precision, path)
+        assert network.measured == read_measured(network.name), "run `python -m converters manifest`"
+        fit = read_detector_fits().get(network.name)
         assert network.box_to_reference == (fit and fit.box)
         assert network.landmarks_to_reference == (fit and fit.landmarks)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny import write_tiny
 
 from converters.__main__ import main
 from converters.building.maker import Maker
@@ -24,7 +25,6 @@ from edgeface.bundle import Bundle, choose_file
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError
 from edgeface.runtime import run_faces
-from tests.workshop.tiny import write_tiny
 
 WAYS = [Scheme(calibration=c, equalise=e) for e in (False, True) for c in ("average", "minmax")]
 BEST = Scheme(calibration="average", equalise=True)
@@ -109,12 +109,18 @@ def test_an_interrupted_search_goes_on_where_it_was(tmp_path: Path) -> None:
             measured.append(key)
 
         def measure(scheme: Scheme, kept: Sequence[str]) -> Score:
-            key = f"loss {scheme} {sorted(kept)}"
-            return state.score(key, lambda: (working(key), loss(scheme, kept))[1])
+            def work() -> Score:
+                working(key)
+                return loss(scheme, kept)
+
+            return state.score(key := f"loss {scheme} {sorted(kept)}", work)
 
         def sensitivity(scheme: Scheme, kept: Sequence[str]) -> float:
-            key = f"moved {scheme} {sorted(kept)}"
-            return state.error(key, lambda: (working(key), movement(scheme, kept))[1])
+            def work() -> float:
+                working(key)
+                return movement(scheme, kept)
+
+            return state.error(key := f"moved {scheme} {sorted(kept)}", work)
 
         return measure, sensitivity
 
@@ -135,14 +141,19 @@ def test_the_table_names_ways_layers_and_both_halves() -> None:
 
 def test_how_far_outputs_move_has_no_unit_and_no_sign() -> None:
     before = [
-        {"a": np.float32([0, 2]), "b": np.float32([[10, 30]])},
-        {"a": np.float32([4, 6]), "b": np.float32([[50]])},
+        {"a": np.array([0, 2], np.float32), "b": np.array([[10, 30]], np.float32)},
+        {"a": np.array([4, 6], np.float32), "b": np.array([[50]], np.float32)},
     ]
     assert normalised_error(before, before) == 0
     # Variances are 5 and 800/3; every value of `a` is off by 1, and one of three of `b` by 20.
-    after = [{"a": np.float32([1, 1]), "b": np.float32([[10, 10]])}, {"a": np.float32([5, 5]), "b": np.float32([[50]])}]
+    after = [
+        {"a": np.array([1, 1], np.float32), "b": np.array([[10, 10]], np.float32)},
+        {"a": np.array([5, 5], np.float32), "b": np.array([[50]], np.float32)},
+    ]
     assert normalised_error(before, after) == pytest.approx((1 / 5 + (400 / 3) / (800 / 3)) / 2)
-    assert normalised_error([{"a": np.float32([3])}], [{"a": np.float32([5])}]) == 4, "a constant has no variance"
+    assert normalised_error([{"a": np.array([3], np.float32)}], [{"a": np.array([5], np.float32)}]) == 4, (
+        "a constant has no variance"
+    )
 
 
 def test_a_listener_hears_what_the_file_gives(bundle: Bundle) -> None:

@@ -24,7 +24,7 @@ SIGNATURE_BYTES = 150_000
 def litert_bytes(recipe: Recipe, sizes: tuple[tuple[int, int], ...]) -> dict[str, int]:
     network = msgspec.structs.replace(recipe.networks["retinaface"], prepared=Prepared(sizes=sizes))
     maker = Maker("retinaface", msgspec.structs.replace(recipe, networks={"retinaface": network}))
-    return {precision: maker.file("litert", precision).stat().st_size for precision in ("fp32", "int8")}  # type: ignore[arg-type]
+    return {precision: maker.file("litert", precision).stat().st_size for precision in ("fp32", "int8")}
 
 
 @pytest.mark.timeout(900)

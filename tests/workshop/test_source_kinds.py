@@ -20,6 +20,7 @@ from converters.checkpoints.reading import kind_of
 from converters.networks import make_network
 from converters.recipes.reading import read_recipe
 from converters.recipes.schema import BundleRecipe, NetworkRecipe, Prepared, Recipe
+from converters.references.torch_module import TorchReference
 from edgeface.bundle import Source, open_bundle
 
 KINDS = {
@@ -104,5 +105,7 @@ def test_a_made_graph_of_tfjs_end_to_end(tmp_path: Path, monkeypatch: pytest.Mon
     build_and_hold(msgspec.structs.replace(recipe, networks={name: brought}), tmp_path / "bundle")
     torch.manual_seed(11)
     seeded = make_network(str(network.family), network.options).state_dict()
-    loaded = making.Maker(name, msgspec.structs.replace(recipe, networks={name: brought})).reference.module.state_dict()
+    reference = making.Maker(name, msgspec.structs.replace(recipe, networks={name: brought})).reference
+    assert isinstance(reference, TorchReference)
+    loaded = reference.module.state_dict()
     assert all(torch.equal(loaded[key], seeded[key]) for key in seeded)

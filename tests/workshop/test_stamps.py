@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from own_module import write_own
 
 from converters.building.closure import FOLLOWED, Place, code_of, reached
 from converters.building.stamps import CODE, ENTRY, code_hash
 from converters.networks import FAMILIES, module_file
 from converters.paths import ROOT
-from tests.workshop.own_module import write_own
 
 HERE = [Place(ROOT, FOLLOWED)]
 

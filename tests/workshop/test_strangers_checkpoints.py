@@ -31,7 +31,7 @@ FAMILY, OPTIONS = "vgg48", {"form": "plain", "labels": 7}
 FITS = 'vgg48 form="plain" labels=7'
 
 
-class Attributes(dict):
+class Attributes(dict[str, object]):
     """As Lightning, EasyDict and OmegaConf have them: a dictionary of a class of their own."""
 
 
@@ -46,7 +46,7 @@ class Colour(enum.Enum):
     RED = 1
 
 
-class Many(list):
+class Many(list[object]):
     """A list of a class of its own."""
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pins import FACE_API, source
 
 from converters.checkpoints.reading import read_tensors
 from converters.formats.errors import CheckpointError
-from tests.workshop.pins import FACE_API, source
 
 KERNEL = np.arange(12, dtype=np.float32).reshape(3, 4) / 8
 PARTS: list[tuple[dict[str, Any], bytes, np.ndarray | None]] = [
@@ -26,17 +26,17 @@ PARTS: list[tuple[dict[str, Any], bytes, np.ndarray | None]] = [
             "quantization": {"dtype": "uint8", "scale": 0.5, "min": -1},
         },
         bytes([0, 1, 255]),
-        np.float32([-1, -0.5, 126.5]),
+        np.array([-1, -0.5, 126.5], np.float32),
     ),
     (
         {"name": "wide", "shape": [2], "dtype": "float32", "quantization": {"dtype": "uint16", "scale": 2, "min": 3}},
         np.array([0, 65535], "<u2").tobytes(),
-        np.float32([3, 131073]),
+        np.array([3, 131073], np.float32),
     ),
     (
         {"name": "half", "shape": [2], "dtype": "float32", "quantization": {"dtype": "float16"}},
         np.array([0.5, -2], "<f2").tobytes(),
-        np.float32([0.5, -2]),
+        np.array([0.5, -2], np.float32),
     ),
     ({"name": "scalar", "shape": [], "dtype": "float32"}, np.float32(7).tobytes(), np.float32(7)),
     ({"name": "shape", "shape": [2], "dtype": "int32"}, np.array([1, -1], "<i4").tobytes(), None),

@@ -10,15 +10,15 @@ import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper, numpy_helper
+from pins import BLAZEFACE, member
 
 from converters.checkpoints.reading import read_tensors
 from converters.checkpoints.widen import widen
 from converters.formats.errors import CheckpointError
-from tests.workshop.pins import BLAZEFACE, member
 
-WEIGHT = np.float32([[0.5, -1], [2, 4]])
-SCALES = np.float32([0.25, 0.5])
-WHOLE = np.int8([[2, -4], [4, 8]])
+WEIGHT = np.array([[0.5, -1], [2, 4]], np.float32)
+SCALES = np.array([0.25, 0.5], np.float32)
+WHOLE = np.array([[2, -4], [4, 8]], np.int8)
 
 
 def tflite(*tensors: dict[str, Any]) -> bytes:
@@ -73,11 +73,13 @@ TYPE = schema.TensorType
             id="uint8 with a zero point",
         ),
         pytest.param(
-            {"type": TYPE.INT32, "data": np.int32([[2, -4], [8, 16]]).tobytes(), "scale": [0.25]},
+            {"type": TYPE.INT32, "data": np.array([[2, -4], [8, 16]], np.int32).tobytes(), "scale": [0.25]},
             WEIGHT,
             id="an int32 bias",
         ),
-        pytest.param({"type": TYPE.INT32, "data": np.int32([1, 2, 3, 4]).tobytes()}, None, id="a shape is no weight"),
+        pytest.param(
+            {"type": TYPE.INT32, "data": np.array([1, 2, 3, 4], np.int32).tobytes()}, None, id="a shape is no weight"
+        ),
         pytest.param({"type": TYPE.FLOAT32}, None, id="what is computed is no weight"),
     ],
 )
@@ -149,7 +151,7 @@ USE = helper.make_node("MatMul", ["x", "w"], ["y"])
             ),
             id="int8 behind DequantizeLinear",
         ),
-        pytest.param(onnx_file([USE], ("w", WEIGHT.astype(np.float64)), ("n", np.int64([2]))), id="double"),
+        pytest.param(onnx_file([USE], ("w", WEIGHT.astype(np.float64)), ("n", np.array([2], np.int64))), id="double"),
     ],
 )  # fmt: skip
 def test_an_onnx_file_gives_the_weight_that_is_meant(data: bytes) -> None:
@@ -170,7 +172,7 @@ def test_what_is_no_onnx_file_is_refused_in_one_line(data: bytes) -> None:
 
 def test_widening_follows_onnx_and_tflite() -> None:
     values = np.arange(-12, 12, dtype=np.int8).reshape(2, 3, 4)
-    scales, zeros = np.float32([1, 2, 3]), np.int8([0, 1, -1])
+    scales, zeros = np.array([1, 2, 3], np.float32), np.array([0, 1, -1], np.int8)
     expected = (values.astype(np.float32) - zeros[None, :, None]) * scales[None, :, None]
     np.testing.assert_array_equal(widen(values, scales, zeros, 1), expected)
 

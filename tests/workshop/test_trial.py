@@ -9,6 +9,7 @@ from typing import ClassVar
 import msgspec
 import numpy as np
 import pytest
+from tiny import write_tiny
 
 from converters.building import maker as making
 from converters.building.maker import Maker
@@ -20,7 +21,6 @@ from converters.quantization.judge import SEARCHED, decided, format_trial, judge
 from converters.recipes.reading import read_recipe
 from converters.recipes.schema import Limit, Quantize, Recipe
 from edgeface.errors import EdgefaceError
-from tests.workshop.tiny import write_tiny
 
 
 def loss(group: str, value: float, count: int = 1000, reach: float = 0.001) -> Loss:

@@ -9,23 +9,14 @@ import pytest
 
 from converters.building.parity import Parity, difference, format_parity, off_by, prove
 from converters.checkpoints.archive import UnreachableError
-from converters.recipes.reading import Recipe
+from converters.recipes.schema import Recipe
 from edgeface.bundle import Bundle
 from edgeface.errors import BundleError, EdgefaceError
 
 
-def parity(**changes: float) -> Parity:
-    return Parity(
-        **{
-            "network": "gender-v1",
-            "path": "gender-v1.int8.onnx",
-            "shapes": 3,
-            "real": 0.1,
-            "random": 0.0,
-            "allowed": 0.2,
-            **changes,
-        }
-    )  # type: ignore[arg-type]
+def parity(*, shapes: int = 3, real: float = 0.1, random: float = 0.0) -> Parity:
+    path = "gender-v1.int8.onnx"
+    return Parity(network="gender-v1", path=path, shapes=shapes, real=real, random=random, allowed=0.2)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
