@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeface.bundle import Bundle, CascadeHead, FileRuntime, Head, Network, NetworkFile, choose_file
 from edgeface.config import Config
-from edgeface.errors import BundleError, EdgefaceError
+from edgeface.errors import BundleError, EdgefaceError, first_line
 from edgeface.runtime.batches import split
 from edgeface.runtime.tensor import to_tensor
 from edgeface.types import F32, Image
@@ -69,9 +69,8 @@ def load_network(
     except EdgefaceError:
         raise
     except Exception as error:  # ONNX Runtime's have no base of their own
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BundleError(
-            f"{bundle.folder / file.path} does not load in {runtime}: {first}",
+            f"{bundle.folder / file.path} does not load in {runtime}: {first_line(error)}",
             fix="choose another runtime or bundle",
         ) from error
 
