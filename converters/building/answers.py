@@ -20,6 +20,7 @@ from edgeface.attributes.columns import select
 from edgeface.bundle import AttributeHead, CategoricalHead, CoralHead, EmbeddingHead, ExpectationHead
 from edgeface.detect.single import FAMILIES
 from edgeface.errors import BundleError, EdgefaceError, UsageError
+from edgeface.questions import QUESTIONS
 from edgeface.runtime import to_tensor
 from edgeface.types import F32, Task
 
@@ -104,9 +105,10 @@ def _expect_output(name: str, output: str, answers: Mapping[str, F32]) -> None:
 
 def _read(name: str, task: Task, head: AttributeHead, answers: Mapping[str, F32]) -> None:
     """Read the answers as a device does."""
-    make, tasks = KINDS[type(head)]
-    if task not in tasks:
-        fitting = [_kind(one) for one, (_, known) in KINDS.items() if task in known]
+    make, estimate = KINDS[type(head)]
+    wanted = QUESTIONS[task].reads
+    if estimate is not wanted:
+        fitting = [_kind(one) for one, (_, given) in KINDS.items() if given is wanted]
         raise UsageError(
             f"{name} cannot answer {task} with such a head", fix=f"its kind is one of: {', '.join(fitting)}"
         )
