@@ -65,7 +65,7 @@ def load_network(
     file = choose_file(network, runtime, precision)
     data = bundle.read(file.path, size=file.bytes, sha256=file.sha256)
     try:
-        return _make_runner(data, file, network.head, threads=threads)
+        return make_runner(data, file, network.head, threads=threads)
     except EdgefaceError:
         raise
     except Exception as error:  # ONNX Runtime's have no base of their own
@@ -75,7 +75,11 @@ def load_network(
         ) from error
 
 
-def _make_runner(data: bytes, file: NetworkFile, head: Head, *, threads: int) -> Runner:
+def make_runner(data: bytes, file: NetworkFile, head: Head | None, *, threads: int) -> Runner:
+    """Make the bytes of one network file ready to run, wherever they lie; ``head`` only tells a cascade.
+
+    Whatever the runtime raises comes as it is.
+    """
     # The heavy imports stand here: who does not choose a runtime need not have it.
     if isinstance(head, CascadeHead):
         from edgeface.runtime.cascade import CascadeRunner  # noqa: PLC0415
