@@ -129,6 +129,12 @@ def _escape(sign: str) -> str:
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
+def first_line(error: BaseException, *, otherwise: str = "") -> str:
+    """First line of what a library says; ``otherwise``, or its error's name, where it says nothing."""
+    words = str(error).strip()
+    return words.splitlines()[0] if words else otherwise or type(error).__name__
+
+
 def one_line(text: str) -> str:
     """The text `escaped` and cut: a sentence of ours has 300 characters, what a stranger wrote may have millions."""
     line = escaped(text)

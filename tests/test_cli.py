@@ -19,6 +19,7 @@ from bundles import Tree, copy, network
 
 import edgeface
 from edgeface.cli.main import main
+from edgeface.errors import first_line
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = [
@@ -387,3 +388,17 @@ def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
     )
     assert done.returncode == 0
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        pytest.param("refused", "refused", id="one line"),
+        pytest.param("\n refused: \n  because", "refused: ", id="many"),
+        pytest.param("", "ValueError", id="nothing"),
+        pytest.param(" \n", "ValueError", id="blanks"),
+    ],
+)
+def test_of_what_a_library_says_the_first_line_is_told(said: str, line: str) -> None:
+    assert first_line(ValueError(said)) == line
+    assert first_line(ValueError(said), otherwise="no more is known") == line.replace("ValueError", "no more is known")

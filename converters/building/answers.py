@@ -106,8 +106,9 @@ def _expect_output(name: str, output: str, answers: Mapping[str, F32]) -> None:
 def _read(name: str, task: Task, head: AttributeHead, answers: Mapping[str, F32]) -> None:
     """Read the answers as a device does."""
     make, estimate = KINDS[type(head)]
-    if estimate is not QUESTIONS[task].reads:
-        fitting = [_kind(one) for one, (_, given) in KINDS.items() if given is QUESTIONS[task].reads]
+    wanted = QUESTIONS[task].reads
+    if estimate is not wanted:
+        fitting = [_kind(one) for one, (_, given) in KINDS.items() if given is wanted]
         raise UsageError(
             f"{name} cannot answer {task} with such a head", fix=f"its kind is one of: {', '.join(fitting)}"
         )

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from converters.formats.errors import CheckpointError
+from edgeface.errors import first_line
 from edgeface.types import F32
 
 
@@ -34,7 +35,7 @@ def read_keras(data: bytes, name: str = "the file") -> dict[str, F32]:
         with h5py.File(io.BytesIO(data), "r") as file:
             file.get("model_weights", file).visititems(take)
     except (OSError, RuntimeError, KeyError) as error:
-        words = str(error).splitlines()[0]
+        words = first_line(error)
         raise CheckpointError(f"{name} is no Keras weight file: {words}", fix="bring the whole .hdf5 file") from None
     if not found:
         raise CheckpointError(f"{name} is no Keras weight file: it holds no weights", fix="save it with its weights")

@@ -12,6 +12,7 @@ from converters.checkpoints.widen import widen
 from converters.formats.errors import CheckpointError
 from converters.formats.onnx_data import read_model
 from converters.formats.onnx_graph import constants
+from edgeface.errors import first_line
 from edgeface.types import F32
 
 
@@ -34,7 +35,7 @@ def read_constants(
     except CheckpointError:
         raise
     except Exception as error:  # protobuf's and numpy_helper's errors have no base in common
-        words = (str(error).strip() or type(error).__name__).splitlines()[0]
+        words = first_line(error)
         raise CheckpointError(
             f"{name} is no ONNX file that can be read: {words}", fix="bring a whole file with its values inside"
         ) from None

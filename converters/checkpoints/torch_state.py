@@ -14,6 +14,7 @@ import torch
 from converters.checkpoints import standins
 from converters.checkpoints.standins import StandIn
 from converters.formats.errors import CheckpointError
+from edgeface.errors import first_line
 from edgeface.types import F32
 
 NESTS = (
@@ -91,7 +92,7 @@ def _load(data: bytes, name: str) -> Any:
 
 
 def _unreadable(name: str, error: Exception) -> CheckpointError:
-    words = (str(error).strip() or type(error).__name__).splitlines()[0]
+    words = first_line(error)
     kind = "safetensors" if name.lower().endswith(".safetensors") else "torch"
     fix = "bring the whole file"
     if name.lower().endswith(".ckpt"):

@@ -9,6 +9,7 @@ from typing import Any
 from converters.paths import PRODUCTS
 from converters.recipes.reading import list_recipes, list_variants, read_network, read_recipe
 from converters.recipes.schema import NetworkRecipe
+from edgeface.cli.common import columns
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
@@ -38,9 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     heads = ("network", "task", "family", "weights", "files", "built")
     table = [heads, *(tuple(str(row[head]) for head in heads) for row in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(heads))]
-    for row, values in zip([None, *rows], table, strict=True):
-        print("  ".join(value.ljust(width) for value, width in zip(values, widths, strict=True)).rstrip())
+    for row, line in zip([None, *rows], columns(table), strict=True):
+        print(line)
         if row and row["variants"]:
             print(f"  variants: {', '.join(row['variants'])}")
     for name, networks in bundles.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import msgspec
@@ -46,7 +46,7 @@ BATCH = 64
 THREADS = 2
 Face = tuple[F32, F32 | None]
 """Box (4,), and five points (5, 2) where the detector gives them."""
-NOBODY: Mapping[Task, Literal[False]] = {"age": False, "gender": False, "expression": False, "affect": False}
+NOBODY: Mapping[Task, Literal[False]] = dict.fromkeys(get_args(Task), False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

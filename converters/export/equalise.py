@@ -17,7 +17,7 @@ from torch.nn import functional as fn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from converters.networks.layers import PReLU, SameConv2d, SameMaxPool2d
-from edgeface.errors import EdgefaceError
+from edgeface.errors import EdgefaceError, first_line
 
 ROUNDS = 40
 """Each pair moves its neighbours; after so many rounds nothing moves any more."""
@@ -156,8 +156,8 @@ def _graph(module: nn.Module) -> fx.Graph:
     try:
         return _Tracer().trace(module)
     except (fx.proxy.TraceError, TypeError) as error:
-        line = str(error).splitlines()[0]
-        raise EdgefaceError(f"{type(module).__name__} cannot be traced: {line}", fix="set equalise = false") from None
+        what = f"{type(module).__name__} cannot be traced: {first_line(error)}"
+        raise EdgefaceError(what, fix="set equalise = false") from None
 
 
 def _replace(module: nn.Module, name: str, new: nn.Module) -> None:

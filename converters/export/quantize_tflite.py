@@ -16,7 +16,7 @@ from converters.export.compact import compact
 from converters.export.layers import tflite_scopes, torch_path
 from converters.export.older_tflite import quantizable
 from converters.export.ranges import Method, Tensors, lacking, network_of
-from edgeface.errors import EdgefaceError
+from edgeface.errors import EdgefaceError, first_line
 from edgeface.types import F32
 
 THREADS = 2
@@ -92,12 +92,12 @@ def quantize_tflite(plain: Path, ranges: Mapping[str, Tensors], path: Path, keep
         try:
             work.quantize(share_ranges(whole, qsvs)).export_model(str(path), overwrite=True)
         except (KeyError, ValueError) as error:
-            raise lacking(network_of(plain), str(error).splitlines()[0]) from None
+            raise lacking(network_of(plain), first_line(error)) from None
         except RuntimeError as error:
             if not qsvs:
                 raise lacking(network_of(plain), "every tensor") from None
             raise EdgefaceError(
-                f"the quantizer refuses {plain.name}: {str(error).splitlines()[0]}", fix='use "int8w" instead'
+                f"the quantizer refuses {plain.name}: {first_line(error)}", fix='use "int8w" instead'
             ) from None
     compact(path)
 

@@ -11,6 +11,7 @@ from converters.evaluation.groups import paired_loss
 from converters.probing.readings import Read, agreed, most_frequent
 from converters.probing.search import Prober, Row, scaling, templates
 from edgeface.bundle import BoxCrop, CategoricalHead, Input, LandmarkCrop, SquareCrop
+from edgeface.cli.common import columns
 
 SHOWN = 25
 """Rows of the table; what is worse is counted."""
@@ -23,9 +24,7 @@ def report(found: Prober) -> Iterator[str]:
     yield f"({faces.missed} more were not found by {faces.finder.network.name}); {len(rows)} settings, best first:"
     shown = [*rows[:SHOWN], *(row for row in rows[SHOWN:] if row is winner)]
     table = [("", *HEADINGS), *(("*" if row is winner else "", *cells(row)) for row in shown)]
-    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-    for line in table:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+    yield from columns(table)
     rest = [row for row in rows[SHOWN:] if row is not winner]
     if rest:
         same = sum(row.read.constant for row in rest)

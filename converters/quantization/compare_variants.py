@@ -31,7 +31,7 @@ from edgeface.bundle import Network, NetworkFile, Precision, open_bundle
 from edgeface.config import RuntimeName
 from edgeface.detect import make_detector
 from edgeface.errors import UsageError
-from edgeface.runtime import Runner, run_faces
+from edgeface.runtime import Runner, make_runner, run_faces
 from edgeface.types import F32, AgeEstimate, Detections, Image
 
 Half = Literal["all", "search", "decide"]
@@ -261,13 +261,7 @@ def normalised_error(before: Sequence[Mapping[str, F32]], after: Sequence[Mappin
 
 def load(path: Path, file: NetworkFile) -> Runner:
     """Runner of one file that lies outside a bundle."""
-    if file.runtime == "onnx":
-        from edgeface.runtime.onnx import OnnxRunner
-
-        return OnnxRunner(path.read_bytes(), file, threads=THREADS)
-    from edgeface.runtime.litert import LiteRtRunner
-
-    return LiteRtRunner(path.read_bytes(), file, threads=THREADS)
+    return make_runner(path.read_bytes(), file, None, threads=THREADS)
 
 
 def half_of(listed: Sequence[T], half: Half) -> list[T]:

@@ -10,7 +10,7 @@ from edgeface.cli.common import (
     add_bundle_option,
     add_config_options,
     add_random_option,
-    print_table,
+    columns,
     read_bundle,
     read_config,
 )
@@ -68,12 +68,8 @@ def _print(report: Report) -> None:
         f"{report.source}: {report.frames} frames of {report.width}x{report.height}, {report.detector} at "
         f"{report.size}, {report.runtime}, {report.machine['processor']}"
     )
-    print_table(
-        [
-            ("stage", "median ms", "p95 ms"),
-            *((name, f"{s.median_ms:.2f}", f"{s.p95_ms:.2f}") for name, s in report.stages.items()),
-        ]
-    )
+    stages = [(name, f"{s.median_ms:.2f}", f"{s.p95_ms:.2f}") for name, s in report.stages.items()]
+    print(*columns([("stage", "median ms", "p95 ms"), *stages]), sep="\n")
     memory = "unknown" if report.memory_mb is None else f"{report.memory_mb:.0f} MB"
     print(f"{report.fps:.1f} frames a second, {memory} resident at most")
     print(

@@ -12,7 +12,7 @@ from edgeface.cli.common import (
     add_bundle_option,
     add_config_options,
     add_random_option,
-    print_table,
+    columns,
     read_bundle,
     read_config,
 )
@@ -89,7 +89,7 @@ def list_networks(args: argparse.Namespace) -> int:
         print(json.dumps({"bundle": manifest.name, "version": manifest.version, "networks": rows}, indent=2))
         return 0
     print(f"bundle {manifest.name} {manifest.version}")
-    print_table(table)
+    print(*columns(table), sep="\n")
     return 0
 
 
@@ -117,7 +117,8 @@ def verify(args: argparse.Namespace) -> int:
             told["chain"] = {"result": chain["result"], "detail": chain["detail"]}
         print(json.dumps(told, indent=2))
     else:
-        print_table([("file", "result", ""), *((row["file"] or "chain", row["result"], row["detail"]) for row in rows)])
+        shown = [(row["file"] or "chain", row["result"], row["detail"]) for row in rows]
+        print(*columns([("file", "result", ""), *shown]), sep="\n")
         print(f"{len(files) - len(bad)} of {len(files)} files of {bundle.folder} are right")
         if untried:
             print(f"not tried, no file runs here: {', '.join(untried)}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeface.bundle import Bundle, CascadeHead, FileRuntime, Head, Network, NetworkFile, choose_file
 from edgeface.config import Config
-from edgeface.errors import BundleError, EdgefaceError
+from edgeface.errors import BundleError, EdgefaceError, first_line
 from edgeface.runtime.batches import split
 from edgeface.runtime.tensor import to_tensor
 from edgeface.types import F32, Image
@@ -65,18 +65,21 @@ def load_network(
     file = choose_file(network, runtime, precision)
     data = bundle.read(file.path, size=file.bytes, sha256=file.sha256)
     try:
-        return _make_runner(data, file, network.head, threads=threads)
+        return make_runner(data, file, network.head, threads=threads)
     except EdgefaceError:
         raise
     except Exception as error:  # ONNX Runtime's have no base of their own
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BundleError(
-            f"{bundle.folder / file.path} does not load in {runtime}: {first}",
+            f"{bundle.folder / file.path} does not load in {runtime}: {first_line(error)}",
             fix="choose another runtime or bundle",
         ) from error
 
 
-def _make_runner(data: bytes, file: NetworkFile, head: Head, *, threads: int) -> Runner:
+def make_runner(data: bytes, file: NetworkFile, head: Head | None, *, threads: int) -> Runner:
+    """Make the bytes of one network file ready to run, wherever they lie; ``head`` only tells a cascade.
+
+    Whatever the runtime raises comes as it is.
+    """
     # The heavy imports stand here: who does not choose a runtime need not have it.
     if isinstance(head, CascadeHead):
         from edgeface.runtime.cascade import CascadeRunner  # noqa: PLC0415
