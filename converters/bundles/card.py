@@ -80,7 +80,7 @@ def readme(default: Manifest, others: Iterable[Manifest] = ()) -> str:
         parts += [
             f"## Bundle `{manifest.name}` {manifest.version}",
             f"Not committed as files: `python -m converters build {manifest.name}` makes it, "
-            f"`converters/recipes/bundles/{manifest.name}.{MANIFEST}` has the hashes to expect.",
+            f"`converters/recipes/bundles/{manifest.name}.{MANIFEST}` has its figures and hashes as recorded.",
             _networks(manifest, default),
         ]
     return "\n\n".join(parts) + "\n"
@@ -186,7 +186,7 @@ def _size(network: Network) -> str:
 
 
 def picture(network: Network, workshop: Workshop) -> bytes:
-    """PNG of the self-test's input, enlarged so that a person sees its pixels."""
+    """PNG of the self-test's picture, before any noise over it, enlarged so that a person sees its pixels."""
     pixels = selftest_input(network, workshop.selftest)[0]
     shown = pixels[..., ::-1] if network.input.color == "rgb" else pixels
     factor = max(1, PICTURE_SIDE // max(shown.shape[:2]))

@@ -113,8 +113,16 @@ def search(opened: Opened, task: Probed, output: str, ways: Mapping[str, Attribu
     """Find the best setting: a coarse look at all combinations on some faces, then one fact at a time on all."""
     import torch
 
+    before = torch.get_num_threads()
     # On networks of this size two threads wait for one another longer than they work.
     torch.set_num_threads(1)
+    try:
+        return _search(opened, task, output, ways, faces)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _search(opened: Opened, task: Probed, output: str, ways: Mapping[str, AttributeHead], faces: Faces) -> Prober:
     few = Prober(opened, task, output, ways, faces.some(SCREEN))
     every = Prober(opened, task, output, ways, faces)
     first = list(coarse(opened, task))

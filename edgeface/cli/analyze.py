@@ -134,9 +134,9 @@ class _Job:
 
     def _load(self, *, still: bool, threads: int) -> Networks:
         """Load once for pictures and once for videos; OpenCV gets as many threads as a network."""
-        import cv2  # noqa: PLC0415
+        import cv2
 
-        from edgeface.engine.networks import Networks as Loaded  # noqa: PLC0415
+        from edgeface.engine.networks import Networks as Loaded
 
         if still not in self._networks:
             runtime = msgspec.structs.replace(self._config.runtime, threads=threads)
@@ -146,9 +146,9 @@ class _Job:
         return self._networks[still]
 
     def _look(self, path: Path) -> _Look:
-        from edgeface.offline.analyze import analyze_image  # noqa: PLC0415
-        from edgeface.offline.results import enlarged  # noqa: PLC0415
-        from edgeface.sources import read_picture  # noqa: PLC0415
+        from edgeface.offline.analyze import analyze_image
+        from edgeface.offline.results import enlarged
+        from edgeface.sources import read_picture
 
         picture = read_picture(path, self._config.limits)
         least = self._config.detector.score if self._score is None else self._score
@@ -159,7 +159,7 @@ class _Job:
 
     def image(self, path: Path, look: _Look) -> None:
         """Tell of one still picture; boxes and points are in the pixels of the original."""
-        from edgeface.offline.results import as_json, as_text  # noqa: PLC0415
+        from edgeface.offline.results import as_json, as_text
 
         analysis, networks = look.analysis, self._networks[True]
         line = json.dumps(as_json(analysis))
@@ -176,10 +176,10 @@ class _Job:
 
     def video(self, path: Path) -> None:
         """Analyse one video: what was analysed is kept, also when it ends too early or Ctrl-C comes."""
-        from edgeface.files import Growing  # noqa: PLC0415
-        from edgeface.offline.analyze import VideoAnalysis  # noqa: PLC0415
-        from edgeface.offline.draw import DrawnVideo  # noqa: PLC0415
-        from edgeface.offline.results import as_json, visit_json, visits_as_text  # noqa: PLC0415
+        from edgeface.files import Growing
+        from edgeface.offline.analyze import VideoAnalysis
+        from edgeface.offline.draw import DrawnVideo
+        from edgeface.offline.results import as_json, visit_json, visits_as_text
 
         networks = self._load(still=False, threads=self._config.runtime.threads)
         stem = self._name(path)
@@ -223,15 +223,15 @@ class _Job:
         return name
 
     def _write(self, name: str, text: str) -> None:
-        from edgeface.files import write_atomic  # noqa: PLC0415
+        from edgeface.files import write_atomic
 
         assert self._out is not None
         write_atomic(self._out / name, text.encode("utf-8", "surrogateescape"))
 
     def _write_picture(self, name: str, image: Image) -> None:
-        import cv2  # noqa: PLC0415
+        import cv2
 
-        from edgeface.files import write_atomic  # noqa: PLC0415
+        from edgeface.files import write_atomic
 
         assert self._out is not None
         done, data = cv2.imencode(Path(name).suffix, image)
@@ -241,7 +241,7 @@ class _Job:
 
 def _jobs(names: Sequence[str]) -> Iterator[Job]:
     """Every file to analyse, and whether it is a still picture."""
-    from edgeface.sources import files_in, is_folder, is_image  # noqa: PLC0415
+    from edgeface.sources import files_in, is_folder, is_image
 
     for name in names:
         path = Path(name)
@@ -260,17 +260,17 @@ def _jobs(names: Sequence[str]) -> Iterator[Job]:
 
 def _with_progress(items: Iterable[T], total: int, *, hidden: bool) -> Iterator[T]:
     """A progress bar on standard error, where that is a terminal and results do not go to one."""
-    from tqdm import tqdm  # noqa: PLC0415
+    from tqdm import tqdm
 
     quiet = total == 1 or (hidden and sys.stdout.isatty())
     yield from tqdm(items, total=total, unit="file", disable=True if quiet else None, leave=False)
 
 
 def _drawn(image: Image, analysis: Analysis) -> Image:
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from edgeface.offline.draw import Drawing, draw_faces  # noqa: PLC0415
-    from edgeface.offline.results import describe  # noqa: PLC0415
+    from edgeface.offline.draw import Drawing, draw_faces
+    from edgeface.offline.results import describe
 
     faces = [
         Drawing(

@@ -42,9 +42,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
-    import msgspec  # noqa: PLC0415
+    import msgspec
 
-    from edgeface.offline.bench import measure  # noqa: PLC0415
+    from edgeface.offline.bench import measure
 
     extra: dict[str, Any] = {}
     if args.size:

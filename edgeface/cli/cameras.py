@@ -25,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print devices, their lasting names and modes, and the programs that other cameras need."""
-    from edgeface.sources import modes  # noqa: PLC0415
+    from edgeface.sources import modes
 
     devices = modes.list_devices()
     recipes = _recipes()
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _recipes() -> tuple[Recipe, ...]:
-    from edgeface.sources.pipe import csi, picamera  # noqa: PLC0415
+    from edgeface.sources.pipe import csi, picamera
 
     return picamera(Camera(source="picamera")), csi(Camera(source="csi"))
 

@@ -61,7 +61,7 @@ def check(args: argparse.Namespace) -> int:
 
 
 def _judge(args: argparse.Namespace, config: Config) -> str:
-    from edgeface.service.assembly import Assembly  # noqa: PLC0415 - loads OpenCV and the runtimes
+    from edgeface.service.assembly import Assembly  # loads OpenCV and the runtimes
 
     Assembly(config, read_bundle(args, config), environ=os.environ, once=False)
     return ""
@@ -69,8 +69,8 @@ def _judge(args: argparse.Namespace, config: Config) -> str:
 
 def _judge_elsewhere(args: argparse.Namespace, config: Config) -> str:
     """Judge what can be judged away from the node; what could not, in words."""
-    from edgeface.bundle import find_bundle  # noqa: PLC0415
-    from edgeface.service.assembly import load_networks  # noqa: PLC0415
+    from edgeface.bundle import find_bundle
+    from edgeface.service.assembly import load_networks
 
     left_out = "certificates, password, sources"
     try:
@@ -88,7 +88,7 @@ def _judge_elsewhere(args: argparse.Namespace, config: Config) -> str:
 def show(args: argparse.Namespace) -> int:
     """Print the configuration in force."""
     if args.commented:
-        from edgeface.config.document import commented_toml  # noqa: PLC0415
+        from edgeface.config.document import commented_toml
 
         print(commented_toml(), end="")
     else:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser with all commands."""
-    from edgeface.cli import analyze, bench, cameras, config, models, run, watch  # noqa: PLC0415
-    from edgeface.cli.common import Parser  # noqa: PLC0415
+    from edgeface.cli import analyze, bench, cameras, config, models, run, watch
+    from edgeface.cli.common import Parser
 
     parser = Parser(
         prog="edgeface",

@@ -95,7 +95,7 @@ def list_networks(args: argparse.Namespace) -> int:
 
 def verify(args: argparse.Namespace) -> int:
     """Try every file and the whole chain; exit 2 when one cannot be trusted, 1 when a network could not be tried."""
-    from edgeface.proof import prove, steps_of, untried_networks  # noqa: PLC0415
+    from edgeface.proof import prove, steps_of, untried_networks
 
     config = read_config(args)
     bundle = read_bundle(args, config, names=False)
@@ -129,7 +129,7 @@ def verify(args: argparse.Namespace) -> int:
 
 def install(args: argparse.Namespace) -> int:
     """Install an archive that ``python -m converters pack`` wrote."""
-    from edgeface.installing import install as put  # noqa: PLC0415
+    from edgeface.installing import install as put
 
     archive, parent = Path(args.what), _parent(args)
     bundle = put(archive, parent, allow_random=args.allow_random, allow_untried=args.allow_untried)
@@ -144,7 +144,7 @@ def install(args: argparse.Namespace) -> int:
 
 def remove(args: argparse.Namespace) -> int:
     """Take an installed bundle away."""
-    from edgeface.installing import remove as take_away  # noqa: PLC0415
+    from edgeface.installing import remove as take_away
 
     print(f"{take_away(args.what, _parent(args))} is removed")
     return 0

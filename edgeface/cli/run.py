@@ -55,9 +55,9 @@ def add_parser(subparsers: SubParsers[Any]) -> None:
 
 def run(args: argparse.Namespace, timing: Timing | None = None) -> int:
     """Run the daemon until its sources end or a signal comes; ``timing`` is for tests."""
-    from edgeface.proof import prove_once  # noqa: PLC0415
-    from edgeface.service.assembly import Assembly  # noqa: PLC0415 - `--help` should not load OpenCV
-    from edgeface.service.daemon import Daemon  # noqa: PLC0415
+    from edgeface.proof import prove_once
+    from edgeface.service.assembly import Assembly  # `--help` should not load OpenCV
+    from edgeface.service.daemon import Daemon
 
     # A reload reads the same old names again: once is enough.
     warn = functools.cache(logger.warning)
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace, timing: Timing | None = None) -> int:
 
 
 def _configured(args: argparse.Namespace, warn: Callable[[str], object]) -> Config:
-    import msgspec  # noqa: PLC0415
+    import msgspec
 
     config = read_config(args, warn=warn)
     if args.source is not None:

@@ -82,14 +82,14 @@ def make_runner(data: bytes, file: NetworkFile, head: Head | None, *, threads: i
     """
     # The heavy imports stand here: who does not choose a runtime need not have it.
     if isinstance(head, CascadeHead):
-        from edgeface.runtime.cascade import CascadeRunner  # noqa: PLC0415
+        from edgeface.runtime.cascade import CascadeRunner
 
         return CascadeRunner(data, file, head)
     if file.runtime == "onnx":
-        from edgeface.runtime.onnx import OnnxRunner  # noqa: PLC0415
+        from edgeface.runtime.onnx import OnnxRunner
 
         return OnnxRunner(data, file, threads=threads)
-    from edgeface.runtime.litert import LiteRtRunner  # noqa: PLC0415
+    from edgeface.runtime.litert import LiteRtRunner
 
     return LiteRtRunner(data, file, threads=threads)
 

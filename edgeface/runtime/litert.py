@@ -15,10 +15,10 @@ from edgeface.types import F32
 
 def _interpreter_class() -> Any:
     try:
-        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
+        from ai_edge_litert.interpreter import Interpreter
     except ImportError:
         try:
-            from tflite_runtime.interpreter import Interpreter  # noqa: PLC0415
+            from tflite_runtime.interpreter import Interpreter
         except ImportError:
             raise RuntimeMissingError(
                 "LiteRT is not installed",
