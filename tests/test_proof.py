@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ from edgeface.errors import BundleError, EdgefaceError
 from edgeface.proof import prove, prove_once, steps_of, untried_networks
 from edgeface.proof.proven import STAMPS, fingerprint
 from edgeface.proof.steps import Step, chain_step, memory_for, seconds_for
+from edgeface.proof.trial import try_faces
+from edgeface.runtime import Runner, load_network
+from edgeface.selftest import stored_input
+from edgeface.types import F32
 
 
 def with_hostile(folder: Path, name: str) -> Path:
@@ -232,3 +236,31 @@ def test_a_start_stops_at_a_chain_that_does_not_hold(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "a network for gender gives (2,) values for 3 labels; install the bundle again" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+class NumberlessRunner:
+    """Gives no number for any face but the first of a call."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.file = runner.file
+        self.batches = runner.batches
+        self.sizes = runner.sizes
+
+    def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
+        outputs = {name: array.copy() for name, array in self._runner.run(batch, states).items()}
+        for array in outputs.values():
+            array[1:] = np.nan
+        return outputs
+
+
+@pytest.mark.parametrize("name", ["age-v1", "gender-v1"])
+def test_a_start_goes_on_where_some_faces_get_no_number_and_an_install_does_not(name: str) -> None:
+    """What is no number weighs nothing in service, and must not end the node."""
+    bundle = open_bundle(DEFAULT)
+    entry = bundle.network(name)
+    runner = NumberlessRunner(load_network(bundle, entry, "onnx"))
+    pixels = stored_input(bundle, entry)
+    try_faces(entry, runner, pixels, finite=False)
+    with pytest.raises(BundleError, match="is not a number"):
+        try_faces(entry, runner, pixels)
