@@ -65,8 +65,9 @@ def test_from_torch_to_the_device(name: str, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
     networks = dict(map(untrained, (name, *PARTS.get(name, ()))))
     built = next(iter(networks))
+    defaults = {"detect": built} if networks[built].task == "detect" else {}
     recipe = Recipe(
-        bundle=BundleRecipe(name="chain", version="1", networks=tuple(networks)),
+        bundle=BundleRecipe(name="chain", version="1", networks=tuple(networks), defaults=defaults),
         workshop=read_workshop(),
         networks=networks,
     )

@@ -44,9 +44,9 @@ def smallest(name: str) -> Recipe:
     )
     if network.input.crop is None and network.input.width and network.input.height:
         network = msgspec.structs.replace(network, prepared=None)
-    return msgspec.structs.replace(
-        recipe, bundle=BundleRecipe(name="kinds", version="1", networks=(name,)), networks={built: network}
-    )
+    defaults = {"detect": built} if network.task == "detect" else {}
+    bundle = BundleRecipe(name="kinds", version="1", networks=(name,), defaults=defaults)
+    return msgspec.structs.replace(recipe, bundle=bundle, networks={built: network})
 
 
 def build_and_hold(recipe: Recipe, folder: Path) -> None:
