@@ -6,6 +6,7 @@ Weights are seeded numbers, so nothing is fetched: this proves the chain, the pr
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -67,7 +68,7 @@ def test_from_torch_to_the_device(name: str, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
     networks = dict(map(untrained, (name, *PARTS.get(name, ()))))
     built = next(iter(networks))
-    defaults = {"detect": built} if networks[built].task == "detect" else {}
+    defaults: dict[Any, str] = {"detect": built} if networks[built].task == "detect" else {}
     recipe = Recipe(
         bundle=BundleRecipe(name="chain", version="1", networks=tuple(networks), defaults=defaults),
         workshop=read_workshop(),

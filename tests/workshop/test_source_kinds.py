@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -44,7 +45,7 @@ def smallest(name: str) -> Recipe:
     )
     if network.input.crop is None and network.input.width and network.input.height:
         network = msgspec.structs.replace(network, prepared=None)
-    defaults = {"detect": built} if network.task == "detect" else {}
+    defaults: dict[Any, str] = {"detect": built} if network.task == "detect" else {}
     bundle = BundleRecipe(name="kinds", version="1", networks=(name,), defaults=defaults)
     return msgspec.structs.replace(recipe, bundle=bundle, networks={built: network})
 
