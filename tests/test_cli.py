@@ -7,7 +7,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -303,14 +303,23 @@ def test_help_loads_no_camera_library_and_no_runtime() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def program(*words: str, unbuffered: bool = False, **options: Any) -> subprocess.CompletedProcess[str]:
+def program(
+    *words: str, unbuffered: bool = False, environ: Mapping[str, str] = os.environ, **options: Any
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "edgeface", *words],
         **{"stderr": subprocess.PIPE, **options},
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1" if unbuffered else ""},
+        env={**environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1" if unbuffered else ""},
     )
+
+
+def program_limited(most: int, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run it with files of at most that many bytes; a record of its coverage would be larger."""
+    unmeasured = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")}
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))  # noqa: E731
+    return program(*words, preexec_fn=limit, environ=unmeasured, **options)
 
 
 @pytest.mark.parametrize(
@@ -335,8 +344,7 @@ def test_output_on_a_full_disk_is_one_line(words: list[str], tmp_path: Path) -> 
 
 def test_results_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "p.png"), np.zeros((48, 64, 3), np.uint8))
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))  # noqa: E731
-    done = program("analyze", "p.png", preexec_fn=limit)
+    done = program_limited(10, "analyze", "p.png")
     assert done.returncode == 1
     assert done.stderr.splitlines()[0].startswith("edgeface: edgeface-out/p.png.json cannot be written: File too large")
     assert "Traceback" not in done.stderr
@@ -345,8 +353,7 @@ def test_results_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
 def test_a_drawn_video_that_does_not_fit_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     write_film(tmp_path / "v.mp4", seconds=2.0)
     for most in (1024, 10_000, 100_000):
-        limit = lambda most=most: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))  # noqa: E731
-        done = program("analyze", "v.mp4", cwd=tmp_path, preexec_fn=limit)
+        done = program_limited(most, "analyze", "v.mp4", cwd=tmp_path)
         assert done.returncode == 1
         assert done.stderr.splitlines()[0].startswith("edgeface: edgeface-out/v.mp4.")
         assert "cannot be written" in done.stderr.splitlines()[0]

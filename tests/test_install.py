@@ -152,9 +152,11 @@ def make_old(installed: Path, folder: Path) -> Path:
             tar.extractall(package.parent)
         bundles.rename(package / "bundles")
     (package / "gone_since.py").write_text("", encoding="utf-8")
-    # pip took what it had put in from its list.
+    # pip wrote down what it had put in, and takes away what is written down.
     record = next(package.parent.glob("edgeface-*.dist-info")) / "RECORD"
-    record.write_text(record.read_text(encoding="utf-8") + "edgeface/gone_since.py,,\n", encoding="utf-8")
+    about = [line for line in record.read_text(encoding="utf-8").splitlines() if ".dist-info/" in line]
+    held = [f"{path.relative_to(package.parent)},," for path in package.rglob("*") if path.is_file()]
+    record.write_text("\n".join([*about, *held, ""]), encoding="utf-8")
     program = folder / "opt/edgeface/bin/edgeface"
     lines = program.read_text(encoding="utf-8").splitlines(keepends=True)
     program.write_text("".join([f"#!{folder}/opt/edgeface/bin/python3\n", *lines[3:]]), encoding="utf-8")
