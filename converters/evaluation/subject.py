@@ -73,10 +73,17 @@ class Answers:
 class Finder:
     """Finds the one face that a picture is about."""
 
-    def __init__(self, bundle: Bundle, *, detector: str | None = None, runtime: RuntimeName = "onnx") -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        detector: str | None = None,
+        runtime: RuntimeName = "onnx",
+        threads: int = THREADS,
+    ) -> None:
         config = Config(
             detector=DetectorSettings(network=detector),
-            runtime=RuntimeSettings(name=runtime, threads=THREADS),
+            runtime=RuntimeSettings(name=runtime, threads=threads),
             attributes=dict(NOBODY),
         )
         self._networks = Networks(bundle, config, still=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from converters.datasets.layouts import affect_csv, fairface_csv, fer2013_csv, sheets, utkface_names
+from converters.datasets.layouts import affect_csv, faces_csv, fairface_csv, fer2013_csv, sheets, utkface_names
 from converters.datasets.layouts.sets import FaceSet
 from edgeface.errors import UsageError
 
@@ -23,6 +23,7 @@ LAYOUTS: Mapping[str, Mapping[str, Callable[[Path, str | None], FaceSet | None]]
     "utkface": {"sheets": partial(sheets.find, "utkface"), "utkface-names": utkface_names.find},
     "fairface": {"sheets": partial(sheets.find, "fairface"), "fairface-csv": fairface_csv.find},
     "affect": {"affect-csv": affect_csv.find},
+    "own": {"faces-csv": faces_csv.find},
 }
 """By set and name of the layout; looked for in this order."""
 

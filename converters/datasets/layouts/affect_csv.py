@@ -32,7 +32,11 @@ def find(folder: Path, part: str | None) -> FaceSet | None:
             values = {name: str(row.number(name, -1, 1)) for name in COLUMNS[1:]}
             yield Chip(picture(table.parent / row.cells["path"], row), {**row.cells, **values})
 
-    return FaceSet(name="affect", title=table.stem, layout=NAME, read=read)
+    def files() -> Iterator[Path]:
+        yield table
+        yield from (table.parent / row.cells["path"] for row in read_table(table, COLUMNS))
+
+    return FaceSet(name="affect", title=table.stem, layout=NAME, read=read, files=files)
 
 
 def _head(table: Path) -> list[str]:

@@ -37,7 +37,13 @@ def find(folder: Path, part: str | None) -> FaceSet | None:
             root = _root(table, row) if root is None else root
             yield Chip(picture(root / row.cells["file"], row), _labels(row))
 
-    return FaceSet(name="fairface", title=f"FairFace {chosen}", layout=NAME, read=read)
+    def files() -> Iterator[Path]:
+        yield table
+        rows = list(read_table(table, ("file", "age", "gender", "race")))
+        root = _root(table, rows[0]) if rows else table.parent
+        yield from (root / row.cells["file"] for row in rows)
+
+    return FaceSet(name="fairface", title=f"FairFace {chosen}", layout=NAME, read=read, files=files)
 
 
 def _root(table: Path, row: Row) -> Path:

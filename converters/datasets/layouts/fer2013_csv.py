@@ -47,7 +47,8 @@ def find(folder: Path, part: str | None) -> FaceSet | None:
             left = None if left is None else left - 1
             yield Chip(_pixels(row), _labels(row, votes) | {"in_training": str(int(_digest(row) in trained))})
 
-    return FaceSet(name="fer2013", title=f"FER-2013 {usage}", layout=NAME, read=read)
+    files = [path for path in (table, table.parent / VOTE_TABLE) if path.is_file()]
+    return FaceSet(name="fer2013", title=f"FER-2013 {usage}", layout=NAME, read=read, files=lambda: files)
 
 
 def _rows(table: Path) -> Iterator[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,16 +18,18 @@ class FaceSet:
 
     Attributes
     ----------
-    name : ``fer2013``, ``utkface``, ``fairface`` or ``affect``
+    name : ``fer2013``, ``utkface``, ``fairface``, ``affect`` or ``own``
     title : as figures name it, for example ``UTKFace val``
     layout : name of the layout it was found in
     read : gives the faces, the first so many or (None) all
+    files : gives the files that they come from, tables first
     """
 
     name: str
     title: str
     layout: str
     read: Callable[[int | None], Iterator[Chip]]
+    files: Callable[[], Iterable[Path]]
 
 
 def picture(path: Path, row: Row) -> Image:

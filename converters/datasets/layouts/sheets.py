@@ -29,4 +29,8 @@ def find(name: str, folder: Path, part: str | None) -> FaceSet | None:
         for chip in chips(folder, name, chosen, limit=limit):
             yield Chip(chip.image, chip.labels | {"in_training": str(int(chip.labels.get("group") in trained))})
 
-    return FaceSet(name=name, title=f"{TITLES[name]} {PART_WORDS.get(chosen, chosen)}", layout="sheets", read=read)
+    def files() -> list[Path]:
+        return [folder / name / "labels.csv", *sorted((folder / name).glob(f"{chosen}_[0-9]*"))]
+
+    title = f"{TITLES[name]} {PART_WORDS.get(chosen, chosen)}"
+    return FaceSet(name=name, title=title, layout="sheets", read=read, files=files)

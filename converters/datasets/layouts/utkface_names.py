@@ -47,7 +47,7 @@ def find(folder: Path, part: str | None) -> FaceSet | None:
             age, gender, race = (int(group) for group in labels.groups())
             yield Chip(read(path), {"age": str(age), "gender": "MF"[gender], "race": RACES[race]})
 
-    return FaceSet(name="utkface", title="UTKFace", layout=NAME, read=read_all)
+    return FaceSet(name="utkface", title="UTKFace", layout=NAME, read=read_all, files=lambda: sorted(_pictures(folder)))
 
 
 def _pictures(folder: Path) -> Iterator[Path]:

@@ -1,0 +1,155 @@
+"""Faces of labelled sets as a network will see them in service, with room for jitter, in a memory-mapped cache.
+
+Found by the default bundle's own detector on the chip padded by 30 % of its own edge, cut by `edgeface.crop.cut` with
+the network's own rule at a larger padding. FER-2013 has chips that are the crop already: for a network that is cut by
+boxes they are taken whole. A face that the detector misses is counted and left out: in service, too, nobody would ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from converters.datasets.labelled import SETS, Chip
+from converters.datasets.layouts import LAYOUTS, find_faces
+from converters.datasets.layouts.sets import FaceSet
+from converters.evaluation.subject import Finder, prepared
+from converters.paths import BUNDLE
+from converters.recipes.schema import NetworkRecipe
+from converters.train.cache import Labels, Seen, done_in, fill_cache, key_of, read_cache
+from converters.train.view import View, stored_input, whole_view
+from edgeface.bundle import Input, LandmarkCrop, choose_file, chosen_detector, open_bundle
+from edgeface.config import Config, Detector
+from edgeface.errors import UsageError
+from edgeface.types import Image
+
+WHOLE = ("fer2013",)
+"""Sets whose chips are the crop."""
+TRAINED = ("train", "extra")
+"""Parts that are learnt from, in which no picture of a test part may be."""
+SAME = "same_as_test"
+VERSION = 1
+"""Of how crops are made: higher, and every cache is made anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Faces:
+    """Faces of one part of a set.
+
+    Attributes
+    ----------
+    pixels : uint8 memory map, (N, S, S, 3) in RGB or (N, S, S) in grey; rows whose face was not found are not in it
+    rows : the label table's cells of each face, in the order of ``pixels``
+    missed : faces that were not found
+    view : how to get the network's input out of a stored crop
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    rows: Sequence[Mapping[str, str]]
+    missed: int
+    view: View
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def load_faces(
+    recipe: NetworkRecipe,
+    set_name: str,
+    part: str,
+    *,
+    data: Path,
+    cache: Path,
+    bundle: Path = BUNDLE,
+    detector: str | None = None,
+    threads: int = 1,
+) -> Faces:
+    """Faces of a part for a network, from the cache, or cut now and kept there.
+
+    Parameters
+    ----------
+    recipe : of the network, whose crop rule and input size count
+    set_name : a key of `converters.datasets.layouts.LAYOUTS`
+    part : ``train``, ``extra``, ``val``, ``publictest`` ...; empty for a layout without parts
+    data : folder that holds the set
+    cache : folder for the crops, outside the repository: they are pictures of people
+    bundle, detector : whose detector finds the faces; None takes the bundle's default
+    threads : of the detector
+
+    Raises
+    ------
+    UsageError : no such set or part, a picture or a row that is damaged, a network that sees no faces
+    EdgefaceError : the cache cannot be written, or the disk is full; what was cut is kept
+    """
+    if set_name not in LAYOUTS:
+        raise UsageError(f"there is no data set '{set_name}'", fix=f"choose one of: {', '.join(LAYOUTS)}")
+    (faces,) = find_faces(data, [set_name], part=part or None)
+    if set_name in WHOLE and not isinstance(recipe.input.crop, LandmarkCrop):
+        side = SETS[set_name].side
+        shape: tuple[int, ...] = (side, side)
+        view = whole_view(recipe.input, side)
+        key = key_of(faces.files(), VERSION, "whole", side)
+
+        def seen() -> Iterator[Seen]:
+            return ((chip.labels, _grey(chip.image)) for chip in _allowed(faces, part))
+    else:
+        spec, view = stored_input(recipe.input)
+        shape = (*view.stored_wh[::-1], 3)
+        key = key_of(faces.files(), VERSION, spec, *_detector_facts(bundle, detector))
+
+        def seen() -> Iterator[Seen]:
+            finder = Finder(open_bundle(bundle), detector=detector, threads=threads)
+            return (_cut(chip, finder, spec) for chip in _allowed(faces, part))
+
+    folder = cache / f"{set_name}-{part or 'all'}-{key}"
+    pixels, rows, missed = _cached(folder, shape, seen, faces.title)
+    if not rows:
+        raise UsageError(f"{faces.title} has no face that was found ({missed} missed)", fix="give another part")
+    return Faces(pixels=pixels, rows=rows, missed=missed, view=view)
+
+
+def _cached(
+    folder: Path, shape: Sequence[int], seen: Callable[[], Iterator[Seen]], title: str
+) -> tuple[npt.NDArray[np.uint8], list[Labels], int]:
+    found = read_cache(folder, shape)
+    if found is None:
+        done = done_in(folder)
+        shown = tqdm(seen(), desc=f"faces of {title}", unit="face", disable=None, leave=False)
+        if done:
+            tqdm.write(f"faces of {title}: {done} are there already")
+        fill_cache(folder, shape, shown)
+        found = read_cache(folder, shape)
+    assert found is not None
+    return found
+
+
+def _allowed(faces: FaceSet, part: str) -> Iterator[Chip]:
+    """Chips of a part; of one that is learnt from, without those that equal a picture of a test part."""
+    return (chip for chip in faces.read(None) if part not in TRAINED or not chip.labels.get(SAME))
+
+
+def _cut(chip: Chip, finder: Finder, spec: Input) -> Seen:
+    image = prepared(chip.image, pad=True)
+    face = finder.face(image)
+    return chip.labels, None if face is None else finder.cut(image, face, spec)
+
+
+def _grey(image: Image) -> Image:
+    grey: Image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    return grey
+
+
+def _detector_facts(bundle: Path, detector: str | None) -> tuple[object, ...]:
+    """What the boxes and points of a detector depend on."""
+    config = Config(detector=Detector(network=detector))
+    opened = open_bundle(bundle)
+    network = chosen_detector(opened, config)
+    stages = [choose_file(stage, next(iter(stage.files))).sha256 for stage in opened.stages(network)]
+    file = choose_file(network, "onnx" if "onnx" in network.files else next(iter(network.files)))
+    return file.sha256, stages, network.box_to_reference, network.landmarks_to_reference, config.detector.score
