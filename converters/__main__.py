@@ -25,6 +25,7 @@ COMMANDS = (
     "try",
     "search",
     "time",
+    "train",
     "fetch",
     "evaluate",
     "compare",

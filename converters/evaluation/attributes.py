@@ -145,11 +145,15 @@ def _by(
 
 
 def _between(low: int, high: int) -> Callable[[Sample], bool]:
-    return lambda sample: low <= age_range(sample.labels["age"])[0] and age_range(sample.labels["age"])[1] <= high
+    def belongs(sample: Sample) -> bool:
+        age = sample.labels.get("age")
+        return bool(age) and low <= age_range(str(age))[0] and age_range(str(age))[1] <= high
+
+    return belongs
 
 
 def _labelled(column: str, value: str) -> Callable[[Sample], bool]:
-    return lambda sample: sample.labels[column] == value
+    return lambda sample: sample.labels.get(column, "") == value
 
 
 def _genders() -> dict[str, Callable[[Sample], bool]]:
@@ -157,7 +161,7 @@ def _genders() -> dict[str, Callable[[Sample], bool]]:
 
 
 def _races(samples: Sequence[Sample]) -> dict[str, Callable[[Sample], bool]]:
-    races = sorted({sample.labels["race"] for sample in samples})
+    races = sorted({sample.labels.get("race", "") for sample in samples} - {""})
     return {f"race {race}": _labelled("race", race) for race in races}
 
 

@@ -3,6 +3,8 @@
 A module names what it gives in ``outputs``, in the order of its tuple; a recurrent step also names its memory in
 ``states`` (by name, the shape without batch), which it takes after the input and gives after the outputs.
 
+A module that is trained here also has ``logits(face)``: the same answers before softmax and sigmoid, which losses read.
+
 A recipe may also name a module of its own (`own`). Nothing here loads torch before a network is made.
 """
 
@@ -29,6 +31,8 @@ FAMILIES: Mapping[str, str] = {
     "centerface": "converters.networks.centerface:CenterFace",
     "ultralight": "converters.networks.ultralight:UltraLight",
     "age_v1": "converters.networks.age_v1:AgeV1",
+    "age_gender_v1": "converters.networks.age_gender_v1:AgeGenderV1",
+    "dense_residual": "converters.networks.dense_residual:DenseResidual",
     "gender_v1": "converters.networks.gender_v1:GenderV1",
     "mini_xception": "converters.networks.mini_xception:MiniXception",
     "big_xception": "converters.networks.big_xception:BigXception",

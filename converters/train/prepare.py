@@ -1,0 +1,168 @@
+"""A recipe becomes all that the loop needs: faces, targets, weights of rows, the start's belief, losses."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from converters.train import faces as storing
+from converters.train.answers import heads_of
+from converters.train.balance import joined, row_weights
+from converters.train.batches import Batches, Crops, Pool, Scale
+from converters.train.figures import Judged, answer_all
+from converters.train.loop import Lesson
+from converters.train.losses import loss_for, make_question
+from converters.train.processes import Processes
+from converters.train.recipe import Data, Distribution, Held, Loss, Training
+from converters.train.start import Begun, Teachers, begin
+from converters.train.targets import targets
+from edgeface.bundle import AttributeHead
+from edgeface.errors import EdgefaceError, UsageError
+from edgeface.files import write_atomic
+from edgeface.types import F32, Task
+
+BELIEF = "belief.npy"
+"""In the run's folder: what the start says about the age of every training face, (N, K) float16."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """See the module; ``parts`` are the training parts by name, in the order of the pool."""
+
+    training: Training
+    begun: Begun
+    lesson: Lesson
+    heads: Mapping[Task, AttributeHead]
+    parts: Mapping[str, Crops]
+    held: Sequence[Judged]
+    scale: Scale
+
+    @property
+    def count(self) -> int:
+        """Faces to learn from."""
+        return sum(len(part.rows) for part in self.parts.values())
+
+
+def prepare(training: Training, *, data: Path | None, cache: Path, folder: Path, processes: Processes) -> Prepared:
+    """Read everything that a training needs.
+
+    Parameters
+    ----------
+    data : folder of the labelled sets; recipes may name others
+    cache : folder of stored crops
+    folder : of the run
+
+    Raises
+    ------
+    EdgefaceError : in one line: data or a start that is missing or damaged, a label out of range, a head without a loss
+    """
+    recipe, network = training.recipe, training.network
+    heads = heads_of(network, training.network_name)
+    losses = {task: loss_for(task, head, recipe.loss.get(task)) for task, head in heads.items()}
+    for task in recipe.loss:
+        if task not in heads:
+            raise UsageError(f"network {training.network_name} does not answer {task}", fix=f"take out [loss.{task}]")
+    begun = begin(training)
+    begun.module.to(processes.device)
+    parts, weights = _training_faces(training, data, cache, processes)
+    held = [Judged(name=one.set, faces=_load(training, one, one.part, data, cache)) for one in recipe.validation.sets]
+    wanted = {
+        task: np.concatenate([targets(task, heads[task], loss, one.rows, name) for name, one in parts.items()])
+        for task, loss in losses.items()
+    }
+    for task, rows in wanted.items():
+        if np.isnan(rows[:, 0]).all() and recipe.teacher is None:
+            raise UsageError(f"no training face has a label for {task}", fix="name a set that has, or another network")
+    scale = Scale(network.input, processes.device)
+    begun.module.eval()
+    belief = _belief(begun.module, heads, losses, list(parts.values()), scale, folder, processes)
+    batches = Batches(
+        Pool(list(parts.values())),
+        weights,
+        wanted,
+        belief,
+        scale,
+        augment=recipe.augment,
+        mixup=recipe.mixup,
+        batch=recipe.schedule.batch,
+        seed=recipe.seed,
+        rank=processes.rank,
+        world=processes.world,
+        device=processes.device,
+    )
+    questions = {
+        task: make_question(heads[task], loss, wanted[task], processes.device) for task, loss in losses.items()
+    }
+    lesson = Lesson(
+        heads=heads,
+        questions=questions,
+        batches=batches,
+        schedule=recipe.schedule,
+        seed=recipe.seed,
+        processes=processes,
+        teacher=recipe.teacher,
+        teachers=Teachers(training, processes.device) if recipe.teacher is not None else None,
+    )
+    return Prepared(training=training, begun=begun, lesson=lesson, heads=heads, parts=parts, held=held, scale=scale)
+
+
+def _training_faces(
+    training: Training, data: Path | None, cache: Path, processes: Processes
+) -> tuple[dict[str, Crops], npt.NDArray[np.float64]]:
+    """Parts by name, and how often each of their faces is drawn. Caches are locked: who comes second waits."""
+    parts: dict[str, Crops] = {}
+    weights, shares = [], []
+    for one in training.recipe.data:
+        mine = {f"{one.set} {part}": _load(training, one, part, data, cache) for part in one.parts}
+        rows = [row for part in mine.values() for row in part.rows]
+        if twice := mine.keys() & parts.keys():
+            raise UsageError(f"recipe {training.name} names {' and '.join(twice)} twice", fix="take one out")
+        parts |= mine
+        weights.append(row_weights(rows, one.balance, power=one.power))
+        shares.append(one.weight * len(rows))
+    processes.wait()
+    return parts, joined(weights, shares)
+
+
+def _load(training: Training, one: Data | Held, part: str, data: Path | None, cache: Path) -> Crops:
+    folder = training.path(one.folder) if one.folder else data
+    if folder is None:
+        raise UsageError(f"recipe {training.name}: where {one.set} lies is not said", fix="give --data DIR")
+    return storing.load_faces(training.network, one.set, part, data=folder, cache=cache)
+
+
+def _belief(
+    module: Any,
+    heads: Mapping[Task, AttributeHead],
+    losses: Mapping[Task, Loss],
+    parts: Sequence[Crops],
+    scale: Scale,
+    folder: Path,
+    processes: Processes,
+) -> npt.NDArray[np.float16] | None:
+    """What the start says of every training face's age, if a loss asks; written down, since it outlives the start."""
+    age = losses.get("age")
+    if not isinstance(age, Distribution) or not age.prior:
+        return None
+    path, count = folder / BELIEF, sum(len(part.rows) for part in parts)
+    if processes.first and not path.is_file():
+        rows: list[F32] = [
+            answer_all(module, {"age": heads["age"]}, part, scale, bfloat16=False)["age"] for part in parts
+        ]
+        buffer = io.BytesIO()
+        np.save(buffer, np.concatenate(rows).astype(np.float16))
+        write_atomic(path, buffer.getvalue())
+    processes.wait()
+    try:
+        found: npt.NDArray[np.float16] = np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise EdgefaceError(f"{path} cannot be read: {error}", fix="delete it: it is made anew") from None
+    if len(found) != count:
+        raise EdgefaceError(f"{path} is of {len(found)} faces, and there are {count}", fix="delete it, begin anew")
+    return found
