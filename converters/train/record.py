@@ -7,6 +7,7 @@ import importlib.metadata
 import platform
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def make_record(prepared: Prepared, state: State, weights: Path, data: Path | No
     """JSON of a record, a line for every value."""
     training, processes = prepared.training, prepared.lesson.processes
     content = weights.read_bytes()
-    best = max(state.curve, key=lambda row: float(row["score"]))
+    best = next(row for row in reversed(state.curve) if row["score"] == state.best)
     teachers = prepared.lesson.teachers
     record = Record(
         name=training.name,
@@ -154,8 +155,13 @@ def _held(prepared: Prepared, data: Path | None) -> dict[str, PartRecord]:
 
 def _record(name: str, part: str, folder: Path | None, faces: int, missed: int) -> PartRecord:
     assert folder is not None
+    return PartRecord(faces=faces, missed=missed, files=_files_key(name, part, folder))
+
+
+@cache  # a record is written at every epoch, and files are many
+def _files_key(name: str, part: str, folder: Path) -> str:
     (found,) = find_faces(folder, [name], part=part or None)
-    return PartRecord(faces=faces, missed=missed, files=key_of(found.files()))
+    return key_of(found.files())
 
 
 def _git(*words: str) -> str:

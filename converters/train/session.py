@@ -77,6 +77,7 @@ class Session:
         """Go on from the full state, or from a small checkpoint."""
         if weights is not None:
             resume_weights(weights, self.state)
+            self.state.best = None  # that file holds the newest weights: the best so far are not here
             self.log(f"goes on from {weights.name} at step {self.state.step}, the optimizer warms up again")
             return
         if not self._place.state.is_file():
@@ -127,10 +128,10 @@ class Session:
         state, prepared, lesson = self.state, self._prepared, self._prepared.lesson
         figures = judge(state.ema, prepared.heads, prepared.held, prepared.scale, bfloat16=state.bfloat16)
         weights = prepared.training.recipe.validation.score
-        value = score(figures, weights)
+        value = round(score(figures, weights), 4)
         epoch = round(state.step / lesson.batches.steps, 3)
         row: dict[str, Any] = {"epoch": epoch, "step": state.step, "minutes": round(state.seconds / 60, 2)}
-        row |= {"score": round(value, 4), "loss": {task: round(one, 4) for task, one in losses.items()}}
+        row |= {"score": value, "loss": {task: round(one, 4) for task, one in losses.items()}}
         state.curve.append({**row, "figures": figures})
         best = state.best is None or value > state.best
         if best:
@@ -180,7 +181,7 @@ def train(
     """
     place = Place(folder=folder, name=prepared.training.name)
     processes = prepared.lesson.processes
-    if not resume:
+    if not resume or weights is not None:
         place.expect_new()
     make_folder(folder)
     processes.wait()
