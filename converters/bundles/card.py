@@ -14,6 +14,7 @@ import numpy as np
 from converters.building.selftest import selftest_input
 from converters.bundles import card_figures, card_trials
 from converters.bundles.card_figures import table
+from converters.checkpoints.archive import origin
 from converters.measurements.trials import Trial, read_trials
 from converters.recipes.reading import read_workshop
 from converters.recipes.schema import Workshop
@@ -95,7 +96,7 @@ def _networks(manifest: Manifest, default: Manifest) -> str:
             n.licence,
             card_figures.headline(n),
             n.training_data,
-            f"{n.source.package} {n.source.version}",
+            origin(n.source),
             f"{n.parameters:,}",
             ", ".join(f"{f.runtime} {f.precision} {f.bytes / 1e6:.2f} MB" for files in n.files.values() for f in files),
         )
@@ -161,7 +162,9 @@ def _origin(network: Network) -> str:
     source = network.source
     if source.registry == "file":
         return f"a file that somebody brought, `{source.path}`"
-    return f"{source.package} {source.version}, `{source.path}`"
+    if source.registry == "own":
+        return f"trained here, `converters/weights/{source.path}`, with its record beside it"
+    return f"{origin(source)}, `{source.path}`"
 
 
 def _rebuild(network: Network, bundle: str) -> str:

