@@ -46,7 +46,7 @@ class AgeGenderV1(nn.Module):
         if age is None or isinstance(age, Ranks) or "classify.weight" not in weights:
             return given
         weight, bias = weights["classify.weight"], weights["classify.bias"]
-        more = age.out_features - len(weight)
+        more = max(0, age.out_features - len(weight))
         fall = FALL * torch.arange(1, more + 1)
         given["heads.age.weight"] = torch.cat([weight, weight[-1:].expand(more, -1)])[: age.out_features]
         given["heads.age.bias"] = torch.cat([bias, bias[-1] - fall])[: age.out_features]
