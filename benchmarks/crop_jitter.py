@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import cv2
 import numpy as np
@@ -34,7 +35,9 @@ from edgeface.types import F32, Image
 F64 = npt.NDArray[np.float64]
 Copy = tuple[Image, F64]
 """A changed picture, and where a point of the original went: float64 (2, 3)."""
-SCALES, SHIFT_PX, NOISE_LEVELS, QUALITIES = (0.5, 1.5), 1.0, 8.0, (40, 90)
+SCALES, SHIFT_PX = (0.5, 1.5), 1.0
+GOOD, BAD = (2.0, 85), (8.0, 50)
+"""Noise in levels and quality of JPEG of a camera in good light, and of one in bad."""
 FIGURES = ("scale, %", "right, %", "down, %", "turn, degrees")
 
 
@@ -54,25 +57,23 @@ def shifted(image: Image, rng: np.random.Generator) -> Copy:
     return cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), matrix
 
 
-def noisy(image: Image, rng: np.random.Generator) -> Copy:
-    """With noise of eight levels."""
-    noise = rng.normal(0, NOISE_LEVELS, image.shape)
-    return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8), np.eye(2, 3)
+def noisy(image: Image, rng: np.random.Generator, levels: float = BAD[0]) -> Copy:
+    """With noise."""
+    return np.clip(np.rint(image + rng.normal(0, levels, image.shape)), 0, 255).astype(np.uint8), np.eye(2, 3)
 
 
-def compressed(image: Image, rng: np.random.Generator) -> Copy:
-    """As JPEG of quality 40 to 90."""
-    quality = int(rng.integers(*QUALITIES, endpoint=True))
+def compressed(image: Image, rng: np.random.Generator, quality: int = BAD[1]) -> Copy:  # noqa: ARG001 - as the others
+    """As JPEG."""
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     read = cv2.imdecode(data, cv2.IMREAD_COLOR)
     assert read is not None
     return read, np.eye(2, 3)
 
 
-def video(image: Image, rng: np.random.Generator) -> Copy:
+def video(image: Image, rng: np.random.Generator, camera: tuple[float, int] = BAD) -> Copy:
     """Shifted, with noise and compressed: the next frame of somebody who sits still."""
     moved, matrix = shifted(image, rng)
-    return compressed(noisy(moved, rng)[0], rng)[0], matrix
+    return compressed(noisy(moved, rng, camera[0])[0], rng, camera[1])[0], matrix
 
 
 def everything(image: Image, rng: np.random.Generator) -> Copy:
@@ -83,12 +84,13 @@ def everything(image: Image, rng: np.random.Generator) -> Copy:
 
 
 CHANGES: Mapping[str, Callable[[Image, np.random.Generator], Copy]] = {
-    "scaled": scaled,
-    "shifted": shifted,
-    "noise": noisy,
-    "JPEG": compressed,
-    "next frame": video,
-    "all": everything,
+    "scaled by 0.5 to 1.5": scaled,
+    "shifted by up to a pixel": shifted,
+    "noise of 8 levels": noisy,
+    "JPEG of quality 50": compressed,
+    "next frame, good light": partial(video, camera=GOOD),
+    "next frame, bad light": video,
+    "scaled, then bad light": everything,
 }
 
 
