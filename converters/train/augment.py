@@ -23,7 +23,8 @@ FARTHEST = 3.0
 class Augment(Camera, frozen=True, kw_only=True):
     """How far crops are moved and spoilt in training; every number is 0 for not at all.
 
-    The defaults are a detector's own errors three times over, and what cheap cameras do.
+    The defaults are the shipped detector's own jitter where a face changes its size, in shift twice and more
+    (``docs/training.md``): other detectors' points lie elsewhere; and what cheap cameras do.
     """
 
     scale: Annotated[

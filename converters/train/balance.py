@@ -97,6 +97,6 @@ def epoch_order(weights: F64, count: int, rng: np.random.Generator) -> npt.NDArr
     shuffled = rng.permutation(len(weights))
     ends = np.cumsum(weights[shuffled])
     # Not at the ends of the steps, where rounding would decide between two rows.
-    marks = (np.arange(count) + rng.uniform(0.001, 0.999)) * (ends[-1] / count)
+    marks = (np.arange(count) + rng.uniform(0.001, 0.999)) * (ends[-1] / max(1, count))
     drawn = shuffled[np.searchsorted(ends, marks, side="right")]
     return rng.permutation(drawn).astype(np.int64)

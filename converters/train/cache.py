@@ -10,10 +10,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -31,6 +32,7 @@ CHUNK = 1 << 20
 Labels = Mapping[str, str]
 Seen = tuple[Labels, Image | None]
 """Labels of one face, and its crop; None where it was not found."""
+Face = TypeVar("Face")
 
 
 def key_of(files: Iterable[Path], *facts: object) -> str:
@@ -57,14 +59,24 @@ def read_cache(folder: Path, shape: Sequence[int]) -> tuple[npt.NDArray[np.uint8
         path, expected = folder / PIXELS, len(rows) * int(np.prod(shape))
         if path.stat().st_size != expected:
             raise EdgefaceError(f"{path} has not {expected} bytes", fix="delete its folder: it is made anew")
-        pixels = np.memmap(path, np.uint8, "r", shape=(len(rows), *shape)) if rows else np.zeros((0, *shape), np.uint8)
+        pixels = (
+            np.asarray(np.memmap(path, np.uint8, "r", shape=(len(rows), *shape)))
+            if rows
+            else np.zeros((0, *shape), np.uint8)
+        )
     except (OSError, msgspec.MsgspecError) as error:
         raise EdgefaceError(f"{folder} cannot be read: {error}", fix="delete it: it is made anew") from None
     return pixels, rows, len(seen) - len(rows)
 
 
-def fill_cache(folder: Path, shape: Sequence[int], faces: Iterable[Seen]) -> None:
-    """Write what is not there yet; ``faces`` gives all of them in order, crops are made as they are asked for.
+def fill_cache(folder: Path, shape: Sequence[int], faces: Iterable[Face], cut: Callable[[Face], Seen]) -> None:
+    """Write what is not there yet.
+
+    Parameters
+    ----------
+    shape : of one crop
+    faces : all of them, in order
+    cut : called for those that were not looked at in an earlier run
 
     Raises
     ------
@@ -77,7 +89,7 @@ def fill_cache(folder: Path, shape: Sequence[int], faces: Iterable[Seen]) -> Non
             if folder.is_dir():  # another process made it while this one waited
                 return
             part.mkdir(exist_ok=True)
-            _append(part, int(np.prod(shape)), faces)
+            _append(part, int(np.prod(shape)), faces, cut)
             swap_folder(part, folder)
     except OSError as error:
         raise EdgefaceError(
@@ -91,10 +103,10 @@ def done_in(folder: Path) -> int:
     return len(_rows(rows.read_bytes())) if rows.is_file() else 0
 
 
-def _append(part: Path, size: int, faces: Iterable[Seen]) -> None:
+def _append(part: Path, size: int, faces: Iterable[Face], cut: Callable[[Face], Seen]) -> None:
     with (part / PIXELS).open("ab") as pixels, (part / ROWS).open("ab") as rows:
         done = _mend(part, size)
-        remaining: Iterator[Seen] = islice(faces, done, None)
+        remaining = map(cut, islice(faces, done, None))
         while block := list(islice(remaining, EACH)):
             # Pixels first: a row whose pixels are missing would shift all that follow.
             pixels.write(b"".join(np.ascontiguousarray(crop).tobytes() for _, crop in block if crop is not None))

@@ -23,6 +23,8 @@ TONES = np.arange(256, dtype=np.float32)
 GREYEST, STRONGEST = 0.5, 1.4
 """Range of the saturation, 1 being the picture's own."""
 SMALLEST_COVER = 0.15
+LARGEST = 0.9
+"""Least side of what covers a face, and largest of a face seen from afar, in shares of the crop's."""
 BEST_QUALITY = 95
 SHARPEST_PX, MOTION_PX = 0.4, 5
 """Deviation of the least blur; length of a blur by motion."""
@@ -84,7 +86,7 @@ def photographed(crop: Image, camera: Camera, rng: np.random.Generator) -> Image
     if u[12] < camera.equalise:
         crop = _equalised(crop)
     if u[13] < camera.low_resolution:
-        share = camera.smallest + (1 - camera.smallest) * u[14]
+        share = camera.smallest + (LARGEST - camera.smallest) * u[14]
         small = (max(1, round(size_wh[0] * share)), max(1, round(size_wh[1] * share)))
         crop = cv2.resize(crop, small, interpolation=cv2.INTER_AREA)
     elif u[15] < camera.blur:

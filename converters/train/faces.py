@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -22,12 +23,11 @@ from converters.datasets.layouts.sets import FaceSet
 from converters.evaluation.subject import Finder, prepared
 from converters.paths import BUNDLE
 from converters.recipes.schema import NetworkRecipe
-from converters.train.cache import Labels, Seen, done_in, fill_cache, key_of, read_cache
+from converters.train.cache import Seen, done_in, fill_cache, key_of, read_cache
 from converters.train.view import View, stored_input, whole_view
 from edgeface.bundle import Input, LandmarkCrop, choose_file, chosen_detector, open_bundle
 from edgeface.config import Config, Detector
 from edgeface.errors import UsageError
-from edgeface.types import Image
 
 WHOLE = ("fer2013",)
 """Sets whose chips are the crop."""
@@ -92,41 +92,27 @@ def load_faces(
     (faces,) = find_faces(data, [set_name], part=part or None)
     if set_name in WHOLE and not isinstance(recipe.input.crop, LandmarkCrop):
         side = SETS[set_name].side
-        shape: tuple[int, ...] = (side, side)
-        view = whole_view(recipe.input, side)
-        key = key_of(faces.files(), VERSION, "whole", side)
-
-        def seen() -> Iterator[Seen]:
-            return ((chip.labels, _grey(chip.image)) for chip in _allowed(faces, part))
+        view, shape = whole_view(recipe.input, side), [side, side]
+        key, start = key_of(faces.files(), VERSION, "whole", side), _taking_whole
     else:
         spec, view = stored_input(recipe.input)
-        shape = (*view.stored_wh[::-1], 3)
+        shape = [*view.stored_wh[::-1], 3]
         key = key_of(faces.files(), VERSION, spec, *_detector_facts(bundle, detector))
-
-        def seen() -> Iterator[Seen]:
-            finder = Finder(open_bundle(bundle), detector=detector, threads=threads)
-            return (_cut(chip, finder, spec) for chip in _allowed(faces, part))
-
+        start = partial(_cutting, bundle, detector, threads, spec)
     folder = cache / f"{set_name}-{part or 'all'}-{key}"
-    pixels, rows, missed = _cached(folder, shape, seen, faces.title)
+    found = read_cache(folder, shape)
+    if found is None:
+        title = f"faces of {faces.title}"
+        if done := done_in(folder):
+            tqdm.write(f"{title}: {done} are there already")
+        shown = tqdm(_allowed(faces, part), desc=title, unit="face", disable=None, leave=False)
+        fill_cache(folder, shape, shown, start())
+        found = read_cache(folder, shape)
+    assert found is not None
+    pixels, rows, missed = found
     if not rows:
         raise UsageError(f"{faces.title} has no face that was found ({missed} missed)", fix="give another part")
     return Faces(pixels=pixels, rows=rows, missed=missed, view=view)
-
-
-def _cached(
-    folder: Path, shape: Sequence[int], seen: Callable[[], Iterator[Seen]], title: str
-) -> tuple[npt.NDArray[np.uint8], list[Labels], int]:
-    found = read_cache(folder, shape)
-    if found is None:
-        done = done_in(folder)
-        shown = tqdm(seen(), desc=f"faces of {title}", unit="face", disable=None, leave=False)
-        if done:
-            tqdm.write(f"faces of {title}: {done} are there already")
-        fill_cache(folder, shape, shown)
-        found = read_cache(folder, shape)
-    assert found is not None
-    return found
 
 
 def _allowed(faces: FaceSet, part: str) -> Iterator[Chip]:
@@ -134,15 +120,20 @@ def _allowed(faces: FaceSet, part: str) -> Iterator[Chip]:
     return (chip for chip in faces.read(None) if part not in TRAINED or not chip.labels.get(SAME))
 
 
-def _cut(chip: Chip, finder: Finder, spec: Input) -> Seen:
-    image = prepared(chip.image, pad=True)
-    face = finder.face(image)
-    return chip.labels, None if face is None else finder.cut(image, face, spec)
+def _cutting(bundle: Path, detector: str | None, threads: int, spec: Input) -> Callable[[Chip], Seen]:
+    """Load a detector; what cuts its faces out."""
+    finder = Finder(open_bundle(bundle), detector=detector, threads=threads)
+
+    def cut(chip: Chip) -> Seen:
+        image = prepared(chip.image, pad=True)
+        face = finder.face(image)
+        return chip.labels, None if face is None else finder.cut(image, face, spec)
+
+    return cut
 
 
-def _grey(image: Image) -> Image:
-    grey: Image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    return grey
+def _taking_whole() -> Callable[[Chip], Seen]:
+    return lambda chip: (chip.labels, cv2.cvtColor(chip.image, cv2.COLOR_BGR2GRAY))
 
 
 def _detector_facts(bundle: Path, detector: str | None) -> tuple[object, ...]:

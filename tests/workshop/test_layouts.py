@@ -434,3 +434,50 @@ def test_a_face_that_counts_and_is_not_there(tmp_path: Path) -> None:
     wider(tmp_path, {"0--Parade": {"one": [[1, 2, 30, 40]]}}, numbers)
     with pytest.raises(UsageError, match=r"0--Parade, picture 1 \(one\): easy counts face 2 of 1"):
         find_photographs(tmp_path)
+
+
+def test_faces_of_one_s_own(tmp_path: Path) -> None:
+    for level, name in enumerate(("a", "b", "c")):
+        face_sets.write_picture(tmp_path / "pictures" / f"{name}.jpg", level)
+    rows = ["path,age,gender,emotion,shop", "pictures/a.jpg,31,male,Happiness,x", "pictures/b.jpg,3-9,f,,y"]
+    (tmp_path / "train.csv").write_text("\n".join([*rows, "pictures/c.jpg,,,,"]))
+    (tmp_path / "val.csv").write_text("path\npictures/c.jpg\n")
+    assert labels(tmp_path, "own") == [
+        {"path": "pictures/a.jpg", "age": "31", "gender": "M", "emotion": "happy", "shop": "x"},
+        {"path": "pictures/b.jpg", "age": "3-9", "gender": "F", "emotion": "", "shop": "y"},
+        {"path": "pictures/c.jpg", "age": "", "gender": "", "emotion": "", "shop": ""},
+    ]
+    assert labels(tmp_path, "own", part="val") == [{"path": "pictures/c.jpg"}]
+    with pytest.raises(UsageError, match="does not hold own in any of the layouts faces-csv"):
+        find_faces(tmp_path, ("own",), part="test")
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("old,M", "age is 'old', expected a whole number up to 120"),
+        ("30,x", "gender 'x' is none of M, F, male, female"),
+    ],
+)
+def test_a_wrong_label_of_one_s_own_is_one_line(tmp_path: Path, row: str, says: str) -> None:
+    face_sets.write_picture(tmp_path / "a.jpg", 1)
+    (tmp_path / "train.csv").write_text(f"path,age,gender\na.jpg,{row}\n")
+    with pytest.raises(UsageError, match=rf"train\.csv, line 2: {says}"):
+        labels(tmp_path, "own")
+
+
+def test_every_layout_names_the_files_that_it_reads(tmp_path: Path) -> None:
+    face_sets.fer2013(tmp_path / "fer2013", [("PublicTest", HAPPY, 1)], [{"happiness": 9}])
+    face_sets.fairface(tmp_path / "fairface", [("val/1.jpg", "3-9", "Male", "White")])
+    face_sets.utkface(tmp_path / "utkface", {"25_1_3_20170119172106986.jpg": 1})
+    face_sets.affect(tmp_path / "affect", [("a.jpg", 0.5, 0.5)])
+    face_sets.write_picture(tmp_path / "own" / "b.jpg", 1)
+    (tmp_path / "own" / "train.csv").write_text("path\nb.jpg\n")
+    named = {name: [path.name for path in find_faces(tmp_path / name, (name,))[0].files()] for name in LAYOUTS}
+    assert named == {
+        "fer2013": ["fer2013.csv", "fer2013new.csv"],
+        "fairface": ["fairface_label_val.csv", "1.jpg"],
+        "utkface": ["25_1_3_20170119172106986.jpg"],
+        "affect": ["faces.csv", "a.jpg"],
+        "own": ["train.csv", "b.jpg"],
+    }
