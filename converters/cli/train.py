@@ -58,7 +58,8 @@ def _run(arguments: argparse.Namespace) -> int:
     folder = arguments.out or BUILD / "train" / training.name
     cache = arguments.cache or default_cache()
     with processes() as group:
-        prepared = prepare(training, data=data, cache=cache, folder=folder, processes=group)
+        kept = None if arguments.dry_run else folder
+        prepared = prepare(training, data=data, cache=cache, folder=kept, processes=group)
         if arguments.dry_run:
             for line in describe(prepared):
                 print(line, flush=True)

@@ -45,8 +45,8 @@ def logits(module: Any, heads: Mapping[Task, AttributeHead], faces: Tensor) -> d
     ``logits``; of one that has none the logarithms of its probabilities serve.
     """
     own = hasattr(module, "logits")
-    given: Sequence[Tensor] = module.logits(faces) if own else module(faces)
-    named = dict(zip(module.outputs, given, strict=False))
+    given: Tensor | Sequence[Tensor] = module.logits(faces) if own else module(faces)
+    named = dict(zip(module.outputs, (given,) if isinstance(given, Tensor) else given, strict=False))
     answers = {task: _columns(named[head.output].float(), head) for task, head in heads.items()}
     return answers if own else {task: _logarithms(answers[task], head) for task, head in heads.items()}
 

@@ -167,7 +167,7 @@ def step(state: State, lesson: Lesson, progress: float, watch: Watch, *, early: 
     # Left in evaluation mode once, batch norms stood on their first values and nothing was learnt for hours.
     assert net.training
     for group in state.optimizer.param_groups:
-        group["lr"] = rate_at(schedule, state.step, state.warm_from, progress)
+        group["lr"] = rate_at(schedule, state.step, state.warm_from, progress, lesson.steps)
     state.optimizer.zero_grad(set_to_none=True)
     torch.stack(list(losses.values())).sum().backward()
     trained = [parameter for parameter in net.parameters() if parameter.grad is not None]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,20 +13,17 @@ from converters.train import faces as storing
 from converters.train.answers import heads_of
 from converters.train.balance import joined, row_weights
 from converters.train.batches import Batches, Crops, Pool, Scale
-from converters.train.figures import Judged, answer_all
+from converters.train.belief import believed
+from converters.train.figures import Judged
 from converters.train.loop import Lesson
 from converters.train.losses import loss_for, make_question
 from converters.train.processes import Processes
-from converters.train.recipe import Data, Distribution, Held, Loss, Training
+from converters.train.recipe import Data, Distribution, Held, Training
 from converters.train.start import Begun, Teachers, begin
 from converters.train.targets import targets
 from edgeface.bundle import AttributeHead
-from edgeface.errors import EdgefaceError, UsageError
-from edgeface.files import write_atomic
-from edgeface.types import F32, Task
-
-BELIEF = "belief.npy"
-"""In the run's folder: what the start says about the age of every training face, (N, K) float16."""
+from edgeface.errors import UsageError
+from edgeface.types import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +44,16 @@ class Prepared:
         return sum(len(part.rows) for part in self.parts.values())
 
 
-def prepare(training: Training, *, data: Path | None, cache: Path, folder: Path, processes: Processes) -> Prepared:
+def prepare(
+    training: Training, *, data: Path | None, cache: Path, folder: Path | None, processes: Processes
+) -> Prepared:
     """Read everything that a training needs.
 
     Parameters
     ----------
     data : folder of the labelled sets; recipes may name others
     cache : folder of stored crops
-    folder : of the run
+    folder : of the run; None for a dry one, which keeps nothing
 
     Raises
     ------
@@ -77,11 +74,16 @@ def prepare(training: Training, *, data: Path | None, cache: Path, folder: Path,
         for task, loss in losses.items()
     }
     for task, rows in wanted.items():
-        if np.isnan(rows[:, 0]).all() and recipe.teacher is None:
-            raise UsageError(f"no training face has a label for {task}", fix="name a set that has, or another network")
+        if np.isnan(rows[:, 0]).all() and recipe.teacher is None and losses[task].weight > 0:
+            # Its answers would drift with a trunk that learns something else.
+            raise UsageError(
+                f"no training face has a label for {task}", fix=f"name a set that has, or say [loss.{task}] weight = 0"
+            )
     scale = Scale(network.input, processes.device)
     begun.module.eval()
-    belief = _belief(begun.module, heads, losses, list(parts.values()), scale, folder, processes)
+    age = losses.get("age")
+    asks = isinstance(age, Distribution) and age.prior
+    belief = believed(begun, heads["age"], parts, scale, folder, processes) if asks else None
     batches = Batches(
         Pool(list(parts.values())),
         weights,
@@ -135,34 +137,3 @@ def _load(training: Training, one: Data | Held, part: str, data: Path | None, ca
     if folder is None:
         raise UsageError(f"recipe {training.name}: where {one.set} lies is not said", fix="give --data DIR")
     return storing.load_faces(training.network, one.set, part, data=folder, cache=cache)
-
-
-def _belief(
-    module: Any,
-    heads: Mapping[Task, AttributeHead],
-    losses: Mapping[Task, Loss],
-    parts: Sequence[Crops],
-    scale: Scale,
-    folder: Path,
-    processes: Processes,
-) -> npt.NDArray[np.float16] | None:
-    """What the start says of every training face's age, if a loss asks; written down, since it outlives the start."""
-    age = losses.get("age")
-    if not isinstance(age, Distribution) or not age.prior:
-        return None
-    path, count = folder / BELIEF, sum(len(part.rows) for part in parts)
-    if processes.first and not path.is_file():
-        rows: list[F32] = [
-            answer_all(module, {"age": heads["age"]}, part, scale, bfloat16=False)["age"] for part in parts
-        ]
-        buffer = io.BytesIO()
-        np.save(buffer, np.concatenate(rows).astype(np.float16))
-        write_atomic(path, buffer.getvalue())
-    processes.wait()
-    try:
-        found: npt.NDArray[np.float16] = np.load(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise EdgefaceError(f"{path} cannot be read: {error}", fix="delete it: it is made anew") from None
-    if len(found) != count:
-        raise EdgefaceError(f"{path} is of {len(found)} faces, and there are {count}", fix="delete it, begin anew")
-    return found

@@ -82,7 +82,9 @@ class Schedule(Closed, frozen=True, kw_only=True):
     batch: Annotated[int, Meta(ge=1, le=65_536, description="faces of a step, of all processes together")] = 64
     rate: Annotated[float, Meta(gt=0, le=1, description="highest learning rate")]
     last_rate: Annotated[Share, Meta(description="learning rate at the end, as a share of the highest")] = 0.0
-    warm_up: Annotated[int, Meta(ge=0, le=100_000, description="steps in which the rate rises to its highest")] = 200
+    warm_up: Annotated[
+        int, Meta(ge=0, le=100_000, description="steps in which the rate rises, a tenth of all at most")
+    ] = 200
     decay: Annotated[Share, Meta(description="weight decay, of matrices and convolutions only")] = 0.02
     clip: Annotated[float, Meta(gt=0, le=1e6, description="longest gradient; a longer one is shortened to it")] = 5.0
     ema: Annotated[

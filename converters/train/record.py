@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from converters.building.stamps import anywhere
 from converters.datasets.layouts import find_faces
 from converters.paths import ROOT
 from converters.recipes.schema import NetworkRecipe
@@ -77,7 +78,7 @@ def make_record(prepared: Prepared, state: State, weights: Path, data: Path | No
         recipe=training.text,
         recipe_sha256=recipe_sha256(training.text),
         network=training.network_name,
-        network_recipe=msgspec.structs.replace(training.network, source=None),
+        network_recipe=msgspec.structs.replace(anywhere(training.network), source=None),
         commit=commit(),
         seed=training.recipe.seed,
         start=prepared.begun.words,

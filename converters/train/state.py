@@ -14,6 +14,9 @@ from converters.train.recipe import Schedule
 EARLY = 10
 """Steps over which the average follows fast at first: it would hold the random start for long."""
 
+SHORT = 10
+"""The rate rises over no more than this part of a training."""
+
 
 @dataclass(slots=True, kw_only=True)
 class State:
@@ -57,9 +60,12 @@ def make_optimizer(net: Any, schedule: Schedule) -> torch.optim.Optimizer:
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=schedule.rate)
 
 
-def rate_at(schedule: Schedule, step: int, warm_from: int, progress: float) -> float:
-    """Learning rate: a rise over the first steps, then half a cosine over the progress (0 to 1)."""
-    rise = min(1.0, (step - warm_from + 1) / max(1, schedule.warm_up))
+def rate_at(schedule: Schedule, step: int, warm_from: int, progress: float, steps: int) -> float:
+    """Learning rate: a rise over the first of ``steps``, then half a cosine over the progress (0 to 1).
+
+    A short training rises for no more than a tenth of its steps: it would never reach its rate.
+    """
+    rise = min(1.0, (step - warm_from + 1) / max(1, min(schedule.warm_up, steps // SHORT)))
     fall = schedule.last_rate + (1 - schedule.last_rate) * (0.5 + 0.5 * cos(pi * min(1.0, progress)))
     return schedule.rate * rise * fall
 

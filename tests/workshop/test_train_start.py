@@ -17,9 +17,11 @@ from converters.networks import make_network
 from converters.recipes.reading import read_network
 from converters.references.torch_module import load_module
 from converters.train.batches import Scale
+from converters.train.belief import believed
 from converters.train.figures import Judged, judge, score
+from converters.train.processes import Processes
 from converters.train.recipe import read_training
-from converters.train.start import Teachers, begin
+from converters.train.start import Begun, Teachers, begin
 from converters.train.view import View
 from edgeface.bundle import AffectHead, CategoricalHead, ExpectationHead, Input
 from edgeface.errors import UsageError
@@ -46,6 +48,24 @@ def test_the_age_network_begins_where_age_v1_ends() -> None:
     assert len(begun.sha256) == 64
     values = torch.cat([parameter.detach().flatten() for parameter in begun.module.parameters()])
     assert not ((values != 0) & (values.abs() < 1e-15)).any()
+
+
+def test_what_the_start_believes_is_asked_once_and_anew_of_another_start(tmp_path: Path) -> None:
+    head = ExpectationHead(support=(10.0, 20.0), output="age")
+    faces: Any = {"made train": Faces([{"age": "12"}, {"age": "19"}])}
+    scale = Scale(Input(color="grey", mean=0.0, scale=1.0, height=8, width=8), CPU)
+
+    def ask(rows: list[list[float]], sha256: str) -> Any:
+        module = Said(age=rows).eval()
+        begun = Begun(module=module, words="made", sha256=sha256)
+        return believed(begun, head, faces, scale, tmp_path, Processes())
+
+    first = ask([[0.25, 0.75], [1, 0]], "a" * 64)
+    np.testing.assert_allclose(first, [[0.25, 0.75], [1, 0]], atol=1e-3)
+    np.testing.assert_array_equal(ask([[0.5, 0.5], [0.5, 0.5]], "a" * 64), first)
+    np.testing.assert_array_equal(ask([[0.5, 0.5], [0.5, 0.5]], "b" * 64), np.full((2, 2), 0.5))
+    (tmp_path / "belief.npz").write_bytes(b"cut off")
+    np.testing.assert_allclose(ask([[0.25, 0.75], [1, 0]], "a" * 64), first)
 
 
 def test_ranks_begin_untrained_on_the_trunk_of_age_v1() -> None:
