@@ -86,6 +86,7 @@ class Watch:
     def __init__(self, state: State) -> None:
         self._state = state
         self._nothing: list[float] = []
+        self._first: list[float] = []
 
     def note(self, losses: Mapping[Task, Tensor], nothing: float | None) -> None:
         """Keep one step's losses; EdgefaceError for one that is no number."""
@@ -96,6 +97,7 @@ class Watch:
         self._state.recent = [*self._state.recent[-(LAST - 1) :], values]
         if nothing is not None:
             self._nothing.append(nothing)
+            self._first = [*self._first, sum(values.values())][:LAST]
 
     @property
     def means(self) -> dict[str, float]:
@@ -104,9 +106,10 @@ class Watch:
         return {task: sum(one[task] for one in recent) / len(recent) for task in recent[-1]}
 
     def learns_nothing(self) -> tuple[float, float] | None:
-        """Mean loss and that of knowing nothing, where the first is not lower."""
+        """Mean loss and that of knowing nothing, where the first is not lower and was not higher before either."""
         loss, chance = sum(self.means.values()), sum(self._nothing) / len(self._nothing)
-        return (loss, chance) if loss >= HARDLY * chance else None
+        before = sum(self._first) / len(self._first)
+        return (loss, chance) if loss >= HARDLY * max(chance, before) else None
 
 
 def run(

@@ -61,7 +61,7 @@ def test_what_the_start_believes_is_asked_once_and_anew_of_another_start(tmp_pat
         return believed(begun, head, faces, scale, tmp_path, Processes())
 
     first = ask([[0.25, 0.75], [1, 0]], "a" * 64)
-    np.testing.assert_allclose(first, [[0.25, 0.75], [1, 0]], atol=1e-3)
+    np.testing.assert_allclose(first, [[0.25, 0.75], [1.0, 0.0]], atol=1e-3)
     np.testing.assert_array_equal(ask([[0.5, 0.5], [0.5, 0.5]], "a" * 64), first)
     np.testing.assert_array_equal(ask([[0.5, 0.5], [0.5, 0.5]], "b" * 64), np.full((2, 2), 0.5))
     (tmp_path / "belief.npz").write_bytes(b"cut off")
