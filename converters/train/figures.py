@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 
@@ -73,8 +74,8 @@ def _figures(
     """(metric, group, value) of every question."""
     estimates: dict[Task, list[Any]] = {}
     for task, head in heads.items():
-        reader = KINDS[type(head)][0](task, head)
-        estimates[task] = [reader.estimate(row) for row in answers[task]]
+        reader = KINDS[type(head)][0](task, _read(head))
+        estimates[task] = [reader.estimate(row) for row in reader.probabilities({head.output: answers[task]})]
     if "age" in heads:
         samples = _samples(rows, "age", estimates)
         exact = all(sample.labels["age"].isdigit() for sample in samples)
@@ -87,6 +88,12 @@ def _figures(
         yield from _expression(answers["expression"], heads["expression"], rows)
     if "affect" in heads:
         yield from _affect(answers["affect"], rows)
+
+
+def _read(head: AttributeHead) -> AttributeHead:
+    """Return the head of answers whose columns are chosen and that are probabilities already."""
+    plain = msgspec.structs.replace(head, columns=())
+    return msgspec.structs.replace(plain, activation="none") if isinstance(plain, CategoricalHead) else plain
 
 
 def _samples(rows: Sequence[Mapping[str, str]], task: Task, estimates: Mapping[Task, Sequence[Any]]) -> list[Sample]:

@@ -71,7 +71,7 @@ def make_record(prepared: Prepared, state: State, weights: Path, data: Path | No
     """JSON of a record, a line for every value."""
     training, processes = prepared.training, prepared.lesson.processes
     content = weights.read_bytes()
-    best = next(row for row in reversed(state.curve) if row["score"] == state.best)
+    best = next(row for row in reversed(state.curve) if row["score"] == round(state.best or 0.0, 4))
     teachers = prepared.lesson.teachers
     record = Record(
         name=training.name,

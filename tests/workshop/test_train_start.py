@@ -23,7 +23,7 @@ from converters.train.processes import Processes
 from converters.train.recipe import read_training
 from converters.train.start import Begun, Teachers, begin
 from converters.train.view import View
-from edgeface.bundle import AffectHead, CategoricalHead, ExpectationHead, Input
+from edgeface.bundle import AffectHead, CategoricalHead, CoralHead, ExpectationHead, Input
 from edgeface.errors import UsageError
 from edgeface.types import Task
 
@@ -164,6 +164,13 @@ def test_figures_are_those_of_the_evaluation() -> None:
     assert score(binned, {"made bin accuracy": 1.0, "made years outside bin": -1.0}) == pytest.approx(
         66.6667 - 10 / 3, abs=1e-3
     )
+
+
+def test_ranks_are_read_as_a_device_reads_them() -> None:
+    module = Said(age=[[1, 1, 0.2, 0.1], [0.9, 0.4, 0.3, 0.0]])
+    heads: dict[Task, Any] = {"age": CoralHead(output="age", lowest=10, ranks=4)}
+    found = figures_of(module, heads, [{"age": "12"}, {"age": "15"}])
+    assert found["made MAE years"] == pytest.approx((0 + 4) / 2), "two ranks are passed, then one: 12 and 11 years"
 
 
 def test_sets_without_races_or_ages_are_judged_too() -> None:
