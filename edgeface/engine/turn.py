@@ -110,7 +110,9 @@ class Worker:
             self._states.retain(frame.camera, [track.id for track in seen[-1][0].tracks])
             now_s = self.stages.add("track", now_s)
         requests = [request for _, wanted in seen for request in wanted]
-        answers = self._answer(requests, start_s + self._limit_s([frame.camera for frame in frames]))
+        answers: dict[int, list[Answer]] = {}
+        if requests:
+            answers = self._answer(requests, start_s + self._limit_s([frame.camera for frame in frames]))
         now_s = self.stages.add("attributes", now_s)
         done: list[tuple[Sighting, Told]] = []
         for sighting, wanted in seen:

@@ -61,7 +61,7 @@ def enlarged(analysis: Analysis, scale: int, original_wh: tuple[int, int]) -> An
             face,
             box=tuple(min(value * scale, original_wh[i % 2]) for i, value in enumerate(face.box)),
             landmarks=face.landmarks and tuple((x * scale, y * scale) for x, y in face.landmarks),
-            quality=replace(face.quality, size_px=face.quality.size_px * scale),
+            quality=msgspec.structs.replace(face.quality, size_px=face.quality.size_px * scale),
         )
         for face in analysis.faces
     ]

@@ -15,10 +15,10 @@ from edgeface.bundle import Bundle, CascadeHead, FileRuntime, Head, Network, Net
 from edgeface.config import Config
 from edgeface.errors import BundleError, EdgefaceError, first_line
 from edgeface.runtime.batches import split
-from edgeface.runtime.tensor import to_tensor
+from edgeface.runtime.tensor import normalize, to_tensor
 from edgeface.types import F32, Image
 
-__all__ = ["Runner", "load_network", "run_faces", "split", "to_tensor"]
+__all__ = ["Runner", "load_network", "normalize", "run_faces", "split", "to_tensor"]
 
 
 class Runner(Protocol):

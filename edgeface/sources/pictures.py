@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+
+import msgspec
 
 from edgeface.config import Camera, Limits
 from edgeface.errors import SourceError, UsageError
@@ -121,7 +122,7 @@ class Files:
                     last_s = start_s + frame.time_s
                     self._pace.wait(last_s)
                     captured_at = frame.captured_at + timedelta(seconds=start_s)
-                    yield replace(frame, index=index, time_s=last_s, captured_at=captured_at)
+                    yield msgspec.structs.replace(frame, index=index, time_s=last_s, captured_at=captured_at)
                     index += 1
             except SourceError as error:
                 if len(self._files) == 1:
