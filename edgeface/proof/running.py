@@ -1,4 +1,4 @@
-"""A child that proves, and its keeper: a deadline for each step, a bound on memory, no orphans."""
+"""A child that proves, and its supervisor: a deadline for each step, a bound on memory, no orphans."""
 
 from __future__ import annotations
 
