@@ -25,8 +25,8 @@ import cv2
 
 from edgeface.config import Mqtt
 from edgeface.errors import BrokerError, SourceError, run_command
+from edgeface.publish.sentences import sentence
 from edgeface.publish.subscriber import Subscriber
-from edgeface.publish.words import sentence
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get("EDGEFACE_CACHE") or ROOT / ".cache")

@@ -176,7 +176,7 @@ def test_configuration_is_checked_and_shown(call: Callable[..., Any], tmp_path: 
         pytest.param('[mqtt]\ncert_file = "/nowhere"', "mqtt.cert_file: /nowhere cannot be read", id="certificate"),
         pytest.param('[mqtt]\npassword_file = "/nowhere"', "password file /nowhere cannot be read", id="password"),
         pytest.param('[cameras.a]\nsource = "none.mp4"', "none.mp4 does not exist", id="film"),
-        pytest.param('[cameras.a]\nsource = "."', ". holds no pictures", id="folder"),
+        pytest.param('[cameras.a]\nsource = "."', ". holds no pictures or videos", id="folder"),
         pytest.param(
             '[cameras.a]\nsource = "rtps://u:hunter2@h/x"', "rtps://***@h/x has a scheme that is not", id="scheme"
         ),

@@ -401,3 +401,24 @@ def test_what_is_shown_can_be_read_again(
     )
     text = to_toml(msgspec.to_builtins(config))
     assert msgspec.convert(tomllib.loads(text), Config) == config
+
+
+ITEMS = st.recursive(
+    TEXTS | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=40)
+@given(st.dictionaries(TEXTS, st.lists(ITEMS)))
+def test_lists_and_the_tables_in_them_can_be_read_again(tree: dict[str, Any]) -> None:
+    assert tomllib.loads(to_toml(tree)) == tree
+
+
+def test_a_list_that_is_longer_than_a_line_is_broken() -> None:
+    tree = {"layers": [f"backbone.stage{i}.conv" for i in range(40)], "labels": ["happy", "sad"]}
+    text = to_toml(tree)
+    assert tomllib.loads(text) == tree
+    assert max(map(len, text.splitlines())) <= 120
+    assert 'labels = ["happy", "sad"]' in text.splitlines()

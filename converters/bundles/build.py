@@ -36,7 +36,7 @@ from edgeface.bundle import (
 )
 from edgeface.errors import EdgefaceError
 from edgeface.files import make_folder, swap_folder, write_atomic
-from edgeface.selftest import try_network
+from edgeface.selftest import self_test
 
 MEMORY_BYTES = 2_000_000_000
 """What one conversion needs at most (1.1 GB measured for RetinaFace ResNet-50), with room."""
@@ -191,7 +191,8 @@ def _tried(new: Path, folder: Path) -> Bundle:
     try:
         made = open_bundle(new, allow_random=True)
         for network in made.manifest.networks:
-            try_network(made, network)
+            for file in (file for files in network.files.values() for file in files):
+                self_test(made, network, file)
     except EdgefaceError as error:
         raise type(error)(error.what.replace(str(new), str(folder)), fix=error.fix) from None
     return made

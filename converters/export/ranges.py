@@ -92,8 +92,8 @@ def read_ranges(path: Path, runtime: RuntimeName, method: Method, *, equalise: b
         raise EdgefaceError(f"{path.name} has no ranges for {runtime}", fix=fix)
     if (measured.method, measured.equalise) != (method, equalise):
         raise EdgefaceError(
-            f"{path.name} was calibrated for {runtime} with {_words(measured.method, measured.equalise)},"
-            f" the recipe says {_words(method, equalise)}",
+            f"{path.name} was calibrated for {runtime} with {_format_scheme(measured.method, measured.equalise)},"
+            f" the recipe says {_format_scheme(method, equalise)}",
             fix=fix,
         )
     return measured
@@ -112,7 +112,7 @@ def lacking(name: str, missing: str) -> EdgefaceError:
     )
 
 
-def _words(method: Method, equalise: bool) -> str:
+def _format_scheme(method: Method, equalise: bool) -> str:
     return f"calibration {method}{', equalised' if equalise else ''}"
 
 

@@ -59,12 +59,12 @@ def compare_facts(a: FileFacts, b: FileFacts) -> Iterator[str]:
     one, other = msgspec.to_builtins(a), msgspec.to_builtins(b)
     for key in STATED:
         if one.get(key) != other.get(key):
-            yield f"{key}: {_said(one.get(key))} -> {_said(other.get(key))}"
+            yield f"{key}: {_format(one.get(key))} -> {_format(other.get(key))}"
     for name in sorted({*a.signatures, *b.signatures}):
         ends = [one.get("signatures", {}).get(name, {}), other.get("signatures", {}).get(name, {})]
         for side in ("inputs", "outputs"):
             if ends[0].get(side) != ends[1].get(side):
-                yield f"signature {name}, {side}: {_said(ends[0].get(side))} -> {_said(ends[1].get(side))}"
+                yield f"signature {name}, {side}: {_format(ends[0].get(side))} -> {_format(ends[1].get(side))}"
     for name in sorted({*a.operators, *b.operators}):
         counts = a.operators.get(name, 0), b.operators.get(name, 0)
         if counts[0] != counts[1]:
@@ -141,10 +141,10 @@ def _answers(kind: str, data: bytes, companions: Mapping[str, bytes]) -> dict[st
     return run_on_noise(data, seed=SEED)
 
 
-def _said(fact: Any) -> str:
+def _format(fact: Any) -> str:
     """A fact in words; inputs and outputs by name and sides."""
     if isinstance(fact, list | tuple):
-        return ", ".join(map(_said, fact)) or "-"
+        return ", ".join(map(_format, fact)) or "-"
     if isinstance(fact, dict) and "shape" in fact:
         scale = f" (value - {fact.get('zero', 0)}) * {fact['scale']:.4g}" if "scale" in fact else ""
         return f"{fact['name']} {'x'.join(map(str, fact['shape']))} {fact['type']}{scale}"

@@ -65,7 +65,7 @@ def first_line(error: BaseException) -> str:
     return text.rpartition("` failed: ")[2].strip()
 
 
-def precision_in_words(weights: Mapping[str, int], *, whole_layers: bool, widened: bool, per_channel: bool) -> str:
+def format_precision(weights: Mapping[str, int], *, whole_layers: bool, widened: bool, per_channel: bool) -> str:
     """Say what a file's quantization amounts to.
 
     Parameters

@@ -24,7 +24,7 @@ from converters.formats.onnx_graph import (
     sides,
     type_name,
 )
-from converters.inspection.facts import FileFacts, Value, first_line, paths_in, precision_in_words
+from converters.inspection.facts import FileFacts, Value, first_line, format_precision, paths_in
 
 _WEIGHT_TYPES = {"float32", "float16", "float64", "int8", "uint8"}
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -67,7 +67,7 @@ def describe_onnx(data: bytes, name: str = "the file", companions: Mapping[str, 
         weights=weights,
         macs=count_macs(model),
         macs_at=tuple(map(example_shape, fed)),
-        quantization=precision_in_words(
+        quantization=format_precision(
             weights,
             whole_layers=any(kind == "QuantizeLinear" or "Integer" in kind or "QLinear" in kind for kind in operators),
             widened=bool(operators["DequantizeLinear"] or operators["Cast"]),

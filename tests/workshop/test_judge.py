@@ -1,4 +1,4 @@
-"""What a smaller form loses is judged over all and by group."""
+"""What a quantized variant loses is judged over all and by group."""
 
 from __future__ import annotations
 
