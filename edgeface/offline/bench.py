@@ -178,7 +178,8 @@ def _timed(
     numbers = iter(range(1 << 62))
     worker = Worker(networks, config, ["main"], new_id=lambda: str(next(numbers)), clock=time.perf_counter)
     inbox = Inbox()
-    reader = _Reader(bundle, config, source, inbox.feed("main"), decoder_threads)
+    frames = _synthetic(bundle, config) if source is None else _file(source, config, decoder_threads)
+    reader = TimedReader(frames, inbox.feed("main"))
     result = _Run(threads=networks.threads)
     reader.start()
     start_s = start_cpu_s = start_reader_s = last_s = 0.0
@@ -208,14 +209,12 @@ def _timed(
             result.frames += 1
 
 
-class _Reader(threading.Thread):
-    """Reads the source as fast as it goes; its own CPU time is decoding."""
+class TimedReader(threading.Thread):
+    """Reads frames as fast as they come; its own CPU time is decoding."""
 
-    def __init__(
-        self, bundle: Bundle, config: Config, source: Path | None, feed: Feed, decoder_threads: int | None
-    ) -> None:
+    def __init__(self, frames: Iterator[Frame], feed: Feed) -> None:
         super().__init__(name="bench-reader", daemon=True)
-        self._frames = _synthetic(bundle, config) if source is None else _file(source, config, decoder_threads)
+        self._frames = frames
         self._feed = feed
         self.cpu_s = 0.0
         self.wall_ms: list[float] = []
