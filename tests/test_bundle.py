@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundles import DEFAULT, Tree, copy, network
+from bundles import DEFAULT, SpoiledRunner, Tree, copy, network
 
 from edgeface import selftest
 from edgeface.bundle import (
@@ -382,17 +382,6 @@ def test_which_networks_look_at_faces() -> None:
         attribute_networks(opened, Config(attributes={"age": "nobody"}))
 
 
-class Wrong:
-    """A processor that computes a little wrongly."""
-
-    def __init__(self, runner: Any, spoil: Callable[[np.ndarray], np.ndarray]) -> None:
-        self._runner, self._spoil, self.file = runner, spoil, runner.file
-        self.batches = runner.batches
-
-    def run(self, batch: Any) -> dict[str, Any]:
-        return {name: self._spoil(array) for name, array in self._runner.run(batch).items()}
-
-
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -407,7 +396,7 @@ def test_a_processor_that_computes_wrongly(spoil: Callable[[np.ndarray], np.ndar
     runner = load_network(opened, wanted, "onnx")
     assert selftest.check(opened, wanted, runner) <= runner.file.tolerance
     with pytest.raises(BundleError, match="self-test"):
-        selftest.check(opened, wanted, Wrong(runner, spoil))  # type: ignore[arg-type]
+        selftest.check(opened, wanted, SpoiledRunner(runner, spoil))
 
 
 def test_a_stored_input_of_objects_is_not_unpickled(tmp_path: Path) -> None:

@@ -22,13 +22,13 @@ import cv2
 import msgspec
 import numpy as np
 
-from edgeface.bundle import Bundle, NetworkFile
+from edgeface.bundle import Bundle
 from edgeface.config import Camera, Config
 from edgeface.engine.networks import Networks
 from edgeface.engine.turn import Worker
 from edgeface.errors import EdgefaceError, SourceError
 from edgeface.machine import peak_mb, processor
-from edgeface.runtime import Runner
+from edgeface.runtime import Runner, RunnerWrapper
 from edgeface.runtime.threads import opencv_threads
 from edgeface.selftest import stored_input
 from edgeface.service.inbox import Ended, Feed, Inbox
@@ -68,21 +68,18 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     machine: dict[str, str]
 
 
-class TimedRunner:
+class TimedRunner(RunnerWrapper):
     """A runner that adds up the calling thread's CPU time and the wall time of its calls."""
 
     def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self.file: NetworkFile = runner.file
-        self.batches = runner.batches
-        self.sizes = runner.sizes
+        super().__init__(runner)
         self.cpu_s = 0.0
         self.wall_ms: list[float] = []
 
     def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
         """Run and measure."""
         wall_s, cpu_s = time.perf_counter(), time.thread_time()
-        outputs = self._runner.run(batch, states)
+        outputs = super().run(batch, states)
         self.cpu_s += time.thread_time() - cpu_s
         self.wall_ms.append((time.perf_counter() - wall_s) * 1000)
         return outputs
