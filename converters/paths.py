@@ -28,6 +28,7 @@ BUNDLE = ROOT / "models" / "default"
 BUILD = Path(os.environ.get("EDGEFACE_BUILD") or ROOT / "build")
 """Everything that is made and not committed; the environment may say another place."""
 PRODUCTS = BUILD / "networks"
+RESULTS = Path(__file__).parent / "measurements"
 PART = "network.json"
 """A network's part of a manifest, beside its files."""
 SUFFIX: Mapping[FileRuntime, str] = {"onnx": "onnx", "litert": "tflite", "opencv": "xml"}

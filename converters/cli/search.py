@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
+from converters.formats.json_files import write_json
 from converters.paths import BUNDLE
 from converters.quantization.search import search, table
 from converters.quantization.search_state import STATES, State, read_lock
 from converters.recipes.reading import lock_path, read_recipe, recipe_path
 from converters.recipes.schema import Quantize
 from edgeface.errors import UsageError
-from edgeface.files import write_atomic
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
@@ -69,6 +69,6 @@ def _run(arguments: argparse.Namespace) -> int:
                 for one in quantized_runtimes(maker)
             }
             write_ranges(maker.ranges, calibrated(maker, chosen, data=arguments.data))
-            write_atomic(lock, msgspec.json.format(msgspec.json.encode(settled, order="sorted"), indent=1) + b"\n")
+            write_json(lock, settled, order="sorted")
     print(lock)
     return 0

@@ -15,7 +15,7 @@ from converters.datasets.labelled import data_folder
 from converters.evaluation.drawing import png
 from converters.evaluation.statistics import Figure
 from converters.evaluation.subject import Mode, Subject, open_subject
-from converters.measurements.files import write_json
+from converters.formats.json_files import write_json
 from converters.paths import BUILD, bundle_argument
 from edgeface.bundle import FileRuntime, Measured, Precision
 from edgeface.files import write_atomic

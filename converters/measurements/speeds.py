@@ -6,7 +6,8 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-from converters.measurements.files import RESULTS, write_json
+from converters.formats.json_files import write_json
+from converters.paths import RESULTS
 from edgeface.bundle import Closed, FileRuntime, Precision
 
 SPEED = RESULTS / "speed.json"

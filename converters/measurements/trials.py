@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from converters.measurements.files import RESULTS, write_json
+from converters.formats.json_files import write_json
+from converters.paths import RESULTS
 from converters.recipes.schema import Calibration, NetworkRecipe, Quantize
 from edgeface.bundle import Closed, Precision
 from edgeface.config import RuntimeName

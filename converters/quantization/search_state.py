@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from converters.measurements.files import write_json
+from converters.formats.json_files import write_json
 from converters.paths import BUILD
 from converters.recipes.schema import Calibration, Quantize
 from edgeface.bundle import Closed
