@@ -19,7 +19,7 @@ from bundles import Tree, copy, network
 
 import edgeface
 from edgeface.cli.main import main
-from edgeface.errors import first_line
+from edgeface.errors import first_line, named_line
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = [
@@ -409,3 +409,4 @@ def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
 def test_of_what_a_library_says_the_first_line_is_told(said: str, line: str) -> None:
     assert first_line(ValueError(said)) == line
     assert first_line(ValueError(said), otherwise="no more is known") == line.replace("ValueError", "no more is known")
+    assert named_line(ValueError(said)) == ("ValueError" if line == "ValueError" else f"ValueError: {line}")
