@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from converters.formats.json_files import write_json
-from converters.paths import BUNDLE
+from converters.paths import BUNDLE, build_folder
 from converters.quantization.search import search, table
-from converters.quantization.search_state import STATES, State, read_lock
+from converters.quantization.search_state import State, read_lock
 from converters.recipes.reading import lock_path, read_recipe, recipe_path
 from converters.recipes.schema import Quantize
 from edgeface.errors import UsageError
@@ -56,7 +56,7 @@ def _run(arguments: argparse.Namespace) -> int:
     crops = Crops(BUNDLE, data=arguments.data)
     for runtime in quantized_runtimes(maker):
         if arguments.runtime in (None, runtime):
-            state = State(STATES / f"{name}.{runtime}.json", again=arguments.again)
+            state = State(build_folder() / "search" / f"{name}.{runtime}.json", again=arguments.again)
             subject = Subject(maker, recipe, runtime, crops, state, data=arguments.data)
             found = search(subject.schemes, subject.layers, subject.measure, subject.sensitivity, arguments.tolerance)
             found = msgspec.structs.replace(found, decide=subject.decide(found.quantize))

@@ -112,7 +112,7 @@ def test_a_conversion_that_was_ended_is_a_line(tmp_path: Path, monkeypatch: pyte
         def shutdown(self, **_: object) -> None: ...
 
     monkeypatch.setattr(building, "ProcessPoolExecutor", Pool)
-    monkeypatch.setattr("converters.building.maker.PRODUCTS", tmp_path / "products")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "products"))
     first = write_tiny(tmp_path)
     bundle = tmp_path / "two.toml"
     (tmp_path / "other.toml").write_text(first.read_text("utf-8"), "utf-8")

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from tiny import write_tiny
 
-from converters.building import maker as making
 from converters.building.maker import Maker
 from converters.evaluation.groups import Loss, paired_loss
 from converters.measurements import trials
@@ -148,14 +147,15 @@ class StandIn:
 def test_a_form_that_cannot_be_made_stops_only_what_ships(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "build"))
     monkeypatch.setattr("converters.quantization.compare_variants.Comparator", StandIn)
     recipe = write_tiny(tmp_path)
     text = recipe.read_text("utf-8")
     recipe.write_text(text.replace("measured_with", 'try = ["int8"]\nmeasured_with'), "utf-8")
     found = list(judge_network("tiny", read_recipe(str(recipe)), None))  # type: ignore[arg-type]
     assert [(trial.precision, trial.decided) for trial in found] == [("int8w", None)]
-    assert found[0].sha256 == sha256((tmp_path / "build" / "tiny" / "tiny.int8w.onnx").read_bytes()).hexdigest()
+    file = tmp_path / "build" / "networks" / "tiny" / "tiny.int8w.onnx"
+    assert found[0].sha256 == sha256(file.read_bytes()).hexdigest()
     assert set(StandIn.halves) == {"all"}
     assert "tiny onnx int8 is not tried: tiny has no calibrated ranges" in caplog.text
     recipe.write_text(text.replace('"int8w"', '"int8w", "int8"'), "utf-8")
