@@ -100,25 +100,30 @@ class _Run:
     threads: int = 0
 
 
-def measure(bundle: Bundle, config: Config, source: Path | None) -> Report:
+def measure(bundle: Bundle, config: Config, source: Path | None, *, frames: int = SYNTHETIC_FRAMES) -> Report:
     """Run twice and report.
 
     Parameters
     ----------
     source : a file, or None for a synthetic moving picture made of the bundle's stored inputs
+    frames : how many that one has
 
     Raises
     ------
     SourceError : the file cannot be read
     EdgefaceError : it gives fewer than two frames
     """
+
+    def read(decoder_threads: int | None) -> Iterator[Frame]:
+        return _synthetic(bundle, config, frames) if source is None else _file(source, config, decoder_threads)
+
     runners: dict[str, TimedRunner] = {}
-    speed = _run(bundle, config, source, runners, decoder_threads=None)
+    speed = _run(bundle, config, read(None), runners)
     stages = dict(speed.stages_ms) | {f"network {name}": runner.wall_ms for name, runner in runners.items()}
     memory_mb = peak_mb()
     single = msgspec.structs.replace(config, runtime=msgspec.structs.replace(config.runtime, threads=1))
     share_runners: dict[str, TimedRunner] = {}
-    share = _run(bundle, single, source, share_runners, decoder_threads=1)
+    share = _run(bundle, single, read(1), share_runners)
     detector = bundle.network(config.detector.network or bundle.manifest.defaults["detect"])
     outside_s = share.cpu_s - share.reader_s - share.runners_s
     return Report(
@@ -146,14 +151,7 @@ def measure(bundle: Bundle, config: Config, source: Path | None) -> Report:
     )
 
 
-def _run(
-    bundle: Bundle,
-    config: Config,
-    source: Path | None,
-    runners: dict[str, TimedRunner],
-    *,
-    decoder_threads: int | None,
-) -> _Run:
+def _run(bundle: Bundle, config: Config, frames: Iterator[Frame], runners: dict[str, TimedRunner]) -> _Run:
     def wrap(name: str, runner: Runner) -> Runner:
         runners[name] = TimedRunner(runner)
         return runners[name]
@@ -161,21 +159,13 @@ def _run(
     networks = Networks(bundle, config, wrap=wrap)
     networks.verify(bundle)
     with opencv_threads(networks.threads):
-        return _timed(networks, bundle, config, source, runners, decoder_threads)
+        return _timed(networks, config, frames, runners)
 
 
-def _timed(
-    networks: Networks,
-    bundle: Bundle,
-    config: Config,
-    source: Path | None,
-    runners: Mapping[str, TimedRunner],
-    decoder_threads: int | None,
-) -> _Run:
+def _timed(networks: Networks, config: Config, frames: Iterator[Frame], runners: Mapping[str, TimedRunner]) -> _Run:
     numbers = iter(range(1 << 62))
     worker = Worker(networks, config, ["main"], new_id=lambda: str(next(numbers)), clock=time.perf_counter)
     inbox = Inbox()
-    frames = _synthetic(bundle, config) if source is None else _file(source, config, decoder_threads)
     reader = TimedReader(frames, inbox.feed("main"))
     result = _Run(threads=networks.threads)
     reader.start()
@@ -252,13 +242,13 @@ def _file(source: Path, config: Config, decoder_threads: int | None) -> Iterator
         opened.close()
 
 
-def _synthetic(bundle: Bundle, config: Config) -> Iterator[Frame]:
+def _synthetic(bundle: Bundle, config: Config, frames: int) -> Iterator[Frame]:
     """The detector's stored picture, moving to and fro over 640x360: no file, no person but the bundle's own."""
     network = bundle.network(config.detector.network or bundle.manifest.defaults["detect"])
     still: Image = cv2.resize(stored_input(bundle, network)[0], (640, 360), interpolation=cv2.INTER_LINEAR)
     if network.input.color != "bgr":
         still = cv2.cvtColor(still, cv2.COLOR_RGB2BGR if network.input.color == "rgb" else cv2.COLOR_GRAY2BGR)
-    for index in range(SYNTHETIC_FRAMES):
+    for index in range(frames):
         shift = round(40 * np.sin(index / SYNTHETIC_FPS))
         yield Frame(
             image=np.roll(still, shift, axis=1),
