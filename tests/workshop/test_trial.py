@@ -13,7 +13,6 @@ from tiny import write_tiny
 
 from converters.building.maker import Maker
 from converters.evaluation.groups import Loss, paired_loss
-from converters.measurements import trials
 from converters.measurements.trials import Trial, read_trials, record
 from converters.quantization.compare_variants import Comparison, half_of
 from converters.quantization.judge import SEARCHED, decided, format_trial, judge, judge_network
@@ -109,13 +108,13 @@ def test_a_paired_difference_is_narrower_than_either_form() -> None:
     assert whole.low <= float(after.mean() - before.mean()) <= whole.high
 
 
-def test_a_form_is_known_by_how_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trials, "TRIALS", tmp_path / "trials.json")
+def test_a_form_is_known_by_how_it_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "trials.json"
     first = judged([loss("all", 0.002)], POINTS, 0.99)
     plain = judged([loss("all", 0.02)], POINTS, 0.9, how=Quantize())
-    record([first, plain])
-    record([judged([loss("all", 0.001)], POINTS, 0.995)])
-    assert [(trial.points, trial.keep) for trial in read_trials()] == [(2.0, ()), (0.1, ("^stem$",))]
+    record([first, plain], path)
+    record([judged([loss("all", 0.001)], POINTS, 0.995)], path)
+    assert [(trial.points, trial.keep) for trial in read_trials(path)] == [(2.0, ()), (0.1, ("^stem$",))]
     assert first.is_of("small", "onnx", "int8", Quantize(keep=("^stem$",)))
     assert not first.is_of("small", "onnx", "int8", Quantize())
     assert not first.is_of("small", "onnx", "int8", Quantize(keep=("^stem$",), equalise=True))
