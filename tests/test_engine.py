@@ -29,7 +29,7 @@ from edgeface.engine.pipeline import Request
 from edgeface.engine.states import States
 from edgeface.engine.turn import Worker
 from edgeface.errors import BundleError
-from edgeface.runtime import Runner, load_network, run_faces
+from edgeface.runtime import Runner, RunnerWrapper, load_network, run_faces
 from edgeface.types import F32, Frame
 
 ROOT = Path(__file__).parents[1]
@@ -78,16 +78,16 @@ def runner_of(bundle: Path, name: str, runtime: Any) -> tuple[Any, Runner]:
     return network, load_network(opened, network, runtime)
 
 
-class Counting:
+class Counting(RunnerWrapper):
     """A runner that remembers how many faces each call had."""
 
     def __init__(self, runner: Runner) -> None:
-        self._runner, self.file, self.batches, self.sizes = runner, runner.file, runner.batches, runner.sizes
+        super().__init__(runner)
         self.calls: list[int] = []
 
     def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
         self.calls.append(len(batch))
-        return self._runner.run(batch, states)
+        return super().run(batch, states)
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "litert"])

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.checkpoints.reading import kind_of, read_tensors
-from converters.inspection.facts import first_line
+from converters.inspection.facts import error_text
 from converters.inspection.network_file import NETWORKS, companions_of, describe_network, read_file
 from edgeface.types import F32
 
@@ -47,7 +47,7 @@ def compare_files(a: Path, b: Path) -> Iterator[str]:
             try:
                 answers = [_answers(kinds[0], held, near) for held, near in zip(data, beside, strict=True)]
             except Exception as error:
-                yield f"answers to noise: not compared, {first_line(error)}"
+                yield f"answers to noise: not compared, {error_text(error)}"
             else:
                 yield from compare_answers(answers[0], answers[1], alike)
     ours, theirs = (read_tensors(held, path.name, near) for held, path, near in zip(data, (a, b), beside, strict=True))

@@ -59,7 +59,7 @@ def paths_in(text: str) -> set[str]:
     return set(_PATH.findall(text))
 
 
-def first_line(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """What an exception says, in one line, without the place in somebody's C++ where it was noticed."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text.rpartition("` failed: ")[2].strip()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from converters.measurements.files import RESULTS, write_json
+from converters.formats.json_files import write_json
+from converters.paths import RESULTS
 from edgeface.bundle import Closed, FileRuntime, Precision
 
 SPEED = RESULTS / "speed.json"

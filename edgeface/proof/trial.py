@@ -34,7 +34,7 @@ from edgeface.detect.shapes import expected_shapes
 from edgeface.detect.single import FAMILIES, SingleDetector
 from edgeface.engine.networks import Networks
 from edgeface.engine.pipeline import Request
-from edgeface.errors import BundleError, EdgefaceError, RuntimeMissingError, first_line
+from edgeface.errors import BundleError, EdgefaceError, RuntimeMissingError, named_line
 from edgeface.proof.running import Order, Report
 from edgeface.proof.steps import Step
 from edgeface.runtime import Runner, run_faces
@@ -93,8 +93,7 @@ def try_step(bundle: Bundle, step: Step) -> tuple[str, str]:
     except EdgefaceError as error:
         return "bad", str(error) if step.network in str(error) else f"network {step.network}: {error}"
     except Exception as error:
-        first = first_line(error, otherwise="no more is known")
-        return "bad", f"{step.name} cannot be run: {type(error).__name__}: {first}; do not use it"
+        return "bad", f"{step.name} cannot be run: {named_line(error, otherwise='no more is known')}; do not use it"
 
 
 def try_network_file(bundle: Bundle, step: Step) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 
+from edgeface.backoff import Backoff
 from edgeface.bundle import Bundle
 from edgeface.config import Config, hide_credentials, mqtt_password
 from edgeface.engine.networks import Networks
@@ -24,7 +25,7 @@ from edgeface.files import look
 from edgeface.machine import node_id
 from edgeface.publish.client import tls_context
 from edgeface.service.inbox import Ended, Inbox
-from edgeface.service.reader import Reader
+from edgeface.service.reader import BACKOFF, Reader
 from edgeface.sources import SCHEMES, is_live, open_source
 from edgeface.types import Frame, Reason
 
@@ -39,6 +40,7 @@ class Assembly:
     ----------
     environ : for the broker's password
     once : whether the run ends with its sources, also when they are cameras
+    backoff : pauses before a live camera is opened again
 
     Attributes
     ----------
@@ -51,7 +53,9 @@ class Assembly:
     ConfigError, UsageError, BundleError, RuntimeMissingError : it cannot hold; nothing has been touched
     """
 
-    def __init__(self, config: Config, bundle: Bundle, *, environ: Mapping[str, str], once: bool) -> None:
+    def __init__(
+        self, config: Config, bundle: Bundle, *, environ: Mapping[str, str], once: bool, backoff: Backoff = BACKOFF
+    ) -> None:
         self.config = config
         self.loaded_at = datetime.now(timezone.utc)
         self.node = node_id(config)
@@ -73,7 +77,16 @@ class Assembly:
         self._inbox = Inbox()
         self._halt = threading.Event()
         self._readers = [
-            Reader(camera, settings, config, self._inbox.feed(camera), self._halt, self.loaded_at, once=self.finite)
+            Reader(
+                camera,
+                settings,
+                config,
+                self._inbox.feed(camera),
+                self._halt,
+                self.loaded_at,
+                once=self.finite,
+                backoff=backoff,
+            )
             for camera, settings in config.cameras.items()
         ]
         self._counted: dict[str, int] = {}

@@ -37,7 +37,7 @@ def own(tmp_path: Path) -> Path:
 def test_build_advises_the_recipe_as_it_was_named(
     variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("converters.building.maker.PRODUCTS", tmp_path / "products")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "products"))
     said = f"{own(tmp_path)}{variant}"
     with caplog.at_level(logging.WARNING):
         build(read_recipe(said), is_bundle=False, jobs=1)
@@ -126,7 +126,7 @@ gender = "tiny"
 
 
 def test_no_error_names_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("converters.building.maker.PRODUCTS", tmp_path / "products")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "products"))
     own(tmp_path)
     (tmp_path / "mine.toml").write_text(BUNDLE, "utf-8")
     place = tmp_path / "place" / "mine"

@@ -12,7 +12,6 @@ from own_module import BLOCKS, MODULE
 from tiny import write_tiny
 
 from converters.__main__ import main
-from converters.building import maker as making
 from converters.bundles.convert import Request, expect_free, with_files, written
 from converters.bundles.variants import Variant, make_variants
 from converters.inspection.metadata_labels import metadata_labels, parse
@@ -27,7 +26,7 @@ Run = Callable[..., tuple[int, list[str], str]]
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Somebody's folder with ``made.onnx`` in it, which is where they stand."""
-    monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "build"))
     place = tmp_path / "person"
     place.mkdir()
     write_tiny(place).unlink()

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pins import BLAZEFACE, member
 
 from converters.__main__ import main
-from converters.inspection.facts import FileFacts, first_line, format_precision, paths_in
+from converters.inspection.facts import FileFacts, error_text, format_precision, paths_in
 from converters.inspection.onnx_file import count_macs, describe_onnx
 from converters.inspection.tflite_file import describe_tflite
 from edgeface.bundle import Bundle, NetworkFile
@@ -123,7 +123,7 @@ def test_a_file_that_a_runtime_refuses_says_why_in_one_line() -> None:
     ],
 )
 def test_an_error_becomes_one_line(said: str, line: str) -> None:
-    assert first_line(ValueError(said)) == line
+    assert error_text(ValueError(said)) == line
 
 
 @pytest.mark.parametrize(
