@@ -173,14 +173,16 @@ def similarity(points: F32, template: F32) -> npt.NDArray[np.float64]:
     -----
     Umeyama 1991, restricted to the plane, where the rotation has a closed form.
     """
-    source_mean, target_mean = points.mean(axis=0), template.mean(axis=0)
-    source = (points - source_mean).astype(np.float64)
-    target = (template - target_mean).astype(np.float64)
-    power = float((source**2).sum())
-    if power == 0:
-        power = 1.0
-    a = float((source * target).sum()) / power
-    b = float((source[:, 0] * target[:, 1] - source[:, 1] * target[:, 0]).sum()) / power
-    rotation = np.array([[a, -b], [b, a]])
-    shift = target_mean - rotation @ source_mean
-    return np.concatenate([rotation, shift[:, None]], axis=1)
+    # Plain floats: of five points numpy's calls would cost ten times the arithmetic.
+    source, target = points.tolist(), template.tolist()
+    count = len(source)
+    x0, y0 = sum(x for x, _ in source) / count, sum(y for _, y in source) / count
+    u0, v0 = sum(u for u, _ in target) / count, sum(v for _, v in target) / count
+    power = along = across = 0.0
+    for (x, y), (u, v) in zip(source, target, strict=True):
+        dx, dy, du, dv = x - x0, y - y0, u - u0, v - v0
+        power += dx * dx + dy * dy
+        along += dx * du + dy * dv
+        across += dx * dv - dy * du
+    a, b = (along / power, across / power) if power else (0.0, 0.0)
+    return np.array([[a, -b, u0 - a * x0 + b * y0], [b, a, v0 - b * x0 - a * y0]])
