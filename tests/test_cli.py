@@ -182,6 +182,7 @@ def test_configuration_is_checked_and_shown(call: Callable[..., Any], tmp_path: 
             '[cameras.a]\nsource = "rtps://u:hunter2@h/x"', "rtps://***@h/x has a scheme that is not", id="scheme"
         ),
         pytest.param('[cameras.a]\nsource = "u:hunter2@h/x"', "***@h/x does not exist; give a", id="no scheme"),
+        pytest.param('[cameras.a]\nsource = "u:p?x=@hunter2"', "***@*** does not exist; give a", id="no host"),
         pytest.param(
             '[attributes]\nage = "gender-v1"', "gender-v1 answers gender, not age; correct [attributes]", id="answer"
         ),

@@ -309,6 +309,13 @@ def test_unreadable_files(tmp_path: Path, data: bytes | None, said: str) -> None
         pytest.param("rtsp://h/101;pwd=S3cr", "rtsp://h/101;pwd=***", id="by ;"),
         pytest.param("rtsp://h/x?channel=S3cr-et9-S3cr-et9", "rtsp://h/x?channel=***", id="no channel"),
         pytest.param("http://[::1]:80/x?width=640", "http://[::1]:80/x?width=640", id="IPv6"),
+        pytest.param("rtsp://h:554/0/u:S3cr/main", "rtsp://h:554/0/***/main", id="user and password in the path"),
+        pytest.param("rtsp://h/u:S3cr?channel=1", "rtsp://h/***?channel=1", id="at the end of the path"),
+        pytest.param("u:S3cr@h:554/x?token=S3cr", "***@h:554/x?token=***", id="no scheme"),
+        pytest.param("rtsp:/u:S3cr@h/x", "***@h/x", id="one slash"),
+        pytest.param("u:S3cr/et9@h/x", "***@h/x", id="no scheme, / in the password"),
+        pytest.param("/clips/u:S3cr@h.mp4", "/clips/u:S3cr@h.mp4", id="absolute path"),
+        pytest.param("./u:S3cr@h.mp4", "./u:S3cr@h.mp4", id="relative path"),
     ],
 )
 def test_credentials_in_addresses_are_hidden(address: str, shown: str) -> None:

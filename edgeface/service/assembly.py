@@ -165,13 +165,14 @@ def expect_files(config: Config, environ: Mapping[str, str]) -> str | None:
 def expect_sources(config: Config, started_at: datetime) -> None:
     """Raise UsageError for a file or folder that is not there; a camera may come later, and is not looked for."""
     for name, camera in config.cameras.items():
-        shown = hide_credentials(str(camera.source))
+        source = str(camera.source)
+        shown = hide_credentials(source)
         if not is_live(camera) and "://" in shown:
             raise UsageError(
                 f"cameras.{name}.source: {shown} has a scheme that is not known",
                 fix=f"write one of {' '.join(SCHEMES)}, in small letters",
             )
-        if not is_live(camera) and "@" in shown and look(Path(shown)) is None:
+        if not is_live(camera) and "@" in source and look(Path(source)) is None:
             raise UsageError(
                 f"cameras.{name}.source: ***@{shown.rpartition('@')[2]} does not exist",
                 fix="give a file, a folder, a camera number, or an address that begins with its scheme (rtsp://...)",
