@@ -332,7 +332,8 @@ def test_a_memory_is_of_one_person_and_ends_with_the_track(made: Path) -> None:
 def test_the_worker_forgets_who_has_gone(made: Path) -> None:
     config = Config(attributes={"age": "step"}, runtime=Runtime(name="onnx", threads=1))
     networks = Networks(open_bundle(made), config)
-    worker = Worker(networks, config, ["door", "desk"], new_id=lambda: "v", clock=lambda: 0.0)
+    states = States()
+    worker = Worker(networks, config, ["door", "desk"], new_id=lambda: "v", clock=lambda: 0.0, states=states)
 
     def turn(time_s: float, **images: np.ndarray) -> int:
         at = datetime.fromtimestamp(time_s, timezone.utc)
@@ -341,14 +342,14 @@ def test_the_worker_forgets_who_has_gone(made: Path) -> None:
             for camera, image in images.items()
         ]
         worker.turn(frames)
-        return len(worker._states)
+        return len(states)
 
     she, nobody = astronaut(), np.zeros((512, 512, 3), np.uint8)
     assert turn(0.0, door=she, desk=she) == 2
     assert turn(1.0, door=nobody, desk=she) == 2
     assert turn(4.0, door=nobody, desk=she) == 1
     worker.close("desk", "stopped")
-    assert len(worker._states) == 0
+    assert len(states) == 0
 
 
 def test_networks_without_a_memory_leave_nothing(made: Path) -> None:

@@ -16,7 +16,7 @@ from converters.__main__ import main
 from converters.building.maker import Maker
 from converters.bundles.build import build
 from converters.bundles.plan import plan
-from converters.datasets.labelled import DEFAULT, data_folder
+from converters.datasets.labelled import data_folder
 from converters.datasets.layouts import find_faces
 from converters.recipes.choices import choices
 from converters.recipes.reading import read_recipe
@@ -109,10 +109,8 @@ def test_a_set_may_be_named_by_its_own_folder(tmp_path: Path, monkeypatch: pytes
 
 def test_no_folder_is_told_that_nobody_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EDGEFACE_DATA", raising=False)
-    monkeypatch.setattr("converters.datasets.labelled.DEFAULT", tmp_path / "nowhere")
-    assert tmp_path != DEFAULT
     with pytest.raises(UsageError, match="^no labelled data is named; set EDGEFACE_DATA or give --data DIR$"):
-        data_folder(None)
+        data_folder(None, usual=tmp_path / "nowhere")
 
 
 BUNDLE = """
