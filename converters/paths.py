@@ -25,14 +25,22 @@ from edgeface.errors import BundleError, UsageError
 
 ROOT = Path(__file__).parents[1]
 BUNDLE = ROOT / "models" / "default"
-BUILD = Path(os.environ.get("EDGEFACE_BUILD") or ROOT / "build")
-"""Everything that is made and not committed; the environment may say another place."""
-PRODUCTS = BUILD / "networks"
+RESULTS = Path(__file__).parent / "measurements"
 PART = "network.json"
 """A network's part of a manifest, beside its files."""
 SUFFIX: Mapping[FileRuntime, str] = {"onnx": "onnx", "litert": "tflite", "opencv": "xml"}
 DEFAULT_SIGNATURE = "serving_default"
 """What the one way to call a TFLite file is called where the file names none."""
+
+
+def build_folder() -> Path:
+    """Everything that is made and not committed lies there; the environment may say another place."""
+    return Path(os.environ.get("EDGEFACE_BUILD") or ROOT / "build")
+
+
+def products_folder() -> Path:
+    """Networks that were built, a folder each."""
+    return build_folder() / "networks"
 
 
 def file_name(network: str, runtime: FileRuntime, precision: Precision) -> str:
@@ -47,12 +55,12 @@ def selftest_name(network: str) -> str:
 
 def bundle_folder(recipe: BundleRecipe) -> Path:
     """Where a bundle is built."""
-    return BUNDLE if recipe.name == "default" else BUILD / "bundles" / recipe.name
+    return BUNDLE if recipe.name == "default" else build_folder() / "bundles" / recipe.name
 
 
 def bundle_at(name: str) -> Path:
     """Folder of a bundle by path or by the name that it was built under; UsageError when there is none."""
-    places = [Path(name), BUNDLE if name == "default" else BUILD / "bundles" / name]
+    places = [Path(name), BUNDLE if name == "default" else build_folder() / "bundles" / name]
     for place in places:
         if (place / MANIFEST).is_file():
             return place
@@ -64,7 +72,7 @@ def bundle_argument(bundle: Bundle) -> str:
     folder = bundle.folder.resolve()
     if folder == BUNDLE.resolve():
         return "default"
-    for root, shown in ((BUILD, "build"), (ROOT, "")):
+    for root, shown in ((build_folder(), "build"), (ROOT, "")):
         if folder.is_relative_to(root.resolve()):
             return (Path(shown) / folder.relative_to(root.resolve())).as_posix()
     return folder.name

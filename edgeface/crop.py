@@ -7,9 +7,11 @@ by shares. Rules by box were measured on a reference detector's boxes; a detecto
 
 from __future__ import annotations
 
+from functools import lru_cache
+from math import ceil, floor, hypot
+
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from edgeface.bundle import BoxCrop, Four, Input, LandmarkCrop, SquareCrop
 from edgeface.errors import BundleError
@@ -61,23 +63,21 @@ def cut(image: Image, box: F32, landmarks: F32 | None, spec: Input, *, offsets: 
     return _colour(chip, spec.color)
 
 
-def _rule_box(box: F32, rule: SquareCrop | BoxCrop) -> npt.NDArray[np.float64]:
-    x1, y1, x2, y2 = (float(value) for value in box)
+def _rule_box(box: F32, rule: SquareCrop | BoxCrop) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = box.tolist()
     if isinstance(rule, SquareCrop):
         half = (y2 - y1) * rule.scale / 2
         x, y = (x1 + x2) / 2, (y1 + y2) / 2
-        return np.array([x - half, y - half, x + half, y + half])
+        return x - half, y - half, x + half, y + half
     width, height = x2 - x1, y2 - y1
-    return np.array(
-        [x1 - rule.left * width, y1 - rule.top * height, x2 + rule.right * width, y2 + rule.bottom * height]
-    )
+    return x1 - rule.left * width, y1 - rule.top * height, x2 + rule.right * width, y2 + rule.bottom * height
 
 
-def _rectangle(image: Image, box: npt.NDArray[np.float64], size_wh: tuple[int, int], border: int) -> Image:
+def _rectangle(image: Image, box: tuple[float, float, float, float], size_wh: tuple[int, int], border: int) -> Image:
     """Cut and stretch a rectangle; what lies beyond the picture is filled after shrinking, where it is cheap."""
     height, width = image.shape[:2]
-    x1, y1 = round(float(box[0])), round(float(box[1]))
-    x2, y2 = max(x1 + 1, round(float(box[2]))), max(y1 + 1, round(float(box[3])))
+    x1, y1 = round(box[0]), round(box[1])
+    x2, y2 = max(x1 + 1, round(box[2])), max(y1 + 1, round(box[3]))
     reach_x, reach_y = int(FARTHEST * (x2 - x1)), int(FARTHEST * (y2 - y1))
     if x1 >= width + reach_x or y1 >= height + reach_y or x2 <= -reach_x or y2 <= -reach_y:
         return np.zeros((size_wh[1], size_wh[0], 3), dtype=np.uint8)
@@ -102,38 +102,55 @@ def _aligned(
     image: Image, landmarks: F32, rule: LandmarkCrop, offsets: Offsets | None, size_wh: tuple[int, int]
 ) -> Image:
     """Similarity transform of the landmarks onto the padded template."""
+    (a, _, shift_x), (b, _, shift_y) = similarity(landmarks, _target(rule, offsets, size_wh)).tolist()
+    x1, y1, x2, y2 = _source_rectangle((a, b, shift_x, shift_y), size_wh, (image.shape[1], image.shape[0]))
+    part = image[y1:y2, x1:x2]
+    # warpAffine samples single pixels: a face much larger than the input is shrunk to about twice the input first.
+    scale = min(1.0, 2 * hypot(a, b))
+    small_wh = (max(1, round((x2 - x1) * scale)), max(1, round((y2 - y1) * scale)))
+    part = shrink(part, small_wh)
+    # Pixel (i, j) of the part lies at x1 + (i + 0.5) step_x and so on; warpAffine counts from pixel centres.
+    step_x, step_y = (x2 - x1) / small_wh[0], (y2 - y1) / small_wh[1]
+    x, y = x1 + 0.5 * step_x, y1 + 0.5 * step_y
+    local = np.array(
+        [
+            [a * step_x, -b * step_y, a * x - b * y + shift_x - 0.5],
+            [b * step_x, a * step_y, b * x + a * y + shift_y - 0.5],
+        ]
+    )
+    chip: Image = cv2.warpAffine(part, local, size_wh, flags=cv2.INTER_LINEAR, borderMode=BORDERS[rule.fill])
+    return chip
+
+
+@lru_cache(maxsize=32)
+def _target(rule: LandmarkCrop, offsets: Offsets | None, size_wh: tuple[int, int]) -> F32:
+    """Where the landmarks belong in the network's input, pixels."""
     template = np.array(rule.template, dtype=np.float64)
     if offsets is not None:
         # The template is where the reference's points belong; this detector's belong a little beside.
         template += np.array(offsets) * np.linalg.norm(template[1] - template[0])
     padded = (template + rule.padding) / (1 + 2 * rule.padding)
-    target = (padded * np.array(size_wh)).astype(np.float32)
-    matrix = similarity(landmarks, target)
-    x1, y1, x2, y2 = _source_rectangle(matrix, size_wh, (image.shape[1], image.shape[0]))
-    part = image[y1:y2, x1:x2]
-    # warpAffine samples single pixels: a face much larger than the input is shrunk to about twice the input first.
-    scale = min(1.0, 2 * float(np.hypot(matrix[0, 0], matrix[1, 0])))
-    small_wh = (max(1, round((x2 - x1) * scale)), max(1, round((y2 - y1) * scale)))
-    part = shrink(part, small_wh)
-    # Pixel (i, j) of the part lies at x1 + (i + 0.5) step_x and so on; warpAffine counts from pixel centres.
-    steps = np.array([(x2 - x1) / small_wh[0], (y2 - y1) / small_wh[1]])
-    shift = matrix[:, :2] @ (np.array([x1, y1]) + 0.5 * steps) + matrix[:, 2] - 0.5
-    local = np.concatenate([matrix[:, :2] * steps, shift[:, None]], axis=1)
-    chip: Image = cv2.warpAffine(part, local, size_wh, flags=cv2.INTER_LINEAR, borderMode=BORDERS[rule.fill])
-    return chip
+    target: F32 = (padded * np.array(size_wh)).astype(np.float32)
+    target.flags.writeable = False
+    return target
 
 
 def _source_rectangle(
-    matrix: npt.NDArray[np.float64], size_wh: tuple[int, int], image_wh: tuple[int, int]
+    transform: tuple[float, float, float, float], size_wh: tuple[int, int], image_wh: tuple[int, int]
 ) -> tuple[int, int, int, int]:
-    """Return the part of the picture that a chip is made of, never empty."""
-    back = cv2.invertAffineTransform(matrix)
-    corners = np.array([[0, 0, 1], [size_wh[0], 0, 1], [0, size_wh[1], 1], [size_wh[0], size_wh[1], 1]]) @ back.T
-    low = np.floor(corners.min(axis=0)).astype(int) - 2
-    high = np.ceil(corners.max(axis=0)).astype(int) + 2
-    x1, y1 = (int(np.clip(low[i], 0, image_wh[i] - 1)) for i in (0, 1))
-    x2, y2 = (int(np.clip(high[i], (x1, y1)[i] + 1, image_wh[i])) for i in (0, 1))
-    return x1, y1, x2, y2
+    """Return the part of the picture that a chip is made of, never empty.
+
+    Parameters
+    ----------
+    transform : a, b, shift x and y of a similarity; all 0 but the shift where all points are one
+    """
+    a, b, shift_x, shift_y = transform
+    power = a * a + b * b or 1.0
+    corners = [(u - shift_x, v - shift_y) for u in (0, size_wh[0]) for v in (0, size_wh[1])]
+    xs, ys = [(a * u + b * v) / power for u, v in corners], [(a * v - b * u) / power for u, v in corners]
+    x1 = min(max(floor(min(xs)) - 2, 0), image_wh[0] - 1)
+    y1 = min(max(floor(min(ys)) - 2, 0), image_wh[1] - 1)
+    return x1, y1, min(max(ceil(max(xs)) + 2, x1 + 1), image_wh[0]), min(max(ceil(max(ys)) + 2, y1 + 1), image_wh[1])
 
 
 def _colour(chip: Image, color: str) -> Image:

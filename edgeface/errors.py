@@ -135,6 +135,12 @@ def first_line(error: BaseException, *, otherwise: str = "") -> str:
     return words.splitlines()[0] if words else otherwise or type(error).__name__
 
 
+def named_line(error: BaseException, *, otherwise: str = "") -> str:
+    """The error's name before its `first_line`: for somebody's code, whose words alone often say too little."""
+    name, line = type(error).__name__, first_line(error, otherwise=otherwise)
+    return name if line == name else f"{name}: {line}"
+
+
 def one_line(text: str) -> str:
     """The text `escaped` and cut: a sentence of ours has 300 characters, what a stranger wrote may have millions."""
     line = escaped(text)

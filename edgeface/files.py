@@ -60,11 +60,28 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise _unwritable(path, error) from None
 
 
-def swap_folder(new: Path, place: Path) -> None:
+def exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step; False where kernel or file system cannot.
+
+    Linux 3.15 on ext4, XFS, btrfs, F2FS, tmpfs; not on NFS.
+    """
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    if rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP):
+        return False
+    raise OSError(number, os.strerror(number))
+
+
+def swap_folder(new: Path, place: Path, *, exchange: Callable[[Path, Path], bool] = exchange) -> None:
     """Let a finished folder take a place, for good: who looks finds the old one or the new one, also after a power cut.
 
     Files and folders are on the disk before they can be seen. What stood there is gone afterwards, or still stands if
-    it cannot be done.
+    it cannot be done. ``exchange`` does it in one step, or says that this kernel or file system cannot.
 
     Raises
     ------
@@ -82,23 +99,6 @@ def swap_folder(new: Path, place: Path) -> None:
         _flush_one(place.parent)
     except OSError as error:
         raise _unwritable(place, error) from None
-
-
-def exchange(one: Path, other: Path) -> bool:
-    """Let two paths change places in one step; False where kernel or file system cannot.
-
-    Linux 3.15 on ext4, XFS, btrfs, F2FS, tmpfs; not on NFS.
-    """
-    try:
-        rename = ctypes.CDLL(None, use_errno=True).renameat2
-    except (OSError, AttributeError):
-        return False
-    if rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP):
-        return False
-    raise OSError(number, os.strerror(number))
 
 
 def restore_swapped(parent: Path) -> None:

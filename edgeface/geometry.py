@@ -6,9 +6,9 @@ Boxes are x1, y1, x2, y2 in pixels; x2 and y2 lie outside. A pixel's coordinate 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -21,8 +21,7 @@ NMS_FEW = 24
 """Up to so many boxes plain floats are faster."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Letterbox:
+class Letterbox(msgspec.Struct, frozen=True, kw_only=True):
     """How a picture was fitted into a network's input: shrunk, at the upper left, padded right and below.
 
     ``scale`` is input pixels per picture pixel in x and y (they differ by rounding only, but where a picture is
@@ -54,15 +53,24 @@ def shrink(image: Image, content_wh: tuple[int, int], *, out: Image | None = Non
     0.7 ms this way, one thread with AVX2). So from a factor of 2.5 on, two samples per pixel and axis are taken first
     and averaged then. ``out`` of shape (content height, content width, 3) is written in place.
     """
-    height, width = image.shape[:2]
-    if (width, height) == content_wh and out is None:
+    if image.shape[1::-1] == content_wh and out is None:
         return image
-    factor = min(width / content_wh[0], height / content_wh[1])
+    image, kind = sample(image, content_wh)
+    return resize(image, content_wh, kind, out=out)
+
+
+def sample(image: Image, content_wh: tuple[int, int]) -> tuple[Image, int]:
+    """The samples from which `shrink` averages, and the interpolation with which `resize` does the rest."""
+    factor = min(image.shape[1] / content_wh[0], image.shape[0] / content_wh[1])
     if factor >= SAMPLE_FROM:
         kind = cv2.INTER_NEAREST_EXACT if factor >= PICK_FROM else cv2.INTER_LINEAR
         image = cv2.resize(image, (2 * content_wh[0], 2 * content_wh[1]), interpolation=kind)
-    kind = cv2.INTER_AREA if factor > 1 else cv2.INTER_LINEAR
-    resized: Image = cv2.resize(image, content_wh, dst=out, interpolation=kind)
+    return image, cv2.INTER_AREA if factor > 1 else cv2.INTER_LINEAR
+
+
+def resize(image: Image, size_wh: tuple[int, int], interpolation: int, *, out: Image | None = None) -> Image:
+    """Resize a picture or a plane, in place where ``out`` is given."""
+    resized: Image = cv2.resize(image, size_wh, dst=out, interpolation=interpolation)
     if out is not None and resized is not out:
         np.copyto(out, resized)
         return out
@@ -165,14 +173,16 @@ def similarity(points: F32, template: F32) -> npt.NDArray[np.float64]:
     -----
     Umeyama 1991, restricted to the plane, where the rotation has a closed form.
     """
-    source_mean, target_mean = points.mean(axis=0), template.mean(axis=0)
-    source = (points - source_mean).astype(np.float64)
-    target = (template - target_mean).astype(np.float64)
-    power = float((source**2).sum())
-    if power == 0:
-        power = 1.0
-    a = float((source * target).sum()) / power
-    b = float((source[:, 0] * target[:, 1] - source[:, 1] * target[:, 0]).sum()) / power
-    rotation = np.array([[a, -b], [b, a]])
-    shift = target_mean - rotation @ source_mean
-    return np.concatenate([rotation, shift[:, None]], axis=1)
+    # Plain floats: of five points numpy's calls would cost ten times the arithmetic.
+    source, target = points.tolist(), template.tolist()
+    count = len(source)
+    x0, y0 = sum(x for x, _ in source) / count, sum(y for _, y in source) / count
+    u0, v0 = sum(u for u, _ in target) / count, sum(v for _, v in target) / count
+    power = along = across = 0.0
+    for (x, y), (u, v) in zip(source, target, strict=True):
+        dx, dy, du, dv = x - x0, y - y0, u - u0, v - v0
+        power += dx * dx + dy * dy
+        along += dx * du + dy * dv
+        across += dx * dv - dy * du
+    a, b = (along / power, across / power) if power else (0.0, 0.0)
+    return np.array([[a, -b, u0 - a * x0 + b * y0], [b, a, v0 - b * x0 - a * y0]])

@@ -33,7 +33,7 @@ def stored_input(bundle: Bundle, network: Network) -> Image:
     return cast("Image", stored(bundle, network)["input"])
 
 
-def try_file(bundle: Bundle, network: Network, file: NetworkFile) -> tuple[Runner, float] | str:
+def self_test(bundle: Bundle, network: Network, file: NetworkFile) -> tuple[Runner, float] | str:
     """Hash one file, load it and run the self-test, where its runtime is installed.
 
     Returns
@@ -53,12 +53,6 @@ def try_file(bundle: Bundle, network: Network, file: NetworkFile) -> tuple[Runne
     except RuntimeMissingError:
         return f"{file.runtime} is not installed"
     return runner, check(bundle, network, runner)
-
-
-def try_network(bundle: Bundle, network: Network) -> None:
-    """`try_file` for every file of a network."""
-    for file in (file for files in network.files.values() for file in files):
-        try_file(bundle, network, file)
 
 
 def check(bundle: Bundle, network: Network, runner: Runner) -> float:

@@ -1,5 +1,7 @@
 """The values that travel between rooms: frozen, keyword-only, checked for shape when made.
 
+They are structs of msgspec, which C makes: a frame makes some twenty, and a frozen dataclass sets each field by a call.
+
 Times called ``time_s`` are *source time*: a file's time stamps, or the monotonic capture time of a live source, in
 seconds. They are for arithmetic and never run backwards within a source. Wall time (`Frame.captured_at`) is for people.
 """
@@ -7,10 +9,10 @@ seconds. They are for arithmetic and never run backwards within a source. Wall t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -29,8 +31,7 @@ def expect_shape(name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> 
         raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Frame:
+class Frame(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One picture from one camera.
 
     Attributes
@@ -55,8 +56,7 @@ class Frame:
             raise ValueError(f"image is {self.image.dtype} {self.image.shape}, expected uint8 (H, W, 3)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Detections:
+class Detections(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Faces found in one frame, best first.
 
     Attributes
@@ -84,8 +84,7 @@ class Detections:
         return len(self.boxes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Quality:
+class Quality(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """How well a face can be seen; all but ``size_px`` and ``yaw`` are 0 to 1.
 
     Attributes
@@ -106,8 +105,7 @@ class Quality:
     score: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Track:
+class Track(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One person as the tracker sees them at one instant.
 
     Attributes
@@ -129,8 +127,7 @@ class Track:
     confirmed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A sample: what one inference said of one face.
 
     Attributes
@@ -148,8 +145,7 @@ class Answer:
     time_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgeEstimate:
+class AgeEstimate(msgspec.Struct, frozen=True, kw_only=True):
     """Apparent age in years, with the 10th and 90th percentile of the network's own distribution."""
 
     years: float
@@ -160,8 +156,7 @@ class AgeEstimate:
         return f"{self.years:.0f} years ({self.low:.0f}-{self.high:.0f})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelEstimate:
+class LabelEstimate(msgspec.Struct, frozen=True, kw_only=True):
     """The likeliest label, its probability, and all probabilities by label in the network's order."""
 
     label: str
@@ -172,8 +167,7 @@ class LabelEstimate:
         return f"{self.label} {self.probability:.0%}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AffectEstimate:
+class AffectEstimate(msgspec.Struct, frozen=True, kw_only=True):
     """What a face shows, on two axes, each -1 to 1: unpleasant to pleasant, calm to excited."""
 
     valence: float

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from edgeface.questions import Known
 from edgeface.types import F32, Event, Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Visit:
+class Visit(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One person's presence before one camera, and what is known of them.
 
     ``started_s``, ``seen_s`` and ``ended_s`` are source times: the first detection, the latest real one, and the end.
@@ -26,8 +25,7 @@ class Visit:
     known: Known
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class VisitChange:
+class VisitChange(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Something about a visit that is worth telling; ``reason`` is set for an end only."""
 
     event: Event

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -25,8 +25,9 @@ import cv2
 
 from edgeface.config import Mqtt
 from edgeface.errors import BrokerError, SourceError, run_command
+from edgeface.files import write_atomic
+from edgeface.publish.sentences import sentence
 from edgeface.publish.subscriber import Subscriber
-from edgeface.publish.words import sentence
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get("EDGEFACE_CACHE") or ROOT / ".cache")
@@ -215,30 +216,39 @@ async def _serve(port: int, ready: queue.Queue[BaseException | None], end: async
     await running.shutdown()
 
 
-def fetch_clips() -> Path:
+def fetch_clips(cache: Path = CACHE) -> Path:
     """Folder with all clips, each checked; fetched and unpacked only where it is missing."""
-    folder = CACHE / "clips"
+    folder = cache / "clips"
     folder.mkdir(parents=True, exist_ok=True)
     missing = [clip for clip in (*CLIPS, STAND_IN) if _sha256(folder / clip.name) != clip.sha256]
     if not missing:
         return folder
-    with zipfile.ZipFile(_archive()) as archive:
+    with zipfile.ZipFile(_archive(cache)) as archive:
         for clip in missing:
             data = archive.read(MEMBERS + clip.name)
             if hashlib.sha256(data).hexdigest() != clip.sha256:
                 raise SourceError(f"{clip.name} in {ARCHIVE} is not the expected clip", fix="please report this")
-            _write(folder / clip.name, data)
+            write_atomic(folder / clip.name, data)
     return folder
 
 
-def playable(folder: Path) -> tuple[Clip, ...]:
-    """The clips as they are, or the H.264 one in place of those that this OpenCV cannot decode."""
-    good = [clip for clip in CLIPS if _decodes(folder / clip.name)]
+def decodes(path: Path) -> bool:
+    """Whether this OpenCV decodes a video."""
+    capture = cv2.VideoCapture(str(path))
+    try:
+        return bool(capture.isOpened() and capture.read()[0])
+    finally:
+        capture.release()
+
+
+def playable(folder: Path, decodes: Callable[[Path], bool] = decodes) -> tuple[Clip, ...]:
+    """The clips as they are, or the H.264 one in place of those that cannot be decoded."""
+    good = [clip for clip in CLIPS if decodes(folder / clip.name)]
     return tuple(good) if len(good) == len(CLIPS) else (STAND_IN, *good)
 
 
-def _archive() -> Path:
-    path = CACHE / "packages" / ARCHIVE
+def _archive(cache: Path) -> Path:
+    path = cache / "packages" / ARCHIVE
     path.parent.mkdir(parents=True, exist_ok=True)
     if _sha256(path) == ARCHIVE_SHA256:
         return path
@@ -258,22 +268,8 @@ def _archive() -> Path:
     return path
 
 
-def _decodes(path: Path) -> bool:
-    capture = cv2.VideoCapture(str(path))
-    try:
-        return bool(capture.isOpened() and capture.read()[0])
-    finally:
-        capture.release()
-
-
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_suffix(".part")
-    part.write_bytes(data)
-    part.replace(path)
 
 
 def _free_port() -> int:

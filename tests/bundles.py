@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from edgeface.bundle import open_bundle
 from edgeface.config import Config, Runtime
 from edgeface.config import Detector as DetectorTable
 from edgeface.engine.networks import Networks
+from edgeface.runtime import Runner, RunnerWrapper
+from edgeface.types import F32
 
 DEFAULT = Path(__file__).parents[1] / "models" / "default"
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -144,3 +146,14 @@ def networks(runtime: str = "onnx", detector: str = "yunet", *, still: bool = Tr
         detector=DetectorTable(network=detector),
     )
     return Networks(open_bundle(DEFAULT), config, still=still)
+
+
+class SpoiledRunner(RunnerWrapper):
+    """A kernel or a processor that computes something else, in numbers of the right size."""
+
+    def __init__(self, runner: Runner, spoil: Callable[[F32], F32]) -> None:
+        super().__init__(runner)
+        self._spoil = spoil
+
+    def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
+        return {name: self._spoil(array) for name, array in super().run(batch, states).items()}

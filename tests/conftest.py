@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -154,6 +156,15 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Child]]:
         if child.process.poll() is None:
             child.process.kill()
             child.process.wait()
+
+
+@pytest.fixture
+def strace() -> str:
+    """The program that shows a child's system calls; skips where it is missing or not allowed."""
+    found = shutil.which("strace")
+    if found is None or subprocess.run([found, "-f", "-qq", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs strace, and the right to use it (apt install strace)")
+    return found
 
 
 @pytest.fixture

@@ -16,15 +16,15 @@ PRELUDE = """
 import os, sys
 from edgeface.service.signals import Signals
 signals = Signals(os.environ).catch()
-import edgeface.service.reader as reader
+from edgeface.backoff import Backoff
 from edgeface.cli import run
 from edgeface.cli.main import build_parser
-from edgeface.service.daemon import Timing
+from edgeface.service.daemon import Waits
 from edgeface.errors import run_command
-reader.RETRY_FIRST_S, reader.RETRY_MOST_S = 0.05, 0.1
 args = build_parser().parse_args(sys.argv[1:])
 args.signals = signals
-sys.exit(run_command(lambda: run.run(args, timing=Timing(health_s=0.2, flush_s={flush_s}, up_within_s=1.0))))
+waits = Waits(health_s=0.2, flush_s={flush_s}, up_within_s=1.0)
+sys.exit(run_command(lambda: run.run(args, waits, Backoff(first_s=0.05, most_s=0.1))))
 """
 
 

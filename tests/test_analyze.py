@@ -192,7 +192,11 @@ def test_a_folder_with_a_bad_file(analyze: Callable[..., Any], tmp_path: Path) -
     ("words", "said"),
     [
         pytest.param(["gone.jpg"], "edgeface: gone.jpg does not exist; check the path", id="missing"),
-        pytest.param(["."], "edgeface: . holds no pictures; give a folder with pictures, or a file", id="empty folder"),
+        pytest.param(
+            ["."],
+            "edgeface: . holds no pictures or videos; give a folder with pictures or videos, or a file",
+            id="empty folder",
+        ),
         pytest.param(["--set", "detector.size=1x1", "."], "edgeface: configuration: detector.size: ", id="size"),
         pytest.param(["--bundle", "./none", "."], "edgeface: there is no bundle folder ./none; ", id="bundle"),
         pytest.param(["--config", "none.toml", "."], "edgeface: none.toml does not exist; ", id="configuration"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundles import DEFAULT, Tree, copy, network
+from bundles import DEFAULT, SpoiledRunner, Tree, copy, network
 
 from edgeface import selftest
 from edgeface.bundle import (
@@ -24,7 +24,6 @@ from edgeface.bundle import (
     open_bundle,
     read_manifest,
 )
-from edgeface.bundle import opening as room
 from edgeface.config import Config, NetworkChoice, RuntimeName
 from edgeface.errors import BundleError
 from edgeface.runtime import choose_runner, load_network
@@ -43,7 +42,6 @@ def refused(folder: Path) -> str:
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Stand-ins for the places where bundles are installed."""
     found = [tmp_path / name for name in ("var", "usr", "wheel", "tree")]
-    monkeypatch.setattr(room, "SEARCH_PATH", tuple(found))
     monkeypatch.chdir(tmp_path)
     return found
 
@@ -57,27 +55,27 @@ def installed(parent: Path, name: str = "default") -> Path:
 
 def test_places_in_their_order(places: list[Path]) -> None:
     with pytest.raises(BundleError, match=r"bundle 'default' is in none of .*var, .*usr, .*wheel, .*tree; "):
-        find_bundle(None, Config(), {})
+        find_bundle(None, Config(), {}, parents=places)
     for place in reversed(places):
         folder = installed(place)
-        assert find_bundle(None, Config(), {}) == folder
+        assert find_bundle(None, Config(), {}, parents=places) == folder
 
 
 def test_option_over_environment_over_configuration(places: list[Path]) -> None:
     made = {name: installed(places[0], name) for name in ("default", "table", "variable", "option")}
     config = Config(bundle="table")
-    assert find_bundle(None, Config(), {}) == made["default"]
-    assert find_bundle(None, config, {}) == made["table"]
-    assert find_bundle(None, config, {"EDGEFACE_BUNDLE": "variable"}) == made["variable"]
-    assert find_bundle("option", config, {"EDGEFACE_BUNDLE": "variable"}) == made["option"]
+    assert find_bundle(None, Config(), {}, parents=places) == made["default"]
+    assert find_bundle(None, config, {}, parents=places) == made["table"]
+    assert find_bundle(None, config, {"EDGEFACE_BUNDLE": "variable"}, parents=places) == made["variable"]
+    assert find_bundle("option", config, {"EDGEFACE_BUNDLE": "variable"}, parents=places) == made["option"]
 
 
 def test_a_folder_is_a_path(places: list[Path], tmp_path: Path) -> None:
     own = installed(tmp_path, "own")
-    assert find_bundle("own", Config(), {}) == Path("own")
+    assert find_bundle("own", Config(), {}, parents=places) == Path("own")
     assert find_bundle(str(own), Config(), {}) == own
     with pytest.raises(BundleError, match="there is no bundle folder ./gone"):
-        find_bundle("./gone", Config(), {})
+        find_bundle("./gone", Config(), {}, parents=places)
 
 
 def test_the_default_bundle_holds() -> None:
@@ -382,17 +380,6 @@ def test_which_networks_look_at_faces() -> None:
         attribute_networks(opened, Config(attributes={"age": "nobody"}))
 
 
-class Wrong:
-    """A processor that computes a little wrongly."""
-
-    def __init__(self, runner: Any, spoil: Callable[[np.ndarray], np.ndarray]) -> None:
-        self._runner, self._spoil, self.file = runner, spoil, runner.file
-        self.batches = runner.batches
-
-    def run(self, batch: Any) -> dict[str, Any]:
-        return {name: self._spoil(array) for name, array in self._runner.run(batch).items()}
-
-
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -407,7 +394,7 @@ def test_a_processor_that_computes_wrongly(spoil: Callable[[np.ndarray], np.ndar
     runner = load_network(opened, wanted, "onnx")
     assert selftest.check(opened, wanted, runner) <= runner.file.tolerance
     with pytest.raises(BundleError, match="self-test"):
-        selftest.check(opened, wanted, Wrong(runner, spoil))  # type: ignore[arg-type]
+        selftest.check(opened, wanted, SpoiledRunner(runner, spoil))
 
 
 def test_a_stored_input_of_objects_is_not_unpickled(tmp_path: Path) -> None:

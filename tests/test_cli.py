@@ -18,8 +18,9 @@ from astronaut import write_film
 from bundles import Tree, copy, network
 
 import edgeface
-from edgeface.cli.main import main
-from edgeface.errors import first_line
+from edgeface.cli import bench
+from edgeface.cli.main import build_parser, main
+from edgeface.errors import first_line, named_line
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = [
@@ -176,11 +177,12 @@ def test_configuration_is_checked_and_shown(call: Callable[..., Any], tmp_path: 
         pytest.param('[mqtt]\ncert_file = "/nowhere"', "mqtt.cert_file: /nowhere cannot be read", id="certificate"),
         pytest.param('[mqtt]\npassword_file = "/nowhere"', "password file /nowhere cannot be read", id="password"),
         pytest.param('[cameras.a]\nsource = "none.mp4"', "none.mp4 does not exist", id="film"),
-        pytest.param('[cameras.a]\nsource = "."', ". holds no pictures", id="folder"),
+        pytest.param('[cameras.a]\nsource = "."', ". holds no pictures or videos", id="folder"),
         pytest.param(
             '[cameras.a]\nsource = "rtps://u:hunter2@h/x"', "rtps://***@h/x has a scheme that is not", id="scheme"
         ),
         pytest.param('[cameras.a]\nsource = "u:hunter2@h/x"', "***@h/x does not exist; give a", id="no scheme"),
+        pytest.param('[cameras.a]\nsource = "u:p?x=@hunter2"', "***@*** does not exist; give a", id="no host"),
         pytest.param(
             '[attributes]\nage = "gender-v1"', "gender-v1 answers gender, not age; correct [attributes]", id="answer"
         ),
@@ -260,11 +262,12 @@ def test_a_folder_that_may_not_be_entered_is_one_line(
     )
 
 
-def test_bench_of_a_moving_picture_of_its_own(call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeface.offline.bench.SYNTHETIC_FRAMES", 12)
-    code, out, errors = call("bench", "--json", "--size", "320x192", "--threads", "1")
+def test_bench_of_a_moving_picture_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bench", "--json", "--size", "320x192", "--threads", "1"]
+    assert bench.run(build_parser().parse_args(words), frames=12) == 0
+    out, errors = capsys.readouterr()
     report = json.loads(out)
-    assert (code, errors) == (0, "")
+    assert errors == ""
     assert (report["source"], report["frames"], report["size"], report["threads"]) == ("synthetic", 12, "320x192", 1)
     assert {"decode", "detect", "track", "attributes", "visits"} <= set(report["stages"])
     assert all(0 < stage["median_ms"] <= stage["p95_ms"] for stage in report["stages"].values())
@@ -273,18 +276,13 @@ def test_bench_of_a_moving_picture_of_its_own(call: Callable[..., Any], monkeypa
     assert -0.05 < report["outside_share"] < 1
     shares = [report["outside_share"], report["outside_by"]["decode"], report["outside_by"]["inference"]]
     assert sum(shares) == pytest.approx(1, abs=0.01)
-    code, out, _ = call("bench")
-    assert code == 0
-    assert "frames a second" in out
+    assert bench.run(build_parser().parse_args(["bench"]), frames=12) == 0
+    assert "frames a second" in capsys.readouterr().out
 
 
-def test_bench_tells_how_many_threads_the_default_means(
-    call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("edgeface.offline.bench.SYNTHETIC_FRAMES", 3)
-    code, out, _ = call("bench", "--json")
-    assert code == 0
-    assert json.loads(out)["threads"] == min(2, os.cpu_count() or 1)
+def test_bench_tells_how_many_threads_the_default_means(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.run(build_parser().parse_args(["bench", "--json"]), frames=3) == 0
+    assert json.loads(capsys.readouterr().out)["threads"] == min(2, os.cpu_count() or 1)
 
 
 def test_help_loads_no_camera_library_and_no_runtime() -> None:
@@ -409,3 +407,4 @@ def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
 def test_of_what_a_library_says_the_first_line_is_told(said: str, line: str) -> None:
     assert first_line(ValueError(said)) == line
     assert first_line(ValueError(said), otherwise="no more is known") == line.replace("ValueError", "no more is known")
+    assert named_line(ValueError(said)) == ("ValueError" if line == "ValueError" else f"ValueError: {line}")

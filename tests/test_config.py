@@ -309,6 +309,13 @@ def test_unreadable_files(tmp_path: Path, data: bytes | None, said: str) -> None
         pytest.param("rtsp://h/101;pwd=S3cr", "rtsp://h/101;pwd=***", id="by ;"),
         pytest.param("rtsp://h/x?channel=S3cr-et9-S3cr-et9", "rtsp://h/x?channel=***", id="no channel"),
         pytest.param("http://[::1]:80/x?width=640", "http://[::1]:80/x?width=640", id="IPv6"),
+        pytest.param("rtsp://h:554/0/u:S3cr/main", "rtsp://h:554/0/***/main", id="user and password in the path"),
+        pytest.param("rtsp://h/u:S3cr?channel=1", "rtsp://h/***?channel=1", id="at the end of the path"),
+        pytest.param("u:S3cr@h:554/x?token=S3cr", "***@h:554/x?token=***", id="no scheme"),
+        pytest.param("rtsp:/u:S3cr@h/x", "***@h/x", id="one slash"),
+        pytest.param("u:S3cr/et9@h/x", "***@h/x", id="no scheme, / in the password"),
+        pytest.param("/clips/u:S3cr@h.mp4", "/clips/u:S3cr@h.mp4", id="absolute path"),
+        pytest.param("./u:S3cr@h.mp4", "./u:S3cr@h.mp4", id="relative path"),
     ],
 )
 def test_credentials_in_addresses_are_hidden(address: str, shown: str) -> None:
@@ -401,3 +408,24 @@ def test_what_is_shown_can_be_read_again(
     )
     text = to_toml(msgspec.to_builtins(config))
     assert msgspec.convert(tomllib.loads(text), Config) == config
+
+
+ITEMS = st.recursive(
+    TEXTS | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=40)
+@given(st.dictionaries(TEXTS, st.lists(ITEMS)))
+def test_lists_and_the_tables_in_them_can_be_read_again(tree: dict[str, Any]) -> None:
+    assert tomllib.loads(to_toml(tree)) == tree
+
+
+def test_a_list_that_is_longer_than_a_line_is_broken() -> None:
+    tree = {"layers": [f"backbone.stage{i}.conv" for i in range(40)], "labels": ["happy", "sad"]}
+    text = to_toml(tree)
+    assert tomllib.loads(text) == tree
+    assert max(map(len, text.splitlines())) <= 120
+    assert 'labels = ["happy", "sad"]' in text.splitlines()

@@ -205,7 +205,7 @@ def wrong_self_test(tree: Tree) -> None:
     ("words", "said"),
     [
         pytest.param(["--source", "/nowhere/x.mp4"], "edgeface: /nowhere/x.mp4 does not exist; ", id="missing path"),
-        pytest.param(["--source", "."], "edgeface: . holds no pictures; ", id="empty folder"),
+        pytest.param(["--source", "."], "edgeface: . holds no pictures or videos; ", id="empty folder"),
         pytest.param(["--set", "mqtt.hots=x"], "edgeface: configuration: mqtt.hots: unknown key; did you", id="key"),
         pytest.param(
             ["--set", "mqtt.password_file=/nowhere/p"], "edgeface: the password file /nowhere/p", id="password"

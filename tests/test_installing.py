@@ -225,7 +225,7 @@ def test_two_at_a_time_take_turns(tmp_path: Path) -> None:
     assert [path.name for path in place.iterdir()] == ["small"]
 
 
-def test_a_folder_takes_a_place_in_one_step_or_in_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_takes_a_place_in_one_step_or_in_two(tmp_path: Path) -> None:
     def folder(name: str, text: str) -> Path:
         path = tmp_path / name
         path.mkdir()
@@ -238,8 +238,7 @@ def test_a_folder_takes_a_place_in_one_step_or_in_two(tmp_path: Path, monkeypatc
     assert (tmp_path / "other" / "file").read_text() == "first"
     swap_folder(tmp_path / "other", place)
     assert (place / "file").read_text() == "first"
-    monkeypatch.setattr("edgeface.files.exchange", lambda *_: False)
-    swap_folder(folder("third", "third"), place)
+    swap_folder(folder("third", "third"), place, exchange=lambda *_: False)
     assert (place / "file").read_text() == "third"
     assert [path.name for path in tmp_path.iterdir()] == ["place"]
 

@@ -46,7 +46,7 @@ def test_nothing_is_written_while_everything_is_delivered(tmp_path: Path) -> Non
         ledger.note(NOTHING, away=False, now_s=second)
         ledger.note(left(second % 2), away=False, now_s=second + 0.5)
     ledger.only_gone(NOTHING)
-    ledger.told()
+    ledger.forget_earlier()
     ledger.close(left(0, others=3))
     assert not (tmp_path / "state").exists()
 
@@ -103,7 +103,7 @@ def test_a_stop_writes_the_last_word_and_the_next_start_tells_it(
     ledger.close(left(4))
     third = open_ledger(tmp_path, "third")
     assert [told.boot for told in third.earlier] == ["old", "new"]
-    third.told()
+    third.forget_earlier()
     third.close(NOTHING)
     assert open_ledger(tmp_path).earlier == ()
     assert third.earlier, "this run goes on telling"

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,11 +18,7 @@ from edgeface.sources.live import STUCK_MOST, LiveSource
 from edgeface.types import Image
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeface.sources.live.JOIN_S", 0.05)
+impatient = partial(LiveSource, join_s=0.05)
 
 
 class Script:
@@ -76,7 +73,7 @@ def test_frames_carry_the_capture_time_and_the_wall_time() -> None:
         taken.clear()
 
     device = Script(1, wait_for_taker, 2)
-    source = LiveSource("door", camera(), device, clock=lambda: next(ticks), now=lambda: NOW)
+    source = impatient("door", camera(), device, clock=lambda: next(ticks), now=lambda: NOW)
     seen = []
     with pytest.raises(SourceError, match=r"stand-in gave no frame for 0\.15 s"):
         for frame in source.frames():
@@ -89,7 +86,7 @@ def test_frames_carry_the_capture_time_and_the_wall_time() -> None:
 def test_the_newest_wins_and_what_nobody_took_is_counted() -> None:
     first, done = threading.Event(), threading.Event()
     device = Script(1, gate(first), 2, 3, 4, done.set)
-    source = LiveSource("door", camera(read_timeout=5.0), device)
+    source = impatient("door", camera(read_timeout=5.0), device)
     frames = source.frames()
     assert next(frames).index == 0
     first.set()
@@ -111,7 +108,7 @@ def test_the_newest_wins_and_what_nobody_took_is_counted() -> None:
     ],
 )
 def test_one_error_says_what_happened(device: Script, words: str) -> None:
-    source = LiveSource("door", camera(open_timeout=0.1), device)
+    source = impatient("door", camera(open_timeout=0.1), device)
     started_s = time.monotonic()
     with pytest.raises(SourceError, match=words):
         list(source.frames())
@@ -121,7 +118,7 @@ def test_one_error_says_what_happened(device: Script, words: str) -> None:
 
 
 def test_frames_before_an_error_are_delivered() -> None:
-    source = LiveSource("door", camera(), Script(7, SourceError("it broke", fix="look")))
+    source = impatient("door", camera(), Script(7, SourceError("it broke", fix="look")))
     frames = source.frames()
     assert int(next(frames).image[0, 0, 0]) == 7
     with pytest.raises(SourceError, match="it broke"):
@@ -130,7 +127,7 @@ def test_frames_before_an_error_are_delivered() -> None:
 
 def test_close_from_another_thread_ends_the_frames_without_an_error() -> None:
     device = Script(1)
-    source = LiveSource("door", camera(read_timeout=30.0), device)
+    source = impatient("door", camera(read_timeout=30.0), device)
     seen: list[int] = []
     reader = threading.Thread(target=lambda: seen.extend(frame.index for frame in source.frames()))
     reader.start()
@@ -149,15 +146,15 @@ def test_a_camera_that_hangs_again_and_again_is_not_opened_for_ever() -> None:
     devices = [Script() for _ in range(STUCK_MOST + 1)]
     for device in devices[:-1]:
         with pytest.raises(SourceError, match="gave no frame"):
-            list(LiveSource("cellar", camera(open_timeout=0.01), device).frames())
+            list(impatient("cellar", camera(open_timeout=0.01), device).frames())
     with pytest.raises(SourceError, match=f"hung {STUCK_MOST} times and is not opened any more; restart"):
-        list(LiveSource("cellar", camera(), devices[-1]).frames())
+        list(impatient("cellar", camera(), devices[-1]).frames())
     for device in devices:
         device.freed.set()
 
 
 def test_rotation_and_mirror_apply() -> None:
-    source = LiveSource("door", camera(rotate=90, mirror=True), Script(1))
+    source = impatient("door", camera(rotate=90, mirror=True), Script(1))
     frames = source.frames()
     assert next(frames).image.shape == (6, 4, 3)
     frames.close()  # type: ignore[attr-defined]

@@ -81,7 +81,8 @@ def test_only_pictures_and_videos_count(tmp_path: Path) -> None:
     found = {path.name: still for path, still in files_in(tmp_path)}
     assert list(found) == ["2.png", "10.png", "broken.jpg", "clip.mp4", "dangling.png", "link.png", "no_suffix"]
     assert [name for name, still in found.items() if not still] == ["clip.mp4"]
-    assert files_in(tmp_path / "edgeface-out") == []
+    with pytest.raises(UsageError, match="edgeface-out holds no pictures or videos"):
+        files_in(tmp_path / "edgeface-out")
 
 
 def test_pictures_come_one_second_apart(tmp_path: Path) -> None:
@@ -118,7 +119,9 @@ def test_one_bad_picture_alone(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_a_wrong_argument(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no pictures; give a folder with pictures, or a file"):
+    with pytest.raises(
+        UsageError, match="holds no pictures or videos; give a folder with pictures or videos, or a file"
+    ):
         source_of(tmp_path)
 
 

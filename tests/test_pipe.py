@@ -90,10 +90,12 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
     for name in ("pid", "arguments", "steps"):
         monkeypatch.setenv(f"STANDIN_{name.upper()}", str(tmp_path / name))
 
-    def start(*steps: tuple[object, ...], **options: Any) -> Source:
+    def start(*steps: tuple[object, ...], patience_s: float | None = None, **options: Any) -> Source:
         (tmp_path / "steps").write_text(json.dumps(steps))
         settings: dict[str, Any] = {"source": "picamera", "width": W, "height": H, "fps": 10.0, "read_timeout": 8.0}
         camera = Camera(**settings | options)
+        if patience_s is not None:
+            return LiveSource("door", camera, ChildPipe(picamera(camera), patience_s=patience_s))
         return open_source("door", camera, limits=Limits(), started_at=datetime.now(timezone.utc))
 
     return start
@@ -175,9 +177,8 @@ def test_a_stall_is_noticed_and_the_child_is_gone(play: Play, tmp_path: Path) ->
     assert not alive(pids(tmp_path)[0]), "the child still runs, or is a zombie"
 
 
-def test_close_kills_a_child_that_will_not_listen(play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeface.sources.pipe.KILL_S", 0.2)
-    source = play(("ignore",), *spaced(PICTURES[0]), ("pause", 60), read_timeout=30.0)
+def test_close_kills_a_child_that_will_not_listen(play: Play, tmp_path: Path) -> None:
+    source = play(("ignore",), *spaced(PICTURES[0]), ("pause", 60), patience_s=0.2, read_timeout=30.0)
     seen: list[int] = []
     reader = threading.Thread(target=lambda: seen.extend(frame.index for frame in source.frames()))
     reader.start()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -86,11 +85,8 @@ Trace = Callable[..., Traced]
 
 
 @pytest.fixture
-def trace(tmp_path: Path) -> Trace:
+def trace(strace: str, tmp_path: Path) -> Trace:
     """Run ``edgeface`` in an empty home, unwatched, and read its system calls."""
-    strace = shutil.which("strace")
-    if strace is None or subprocess.run([strace, "-f", "-qq", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs strace, and the right to use it (apt install strace)")
     for name in ("home", "tmp", "work"):
         (tmp_path / name).mkdir()
 

@@ -14,7 +14,7 @@ import edgeface
 from edgeface.attributes import KINDS
 from edgeface.config import Visits
 from edgeface.events import Face, VisitMessage
-from edgeface.questions import QUESTIONS, Known, by_task, ended, told
+from edgeface.questions import QUESTIONS, Known, by_task, ended, message_parts
 from edgeface.questions.affect import VisitAffect
 from edgeface.questions.age import VisitAge
 from edgeface.questions.expression import VisitExpression
@@ -54,7 +54,7 @@ def test_what_a_question_brings_fits_together(task: Task) -> None:
     assert msgspec.convert(msgspec.to_builtins(part), type(part)) == part, "within its own ranges"
     sample = question.sample_fields(question.estimate(value))
     assert sample
-    assert question.words(part)
+    assert question.text(part)
     assert question.brief(part)
     assert question.gist(value) == question.gist(value)
     assert question.start.samples == 0
@@ -67,7 +67,7 @@ def test_an_end_changes_what_is_now_and_nothing_else() -> None:
     assert last.expression.dominant == "happy"
     assert msgspec.structs.replace(last, expression=KNOWN.expression) == KNOWN
     assert ended(Known()) == Known()
-    assert told(Known()) == dict.fromkeys(TASKS)
+    assert message_parts(Known()) == dict.fromkeys(TASKS)
 
 
 def test_a_threshold_of_the_configuration_goes_before_the_question_s_own() -> None:

@@ -4,81 +4,103 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
 from datetime import datetime, timezone
 
+import numpy as np
 import pytest
 
+from edgeface.backoff import Backoff
 from edgeface.config import Camera, Config
 from edgeface.errors import SourceError
 from edgeface.offline import bench
 from edgeface.service.inbox import Ended, Inbox
-from edgeface.service.reader import HELD_S, Reader
+from edgeface.service.reader import BACKOFF, Reader
 from edgeface.sources.live import LiveSource
+from edgeface.types import Frame
 
 STARTED = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+FRAME = Frame(image=np.zeros((2, 2, 3), np.uint8), camera="door", index=0, time_s=0.0, captured_at=STARTED)
 
 
-class Halt(threading.Event):
-    """Remembers how long it was waited for, and lets time pass instead."""
+class Door:
+    """A camera whose connections hold for so many seconds each, with a frame a second; where a wait lets time pass."""
 
-    def __init__(self, now: list[float]) -> None:
-        super().__init__()
+    def __init__(self, *seconds: float, backoff: Backoff = BACKOFF) -> None:
+        self.now_s = 100.0
         self.waits: list[float] = []
-        self._now = now
+        self.halt = threading.Event()
+        self._seconds = seconds
+        self._backoff = backoff
+
+    def open(self, *_: object, **__: object) -> Connection:
+        return Connection(self, self._seconds[len(self.waits)])
 
     def wait(self, timeout: float | None = None) -> bool:
         assert timeout is not None
         self.waits.append(timeout)
-        self._now[0] += timeout
-        return False
+        self.now_s += timeout
+        if len(self.waits) == len(self._seconds):
+            self.halt.set()
+        return self.halt.is_set()
+
+    def read(self) -> list[float]:
+        """Read until all connections are lost; the pauses between them."""
+        self.halt.wait = self.wait  # type: ignore[method-assign]
+        Reader(
+            "door", Camera(source="rtsp://h/x"), Config(), Inbox().feed("door"), self.halt, STARTED,
+            once=False, backoff=self._backoff, opening=self.open, clock=lambda: self.now_s, jitter=lambda _, most: most,
+        ).run()  # fmt: skip
+        return self.waits
 
 
-class Times:
-    """A camera whose connections hold for so many seconds each, with a frame a second."""
+class Connection:
+    """One of them."""
 
-    def __init__(self) -> None:
-        self.now = [100.0]
-        self.halt = Halt(self.now)
-        feed = Inbox().feed("door")
-        self.reader = Reader(
-            "door", Camera(source="rtsp://h/x"), Config(), feed, self.halt, STARTED,
-            once=False, clock=lambda: self.now[0], jitter=lambda _, most: most,
-        )  # fmt: skip
+    description = "rtsp://h/x"
+    live = True
+    dropped = 0
 
-    def hold(self, seconds: float) -> None:
-        for second in range(round(seconds) + 1):
-            self.reader._got_frame("rtsp://h/x")
-            self.now[0] += 1 if second < seconds else 0
-        self.reader._lost(SourceError("rtsp://h/x ended", fix="it is opened again"))
+    def __init__(self, door: Door, seconds: float) -> None:
+        self._door = door
+        self._seconds = seconds
+
+    def frames(self) -> Iterator[Frame]:
+        begin_s = self._door.now_s
+        while True:
+            yield FRAME
+            if self._door.now_s - begin_s >= self._seconds:
+                return
+            self._door.now_s += 1
+
+    def close(self) -> None: ...
 
 
 def test_pauses_grow_until_the_camera_has_held(caplog: pytest.LogCaptureFixture) -> None:
-    times = Times()
     with caplog.at_level(logging.INFO):
-        for _ in range(8):
-            times.hold(0)
-        assert times.halt.waits == [1, 2, 4, 8, 16, 30, 30, 30]
-        assert [record.message.split()[2] for record in caplog.records] == ["rtsp://h/x", "lost:", "back", "lost:"]
-        times.hold(HELD_S)
-        assert caplog.records[-2].message.startswith("camera door back after")
-        assert "7 attempts" in caplog.records[-2].message
-        assert caplog.records[-1].message.startswith("camera door lost:")
-    assert times.halt.waits[-1] == 1, "it had held: the pauses start anew"
+        waits = Door(*[0] * 8, BACKOFF.settled_s).read()
+    assert waits[:-1] == [1, 2, 4, 8, 16, 30, 30, 30]
+    assert [record.message.split()[2] for record in caplog.records[:4]] == ["rtsp://h/x", "lost:", "back", "lost:"]
+    back, lost = caplog.records[4:]
+    assert back.message.startswith("camera door back after")
+    assert "7 attempts" in back.message
+    assert lost.message.startswith("camera door lost:")
+    assert waits[-1] == 1, "it had held: the pauses start anew"
+
+
+def test_the_pauses_are_the_ones_handed_in() -> None:
+    assert Door(0, 0, 0, backoff=Backoff(first_s=0.05, most_s=0.1)).read() == [0.05, 0.1, 0.1]
 
 
 def test_a_loss_now_and_then_is_told_each_time(caplog: pytest.LogCaptureFixture) -> None:
-    times = Times()
     with caplog.at_level(logging.INFO):
-        for _ in range(3):
-            times.hold(2 * HELD_S)
-    assert times.halt.waits == [1, 1, 1]
+        assert Door(*[2 * BACKOFF.settled_s] * 3).read() == [1, 1, 1]
     assert [record.message.split()[2] for record in caplog.records].count("lost:") == 3
 
 
-def test_a_bench_reader_that_dies_of_a_bug_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bench_reader_that_dies_of_a_bug_is_heard() -> None:
     inbox = Inbox()
-    monkeypatch.setattr(bench, "_synthetic", lambda *_: iter(lambda: 1 // 0, None))
-    bench._Reader(None, Config(), None, inbox.feed("main"), None).run()  # type: ignore[arg-type]
+    bench.TimedReader((_ for _ in [FRAME] if 1 // 0), inbox.feed("main")).run()
     (item,) = inbox.take(timeout_s=1.0)
     assert isinstance(item, Ended)
     assert "the reader died: ZeroDivisionError" in str(item.error)

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundles import DEFAULT, Tree, copy, network, stated, write_manifest
+from bundles import DEFAULT, SpoiledRunner, Tree, copy, network, stated, write_manifest
 
 from edgeface import selftest
 from edgeface.bundle import Bundle, open_bundle
 from edgeface.errors import BundleError
-from edgeface.runtime import Runner, load_network
+from edgeface.runtime import load_network
 
 PATH = "selftest/gender-v1.npz"
 
@@ -99,16 +99,6 @@ def test_stored_arrays_that_do_not_fit(tmp_path: Path, data: Callable[[], bytes]
         selftest.stored(bundle, bundle.network("gender-v1"))
 
 
-class Nonsense:
-    """A kernel that answers something else, in numbers of the right size."""
-
-    def __init__(self, runner: Runner, spoil: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]) -> None:
-        self._runner, self._spoil, self.file, self.batches = runner, spoil, runner.file, runner.batches
-
-    def run(self, batch: Any) -> dict[str, Any]:
-        return {name: self._spoil(array) for name, array in self._runner.run(batch).items()}
-
-
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -126,7 +116,7 @@ def test_a_detector_that_sees_another_picture_is_noticed(
     runner = load_network(bundle, wanted, "onnx", precision="int8")
     assert selftest.check(bundle, wanted, runner) <= runner.file.tolerance
     with pytest.raises(BundleError, match="fails its self-test"):
-        selftest.check(bundle, wanted, Nonsense(runner, spoil))  # type: ignore[arg-type]
+        selftest.check(bundle, wanted, SpoiledRunner(runner, spoil))
 
 
 def test_the_relative_error_notices_what_the_largest_does_not() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeface.service.daemon import Timing
+from edgeface.service.daemon import Waits
 
 ROOT = Path(__file__).resolve().parents[1]
 UNIT = ROOT / "systemd" / "edgeface.service"
@@ -85,13 +85,12 @@ def test_a_wrong_configuration_is_not_tried_again() -> None:
 
 def test_the_last_messages_have_time() -> None:
     assert (
-        float(dict(read_unit()["Service"])["TimeoutStopSec"])
-        > Timing().flush_s + Timing().join_s + Timing().leave_s + 1
+        float(dict(read_unit()["Service"])["TimeoutStopSec"]) > Waits().flush_s + Waits().join_s + Waits().leave_s + 1
     )
 
 
 def test_the_watchdog_is_slower_than_a_turn() -> None:
-    assert float(dict(read_unit()["Service"])["WatchdogSec"]) > 20 * Timing().turn_s
+    assert float(dict(read_unit()["Service"])["WatchdogSec"]) > 20 * Waits().turn_s
 
 
 def test_no_directive_is_too_new_for_systemd_249() -> None:

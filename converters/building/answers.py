@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from converters.building.selftest import selftest_input
-from converters.inspection.facts import first_line
+from converters.inspection.facts import error_text
 from converters.recipes.schema import NetworkRecipe, SelfTestRecipe
 from converters.references.torch_module import Reference, feed
 from edgeface.attributes import KINDS
@@ -74,7 +74,7 @@ def _answers(name: str, network: NetworkRecipe, reference: Reference, test: Self
     except Exception as error:  # torch's and the runtimes' errors have no base in common
         height, width, channels = picture.shape[1:]
         raise UsageError(
-            f"{name} takes no pictures of {width}x{height} with {channels} channels: {first_line(error)}",
+            f"{name} takes no pictures of {width}x{height} with {channels} channels: {error_text(error)}",
             fix="correct height, width and color in its [input]",
         ) from None
 
@@ -89,7 +89,7 @@ def _decode(name: str, network: NetworkRecipe, answers: Mapping[str, F32], test:
     except (KeyError, ValueError, IndexError) as error:
         shown = ", ".join(f"{key} {'x'.join(map(str, array.shape[1:]))}" for key, array in answers.items())
         raise UsageError(
-            f"{name} gives {shown}, which a head of kind {_kind(type(network.head))} cannot read: {first_line(error)}",
+            f"{name} gives {shown}, which a head of kind {_kind(type(network.head))} cannot read: {error_text(error)}",
             fix="correct its [head], or the names in [outputs]",
         ) from None
 

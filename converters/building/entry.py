@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import msgspec
 
 from converters.building.maker import Maker
 from converters.building.stamps import tool_versions
+from converters.formats.json_files import json_bytes
 from converters.measurements.measured import read_detector_fits, read_measured
 from converters.paths import file_name, selftest_name
 from converters.recipes.schema import NetworkRecipe, Recipe
@@ -181,8 +181,7 @@ def write_manifest(recipe: Recipe, networks: Sequence[Network], folder: Path) ->
 
 def encode(value: object) -> bytes:
     """JSON with sorted keys and two spaces, for people who compare."""
-    text = json.dumps(msgspec.to_builtins(value), indent=2, sort_keys=True, ensure_ascii=False)
-    return (text + "\n").encode()
+    return json_bytes(value, indent=2, order="sorted")
 
 
 def count(reference: Reference, network: NetworkRecipe, recipe: Recipe) -> tuple[int, int | None]:

@@ -17,7 +17,8 @@ from converters.building.parts import beside
 from converters.building.quiet import explained, silence
 from converters.building.stamps import CODE, ENTRY, MATTERS, anywhere, code_hash, tool_versions
 from converters.checkpoints.archive import ArchiveError, read_source, unpinned
-from converters.paths import PART, PRODUCTS, file_name, selftest_name
+from converters.formats.json_files import write_json
+from converters.paths import PART, file_name, products_folder, selftest_name
 from converters.recipes.schema import NetworkRecipe, Prepared, Quantize, Recipe
 from converters.references.torch_module import Reference, TorchReference
 from edgeface.bundle import CascadeHead, FileRuntime, Precision, Signature
@@ -47,7 +48,7 @@ class Maker:
     def __init__(self, name: str, recipe: Recipe, *, products: Path | None = None, again: bool = False) -> None:
         self.name = name
         self.network: NetworkRecipe = recipe.networks[name]
-        self.folder = (products or PRODUCTS) / name
+        self.folder = (products or products_folder()) / name
         self.ranges = recipe.ranges_path(name)
         self._recipe = recipe
         self._again = again
@@ -283,8 +284,7 @@ class Maker:
             self._made.add(path)
             stamps = self._stamps()
             stamps[self._key(path)] = [stamp, hashlib.sha256(path.read_bytes()).hexdigest()]
-            book = msgspec.json.format(msgspec.json.encode(stamps, order="sorted"), indent=1)
-            write_atomic(self.folder / STAMPS, book)
+            write_json(self.folder / STAMPS, stamps, order="sorted")
 
     def _holds(self, path: Path, stamp: str) -> bool:
         if not path.is_file():

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from converters.inspection.facts import first_line
+from converters.inspection.facts import error_text
 from converters.recipes.schema import own_module
 from edgeface.errors import EdgefaceError
 
@@ -50,6 +50,6 @@ def explained(family: str, runtime: str) -> Iterator[None]:
         if own_module(family) is None:
             raise
         raise EdgefaceError(
-            f"{family} cannot be exported to {runtime}: {first_line(error)}",
+            f"{family} cannot be exported to {runtime}: {error_text(error)}",
             fix=f"write its forward without what depends on values, or leave {runtime} out of its files",
         ) from None

@@ -10,8 +10,8 @@ import logging
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -36,7 +36,7 @@ from edgeface.bundle import (
 )
 from edgeface.errors import EdgefaceError
 from edgeface.files import make_folder, swap_folder, write_atomic
-from edgeface.selftest import try_network
+from edgeface.selftest import self_test
 
 MEMORY_BYTES = 2_000_000_000
 """What one conversion needs at most (1.1 GB measured for RetinaFace ResNet-50), with room."""
@@ -87,7 +87,14 @@ def build(
     return folder
 
 
-def make_all(recipe: Recipe, *, again: bool = False, jobs: int | None = None) -> None:
+def _processes(jobs: int) -> Executor:
+    """A process each: the converters keep state of their own, and torch's threads would stand in each other's way."""
+    return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+
+
+def make_all(
+    recipe: Recipe, *, again: bool = False, jobs: int | None = None, executor: Callable[[int], Executor] = _processes
+) -> None:
     """Make every file of every network, several networks at once where memory allows."""
     # A process takes seconds to load torch: none is begun for what is there.
     names = [name for name in recipe.networks if again or not Maker(name, recipe).stands()]
@@ -103,8 +110,7 @@ def make_all(recipe: Recipe, *, again: bool = False, jobs: int | None = None) ->
                 _make(name, recipe, again)
                 bar.update()
             return
-        # A process each: the converters keep state of their own, and torch's threads would stand in each other's way.
-        pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+        pool = executor(jobs)
         try:
             for done in as_completed([pool.submit(_make, name, recipe, again) for name in names]):
                 done.result()
@@ -191,7 +197,8 @@ def _tried(new: Path, folder: Path) -> Bundle:
     try:
         made = open_bundle(new, allow_random=True)
         for network in made.manifest.networks:
-            try_network(made, network)
+            for file in (file for files in network.files.values() for file in files):
+                self_test(made, network, file)
     except EdgefaceError as error:
         raise type(error)(error.what.replace(str(new), str(folder)), fix=error.fix) from None
     return made

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import msgspec
-
 from converters.datasets.labels import LEVELS
 from converters.evaluation.bundle_figures import AGREEMENT
 from converters.evaluation.detectors import SIZES
 from converters.measurements.published import read_published
-from converters.measurements.speeds import SPEED, Speed
+from converters.measurements.speeds import read_speeds
 from converters.recipes.reading import read_workshop
 from edgeface.bundle import FileRuntime, Measured, Network, NetworkFile, Precision
 
@@ -133,8 +131,7 @@ def group_figures(network: Network) -> Iterator[str]:
 def files(network: Network) -> str:
     """Every file that ships: size, what was measured with it, and its CPU time against fp32's of the same run."""
     listed: Iterable[NetworkFile] = (file for files in network.files.values() for file in files)
-    timed = msgspec.json.decode(SPEED.read_bytes(), type=list[Speed]) if SPEED.is_file() else []
-    own = {(t.runtime, t.precision): t for t in timed if t.network == network.name}
+    own = {(t.runtime, t.precision): t for t in read_speeds() if t.network == network.name}
     machines = " and ".join(sorted({t.machine for t in own.values()}))
     sized = f"{network.parameters:,} parameters"
     sized += "" if network.macs is None else f", {network.macs / 1e6:.1f} M multiply-accumulates"

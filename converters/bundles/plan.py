@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from converters.building.maker import Maker
 from converters.checkpoints.archive import held_file, read_source
-from converters.paths import PRODUCTS, file_name
+from converters.paths import file_name, products_folder
 from converters.recipes.schema import Recipe
 from edgeface.bundle import Closed, Precision
 
@@ -75,6 +75,7 @@ def plan(recipe: Recipe) -> Plan:
 def format_plans(plans: Sequence[Plan]) -> str:
     """Plans in words."""
     lines: list[str] = []
+    place = products_folder()
     for one in plans:
         todo = [step for step in one.steps if not step.kept]
         lines.append(f"{one.name}: {len(todo)} of {len(one.steps)} files to make, then self-tests and manifest")
@@ -86,9 +87,9 @@ def format_plans(plans: Sequence[Plan]) -> str:
         lines.append(f"  memory: up to {most} MB for each conversion at a time")
         disk, free = (
             sum(step.disk_bytes for step in todo) / 1e6,
-            shutil.disk_usage(next(p for p in (PRODUCTS, *PRODUCTS.parents) if p.exists())).free / 1e6,
+            shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free / 1e6,
         )
-        lines.append(f"  disk: about {disk:.1f} MB in {PRODUCTS}, and the archives; {free:,.0f} MB are free")
+        lines.append(f"  disk: about {disk:.1f} MB in {place}, and the archives; {free:,.0f} MB are free")
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from converters.bundles.card import documents, own_documents
 from converters.bundles.recorded import recorded
-from converters.paths import BUILD, BUNDLE, PRODUCTS, ROOT, open_any
+from converters.paths import BUNDLE, ROOT, build_folder, open_any, products_folder
 from edgeface.bundle import open_bundle
 from edgeface.errors import UsageError
 from edgeface.files import write_atomic
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             f"{arguments.bundle} has no network of your own", fix="name a bundle that `build` made of your recipes"
         )
-    folder = arguments.out or BUILD / "cards" / bundle.manifest.name
+    folder = arguments.out or build_folder() / "cards" / bundle.manifest.name
     for name, data in found.items():
         write_atomic(folder / name, data)
         print(folder / name)
@@ -53,5 +53,5 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _folder(name: str) -> str:
     """Folder of a bundle or of one built network, by name or by path."""
-    built = [folder for folder in (BUILD / "bundles" / name, PRODUCTS / name) if folder.is_dir()]
+    built = [folder for folder in (build_folder() / "bundles" / name, products_folder() / name) if folder.is_dir()]
     return name if Path(name).is_dir() or not built else str(built[0])

@@ -10,6 +10,7 @@ from typing import Any
 
 from converters.bundles.convert import Converted, Request, convert
 from converters.bundles.variants import Variant
+from converters.cli.probe import split_labels
 from converters.probing.probe import TASKS
 from edgeface.errors import UsageError
 
@@ -29,7 +30,9 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="a network or a checkpoint")
     parser.add_argument("--task", choices=TASKS, help="what it is asked (default: what its number of answers says)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the labelled faces")
-    parser.add_argument("--labels", type=_words, default=(), metavar="A,B,C", help="the label order, if you know it")
+    parser.add_argument(
+        "--labels", type=split_labels, default=(), metavar="A,B,C", help="the label order, if you know it"
+    )
     parser.add_argument(
         "--family", metavar="NAME|FILE.py:CLASS", help="the network of a checkpoint (default: found out)"
     )
@@ -85,10 +88,6 @@ def _cells(one: Variant) -> tuple[str, ...]:
     size = "-" if one.bytes is None else f"{one.bytes:,}"
     ms = "-" if one.ms is None else f"{one.ms:.2f}"
     return f"{one.runtime} {one.precision}", size, one.loss, ms, "yes" if one.ships else f"no: {one.why}"
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(","))
 
 
 def _count(text: str) -> int:

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from converters.checkpoints.archive import origin
-from converters.paths import PRODUCTS
+from converters.paths import products_folder
 from converters.recipes.reading import list_recipes, list_variants, read_network, read_recipe
 from converters.recipes.schema import NetworkRecipe
 from edgeface.cli.common import columns
@@ -58,6 +58,6 @@ def _row(name: str, network: NetworkRecipe) -> dict[str, Any]:
         "family": network.family or "passes through",
         "weights": weights,
         "files": " ".join(f"{runtime}:{','.join(kinds)}" for runtime, kinds in network.files.items()),
-        "built": "yes" if (PRODUCTS / name / "network.json").is_file() else "",
+        "built": "yes" if (products_folder() / name / "network.json").is_file() else "",
         "variants": list_variants(name),
     }

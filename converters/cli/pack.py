@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from converters.bundles.pack import pack
-from converters.paths import BUILD, bundle_at
+from converters.paths import build_folder, bundle_at
 from edgeface.bundle import open_bundle
 from edgeface.files import write_atomic
-
-PACKS = BUILD / "packs"
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
@@ -33,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the archive and say where it is."""
     bundle = open_bundle(bundle_at(arguments.bundle), allow_random=True)
     manifest = bundle.manifest
-    path = arguments.out or PACKS / f"{manifest.name}-{manifest.version}.tar"
+    path = arguments.out or build_folder() / "packs" / f"{manifest.name}-{manifest.version}.tar"
     data = pack(bundle)
     write_atomic(path, data)
     print(f"{path}: {len(data):,} bytes")

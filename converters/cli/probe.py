@@ -29,12 +29,15 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     probe.add_argument(
         "--out", type=Path, metavar="RECIPE.toml", help="where the recipe goes (default: by FILE's name)"
     )
-    probe.add_argument("--labels", type=_words, default=(), metavar="A,B,C", help="the label order, if you know it")
+    probe.add_argument(
+        "--labels", type=split_labels, default=(), metavar="A,B,C", help="the label order, if you know it"
+    )
     probe.add_argument("--family", metavar="NAME", help="the network that a checkpoint is of (default: found out)")
     probe.set_defaults(run=_run)
 
 
-def _words(text: str) -> tuple[str, ...]:
+def split_labels(text: str) -> tuple[str, ...]:
+    """Labels between commas."""
     return tuple(word.strip() for word in text.split(","))
 
 

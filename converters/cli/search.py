@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
-from converters.paths import BUNDLE
+from converters.formats.json_files import write_json
+from converters.paths import BUNDLE, build_folder
 from converters.quantization.search import search, table
-from converters.quantization.search_state import STATES, State, read_lock
+from converters.quantization.search_state import State, read_lock
 from converters.recipes.reading import lock_path, read_recipe, recipe_path
 from converters.recipes.schema import Quantize
 from edgeface.errors import UsageError
-from edgeface.files import write_atomic
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
@@ -56,7 +56,7 @@ def _run(arguments: argparse.Namespace) -> int:
     crops = Crops(BUNDLE, data=arguments.data)
     for runtime in quantized_runtimes(maker):
         if arguments.runtime in (None, runtime):
-            state = State(STATES / f"{name}.{runtime}.json", again=arguments.again)
+            state = State(build_folder() / "search" / f"{name}.{runtime}.json", again=arguments.again)
             subject = Subject(maker, recipe, runtime, crops, state, data=arguments.data)
             found = search(subject.schemes, subject.layers, subject.measure, subject.sensitivity, arguments.tolerance)
             found = msgspec.structs.replace(found, decide=subject.decide(found.quantize))
@@ -69,6 +69,6 @@ def _run(arguments: argparse.Namespace) -> int:
                 for one in quantized_runtimes(maker)
             }
             write_ranges(maker.ranges, calibrated(maker, chosen, data=arguments.data))
-            write_atomic(lock, msgspec.json.format(msgspec.json.encode(settled, order="sorted"), indent=1) + b"\n")
+            write_json(lock, settled, order="sorted")
     print(lock)
     return 0

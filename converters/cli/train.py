@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from converters.paths import BUILD
+from converters.paths import build_folder
 from edgeface.errors import UsageError
 
 
@@ -55,7 +55,7 @@ def _run(arguments: argparse.Namespace) -> int:
     torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
     data = data_folder(str(arguments.data) if arguments.data else None) if _needs_data(training) else arguments.data
-    folder = arguments.out or BUILD / "train" / training.name
+    folder = arguments.out or build_folder() / "train" / training.name
     cache = arguments.cache or default_cache()
     with processes() as group:
         kept = None if arguments.dry_run else folder

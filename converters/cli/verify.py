@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.building.parity import format_parity, off_by, verify_bundle
-from converters.paths import PRODUCTS, bundle_folder, open_any
+from converters.paths import bundle_folder, open_any, products_folder
 from converters.recipes.reading import is_bundle, read_recipe
 
 
@@ -29,7 +29,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print one line per file; EdgefaceError when one is off."""
     recipe = read_recipe(arguments.name)
-    folder = PRODUCTS / recipe.bundle.name
+    folder = products_folder() / recipe.bundle.name
     if is_bundle(arguments.name):
         folder = bundle_folder(recipe.bundle)
     bundle = open_any(str(arguments.folder or folder), allow_random=True)

@@ -59,10 +59,10 @@ class Photograph:
     counted: dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]
 
 
-def data_folder(explicit: str | None = None) -> Path:
-    """Folder of the labelled data: an argument, EDGEFACE_DATA, or the usual place beside the source tree."""
+def data_folder(explicit: str | None = None, *, usual: Path = DEFAULT) -> Path:
+    """Folder of the labelled data: an argument, EDGEFACE_DATA, or the ``usual`` place beside the source tree."""
     named = explicit or os.environ.get(ENVIRONMENT)
-    folder = Path(named or DEFAULT)
+    folder = Path(named or usual)
     if not folder.is_dir():
         what = f"there is no labelled data at {named}" if named else "no labelled data is named"
         raise UsageError(what, fix=f"set {ENVIRONMENT} or give --data DIR")

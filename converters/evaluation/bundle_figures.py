@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from converters.datasets.labelled import chips, data_folder, photographs, read
 from converters.evaluation import attributes, boxes, widerface
-from converters.evaluation.detectors import detector_at, detector_sizes
+from converters.evaluation.detectors import THREADS, detector_at, detector_sizes, load_detector
 from converters.evaluation.report import COMMAND, Line, measured
 from converters.evaluation.statistics import share_figure
-from converters.evaluation.subject import NOBODY, THREADS, Finder, Subject, padded
+from converters.evaluation.subject import Finder, Subject, padded
 from converters.measurements.measured import DetectorFit, read_detector_fits, save, write_detector_fits
 from converters.paths import bundle_argument, open_any
 from converters.recipes.reading import read_workshop
@@ -29,9 +29,6 @@ from edgeface.bundle import (
     SquareCrop,
     choose_file,
 )
-from edgeface.config import Config, NetworkChoice
-from edgeface.config import Detector as DetectorSettings
-from edgeface.config import Runtime as RuntimeSettings
 from edgeface.detect.single import FAMILIES
 from edgeface.engine.networks import Networks
 from edgeface.errors import UsageError
@@ -155,16 +152,7 @@ def box_cut(bundle: Bundle) -> dict[Task, str]:
 
 
 def _detecting(bundle: Bundle, name: str) -> Networks:
-    return Networks(
-        bundle,
-        Config(
-            detector=DetectorSettings(network=name, size="original"),
-            runtime=RuntimeSettings(name="onnx", threads=THREADS),
-            networks={name: NetworkChoice(precision="fp32")},
-            attributes={**NOBODY, **box_cut(bundle)},
-        ),
-        still=True,
-    )
+    return load_detector(bundle, name, size="original", precisions={name: "fp32"}, attributes=box_cut(bundle))
 
 
 def _fit(

@@ -4,15 +4,43 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Mapping
+from typing import Literal, get_args
 
-from converters.evaluation.subject import NOBODY, THREADS
 from edgeface.bundle import Bundle, FileRuntime, Network, NetworkFile
-from edgeface.config import Config, NetworkChoice
+from edgeface.config import Config, NetworkChoice, RuntimeName
 from edgeface.config import Detector as DetectorSettings
 from edgeface.config import Runtime as RuntimeSettings
 from edgeface.engine.networks import Networks
+from edgeface.types import Task
 
+THREADS = 2
 SIZES = ("original", "640x640", "320x320", "640x384", "320x192")
+
+NO_ATTRIBUTES: Mapping[Task, Literal[False]] = dict.fromkeys(get_args(Task), False)
+
+
+def load_detector(
+    bundle: Bundle,
+    name: str | None,
+    *,
+    runtime: RuntimeName = "onnx",
+    size: str = "auto",
+    precisions: Mapping[str, str | None] = {},
+    attributes: Mapping[Task, str] = {},
+    threads: int = THREADS,
+) -> Networks:
+    """Load a bundle's networks for pictures: a detector, and none for attributes but those of ``attributes``.
+
+    ``name`` None is the bundle's default; ``precisions`` are those of networks, by name, where not the first listed.
+    """
+    config = Config(
+        detector=DetectorSettings(network=name, size=size),
+        runtime=RuntimeSettings(name=runtime, threads=threads),
+        networks={network: NetworkChoice(precision=precision) for network, precision in precisions.items()},
+        attributes={**NO_ATTRIBUTES, **attributes},
+    )
+    return Networks(bundle, config, still=True)
 
 
 def detector_sizes(network: Network, file: NetworkFile) -> list[str]:
@@ -30,13 +58,14 @@ def detector_at(
 ) -> Networks:
     """Load a detector alone, with the networks of its stages in the same variant."""
     fixed = network.input.width is not None
-    config = Config(
-        detector=DetectorSettings(network=network.name, size="auto" if fixed else size),
-        runtime=RuntimeSettings(name="litert" if runtime == "litert" else "onnx", threads=threads),
-        networks={one.name: NetworkChoice(precision=precision) for one in (network, *bundle.stages(network))},
-        attributes=dict(NOBODY),
+    return load_detector(
+        bundle,
+        network.name,
+        runtime="litert" if runtime == "litert" else "onnx",
+        size="auto" if fixed else size,
+        precisions={one.name: precision for one in (network, *bundle.stages(network))},
+        threads=threads,
     )
-    return Networks(bundle, config, still=True)
 
 
 def input_size(text: str) -> str:

@@ -15,15 +15,14 @@ from converters.datasets.labelled import data_folder
 from converters.evaluation.drawing import png
 from converters.evaluation.statistics import Figure
 from converters.evaluation.subject import Mode, Subject, open_subject
-from converters.measurements.files import write_json
-from converters.paths import BUILD, bundle_argument
+from converters.formats.json_files import write_json
+from converters.paths import build_folder, bundle_argument
 from edgeface.bundle import FileRuntime, Measured, Precision
 from edgeface.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-OUT = BUILD / "evaluate"
 COMMAND = "python -m converters evaluate"
 DIGITS = 4
 KINDS = ("", "from", "age", "gender", "race")
@@ -208,7 +207,7 @@ def write(report: Report, drawing: Drawing, out: Path | None, *, groups: Sequenc
     The terminal gets the figures over all and those of ``groups``.
     """
     parts = (report.protocol, report.mode, report.runtime, report.precision)
-    path = (out or OUT / report.network) / ("-".join(part for part in parts if part) + ".json")
+    path = (out or build_folder() / "evaluate" / report.network) / ("-".join(part for part in parts if part) + ".json")
     write_atomic(path.with_suffix(".png"), png(drawing))
     write_json(path, report)
     for line in format_report(report, groups):

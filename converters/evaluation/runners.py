@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from edgeface.runtime import Runner
+from edgeface.runtime import Runner, RunnerWrapper
 from edgeface.types import F32
 
 Count = Callable[[tuple[int, ...]], int]
 """Multiply-accumulates of one call, by the shape of one input without batch."""
-
-
-class RunnerWrapper:
-    """A runner that does what another one does; who derives from it looks on in ``run``."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self.file, self.batches, self.sizes = runner.file, runner.batches, runner.sizes
-
-    def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
-        """Outputs of the inner runner."""
-        return self._runner.run(batch, states)
 
 
 class CountingRunner(RunnerWrapper):

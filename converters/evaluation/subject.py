@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import cv2
 import msgspec
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.datasets.labelled import Chip
+from converters.evaluation.detectors import THREADS, load_detector
 from converters.paths import open_any
 from edgeface.bundle import (
     BoxCrop,
@@ -29,13 +30,11 @@ from edgeface.bundle import (
 )
 from edgeface.config import Config, RuntimeName
 from edgeface.config import Detector as DetectorSettings
-from edgeface.config import Runtime as RuntimeSettings
 from edgeface.crop import cut, reference_boxes
-from edgeface.engine.networks import Networks
 from edgeface.engine.states import States
 from edgeface.errors import UsageError
 from edgeface.runtime import Runner, load_network, run_faces
-from edgeface.types import F32, Image, Task
+from edgeface.types import F32, Image
 
 Mode = Literal["chip", "end-to-end"]
 PADDING = 0.3
@@ -43,10 +42,9 @@ PADDING = 0.3
 SMALL_PX, ENLARGED = 96, 4
 """Pictures below this are enlarged so many times before a detector looks: at 48 pixels it misses many faces."""
 BATCH = 64
-THREADS = 2
+SCORE = DetectorSettings().score
 Face = tuple[F32, F32 | None]
 """Box (4,), and five points (5, 2) where the detector gives them."""
-NOBODY: Mapping[Task, Literal[False]] = dict.fromkeys(get_args(Task), False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,18 +79,12 @@ class Finder:
         runtime: RuntimeName = "onnx",
         threads: int = THREADS,
     ) -> None:
-        config = Config(
-            detector=DetectorSettings(network=detector),
-            runtime=RuntimeSettings(name=runtime, threads=threads),
-            attributes=dict(NOBODY),
-        )
-        self._networks = Networks(bundle, config, still=True)
-        self._score = config.detector.score
+        self._networks = load_detector(bundle, detector, runtime=runtime, threads=threads)
         self.network = self._networks.detector.network
 
     def face(self, image: Image) -> Face | None:
         """Box and points of the largest face of a picture, in the reference detector's terms; None for no face."""
-        found = self._networks.detect(image, min_score=self._score)
+        found = self._networks.detect(image, min_score=SCORE)
         if not len(found):
             return None
         best = int(np.argmax((found.boxes[:, 2:] - found.boxes[:, :2]).prod(axis=1)))  # who stands behind is smaller

@@ -46,15 +46,9 @@ def clear_onnx(model: ModelProto) -> ModelProto:
 
 def clear_tflite(data: bytes) -> bytes:
     """Clear the stored float32 tensors of a TFLite file; the same bytes where there is nothing to clear."""
-    from ai_edge_litert import schema_py_generated as schema
+    from converters.formats.tflite import stored_floats
 
     changed = bytearray(data)
-    model = schema.Model.GetRootAs(changed, 0)
-    for place in range(model.SubgraphsLength()):
-        graph = model.Subgraphs(place)
-        for number in range(graph.TensorsLength()):
-            tensor = graph.Tensors(number)
-            stored = model.Buffers(tensor.Buffer())
-            if tensor.Type() == schema.TensorType.FLOAT32 and stored.DataLength():
-                clear_array(stored.DataAsNumpy().view("<f4"))
+    for values in stored_floats(changed):
+        clear_array(values)
     return bytes(changed)

@@ -16,7 +16,7 @@ from pathlib import Path
 from onnx import ModelProto
 
 from converters.formats.onnx_graph import CHANNELS, real_inputs, sides
-from converters.inspection.facts import first_line
+from converters.inspection.facts import error_text
 from edgeface.errors import EdgefaceError
 from edgeface.files import write_atomic
 
@@ -51,7 +51,7 @@ def convert(model: ModelProto, path: Path) -> None:
         except (OSError, subprocess.SubprocessError) as error:
             words = (getattr(error, "stderr", "") or "").strip().splitlines()
             raise EdgefaceError(
-                f"onnx2tf failed: {words[-1] if words else first_line(error)}", fix='leave "litert" out of its files'
+                f"onnx2tf failed: {words[-1] if words else error_text(error)}", fix='leave "litert" out of its files'
             ) from None
         made = folder / "out" / "network_float32.tflite"
         if not made.is_file():

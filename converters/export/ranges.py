@@ -5,17 +5,16 @@ The ranges depend on the processor (float sums in another order), the int8 file 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from converters.formats.json_files import write_json_rows
 from edgeface.bundle import Closed
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError
-from edgeface.files import write_atomic
 
 DIGITS = 4
 """Significant digits that are kept: finer than an int8 step by far, coarser than what kernels differ by."""
@@ -62,14 +61,7 @@ def rounded(tensors: Tensors) -> dict[str, tuple[float, float]]:
 
 def write_ranges(path: Path, found: RangesFile) -> None:
     """Write the file, one tensor a line, so that a change can be read."""
-    plain = msgspec.to_builtins(found)
-    text = json.dumps(plain, indent=1)
-    for measured in plain["runtimes"].values():
-        for tensors in measured["graphs"].values():
-            for low, high in tensors.values():
-                long = json.dumps([low, high], indent=1)
-                text = text.replace(long.replace("\n", "\n     "), json.dumps([low, high]))
-    write_atomic(path, text.encode() + b"\n")
+    write_json_rows(path, found)
 
 
 def read_ranges(path: Path, runtime: RuntimeName, method: Method, *, equalise: bool) -> Measured:
@@ -92,8 +84,8 @@ def read_ranges(path: Path, runtime: RuntimeName, method: Method, *, equalise: b
         raise EdgefaceError(f"{path.name} has no ranges for {runtime}", fix=fix)
     if (measured.method, measured.equalise) != (method, equalise):
         raise EdgefaceError(
-            f"{path.name} was calibrated for {runtime} with {_words(measured.method, measured.equalise)},"
-            f" the recipe says {_words(method, equalise)}",
+            f"{path.name} was calibrated for {runtime} with {_format_scheme(measured.method, measured.equalise)},"
+            f" the recipe says {_format_scheme(method, equalise)}",
             fix=fix,
         )
     return measured
@@ -112,7 +104,7 @@ def lacking(name: str, missing: str) -> EdgefaceError:
     )
 
 
-def _words(method: Method, equalise: bool) -> str:
+def _format_scheme(method: Method, equalise: bool) -> str:
     return f"calibration {method}{', equalised' if equalise else ''}"
 
 

@@ -1,8 +1,9 @@
-"""TFLite files read: the object form of one, its operators and its constants."""
+"""TFLite files read: the object form of one, its operators and its constants; what is stored, in place."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,18 @@ def _bring_in(buffer: Any, data: bytes) -> None:
         if buffer.offset + buffer.size > len(data):
             raise ValueError("a buffer lies outside the file")
         buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+
+
+def stored_floats(data: bytearray) -> Iterator[np.ndarray[Any, np.dtype[np.float32]]]:
+    """Values of each float32 tensor that is stored in a TFLite file, flat: views, so that they can be changed there."""
+    model = schema.Model.GetRootAs(data, 0)
+    for place in range(model.SubgraphsLength()):
+        graph = model.Subgraphs(place)
+        for number in range(graph.TensorsLength()):
+            tensor = graph.Tensors(number)
+            stored = model.Buffers(tensor.Buffer())
+            if tensor.Type() == schema.TensorType.FLOAT32 and stored.DataLength():
+                yield stored.DataAsNumpy().view("<f4")
 
 
 def operator_names(model: Any, subgraph: int = 0) -> list[str]:

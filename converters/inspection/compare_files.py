@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.checkpoints.reading import kind_of, read_tensors
-from converters.inspection.facts import first_line
+from converters.inspection.facts import error_text
 from converters.inspection.network_file import NETWORKS, companions_of, describe_network, read_file
 from edgeface.types import F32
 
@@ -47,7 +47,7 @@ def compare_files(a: Path, b: Path) -> Iterator[str]:
             try:
                 answers = [_answers(kinds[0], held, near) for held, near in zip(data, beside, strict=True)]
             except Exception as error:
-                yield f"answers to noise: not compared, {first_line(error)}"
+                yield f"answers to noise: not compared, {error_text(error)}"
             else:
                 yield from compare_answers(answers[0], answers[1], alike)
     ours, theirs = (read_tensors(held, path.name, near) for held, path, near in zip(data, (a, b), beside, strict=True))
@@ -59,12 +59,12 @@ def compare_facts(a: FileFacts, b: FileFacts) -> Iterator[str]:
     one, other = msgspec.to_builtins(a), msgspec.to_builtins(b)
     for key in STATED:
         if one.get(key) != other.get(key):
-            yield f"{key}: {_said(one.get(key))} -> {_said(other.get(key))}"
+            yield f"{key}: {_format(one.get(key))} -> {_format(other.get(key))}"
     for name in sorted({*a.signatures, *b.signatures}):
         ends = [one.get("signatures", {}).get(name, {}), other.get("signatures", {}).get(name, {})]
         for side in ("inputs", "outputs"):
             if ends[0].get(side) != ends[1].get(side):
-                yield f"signature {name}, {side}: {_said(ends[0].get(side))} -> {_said(ends[1].get(side))}"
+                yield f"signature {name}, {side}: {_format(ends[0].get(side))} -> {_format(ends[1].get(side))}"
     for name in sorted({*a.operators, *b.operators}):
         counts = a.operators.get(name, 0), b.operators.get(name, 0)
         if counts[0] != counts[1]:
@@ -141,10 +141,10 @@ def _answers(kind: str, data: bytes, companions: Mapping[str, bytes]) -> dict[st
     return run_on_noise(data, seed=SEED)
 
 
-def _said(fact: Any) -> str:
+def _format(fact: Any) -> str:
     """A fact in words; inputs and outputs by name and sides."""
     if isinstance(fact, list | tuple):
-        return ", ".join(map(_said, fact)) or "-"
+        return ", ".join(map(_format, fact)) or "-"
     if isinstance(fact, dict) and "shape" in fact:
         scale = f" (value - {fact.get('zero', 0)}) * {fact['scale']:.4g}" if "scale" in fact else ""
         return f"{fact['name']} {'x'.join(map(str, fact['shape']))} {fact['type']}{scale}"

@@ -59,13 +59,13 @@ def paths_in(text: str) -> set[str]:
     return set(_PATH.findall(text))
 
 
-def first_line(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """What an exception says, in one line, without the place in somebody's C++ where it was noticed."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text.rpartition("` failed: ")[2].strip()
 
 
-def precision_in_words(weights: Mapping[str, int], *, whole_layers: bool, widened: bool, per_channel: bool) -> str:
+def format_precision(weights: Mapping[str, int], *, whole_layers: bool, widened: bool, per_channel: bool) -> str:
     """Say what a file's quantization amounts to.
 
     Parameters

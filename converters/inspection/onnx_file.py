@@ -24,7 +24,7 @@ from converters.formats.onnx_graph import (
     sides,
     type_name,
 )
-from converters.inspection.facts import FileFacts, Value, first_line, paths_in, precision_in_words
+from converters.inspection.facts import FileFacts, Value, error_text, format_precision, paths_in
 
 _WEIGHT_TYPES = {"float32", "float16", "float64", "int8", "uint8"}
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -48,7 +48,7 @@ def describe_onnx(data: bytes, name: str = "the file", companions: Mapping[str, 
     except CheckpointError:
         raise
     except Exception as error:  # protobuf's and numpy_helper's errors have no base in common
-        raise CheckpointError(f"{name} is no ONNX file: {first_line(error)}", fix="bring a whole .onnx file") from None
+        raise CheckpointError(f"{name} is no ONNX file: {error_text(error)}", fix="bring a whole .onnx file") from None
     nodes, fed = all_nodes(model.graph), real_inputs(model.graph)
     operators = Counter(node.op_type if node.domain in OWN else f"{node.domain}.{node.op_type}" for node in nodes)
     weights = _weights(nodes, stored)
@@ -67,7 +67,7 @@ def describe_onnx(data: bytes, name: str = "the file", companions: Mapping[str, 
         weights=weights,
         macs=count_macs(model),
         macs_at=tuple(map(example_shape, fed)),
-        quantization=precision_in_words(
+        quantization=format_precision(
             weights,
             whole_layers=any(kind == "QuantizeLinear" or "Integer" in kind or "QLinear" in kind for kind in operators),
             widened=bool(operators["DequantizeLinear"] or operators["Cast"]),
@@ -91,7 +91,7 @@ def run_on_zeros(data: bytes) -> str:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         session.run(None, zeros(onnx.load_from_string(data).graph))
     except Exception as error:  # ONNX Runtime's errors have no base of their own
-        return f"does not run it: {first_line(error)}"
+        return f"does not run it: {error_text(error)}"
     return "runs"
 
 

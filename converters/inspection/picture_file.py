@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from converters.inspection.facts import first_line
+from converters.inspection.facts import error_text
 from edgeface.errors import UsageError
 from edgeface.runtime.litert import dequantized, quantized
 from edgeface.types import F32
@@ -43,7 +43,7 @@ class PictureFile:
         except UsageError:
             raise
         except Exception as error:  # the runtimes' errors have no base in common
-            raise UsageError(f"{name} does not run: {first_line(error)}", fix="export it again") from None
+            raise UsageError(f"{name} does not run: {error_text(error)}", fix="export it again") from None
         shape = self._engine.shape
         if len(shape) != 4 or not {shape[1], shape[3]} & set(CHANNELS):
             raise UsageError(f"{name} takes {list(shape)}, not one picture", fix="bring a file with one 4-D input")
@@ -64,7 +64,7 @@ class PictureFile:
                 batch = tensor[rows].transpose(0, 2, 3, 1) if self._last else tensor[rows]
                 parts.append(self._engine.run(np.ascontiguousarray(batch)))
         except Exception as error:
-            raise UsageError(f"{self._name} does not run: {first_line(error)}", fix="export it again") from None
+            raise UsageError(f"{self._name} does not run: {error_text(error)}", fix="export it again") from None
         return {name: np.concatenate([part[name] for part in parts])[: len(tensor)] for name in parts[0]}
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.formats.tflite import TYPES, is_constant, operator_names, parse
-from converters.inspection.facts import FileFacts, Value, first_line, paths_in, precision_in_words
+from converters.inspection.facts import FileFacts, Value, error_text, format_precision, paths_in
 from edgeface.types import F32
 
 _WEIGHT_TYPES = {"float32", "float16", "int8", "uint8", "int4"}
@@ -50,7 +50,7 @@ def describe_tflite(data: bytes, name: str = "the file") -> FileFacts:
         weights=weights,
         macs=sum(_macs(graph, op, kind) for op, kind in zip(graph.operators, operator_names(model), strict=True)),
         macs_at=(shape,),
-        quantization=precision_in_words(
+        quantization=format_precision(
             weights,
             whole_layers=_whole_layers(model),
             widened="DEQUANTIZE" in operators,
@@ -67,7 +67,7 @@ def run_on_zeros(data: bytes) -> str:
     try:
         _run(data, lambda _, detail: np.zeros(detail["shape"], detail["dtype"]))
     except (ValueError, RuntimeError, TypeError) as error:
-        return f"does not run it: {first_line(error)}"
+        return f"does not run it: {error_text(error)}"
     return "runs"
 
 

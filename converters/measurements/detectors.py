@@ -6,7 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from converters.measurements.files import RESULTS, write_json
+from converters.formats.json_files import write_json
+from converters.paths import RESULTS
 from edgeface.bundle import Closed
 
 DETECTORS = (

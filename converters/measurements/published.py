@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from converters.measurements.files import RESULTS
+from converters.paths import RESULTS
 from edgeface.bundle import Closed
 
 Levels = tuple[float, float, float]

@@ -6,7 +6,10 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-from converters.measurements.files import RESULTS, write_json
+import msgspec
+
+from converters.formats.json_files import write_json
+from converters.paths import RESULTS
 from edgeface.bundle import Closed, FileRuntime, Precision
 
 SPEED = RESULTS / "speed.json"
@@ -21,6 +24,11 @@ class Speed(Closed, frozen=True, kw_only=True):
     size: str
     cpu_ms: float
     machine: str
+
+
+def read_speeds() -> list[Speed]:
+    """Give the figures on record, none where none are."""
+    return msgspec.json.decode(SPEED.read_bytes(), type=list[Speed]) if SPEED.is_file() else []
 
 
 def record(speeds: Sequence[Speed]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
-from converters.measurements.files import RESULTS, write_json
+from converters.formats.json_files import write_json
+from converters.paths import RESULTS
 from converters.recipes.schema import Calibration, NetworkRecipe, Quantize
 from edgeface.bundle import Closed, Precision
 from edgeface.config import RuntimeName
@@ -66,16 +68,16 @@ class Trial(Closed, frozen=True, kw_only=True):
         return mine == (network, runtime, precision) and (self.calibration, self.keep, self.equalise) == made
 
 
-def read_trials() -> list[Trial]:
+def read_trials(path: Path = TRIALS) -> list[Trial]:
     """Trials on record, or none."""
-    return msgspec.json.decode(TRIALS.read_bytes(), type=list[Trial]) if TRIALS.is_file() else []
+    return msgspec.json.decode(path.read_bytes(), type=list[Trial]) if path.is_file() else []
 
 
-def record(trials: Sequence[Trial]) -> None:
+def record(trials: Sequence[Trial], path: Path = TRIALS) -> None:
     """Put trials on record; one of the same file replaces the old one."""
-    merged = {_key(trial): trial for trial in (*read_trials(), *trials)}
+    merged = {_key(trial): trial for trial in (*read_trials(path), *trials)}
     ordered = [merged[key] for key in sorted(merged)]
-    write_json(TRIALS, ordered)
+    write_json(path, ordered)
 
 
 def _key(trial: Trial) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from edgeface.errors import UsageError
+from edgeface.errors import UsageError, named_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,7 +46,9 @@ def load_own(file: Path, name: str, options: Mapping[str, object]) -> nn.Module:
     try:
         module = make(**options)
     except Exception as error:  # whatever somebody's code raises
-        raise UsageError(f"{file.name}:{name} cannot be made so: {_line(error)}", fix="correct [options]") from None
+        raise UsageError(
+            f"{file.name}:{name} cannot be made so: {named_line(error)}", fix="correct [options]"
+        ) from None
     if not isinstance(module, nn.Module):
         raise UsageError(
             f"{file.name}:{name} gives a {type(module).__name__}, no torch module",
@@ -71,7 +73,7 @@ def output_names(module: Any, inputs: Sequence[Tensor], only: str) -> tuple[str,
     except Exception as error:  # whatever somebody's code raises
         shape = "x".join(map(str, inputs[0].shape[1:]))
         raise UsageError(
-            f"{type(module).__name__} takes no pictures of {shape}: {_line(error)}",
+            f"{type(module).__name__} takes no pictures of {shape}: {named_line(error)}",
             fix="correct color, height and width in its [input]",
         ) from None
     if isinstance(answer, Mapping):
@@ -96,7 +98,9 @@ def _run(file: Path) -> ModuleType:
         raise UsageError(f"{file} line {error.lineno}: {error.msg}", fix="correct the file") from None
     except (Exception, SystemExit) as error:  # whatever somebody's code raises
         del sys.modules[key]
-        raise UsageError(f"{file} cannot be run: {_line(error)}", fix="make it run by itself: python FILE") from None
+        raise UsageError(
+            f"{file} cannot be run: {named_line(error)}", fix="make it run by itself: python FILE"
+        ) from None
     return module
 
 
@@ -135,7 +139,3 @@ def _giving_tuples(module: Any) -> Any:
 
     module.__class__ = type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
     return module
-
-
-def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0].removesuffix(": ")

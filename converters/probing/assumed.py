@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from converters.inspection.told_labels import told_labels
+from converters.inspection.metadata_labels import metadata_labels
 from converters.probing.opening import Opened, open_file
 from converters.probing.readings import Probed, heads, tasks_of
 from converters.probing.writing import complete
@@ -56,17 +56,17 @@ def assume(
     if asked not in answered:
         raise UsageError(f"{file.name} does not answer {asked}", fix=f"its answers fit {' and '.join(answered)}")
     known = _known(opened, asked)
-    told = _told(file, opened, asked, answered[asked]) if not labels else ()
+    held = _held_labels(file, opened, asked, answered[asked]) if not labels else ()
     words: list[str] = []
     if known is None:
-        spec, head = _usual(opened), _head(file, opened, asked, answered[asked], labels or told, words)
+        spec, head = _usual(opened), _head(file, opened, asked, answered[asked], labels or held, words)
         words.insert(0, f"{spec.color} pixels from 0 to 1, a square crop around the box")
         return Assumed(complete(opened.recipe, asked, spec, head, also={}, detector=detectors[0]), tuple(words))
     name, like = known
-    words.append(f"pixels, crop{'' if labels or told else ' and the reading of its answers'} as {name} has them")
+    words.append(f"pixels, crop{'' if labels or held else ' and the reading of its answers'} as {name} has them")
     own: AttributeHead = like.head if like.task == asked else like.also[asked]  # type: ignore[assignment]
-    if labels or told:
-        own = _head(file, opened, asked, own.output, labels or told, words)
+    if labels or held:
+        own = _head(file, opened, asked, own.output, labels or held, words)
     detector = next((one for one in detectors if one in like.measured_with), detectors[0])
     return Assumed(complete(opened.recipe, asked, like.input, own, also={}, detector=detector), tuple(words))
 
@@ -89,14 +89,14 @@ def _usual(opened: Opened) -> Input:
     return msgspec.structs.replace(spec, mean=(0.0,) * opened.channels, scale=USUAL_SCALE, crop=SquareCrop())
 
 
-def _told(file: Path, opened: Opened, asked: Probed, output: str) -> Sequence[str]:
+def _held_labels(file: Path, opened: Opened, asked: Probed, output: str) -> Sequence[str]:
     """Labels that the file carries, if they are words of the question."""
-    told = told_labels(file.read_bytes(), file.name) if asked != "age" else ()
+    held = metadata_labels(file.read_bytes(), file.name) if asked != "age" else ()
     try:
-        heads(asked, output, opened.outputs[output], told)
+        heads(asked, output, opened.outputs[output], held)
     except EdgefaceError:
         return ()
-    return told
+    return held
 
 
 def _head(

@@ -33,7 +33,7 @@ def beats_one_answer(read: Read, task: Probed, labels: Labels) -> bool:
     return bool(gain.mean() > SURE * max(spread, 1e-9))
 
 
-def in_words(read: Read, task: Probed, labels: Labels) -> str:
+def format_errors(read: Read, task: Probed, labels: Labels) -> str:
     """What a reading and the best single answer come to."""
     alone = float(one_answer(task, labels).mean())
     if isinstance(read.head, CategoricalHead):

@@ -14,7 +14,7 @@ import numpy as np
 
 from converters.checkpoints.reading import kind_of, read_tensors
 from converters.formats.errors import CheckpointError
-from converters.inspection.facts import FileFacts, Value, first_line
+from converters.inspection.facts import FileFacts, Value, error_text
 from converters.inspection.network_file import companions_of, describe_network, read_file
 from converters.recipes.reading import list_recipes, list_variants, read_network
 from converters.recipes.schema import NetworkRecipe, Prepared, own_module
@@ -233,7 +233,7 @@ def _shown(network: Reference, recipe: NetworkRecipe, channels: int, sizes: Sequ
         outputs = outputs or said
         works.append((height, width))
     if not works:
-        words = first_line(why) if why else "no size is known"
+        words = error_text(why) if why else "no size is known"
         raise UsageError(f"{name} answers no picture: {words}", fix="look at it with `python -m converters inspect`")
     spec = msgspec.structs.replace(recipe.input, height=works[0][0], width=works[0][1])
     recipe = msgspec.structs.replace(recipe, input=spec)

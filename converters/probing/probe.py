@@ -37,7 +37,7 @@ def probe(
         more than one answer for all would, and no recipe is written
     """
     # torch and the readers take seconds, --help needs none of them
-    from converters.probing.baseline import beats_one_answer, in_words
+    from converters.probing.baseline import beats_one_answer, format_errors
     from converters.probing.faces import gather
     from converters.probing.opening import open_file
     from converters.probing.readings import heads, tasks_of
@@ -60,7 +60,7 @@ def probe(
     if not beats_one_answer(best.read, asked, faces.labels):
         raise EdgefaceError(
             f"nothing that was tried reads {file.name} surely better than one answer for all"
-            f" ({in_words(best.read, asked, faces.labels)}): no recipe is written",
+            f" ({format_errors(best.read, asked, faces.labels)}): no recipe is written",
             fix="is it asked the right --task? try more faces, or write its recipe by what its makers say",
         )
     also: dict[Task, AttributeHead] = {}
@@ -71,7 +71,7 @@ def probe(
                 also[other] = extra.head
                 print(f"also answers {other} ({measure(extra)}): {extra.words}")
             else:
-                print(f"{name} could answer {other} and does not ({in_words(extra, other, truth)}): left out")
+                print(f"{name} could answer {other} and does not ({format_errors(extra, other, truth)}): left out")
     recipe = complete(opened.recipe, asked, best.spec, best.read.head, also=also, detector=faces.finder.network.name)
     head = f"Written by `probe` on {len(faces.shown)} faces of {faces.sets}: {measure(best.read)}."
     write_atomic(path, recipe_text(recipe, path, head).encode())

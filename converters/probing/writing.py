@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from converters.recipes.reading import NAME
 from converters.recipes.schema import BundleRecipe, NetworkRecipe, own_module
 from edgeface.bundle import AttributeHead, Input
+from edgeface.config import to_toml
 from edgeface.errors import UsageError
 from edgeface.types import Task
 
 UNSTATED = "not stated; correct this"
-BARE = re.compile(r"[A-Za-z0-9_-]+")
-LINE = 120
 
 
 def complete(
@@ -97,48 +94,4 @@ def recipe_text(recipe: NetworkRecipe, path: Path, found: str) -> str:
 
 def toml_text(recipe: NetworkRecipe | BundleRecipe, found: str = "") -> str:
     """Text of a recipe as it is, with ``found`` on top as a comment."""
-    remarks = [f"# {line}" for line in found.splitlines()]
-    return "\n".join([*remarks, *_table(msgspec.to_builtins(recipe), ())]) + "\n"
-
-
-def _table(table: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[str]:
-    """Lines of a TOML table: its values, then the tables inside it."""
-    inner = {key: value for key, value in table.items() if isinstance(value, dict)}
-    if above and len(inner) < len(table):
-        yield ""
-        yield f"[{'.'.join(map(_key, above))}]"
-    for key, value in table.items():
-        if key not in inner:
-            yield from _pair(key, value)
-    for key, value in inner.items():
-        if value:
-            yield from _table(value, (*above, key))
-
-
-def _pair(key: str, value: Any) -> Iterator[str]:
-    line = f"{_key(key)} = {_value(value)}"
-    if len(line) <= LINE or not isinstance(value, (list, tuple)):
-        yield line
-        return
-    yield f"{_key(key)} = ["
-    row = " "
-    for part in map(_value, value):
-        if len(row) + len(part) + 2 > LINE:
-            yield row
-            row = " "
-        row += f" {part},"
-    yield row
-    yield "]"
-
-
-def _key(key: str) -> str:
-    return key if BARE.fullmatch(key) else _value(key)
-
-
-def _value(value: Any) -> str:
-    """A string, number, truth, list or table; TOML writes most as JSON does, but for one control character."""
-    if isinstance(value, dict):
-        return f"{{ {', '.join(f'{_key(key)} = {_value(one)}' for key, one in value.items())} }}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_value, value))}]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return "".join(f"# {line}\n" for line in found.splitlines()) + to_toml(msgspec.to_builtins(recipe))

@@ -9,13 +9,10 @@ from typing import TypeVar
 
 import msgspec
 
-from converters.measurements.files import write_json
-from converters.paths import BUILD
+from converters.formats.json_files import write_json
 from converters.recipes.schema import Calibration, Quantize
 from edgeface.bundle import Closed
 
-STATES = BUILD / "search"
-"""What an interrupted search found so far, git-ignored."""
 SENSITIVITY_PICTURES = 32
 """Pictures of the search half that layers are ranked on; schemes and the final choice are judged on the whole half."""
 Value = TypeVar("Value", "Score", float)

@@ -21,7 +21,7 @@ from converters.export.to_onnx import IR_VERSION, OPSET, strip
 from converters.formats.errors import CheckpointError, ImportedNetworkError
 from converters.formats.onnx_graph import OWN, all_nodes, constants, opset_of, real_inputs
 from converters.formats.onnx_run import open_session, run, same, sample
-from converters.inspection.facts import FileFacts, first_line
+from converters.inspection.facts import FileFacts, error_text
 from converters.inspection.tflite_file import describe_tflite
 from converters.references.float_ends import make_float, real
 from converters.references.free_axes import free_batch, free_size
@@ -115,7 +115,7 @@ def _session(model: ModelProto, name: str) -> Any:
     try:
         return open_session(model)
     except Exception as error:  # ONNX Runtime's errors have no base of their own
-        words = f"{name} does not load in ONNX Runtime: {first_line(error)}"
+        words = f"{name} does not load in ONNX Runtime: {error_text(error)}"
         raise ImportedNetworkError(words, fix="export it with ONNX's own operators") from None
 
 
@@ -123,7 +123,7 @@ def _parse(data: bytes, name: str) -> ModelProto:
     try:
         model = onnx.load_from_string(data)
     except Exception as error:  # protobuf's errors
-        raise ImportedNetworkError(f"{name} is no ONNX file: {first_line(error)}", fix="bring a whole file") from None
+        raise ImportedNetworkError(f"{name} is no ONNX file: {error_text(error)}", fix="bring a whole file") from None
     if not model.graph.node:
         raise ImportedNetworkError(f"{name} is an ONNX file without operators", fix="bring a whole file")
     if model.functions:
@@ -142,7 +142,7 @@ def _parse(data: bytes, name: str) -> ModelProto:
     try:
         onnx.checker.check_model(model)
     except Exception as error:  # the checker's errors
-        raise ImportedNetworkError(f"{name} is not valid ONNX: {first_line(error)}", fix="export it again") from None
+        raise ImportedNetworkError(f"{name} is not valid ONNX: {error_text(error)}", fix="export it again") from None
     return model
 
 
@@ -162,7 +162,7 @@ def _to_opset(model: ModelProto, name: str) -> ModelProto:
         changed = convert(model, OPSET)
     except Exception as error:  # RuntimeError, or whatever the converter's C++ raises
         raise ImportedNetworkError(
-            f"{name} cannot be brought from opset {have} to {OPSET}: {first_line(error)}",
+            f"{name} cannot be brought from opset {have} to {OPSET}: {error_text(error)}",
             fix=f"export it with opset {OPSET}",
         ) from None
     return changed
@@ -178,5 +178,5 @@ def _check(model: ModelProto, name: str) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # the checker's errors
-        words = f"{name} does not hold in opset {OPSET} and IR {IR_VERSION}: {first_line(error)}"
+        words = f"{name} does not hold in opset {OPSET} and IR {IR_VERSION}: {error_text(error)}"
         raise ImportedNetworkError(words, fix=f"export it with opset {OPSET}") from None

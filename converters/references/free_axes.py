@@ -12,7 +12,7 @@ from onnx import GraphProto, ModelProto, ValueInfoProto, numpy_helper
 from converters.formats.errors import ImportedNetworkError
 from converters.formats.onnx_graph import CHANNELS, constants, real_inputs, sides
 from converters.formats.onnx_run import open_session, run, same
-from converters.inspection.facts import first_line
+from converters.inspection.facts import error_text
 from edgeface.types import F32
 
 
@@ -72,7 +72,7 @@ def free_size(
         run(session, {value.name: np.zeros(other, fed[value.name].dtype)})
         kept = same(expected, run(session, fed))
     except Exception as error:  # ONNX Runtime's errors have no base of their own
-        words = f"{name} runs at its own size only: {first_line(error)}"
+        words = f"{name} runs at its own size only: {error_text(error)}"
         raise ImportedNetworkError(words, fix="give that size in the recipe") from None
     if not kept:
         raise ImportedNetworkError(f"{name} answers otherwise with a free size", fix="give its own size in the recipe")

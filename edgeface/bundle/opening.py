@@ -86,8 +86,10 @@ def inside(folder: Path, path: str) -> Path:
     return full
 
 
-def find_bundle(explicit: str | None, config: Config, environ: Mapping[str, str]) -> Path:
-    """Folder of the bundle: `--bundle`, EDGEFACE_BUNDLE, configuration, then the search path by name.
+def find_bundle(
+    explicit: str | None, config: Config, environ: Mapping[str, str], *, parents: Sequence[Path] = SEARCH_PATH
+) -> Path:
+    """Folder of the bundle: `--bundle`, EDGEFACE_BUNDLE, configuration, then by name in ``parents``.
 
     A value with a separator, or that is a folder, is a path; anything else is a name to search for.
     """
@@ -96,10 +98,10 @@ def find_bundle(explicit: str | None, config: Config, environ: Mapping[str, str]
         if look(Path(named)) != "folder":
             raise BundleError(f"there is no bundle folder {named}", fix="give a folder that holds manifest.json")
         return Path(named)
-    for parent in SEARCH_PATH:
+    for parent in parents:
         if (parent / named / MANIFEST).is_file():
             return parent / named
-    places = ", ".join(str(parent) for parent in SEARCH_PATH)
+    places = ", ".join(str(parent) for parent in parents)
     raise BundleError(f"bundle '{named}' is in none of {places}", fix="install it there or give its folder")
 
 

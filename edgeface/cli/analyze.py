@@ -250,10 +250,7 @@ def _jobs(names: Sequence[str]) -> Iterator[Job]:
                 f"{hide_credentials(name)} is an address, not a file", fix="watch it with `edgeface run --source`"
             )
         if is_folder(path, fix="check the path"):
-            found = files_in(path)
-            if not found:
-                raise UsageError(f"{path} holds no pictures", fix="give a folder with pictures, or a file")
-            yield from found
+            yield from files_in(path)
         else:
             yield path, is_image(path)
 

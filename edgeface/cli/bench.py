@@ -40,11 +40,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Measure and print."""
+def run(args: argparse.Namespace, frames: int | None = None) -> int:
+    """Measure and print; ``frames``, of the moving picture, is for tests."""
     import msgspec
 
-    from edgeface.offline.bench import measure
+    from edgeface.offline.bench import SYNTHETIC_FRAMES, measure
 
     extra: dict[str, Any] = {}
     if args.size:
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.path) if args.path else None
     if path is not None and look(path) is None:
         raise UsageError(f"{path} does not exist", fix="check the path")
-    report = measure(read_bundle(args, config), config, path)
+    report = measure(read_bundle(args, config), config, path, frames=frames or SYNTHETIC_FRAMES)
     if args.json:
         print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
     else:

@@ -31,8 +31,8 @@ def run(args: argparse.Namespace) -> int:
     recipes = _recipes()
     if args.json:
         programs = {recipe.name: _program(recipe) for recipe in recipes}
-        told = {"devices": [dataclasses.asdict(device) for device in devices], "programs": programs}
-        print(json.dumps(told, indent=2))
+        listed = {"devices": [dataclasses.asdict(device) for device in devices], "programs": programs}
+        print(json.dumps(listed, indent=2))
         return 0
     if not devices:
         print("no V4L2 camera found (USB cameras appear as /dev/video0)")
@@ -59,10 +59,10 @@ def _print_device(device: Device) -> None:
     for link in device.links:
         print(f"  source = {json.dumps(link)}")
     for mode in device.modes:
-        print(f"  {_told(mode)}")
+        print(f"  {_format_mode(mode)}")
 
 
-def _told(mode: Mode) -> str:
+def _format_mode(mode: Mode) -> str:
     size = f"{'up to ' if mode.stepwise else ''}{mode.width}x{mode.height}"
     rates = " ".join(f"{rate:g}" for rate in mode.fps)
     return f"{mode.fourcc}  {size}{f'  {rates} fps' if rates else ''}"

@@ -112,10 +112,10 @@ def verify(args: argparse.Namespace) -> int:
     bad = [row for row in files if row["result"] == "bad"]
     untried = [network.name for network, _ in untried_networks(bundle, outcomes)]
     if args.json:
-        told = {"bundle": str(bundle.folder), "files": files, "bad": len(bad), "untried": untried}
+        report = {"bundle": str(bundle.folder), "files": files, "bad": len(bad), "untried": untried}
         if chain is not None:
-            told["chain"] = {"result": chain["result"], "detail": chain["detail"]}
-        print(json.dumps(told, indent=2))
+            report["chain"] = {"result": chain["result"], "detail": chain["detail"]}
+        print(json.dumps(report, indent=2))
     else:
         shown = [(row["file"] or "chain", row["result"], row["detail"]) for row in rows]
         print(*columns([("file", "result", ""), *shown]), sep="\n")

@@ -20,8 +20,9 @@ from edgeface.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from edgeface.backoff import Backoff
     from edgeface.config import Config
-    from edgeface.service.daemon import Timing
+    from edgeface.service.daemon import Waits
 
 SubParsers = argparse._SubParsersAction
 logger = logging.getLogger(__name__)
@@ -53,11 +54,12 @@ def add_parser(subparsers: SubParsers[Any]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace, timing: Timing | None = None) -> int:
-    """Run the daemon until its sources end or a signal comes; ``timing`` is for tests."""
+def run(args: argparse.Namespace, waits: Waits | None = None, backoff: Backoff | None = None) -> int:
+    """Run the daemon until its sources end or a signal comes; ``waits`` and ``backoff`` are for tests."""
     from edgeface.proof import prove_once
     from edgeface.service.assembly import Assembly  # `--help` should not load OpenCV
     from edgeface.service.daemon import Daemon
+    from edgeface.service.reader import BACKOFF
 
     # A reload reads the same old names again: once is enough.
     warn = functools.cache(logger.warning)
@@ -66,10 +68,10 @@ def run(args: argparse.Namespace, timing: Timing | None = None) -> int:
         config = _configured(args, warn)
         bundle = read_bundle(args, config)
         prove_once(bundle, config, os.environ)
-        return Assembly(config, bundle, environ=os.environ, once=args.once)
+        return Assembly(config, bundle, environ=os.environ, once=args.once, backoff=backoff or BACKOFF)
 
     set_up_logging(args)
-    return Daemon(load, signals=args.signals, environ=os.environ, timing=timing).run()
+    return Daemon(load, signals=args.signals, environ=os.environ, waits=waits).run()
 
 
 def _configured(args: argparse.Namespace, warn: Callable[[str], object]) -> Config:

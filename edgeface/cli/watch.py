@@ -11,8 +11,8 @@ import sys
 from edgeface.cli.common import add_config_options, add_log_option, read_config, set_up_logging
 from edgeface.config import Mqtt, mqtt_password
 from edgeface.errors import BrokerError, UsageError, escaped, one_line
+from edgeface.publish.sentences import sentence
 from edgeface.publish.subscriber import Subscriber
-from edgeface.publish.words import sentence
 
 FIRST_CONNECT_S = 10.0
 BACKLOG = 10_000

@@ -30,6 +30,10 @@ _NEXT = re.compile(r"[&;]([A-Za-z0-9._-]*)=|_(" + "|".join(sorted(HARMLESS)) + r
 """Within a path _ parts pairs only where a harmless key follows: it may as well stand in a password."""
 _PLAIN = re.compile(r"[A-Za-z0-9.-]{0,12}")
 _HOST = re.compile(r"[^:\s]*(:\d*)?|\[[0-9A-Fa-f:.%]+\](:\d*)?")
+_NO_SCHEME = re.compile(r"(?!\.)[^/:@]+:.*@", re.DOTALL)
+"""What begins like ``user:secret@host``, or like ``rtsp:/user:secret@host``, and is no absolute path."""
+_SEGMENT = re.compile(r"(?<=/)[^/:]*:[^/]*")
+"""Cheap cameras take ``user:secret`` as a part of the path, too."""
 
 
 def mqtt_password(mqtt: Mqtt, environ: Mapping[str, str]) -> str | None:
@@ -62,21 +66,23 @@ def redacted(config: Config) -> dict[str, Any]:
 def hide_credentials(address: str) -> str:
     """``rtsp://user:secret@host/x?token=t`` as ``rtsp://***@host/x?token=***``; what is no address unchanged.
 
-    Everything before the last @ goes: people write passwords with @, /, #, ? and blanks in them as they are. Of a query
-    (cheap cameras write theirs into the path) only numbers of up to three digits and short values of `HARMLESS` keys
-    stay.
+    Everything before the last @ goes: people write passwords with @, /, #, ? and blanks in them as they are, and forget
+    the scheme. Of a query (cheap cameras write theirs into the path) only numbers of up to three digits and short
+    values of `HARMLESS` keys stay; of a path no part with a colon.
     """
     scheme, sign, rest = address.partition("://")
     if not sign:
-        return address
+        if not _NO_SCHEME.match(address):
+            return address
+        scheme, rest = "", address
     user, at, place = rest.rpartition("@")
     if re.search(r"[?#/;&].*=", user, re.DOTALL):
         # The @ may stand in a query's password, whose rest would pass for the host.
-        return f"{scheme}://{MASK}"
+        return f"{scheme}{sign}{MASK}"
     cut = re.search(r"[/?#&;]", place)
     host = place[: cut.start()] if cut else place
     shown = host if _HOST.fullmatch(host) else MASK
-    return f"{scheme}://{MASK if at else ''}{at}{shown}{_masked(place[len(host) :])}"
+    return f"{scheme}{sign}{MASK if at else ''}{at}{shown}{_masked(place[len(host) :])}"
 
 
 def _masked(tail: str) -> str:
@@ -94,9 +100,9 @@ def _masked(tail: str) -> str:
 
 
 def _path_only(text: str) -> str:
-    """A path; a query's words without a key may be a key themselves."""
+    """A path without ``user:secret``; a query's words without a key may be a key themselves."""
     path, sign, words = re.match(r"([^?#]*)([?#]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
-    return f"{path}{sign}{MASK if words else ''}"
+    return f"{_SEGMENT.sub(MASK, path)}{sign}{MASK if words else ''}"
 
 
 def _first_line(path: Path) -> str:

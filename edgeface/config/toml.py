@@ -17,6 +17,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+WIDTH = 120
+"""Columns of a line, where what it says can be broken."""
+
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a file; a byte-order mark, as Windows editors write it, is no part of it.
@@ -52,7 +55,7 @@ def toml_value(text: str) -> Any:
 
 
 def to_toml(tree: Mapping[str, Any], *, prefix: str = "") -> str:
-    """Plain data as TOML; None is left out, since TOML has no word for it."""
+    """Plain data as TOML; None is left out, since TOML has no word for it. A list of over 120 columns is broken."""
     lines: list[str] = []
     tables: list[str] = []
     for key, value in tree.items():
@@ -63,8 +66,20 @@ def to_toml(tree: Mapping[str, Any], *, prefix: str = "") -> str:
                 head = f"[{name}]\n" if any(not isinstance(v, Mapping) for v in value.values()) else ""
                 tables.append(f"{head}{body}")
         elif value is not None:
-            lines.append(f"{_bare_or_quoted(key)} = {_toml_text(value)}\n")
+            lines.append(_pair(_bare_or_quoted(key), value))
     return "\n".join(part for part in ("".join(lines), *tables) if part)
+
+
+def _pair(key: str, value: Any) -> str:
+    line = f"{key} = {_toml_text(value)}\n"
+    if len(line) <= WIDTH + 1 or not isinstance(value, (list, tuple)):
+        return line
+    rows = [""]
+    for item in map(_toml_text, value):
+        if len(rows[-1]) + len(item) + 3 > WIDTH:
+            rows.append("")
+        rows[-1] += f" {item},"
+    return "\n".join([f"{key} = [", *(f" {row}" for row in rows), "]\n"])
 
 
 def _bare_or_quoted(key: str) -> str:
@@ -73,6 +88,10 @@ def _bare_or_quoted(key: str) -> str:
 
 def _toml_text(value: Any) -> str:
     """JSON's scalars are TOML's, but for one character that TOML wants escaped; bytes of no encoding show as ?."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{_bare_or_quoted(key)} = {_toml_text(one)}' for key, one in value.items())} }}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_toml_text, value))}]"
     if isinstance(value, str):
         value = value.encode("utf-8", "replace").decode()
     return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 
 from edgeface.bundle import MtcnnHead, Network
-from edgeface.detect.single import in_colour, in_picture
+from edgeface.detect.encoding import in_colour
+from edgeface.detect.single import in_picture
 from edgeface.detect.size import choose_size
 from edgeface.errors import BundleError
 from edgeface.geometry import area, letterbox, nms, shrink

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-import cv2
 import numpy as np
 
 from edgeface.bundle import (
@@ -21,10 +19,11 @@ from edgeface.bundle import (
     YunetHead,
 )
 from edgeface.detect import blazeface, cascade, centerface, retinaface, ultralight, yunet
+from edgeface.detect.encoding import Encoder
 from edgeface.detect.size import choose_size
 from edgeface.errors import ConfigError
-from edgeface.geometry import Letterbox, letterbox, nms, shrink, stretch
-from edgeface.runtime import Runner, to_tensor
+from edgeface.geometry import Letterbox, letterbox, nms, stretch
+from edgeface.runtime import Runner
 from edgeface.types import F32, Detections, Image
 
 Raw = tuple[F32, F32, F32 | None]
@@ -78,8 +77,9 @@ class SingleDetector:
         self._fit = stretch if network.input.fit == "stretch" else letterbox
         self._decode = family.decode
         self._head: Any = network.head
-        # A picture in work; pictures of a folder are analysed in several threads.
-        self._work = threading.local()
+        # Pictures of a folder are analysed in several threads.
+        self._encoder = Encoder(network.input, runner.file.layout)
+        self._latest: tuple[tuple[int, int], Letterbox] | None = None
 
     def size_for(self, image_wh: tuple[int, int]) -> tuple[int, int]:
         """Width and height of the network's input for a picture of this size."""
@@ -96,25 +96,11 @@ class SingleDetector:
     def encode(self, image: Image) -> tuple[F32, Letterbox]:
         """Fit the picture into the network's input: the tensor, and how to find the way back."""
         image_wh = (image.shape[1], image.shape[0])
-        fit = self._fit(image_wh, self.size_for(image_wh))
-        canvas, tensor = self._buffers(fit)
-        shrink(image, fit.content_wh, out=canvas[0, : fit.content_wh[1], : fit.content_wh[0]])
-        pixels = in_colour(canvas, self.network.input.color)
-        return to_tensor(pixels, self.network.input, self.runner.file.layout, out=tensor), fit
-
-    def _buffers(self, fit: Letterbox) -> tuple[Image, F32]:
-        """Canvas and tensor of this thread, kept while sizes stay: fresh megabytes cost as much as filling them."""
-        key = (fit.size_wh, fit.content_wh)
-        if getattr(self._work, "key", None) != key:
-            width, height = fit.size_wh
-            channels = 1 if self.network.input.color == "grey" else 3
-            nchw = self.runner.file.layout == "NCHW"
-            self._work.key = key
-            self._work.canvas = np.zeros((1, height, width, 3), dtype=np.uint8)
-            self._work.tensor = np.empty(
-                (1, channels, height, width) if nchw else (1, height, width, channels), dtype=np.float32
-            )
-        return self._work.canvas, self._work.tensor
+        latest = self._latest
+        if latest is None or latest[0] != image_wh:
+            latest = self._latest = (image_wh, self._fit(image_wh, self.size_for(image_wh)))
+        fit = latest[1]
+        return self._encoder.encode(image, fit), fit
 
     def decode(
         self, outputs: Mapping[str, F32], fit: Letterbox, image_wh: tuple[int, int], *, min_score: float
@@ -134,14 +120,6 @@ class SingleDetector:
         tensor, fit = self.encode(image)
         outputs = self.runner.run(tensor)
         return self.decode(outputs, fit, (image.shape[1], image.shape[0]), min_score=min_score)
-
-
-def in_colour(pixels: Image, color: str) -> Image:
-    """Turn BGR pixels, shape (1, H, W, 3), into a network's colours: the same, RGB, or grey of shape (1, H, W, 1)."""
-    if color == "bgr":
-        return pixels
-    turned: Image = cv2.cvtColor(pixels[0], cv2.COLOR_BGR2RGB if color == "rgb" else cv2.COLOR_BGR2GRAY)
-    return turned.reshape(1, *turned.shape[:2], -1)
 
 
 def in_picture(boxes: F32, scores: F32, landmarks: F32 | None, fit: Letterbox, image_wh: tuple[int, int]) -> Detections:

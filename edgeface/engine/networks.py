@@ -16,7 +16,6 @@ from edgeface.attributes import make_heads, read_answers
 from edgeface.bundle import (
     Bundle,
     Network,
-    NetworkFile,
     attribute_networks,
     choose_runtime,
     chosen_detector,
@@ -27,26 +26,23 @@ from edgeface.config import Config
 from edgeface.detect import make_detector
 from edgeface.engine.pipeline import Request
 from edgeface.engine.states import States
-from edgeface.runtime import Runner, choose_runner, run_faces
+from edgeface.runtime import Runner, RunnerWrapper, choose_runner, run_faces
 from edgeface.selftest import check
 from edgeface.types import F32, Answer, Detections, Head, Image
 
 logger = logging.getLogger(__name__)
 
 Wrap = Callable[[str, Runner], Runner]
-NOBODY = Detections(boxes=np.zeros((0, 4), np.float32), scores=np.zeros(0, np.float32))
+NO_FACES = Detections(boxes=np.zeros((0, 4), np.float32), scores=np.zeros(0, np.float32))
 
 
-class CheckedRunner:
+class CheckedRunner(RunnerWrapper):
     """A detector's runner that tells when it gave something that is not a finite number."""
 
     def __init__(self, runner: Runner, tell: Callable[[], None]) -> None:
-        self._runner = runner
+        super().__init__(runner)
         self._tell = tell
         self._calls = 0
-        self.file: NetworkFile = runner.file
-        self.batches = runner.batches
-        self.sizes = runner.sizes
 
     def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
         """Run, and look at one output, in turn: who gives nonsense does so again, and to look costs time.
@@ -132,7 +128,7 @@ class Networks:
                 return detector.detect(image, min_score=min_score)
         except (ValueError, IndexError, KeyError) as error:
             _count(self.invalid, self.detector.network.name, repr(error))
-            return NOBODY
+            return NO_FACES
 
     def answer(self, requests: Sequence[Request], states: States | None = None) -> list[list[Answer]]:
         """Answer every request, in order, one answer for each head; all faces of a network go through it together.

@@ -7,8 +7,9 @@ The worker stands between them and asks the networks. No clock is read here: rep
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from edgeface.bundle import Network
 from edgeface.config import Config
@@ -37,8 +38,7 @@ VIEW_S = 0.1
 """Blur and light of a face are measured anew after so many seconds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One inference that is due: these pixels through that network, for that track of that camera."""
 
     network: str
@@ -50,8 +50,7 @@ class Request:
     overdue_s: float = float("inf")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Sighting:
+class Sighting(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One frame after tracking: what was found, whose it is, and how well it can be seen.
 
     Attributes
@@ -68,8 +67,7 @@ class Sighting:
     changes: Sequence[VisitChange]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Told:
+class Told(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What a frame, or the close, leads to: what changed about visits, who is in view, the messages."""
 
     changes: Sequence[VisitChange]

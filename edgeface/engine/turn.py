@@ -67,6 +67,7 @@ class Worker:
     clock : monotonic seconds
     live : cameras for which time goes on without us: their turns have a limit, and they can fall silent
     min_score : least detector score; None: `LOW_SCORE` of `detector.score`
+    states : what recurrent networks carry of each person; kept here while the track lasts
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Worker:
         clock: Callable[[], float],
         live: Collection[str] = (),
         min_score: float | None = None,
+        states: States | None = None,
     ) -> None:
         self._networks = networks
         self._clock = clock
@@ -90,7 +92,7 @@ class Worker:
             camera: Pipeline(camera, config, detector=networks.detector.network, networks=networks.heads, new_id=new_id)
             for camera in cameras
         }
-        self._states = States()
+        self._states = States() if states is None else states
         self._detect_due_s: dict[str, float] = {}
         self.stages = Stages(clock)
         self.frames: dict[str, int] = dict.fromkeys(cameras, 0)
@@ -110,7 +112,9 @@ class Worker:
             self._states.retain(frame.camera, [track.id for track in seen[-1][0].tracks])
             now_s = self.stages.add("track", now_s)
         requests = [request for _, wanted in seen for request in wanted]
-        answers = self._answer(requests, start_s + self._limit_s([frame.camera for frame in frames]))
+        answers: dict[int, list[Answer]] = {}
+        if requests:
+            answers = self._answer(requests, start_s + self._limit_s([frame.camera for frame in frames]))
         now_s = self.stages.add("attributes", now_s)
         done: list[tuple[Sighting, Told]] = []
         for sighting, wanted in seen:

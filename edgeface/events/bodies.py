@@ -25,7 +25,7 @@ from edgeface.events.messages import (
     NoticeNetwork,
     VisitMessage,
 )
-from edgeface.questions import QUESTIONS, rounded_share, told
+from edgeface.questions import QUESTIONS, message_parts, rounded_share
 from edgeface.types import Event
 from edgeface.visit import Visit, VisitChange
 
@@ -95,7 +95,7 @@ def visit_body(change: VisitChange, *, at: datetime, started_at: Callable[[float
         ended=None if visit.ended_s is None else iso(started_at(visit.ended_s)),
         seconds=round(max(0.0, until_s - visit.started_s), 3),
         reason=change.reason,
-        **told(visit.known),
+        **message_parts(visit.known),
     )
     return Body(kind="visits", camera=visit.camera, message=message)
 
@@ -197,7 +197,7 @@ def _face(visit: Visit, width: int, height: int) -> Face:
         visit=visit.id,
         box=(x1, y1, x2, y2),
         score=rounded_share(visit.score),
-        **told(visit.known),
+        **message_parts(visit.known),
     )
 
 

@@ -22,13 +22,13 @@ import cv2
 import msgspec
 import numpy as np
 
-from edgeface.bundle import Bundle, NetworkFile
+from edgeface.bundle import Bundle
 from edgeface.config import Camera, Config
 from edgeface.engine.networks import Networks
 from edgeface.engine.turn import Worker
 from edgeface.errors import EdgefaceError, SourceError
 from edgeface.machine import peak_mb, processor
-from edgeface.runtime import Runner
+from edgeface.runtime import Runner, RunnerWrapper
 from edgeface.runtime.threads import opencv_threads
 from edgeface.selftest import stored_input
 from edgeface.service.inbox import Ended, Feed, Inbox
@@ -68,21 +68,18 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     machine: dict[str, str]
 
 
-class TimedRunner:
+class TimedRunner(RunnerWrapper):
     """A runner that adds up the calling thread's CPU time and the wall time of its calls."""
 
     def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self.file: NetworkFile = runner.file
-        self.batches = runner.batches
-        self.sizes = runner.sizes
+        super().__init__(runner)
         self.cpu_s = 0.0
         self.wall_ms: list[float] = []
 
     def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
         """Run and measure."""
         wall_s, cpu_s = time.perf_counter(), time.thread_time()
-        outputs = self._runner.run(batch, states)
+        outputs = super().run(batch, states)
         self.cpu_s += time.thread_time() - cpu_s
         self.wall_ms.append((time.perf_counter() - wall_s) * 1000)
         return outputs
@@ -103,25 +100,30 @@ class _Run:
     threads: int = 0
 
 
-def measure(bundle: Bundle, config: Config, source: Path | None) -> Report:
+def measure(bundle: Bundle, config: Config, source: Path | None, *, frames: int = SYNTHETIC_FRAMES) -> Report:
     """Run twice and report.
 
     Parameters
     ----------
     source : a file, or None for a synthetic moving picture made of the bundle's stored inputs
+    frames : how many that one has
 
     Raises
     ------
     SourceError : the file cannot be read
     EdgefaceError : it gives fewer than two frames
     """
+
+    def read(decoder_threads: int | None) -> Iterator[Frame]:
+        return _synthetic(bundle, config, frames) if source is None else _file(source, config, decoder_threads)
+
     runners: dict[str, TimedRunner] = {}
-    speed = _run(bundle, config, source, runners, decoder_threads=None)
+    speed = _run(bundle, config, read(None), runners)
     stages = dict(speed.stages_ms) | {f"network {name}": runner.wall_ms for name, runner in runners.items()}
     memory_mb = peak_mb()
     single = msgspec.structs.replace(config, runtime=msgspec.structs.replace(config.runtime, threads=1))
     share_runners: dict[str, TimedRunner] = {}
-    share = _run(bundle, single, source, share_runners, decoder_threads=1)
+    share = _run(bundle, single, read(1), share_runners)
     detector = bundle.network(config.detector.network or bundle.manifest.defaults["detect"])
     outside_s = share.cpu_s - share.reader_s - share.runners_s
     return Report(
@@ -149,14 +151,7 @@ def measure(bundle: Bundle, config: Config, source: Path | None) -> Report:
     )
 
 
-def _run(
-    bundle: Bundle,
-    config: Config,
-    source: Path | None,
-    runners: dict[str, TimedRunner],
-    *,
-    decoder_threads: int | None,
-) -> _Run:
+def _run(bundle: Bundle, config: Config, frames: Iterator[Frame], runners: dict[str, TimedRunner]) -> _Run:
     def wrap(name: str, runner: Runner) -> Runner:
         runners[name] = TimedRunner(runner)
         return runners[name]
@@ -164,21 +159,14 @@ def _run(
     networks = Networks(bundle, config, wrap=wrap)
     networks.verify(bundle)
     with opencv_threads(networks.threads):
-        return _timed(networks, bundle, config, source, runners, decoder_threads)
+        return _timed(networks, config, frames, runners)
 
 
-def _timed(
-    networks: Networks,
-    bundle: Bundle,
-    config: Config,
-    source: Path | None,
-    runners: Mapping[str, TimedRunner],
-    decoder_threads: int | None,
-) -> _Run:
+def _timed(networks: Networks, config: Config, frames: Iterator[Frame], runners: Mapping[str, TimedRunner]) -> _Run:
     numbers = iter(range(1 << 62))
     worker = Worker(networks, config, ["main"], new_id=lambda: str(next(numbers)), clock=time.perf_counter)
     inbox = Inbox()
-    reader = _Reader(bundle, config, source, inbox.feed("main"), decoder_threads)
+    reader = TimedReader(frames, inbox.feed("main"))
     result = _Run(threads=networks.threads)
     reader.start()
     start_s = start_cpu_s = start_reader_s = last_s = 0.0
@@ -208,14 +196,12 @@ def _timed(
             result.frames += 1
 
 
-class _Reader(threading.Thread):
-    """Reads the source as fast as it goes; its own CPU time is decoding."""
+class TimedReader(threading.Thread):
+    """Reads frames as fast as they come; its own CPU time is decoding."""
 
-    def __init__(
-        self, bundle: Bundle, config: Config, source: Path | None, feed: Feed, decoder_threads: int | None
-    ) -> None:
+    def __init__(self, frames: Iterator[Frame], feed: Feed) -> None:
         super().__init__(name="bench-reader", daemon=True)
-        self._frames = _synthetic(bundle, config) if source is None else _file(source, config, decoder_threads)
+        self._frames = frames
         self._feed = feed
         self.cpu_s = 0.0
         self.wall_ms: list[float] = []
@@ -256,13 +242,13 @@ def _file(source: Path, config: Config, decoder_threads: int | None) -> Iterator
         opened.close()
 
 
-def _synthetic(bundle: Bundle, config: Config) -> Iterator[Frame]:
+def _synthetic(bundle: Bundle, config: Config, frames: int) -> Iterator[Frame]:
     """The detector's stored picture, moving to and fro over 640x360: no file, no person but the bundle's own."""
     network = bundle.network(config.detector.network or bundle.manifest.defaults["detect"])
     still: Image = cv2.resize(stored_input(bundle, network)[0], (640, 360), interpolation=cv2.INTER_LINEAR)
     if network.input.color != "bgr":
         still = cv2.cvtColor(still, cv2.COLOR_RGB2BGR if network.input.color == "rgb" else cv2.COLOR_GRAY2BGR)
-    for index in range(SYNTHETIC_FRAMES):
+    for index in range(frames):
         shift = round(40 * np.sin(index / SYNTHETIC_FPS))
         yield Frame(
             image=np.roll(still, shift, axis=1),

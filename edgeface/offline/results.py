@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgeface.questions import QUESTIONS, told
+from edgeface.questions import QUESTIONS, message_parts
 from edgeface.types import Estimate, Image, Quality, Task
 from edgeface.visit import Visit
 
@@ -61,7 +61,7 @@ def enlarged(analysis: Analysis, scale: int, original_wh: tuple[int, int]) -> An
             face,
             box=tuple(min(value * scale, original_wh[i % 2]) for i, value in enumerate(face.box)),
             landmarks=face.landmarks and tuple((x * scale, y * scale) for x, y in face.landmarks),
-            quality=replace(face.quality, size_px=face.quality.size_px * scale),
+            quality=msgspec.structs.replace(face.quality, size_px=face.quality.size_px * scale),
         )
         for face in analysis.faces
     ]
@@ -83,7 +83,7 @@ def as_json(analysis: Analysis) -> dict[str, object]:
 def visit_json(visit: Visit) -> dict[str, object]:
     """One visit of a video's closing object; times in seconds into the video. ``affect`` is there when known."""
     started_s, ended_s = _from_to(visit)
-    parts = {task: part for task, part in told(visit.known).items() if part is not None or task in USUAL}
+    parts = {task: part for task, part in message_parts(visit.known).items() if part is not None or task in USUAL}
     return {
         "track": visit.track,
         "started": round(started_s, 3),
@@ -113,7 +113,7 @@ def visits_as_text(path: Path, visits: Sequence[Visit]) -> str:
     for visit in visits:
         said = [
             f"{task} unknown" if part is None else QUESTIONS[task].brief(part)
-            for task, part in told(visit.known).items()
+            for task, part in message_parts(visit.known).items()
             if part is not None or task in USUAL
         ]
         started_s, ended_s = _from_to(visit)

@@ -19,6 +19,9 @@ SHARPNESS = (15.0, 150.0)
 DARK, BRIGHT = (20.0, 60.0), (250.0, 215.0)
 PATCH_PX = 48
 
+Points = list[list[float]]
+"""x and y of the five landmarks."""
+
 
 def assess(image: Image, box: F32, landmarks: F32 | None, score: float, *, like: Quality | None = None) -> Quality:
     """Quality of one face in one frame.
@@ -31,11 +34,12 @@ def assess(image: Image, box: F32, landmarks: F32 | None, score: float, *, like:
     score : the detector's, 0 to 1
     like : a view of the same face a moment ago, whose blur and light still hold
     """
-    x1, y1, x2, y2 = (float(value) for value in box)
+    x1, y1, x2, y2 = box.tolist()
+    points: Points | None = None if landmarks is None else landmarks.tolist()
     size_px = y2 - y1
     blur, light = (like.blur, like.light) if like is not None else _blur_and_light(_patch(image, x1, y1, x2, y2))
-    yaw = _yaw(landmarks)
-    cut_off = _cut_off(x1, y1, x2, y2, landmarks, (image.shape[1], image.shape[0]))
+    yaw = _yaw(points)
+    cut_off = _cut_off(x1, y1, x2, y2, points, (image.shape[1], image.shape[0]))
     total = score * _ramp(size_px, *SIZE_PX) * (1 - 0.8 * blur) * (1 - 0.7 * abs(yaw)) * (0.3 + 0.7 * light)
     return Quality(size_px=size_px, blur=blur, yaw=yaw, light=light, cut_off=cut_off, score=total * (1 - cut_off))
 
@@ -62,12 +66,11 @@ def _ramp(value: float, nothing: float, everything: float) -> float:
     return min(1.0, max(0.0, (value - nothing) / (everything - nothing)))
 
 
-def _yaw(landmarks: F32 | None) -> float:
+def _yaw(points: Points | None) -> float:
     """Where the nose lies between the eyes along their axis: 0 midway, -1 over or beyond the image-left eye."""
-    if landmarks is None:
+    if points is None:
         return 0.0
-    points: list[list[float]] = landmarks[:3].tolist()
-    (lx, ly), (rx, ry), (nx, ny) = points
+    (lx, ly), (rx, ry), (nx, ny) = points[:3]
     axis = hypot(rx - lx, ry - ly)
     if axis == 0:
         return 1.0
@@ -75,11 +78,11 @@ def _yaw(landmarks: F32 | None) -> float:
     return min(1.0, max(-1.0, 2 * along - 1))
 
 
-def _cut_off(x1: float, y1: float, x2: float, y2: float, landmarks: F32 | None, image_wh: tuple[int, int]) -> float:
+def _cut_off(x1: float, y1: float, x2: float, y2: float, points: Points | None, image_wh: tuple[int, int]) -> float:
     """Share of landmarks outside the frame; where all are inside, a tenth for each edge that the box touches."""
     width, height = image_wh
-    if landmarks is not None:
-        outside = sum(not (0 <= x <= width and 0 <= y <= height) for x, y in landmarks.tolist())
+    if points is not None:
+        outside = sum(not (0 <= x <= width and 0 <= y <= height) for x, y in points)
         if outside:
-            return outside / len(landmarks)
+            return outside / len(points)
     return 0.1 * sum((x1 <= 0, y1 <= 0, x2 >= width, y2 >= height))

@@ -17,11 +17,16 @@ class Rhythm:
     """Frame interval of one camera, from the numbers and the source times of its frames.
 
     A camera counts its frames, also those that nobody had time for: a gap in the numbers is ours, not the camera's.
+
+    Attributes
+    ----------
+    interval_s : seconds between two frames of the camera; None while unknown
     """
 
     def __init__(self) -> None:
         self._last: tuple[int | None, float] | None = None
         self._recent: deque[float] = deque(maxlen=RECENT)
+        self.interval_s: float | None = None
 
     def add(self, time_s: float, index: int | None = None) -> float:
         """Take in a frame; the seconds for which the camera gave none before it, on average where it gave several.
@@ -40,12 +45,8 @@ class Rhythm:
         if steps < 1:
             return silence_s
         self._recent.append(silence_s / steps)
+        self.interval_s = median(self._recent)
         return silence_s / steps
-
-    @property
-    def interval_s(self) -> float | None:
-        """Seconds between two frames of the camera; None while unknown."""
-        return median(self._recent) if self._recent else None
 
     def patience_s(self, lost_after_s: float) -> float:
         """Longest silence that is no absence: ``lost_after_s``, or a few intervals of a camera slower than that."""

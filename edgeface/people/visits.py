@@ -20,15 +20,15 @@ NOTHING = Known()
 
 @dataclass(slots=True)
 class _Person:
-    """One track: what its samples add up to, what is known by that, and what was said of it; all by question."""
+    """One track: what its samples add up to, what is known by that, and what was sent of it; all by question."""
 
     track: Track
     visit: str | None = None
     states: dict[Task, Any] = field(default_factory=dict)
     known: Known = NOTHING
     gists: dict[Task, Hashable] = field(default_factory=dict)
-    said: dict[Task, Hashable] = field(default_factory=dict)
-    said_s: float = 0.0
+    sent: dict[Task, Hashable] = field(default_factory=dict)
+    sent_s: float = 0.0
 
 
 class VisitBook:
@@ -107,11 +107,11 @@ class VisitBook:
         return VisitChange(event="end", visit=visit, time_s=time_s, reason=reason)
 
     def _has_news(self, person: _Person, time_s: float) -> bool:
-        due = time_s - person.said_s >= self._settings.update_interval - TICK_S
-        return due and person.gists != person.said
+        due = time_s - person.sent_s >= self._settings.update_interval - TICK_S
+        return due and person.gists != person.sent
 
     def _tell(self, person: _Person, event: Event, time_s: float) -> VisitChange:
-        person.said, person.said_s = person.gists.copy(), time_s
+        person.sent, person.sent_s = person.gists.copy(), time_s
         return VisitChange(event=event, visit=self._visit(person), time_s=time_s)
 
     def _visit(self, person: _Person, *, ended_s: float | None = None) -> Visit:

@@ -1,4 +1,4 @@
-"""A child that proves, and its keeper: a deadline for each step, a bound on memory, no orphans."""
+"""A child that proves, and its supervisor: a deadline for each step, a bound on memory, no orphans."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     steps: Sequence[Step]
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a child: ``step`` begins (no result), or has ended."""
 
     step: int
@@ -81,13 +81,13 @@ def _one_child(bundle: Bundle, steps: Sequence[Step]) -> Iterator[Outcome]:
         _tell(child.stdin, order)
         lines = _Lines(child.stdout.fileno())
         for number, step in enumerate(steps):
-            said = lines.next(START_S if number == 0 else step.seconds)
-            if said is not None and not said.result:
-                said = lines.next(step.seconds)
-            if said is None or said.step != number or said.result not in ("ok", "bad", "untried"):
+            report = lines.next(START_S if number == 0 else step.seconds)
+            if report is not None and not report.result:
+                report = lines.next(step.seconds)
+            if report is None or report.step != number or report.result not in ("ok", "bad", "untried"):
                 yield _ended(step, child, timed_out=lines.timed_out)
                 return
-            yield Outcome(step=step, result=said.result, detail=plain(said.detail))  # type: ignore[arg-type]
+            yield Outcome(step=step, result=report.result, detail=plain(report.detail))  # type: ignore[arg-type]
     finally:
         child.kill()
         child.wait()
@@ -129,7 +129,7 @@ class _Lines:
         self._held = b""
         self.timed_out = False
 
-    def next(self, seconds: float) -> Said | None:
+    def next(self, seconds: float) -> Report | None:
         deadline_s = time.monotonic() + seconds
         while b"\n" not in self._held:
             if not self._poll.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
@@ -141,6 +141,6 @@ class _Lines:
             self._held += data
         line, _, self._held = self._held.partition(b"\n")
         try:
-            return msgspec.json.decode(line, type=Said)
+            return msgspec.json.decode(line, type=Report)
         except msgspec.MsgspecError:
             return None

@@ -34,11 +34,11 @@ from edgeface.detect.shapes import expected_shapes
 from edgeface.detect.single import FAMILIES, SingleDetector
 from edgeface.engine.networks import Networks
 from edgeface.engine.pipeline import Request
-from edgeface.errors import BundleError, EdgefaceError, RuntimeMissingError, first_line
-from edgeface.proof.running import Order, Said
+from edgeface.errors import BundleError, EdgefaceError, RuntimeMissingError, named_line
+from edgeface.proof.running import Order, Report
 from edgeface.proof.steps import Step
 from edgeface.runtime import Runner, run_faces
-from edgeface.selftest import stored_input, try_file
+from edgeface.selftest import self_test, stored_input
 from edgeface.types import F32, Head, Image
 
 SCORE = 0.02
@@ -52,7 +52,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Read an `Order` from standard input, write `Said` to standard output, and nothing else."""
+    """Read an `Order` from standard input, write `Report` to standard output, and nothing else."""
     _end_with_parent()
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     # Runtimes print there.
@@ -67,9 +67,9 @@ def main() -> None:
     cv2.setNumThreads(1)
     bundle = open_bundle(Path(order.folder), allow_random=True)
     for number, step in enumerate(order.steps):
-        _say(answers, Said(step=number))
+        _send(answers, Report(step=number))
         result, detail = try_step(bundle, step)
-        _say(answers, Said(step=number, result=result, detail=detail))
+        _send(answers, Report(step=number, result=result, detail=detail))
 
 
 def _end_with_parent() -> None:
@@ -78,8 +78,8 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _say(stream: BinaryIO | Any, said: Said) -> None:
-    stream.write(msgspec.json.encode(said) + b"\n")
+def _send(stream: BinaryIO | Any, report: Report) -> None:
+    stream.write(msgspec.json.encode(report) + b"\n")
 
 
 def try_step(bundle: Bundle, step: Step) -> tuple[str, str]:
@@ -93,15 +93,14 @@ def try_step(bundle: Bundle, step: Step) -> tuple[str, str]:
     except EdgefaceError as error:
         return "bad", str(error) if step.network in str(error) else f"network {step.network}: {error}"
     except Exception as error:
-        first = first_line(error, otherwise="no more is known")
-        return "bad", f"{step.name} cannot be run: {type(error).__name__}: {first}; do not use it"
+        return "bad", f"{step.name} cannot be run: {named_line(error, otherwise='no more is known')}; do not use it"
 
 
 def try_network_file(bundle: Bundle, step: Step) -> tuple[str, str]:
     """Hash, load, self-test, and read its outputs at every prepared size and batch."""
     network = bundle.network(step.network)
     file = next(file for file in network.files[step.runtime] if file.path == step.path)
-    found = try_file(bundle, network, file)
+    found = self_test(bundle, network, file)
     if isinstance(found, str):
         return "untried", f"hash only, {found}"
     runner, off = found

@@ -63,8 +63,8 @@ class Ledger:
         self._opened = True
         if self._path.exists() and self._hold():
             self.earlier = self._keep = _read(self._path)
-        for told in self.earlier:
-            logger.warning("%s", _sentence(told))
+        for left in self.earlier:
+            logger.warning("%s", _sentence(left))
 
     def note(self, left: Left, *, away: bool, now_s: float) -> None:
         """Write down what waits, where it is time to; ``now_s`` is monotonic."""
@@ -72,22 +72,22 @@ class Ledger:
             if self._closed:
                 return
             if left.messages < self._recorded:
-                self._write(_told(self._boot, left.gone, left.gone, exact=False))
+                self._write(_undelivered(self._boot, left.gone, left.gone, exact=False))
             if left.messages == self._recorded or not left.visits:
                 self._since_s = None if left.messages == self._recorded else self._since_s
                 return
             self._since_s = now_s if self._since_s is None else self._since_s
             if now_s - self._since_s >= (AWAY_S if away else CONNECTED_S):
                 self._since_s = now_s
-                self._write(_told(self._boot, left.messages, left.visits, exact=False))
+                self._write(_undelivered(self._boot, left.messages, left.visits, exact=False))
 
     def only_gone(self, left: Left) -> None:
         """Take back what is about to be delivered; what is dropped or refused stays."""
         with self._lock:
             if not self._closed and self._recorded > left.gone:
-                self._write(_told(self._boot, left.gone, left.gone, exact=False))
+                self._write(_undelivered(self._boot, left.gone, left.gone, exact=False))
 
-    def told(self) -> None:
+    def forget_earlier(self) -> None:
         """Forget earlier runs: a `health` message that carries them has been sent."""
         with self._lock:
             if self._keep and not self._closed:
@@ -101,7 +101,7 @@ class Ledger:
                 return
             messages = left.messages if left.visits else 0
             if messages or self._recorded:
-                self._write(_told(self._boot, messages, left.visits, exact=True))
+                self._write(_undelivered(self._boot, messages, left.visits, exact=True))
             self._closed = True
             if self._held is not None:
                 self._held.close()
@@ -145,7 +145,7 @@ class Ledger:
         logger.warning("what cannot be delivered is not written down for the next start: %s", error)
 
 
-def _told(boot: str, messages: int, visits: int, *, exact: bool) -> Undelivered:
+def _undelivered(boot: str, messages: int, visits: int, *, exact: bool) -> Undelivered:
     return Undelivered(boot=boot, messages=messages, visits=visits, exact=exact)
 
 
@@ -157,6 +157,6 @@ def _read(path: Path) -> tuple[Undelivered, ...]:
         return ()
 
 
-def _sentence(told: Undelivered) -> str:
-    least = "" if told.exact else "at least "
-    return f"{least}{told.messages} messages of boot {told.boot} were not delivered, {told.visits} of them on visits"
+def _sentence(left: Undelivered) -> str:
+    least = "" if left.exact else "at least "
+    return f"{least}{left.messages} messages of boot {left.boot} were not delivered, {left.visits} of them on visits"

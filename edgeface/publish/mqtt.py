@@ -156,7 +156,10 @@ class Publisher:
             delivery.give_back()
 
     def _delivery(self, session: Session) -> Delivery:
-        births = [self._said(ONLINE), *(as_message(self._base, entry, ours=True) for entry in self._outbox.retained())]
+        births = [
+            self._availability_message(ONLINE),
+            *(as_message(self._base, entry, ours=True) for entry in self._outbox.retained()),
+        ]
         return Delivery(
             session,
             self._outbox,
@@ -173,7 +176,7 @@ class Publisher:
         delivery.settle()
         for message in delivery.held():
             if self._ledger is not None and message.topic.endswith("/health"):
-                self._ledger.told()
+                self._ledger.forget_earlier()
         delivery.overdue()
         self.idle()
 
@@ -188,7 +191,7 @@ class Publisher:
         if delivery.under_way() or not (self._leave or self._outbox.idle):
             return False
         if not self._topics.rests(self._availability, self._clock()):
-            delivery.send(self._said(OFFLINE))
+            delivery.send(self._availability_message(OFFLINE))
         while delivery.under_way() and self._clock() < stop_by_s:
             self._turn(session, delivery, stop_by_s - self._clock())
         if self.connection.protocol == "3.1.1":
@@ -199,5 +202,5 @@ class Publisher:
                 self.connection.turn(session, at_most_s=left_s)
         return True
 
-    def _said(self, word: bytes) -> Message:
+    def _availability_message(self, word: bytes) -> Message:
         return Message(topic=self._availability, payload=word, qos=1, retain=True)

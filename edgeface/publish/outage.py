@@ -27,7 +27,7 @@ class OutageLog:
         self._client_id = client_id
         self._timing = timing
         self._since_s: float | None = None
-        self._said: Cause | None = None
+        self._logged: Cause | None = None
         self._attempts = 0
         self._short = 0
         self._taken_over = 0
@@ -45,7 +45,7 @@ class OutageLog:
             outage_s = now_s - self._since_s
             logger.info("broker %s is back after %.0f s, %d attempts", self._broker, outage_s, self._attempts)
         self._connected_before = True
-        self._since_s = self._said = None
+        self._since_s = self._logged = None
         self._attempts = 0
 
     def limits(self, abilities: Abilities) -> None:
@@ -87,10 +87,10 @@ class OutageLog:
         if self._since_s is None:
             self._since_s = now_s
             self._quiet = self._counted_only(failure)
-        again = self._said is not None and (self._said == "refused") == (failure.cause == "refused")
+        again = self._logged is not None and (self._logged == "refused") == (failure.cause == "refused")
         if again or self._quiet:
             return
-        self._said = failure.cause
+        self._logged = failure.cause
         hint = f"; {failure.hint}" if failure.hint else ""
         if failure.cause == "refused":
             every_s = self._timing.refused_s

@@ -31,7 +31,7 @@ class Refusals:
         self._outbox = outbox
         self._topics = topics
         self._timing = timing
-        self._said: set[tuple[str, str]] = set()
+        self._logged: set[tuple[str, str]] = set()
 
     def taken(self, message: Message, now_s: float, *, in_turn: bool) -> None:
         """Count an acknowledged message as delivered; what its topic has cost before may follow.
@@ -112,6 +112,6 @@ class Refusals:
     def _set_aside(self, entry: Entry, topic: str, text: str) -> None:
         """Give one message up; told once for each topic and reason, then only counted."""
         self._outbox.discard(entry)
-        if (topic, text) not in self._said:
-            self._said.add((topic, text))
+        if (topic, text) not in self._logged:
+            self._logged.add((topic, text))
             logger.warning("the broker %s; it is set aside, as all that follow it so", text)

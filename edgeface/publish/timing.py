@@ -7,19 +7,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edgeface.backoff import Backoff
 from edgeface.publish.reasons import Cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
+class Timing(Backoff):
     """When to try again, and how long to wait for what, in seconds.
 
     Attributes
     ----------
-    first_s, most_s : the pause is drawn between ``first_s`` and a bound that doubles up to ``most_s``
     refused_s : the pause after refused credentials or certificates, give or take a tenth; a refused topic rests as long
     doubt_s : the wait for a first answer before the broker is asked for its version
-    settled_s : a connection that held this long starts the pauses anew when it is lost
     ack_s : the longest wait for an acknowledgement, before the connection is given up
     proof_s : a connection that holds this long after a message does not break on that message
     linger_s : how long a farewell in MQTT 3.1.1 stays on the line
@@ -27,11 +26,8 @@ class Timing:
     jump_s : a step of the clock against the monotonic one that ends a pause
     """
 
-    first_s: float = 1.0
-    most_s: float = 60.0
     refused_s: float = 300.0
     doubt_s: float = 0.8
-    settled_s: float = 60.0
     ack_s: float = 30.0
     proof_s: float = 1.0
     linger_s: float = 0.5
@@ -39,7 +35,10 @@ class Timing:
     jump_s: float = 10.0
 
     def pause_s(self, cause: Cause, failures: int, uniform: Callable[[float, float], float]) -> float:
-        """Seconds until the next try after the ``failures``-th failure in a row, which had this cause."""
+        """Seconds until the next try after the ``failures``-th failure in a row, which had this cause.
+
+        Drawn between ``first_s`` and a bound that doubles with each failure, the first one included.
+        """
         if cause == "refused":
             return self.refused_s * uniform(0.9, 1.1)
         if cause == "blamed":
@@ -47,10 +46,6 @@ class Timing:
             failures = 1
         bound_s = self.bound_s(failures)
         return uniform(min(self.first_s, bound_s), bound_s)
-
-    def bound_s(self, failures: int) -> float:
-        """Longest pause after the ``failures``-th failure in a row."""
-        return min(self.most_s, self.first_s * 2.0 ** min(failures, 30))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ class Versions:
     def __init__(self) -> None:
         self.current: Protocol = "5"
         self.sure = False
-        self._told = False
+        self._denied_before = False
         self._guessed = False
         self._closes = 0
 
@@ -39,7 +39,7 @@ class Versions:
 
     def lost(self) -> None:
         """Note that a connection that stood is over."""
-        if self.current == "3.1.1" and not self._told:
+        if self.current == "3.1.1" and not self._denied_before:
             self.current = "5"
 
     def failed(self, cause: Cause) -> bool:
@@ -47,7 +47,7 @@ class Versions:
         if cause == "old_broker":
             return self._denied()
         self._closes = self._closes + 1 if cause == "closed_early" else 0
-        if self.sure or self._told or self._closes < self._patience():
+        if self.sure or self._denied_before or self._closes < self._patience():
             return False
         self._closes = 0
         if self.current == "5":
@@ -65,9 +65,9 @@ class Versions:
     def _denied(self) -> bool:
         self.sure, self._closes = False, 0
         if self.current == "5":
-            told_before, self._told = self._told, True
+            denied_before, self._denied_before = self._denied_before, True
             self.current = "3.1.1"
-            return not told_before
+            return not denied_before
         # It knows 3.1.1 as little, or only MQTT 5: begin anew after the usual pause.
         self.current = "5"
         return False

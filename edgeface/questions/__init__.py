@@ -69,7 +69,7 @@ def ended(known: Known) -> Known:
     return Known(**{task: QUESTIONS[task].ended(value) for task, value in values if value is not None})
 
 
-def told(known: Known) -> dict[Task, Any]:
+def message_parts(known: Known) -> dict[Task, Any]:
     """Round what is known to the parts of a message, None where that is nothing."""
     values = by_task(known).items()
     return {task: None if value is None else QUESTIONS[task].part(value) for task, value in values}

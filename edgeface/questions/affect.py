@@ -58,7 +58,7 @@ class AffectQuestion(Question[Mean, VisitAffect, Affect]):
         """Three digits."""
         return Affect(valence=round(value.valence, 3), arousal=round(value.arousal, 3), samples=value.samples)
 
-    def words(self, part: Affect) -> str:
+    def text(self, part: Affect) -> str:
         """``valence +0.4, arousal -0.1``."""
         return f"valence {part.valence:+.1f}, arousal {part.arousal:+.1f}"
 

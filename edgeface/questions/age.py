@@ -71,7 +71,7 @@ class AgeQuestion(Question[Mean, VisitAge, Age]):
             samples=value.samples,
         )
 
-    def words(self, part: Age) -> str:
+    def text(self, part: Age) -> str:
         """``about 31 years (24-39)``."""
         return f"{self.brief(part)} ({part.low:.0f}-{part.high:.0f})"
 

@@ -84,7 +84,7 @@ class ExpressionQuestion(Question[ExpressionState, VisitExpression, Expression])
         shares = {label: rounded_share(share) for label, share in value.shares.items()}
         return Expression(dominant=value.dominant, shares=shares, samples=value.samples)
 
-    def words(self, part: Expression) -> str:
+    def text(self, part: Expression) -> str:
         """``mostly happy``, by the shares."""
         most = max(part.shares, key=part.shares.__getitem__, default=part.dominant)
         return f"mostly {most}" if part.shares.get(most, 0) < WHOLE else most

@@ -35,7 +35,7 @@ class GenderQuestion(Labelled[Gender]):
         """Four digits of a probability."""
         return Gender(label=value.label, probability=rounded_share(value.probability), samples=value.samples)
 
-    def words(self, part: Gender) -> str:
+    def text(self, part: Gender) -> str:
         """``woman as the data labels it (97 %)``."""
         word = GENDER_WORDS.get(part.label, part.label)
         return f"{word} as the data labels it ({percent(part.probability)})"

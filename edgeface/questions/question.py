@@ -76,12 +76,12 @@ class Question(ABC, Generic[S, V, P]):
         """Round a value to what messages and results tell."""
 
     @abstractmethod
-    def words(self, part: P) -> str:
+    def text(self, part: P) -> str:
         """Say it in a sentence about a visit."""
 
     def brief(self, part: P) -> str:
         """Say it in a line of a list of visits."""
-        return self.words(part)
+        return self.text(part)
 
     @abstractmethod
     def estimate(self, value: V) -> Any:

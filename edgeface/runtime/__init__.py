@@ -15,10 +15,10 @@ from edgeface.bundle import Bundle, CascadeHead, FileRuntime, Head, Network, Net
 from edgeface.config import Config
 from edgeface.errors import BundleError, EdgefaceError, first_line
 from edgeface.runtime.batches import split
-from edgeface.runtime.tensor import to_tensor
+from edgeface.runtime.tensor import normalize, to_tensor
 from edgeface.types import F32, Image
 
-__all__ = ["Runner", "load_network", "run_faces", "split", "to_tensor"]
+__all__ = ["Runner", "RunnerWrapper", "load_network", "normalize", "run_faces", "split", "to_tensor"]
 
 
 class Runner(Protocol):
@@ -40,6 +40,20 @@ class Runner(Protocol):
 
         ``states`` are what a recurrent network remembers, by `State.input`, each (N, ...).
         """
+
+
+class RunnerWrapper:
+    """A runner around another one: what is said of the file passes through; who derives from it looks on in ``run``."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.file: NetworkFile = runner.file
+        self.batches = runner.batches
+        self.sizes = runner.sizes
+
+    def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
+        """Outputs of the inner runner."""
+        return self._runner.run(batch, states)
 
 
 def load_network(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 
+from edgeface.backoff import Backoff
 from edgeface.bundle import Bundle
 from edgeface.config import Config, hide_credentials, mqtt_password
 from edgeface.engine.networks import Networks
@@ -24,7 +25,7 @@ from edgeface.files import look
 from edgeface.machine import node_id
 from edgeface.publish.client import tls_context
 from edgeface.service.inbox import Ended, Inbox
-from edgeface.service.reader import Reader
+from edgeface.service.reader import BACKOFF, Reader
 from edgeface.sources import SCHEMES, is_live, open_source
 from edgeface.types import Frame, Reason
 
@@ -39,6 +40,7 @@ class Assembly:
     ----------
     environ : for the broker's password
     once : whether the run ends with its sources, also when they are cameras
+    backoff : pauses before a live camera is opened again
 
     Attributes
     ----------
@@ -51,7 +53,9 @@ class Assembly:
     ConfigError, UsageError, BundleError, RuntimeMissingError : it cannot hold; nothing has been touched
     """
 
-    def __init__(self, config: Config, bundle: Bundle, *, environ: Mapping[str, str], once: bool) -> None:
+    def __init__(
+        self, config: Config, bundle: Bundle, *, environ: Mapping[str, str], once: bool, backoff: Backoff = BACKOFF
+    ) -> None:
         self.config = config
         self.loaded_at = datetime.now(timezone.utc)
         self.node = node_id(config)
@@ -73,7 +77,16 @@ class Assembly:
         self._inbox = Inbox()
         self._halt = threading.Event()
         self._readers = [
-            Reader(camera, settings, config, self._inbox.feed(camera), self._halt, self.loaded_at, once=self.finite)
+            Reader(
+                camera,
+                settings,
+                config,
+                self._inbox.feed(camera),
+                self._halt,
+                self.loaded_at,
+                once=self.finite,
+                backoff=backoff,
+            )
             for camera, settings in config.cameras.items()
         ]
         self._counted: dict[str, int] = {}
@@ -152,13 +165,14 @@ def expect_files(config: Config, environ: Mapping[str, str]) -> str | None:
 def expect_sources(config: Config, started_at: datetime) -> None:
     """Raise UsageError for a file or folder that is not there; a camera may come later, and is not looked for."""
     for name, camera in config.cameras.items():
-        shown = hide_credentials(str(camera.source))
+        source = str(camera.source)
+        shown = hide_credentials(source)
         if not is_live(camera) and "://" in shown:
             raise UsageError(
                 f"cameras.{name}.source: {shown} has a scheme that is not known",
                 fix=f"write one of {' '.join(SCHEMES)}, in small letters",
             )
-        if not is_live(camera) and "@" in shown and look(Path(shown)) is None:
+        if not is_live(camera) and "@" in source and look(Path(source)) is None:
             raise UsageError(
                 f"cameras.{name}.source: ***@{shown.rpartition('@')[2]} does not exist",
                 fix="give a file, a folder, a camera number, or an address that begins with its scheme (rtsp://...)",

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
+class Waits:
     """How long the daemon waits, in seconds.
 
     Attributes
@@ -71,12 +71,10 @@ class Daemon:
     EdgefaceError : what `load` raises
     """
 
-    def __init__(
-        self, load: Load, *, signals: Signals, environ: Mapping[str, str], timing: Timing | None = None
-    ) -> None:
+    def __init__(self, load: Load, *, signals: Signals, environ: Mapping[str, str], waits: Waits | None = None) -> None:
         self._load = load
         self._signals = signals
-        self._timing = timing or Timing()
+        self._waits = waits or Waits()
         self._started_s = time.monotonic()
         self._notifier = Notifier(environ)
         self._state_folder = state_folder(environ)
@@ -109,7 +107,7 @@ class Daemon:
         except BaseException:
             self._shut(flush_s=0.0)
             raise
-        if not self._shut(flush_s=self._timing.flush_s) and self._assembly.finite:
+        if not self._shut(flush_s=self._waits.flush_s) and self._assembly.finite:
             raise self._broker_error()
         if self._assembly.failure is not None:
             raise self._assembly.failure
@@ -123,8 +121,8 @@ class Daemon:
 
     def _await_broker(self) -> None:
         """Wait for the broker, until it refuses us, the time is up, or a signal comes."""
-        deadline_s = time.monotonic() + self._timing.up_within_s
-        while not self._publisher.connection.wait_connected(self._timing.turn_s) and not self._stopping:
+        deadline_s = time.monotonic() + self._waits.up_within_s
+        while not self._publisher.connection.wait_connected(self._waits.turn_s) and not self._stopping:
             if self._publisher.connection.state == "refused" or time.monotonic() >= deadline_s:
                 raise self._broker_error()
 
@@ -135,7 +133,7 @@ class Daemon:
         self._assembly.start()
 
     def _turn(self) -> None:
-        self._accept(self._assembly.turn(self._timing.turn_s))
+        self._accept(self._assembly.turn(self._waits.turn_s))
         for camera, error in self._assembly.take_ended():
             if error is not None and not self._assembly.finite:
                 logger.error("camera %s ended: %s", camera, error)
@@ -177,7 +175,7 @@ class Daemon:
             return error
         self._accept(old.end_visits("stopped"))
         old.halt()
-        old.join(self._timing.join_s)
+        old.join(self._waits.join_s)
         self._assembly, self._reload_error = new, None
         self._change_publisher(publisher, outbox)
         self._ledger = ledger
@@ -187,9 +185,9 @@ class Daemon:
     def _change_publisher(self, publisher: Publisher, outbox: Outbox) -> None:
         """Keep the connection where nothing about it changed, and what waits where the topics did not."""
         if outbox is not self._outbox:
-            self._publisher.stop(timeout_s=self._timing.flush_s)
+            self._publisher.stop(timeout_s=self._waits.flush_s)
         elif publisher is not self._publisher:
-            self._publisher.hand_over(timeout_s=self._timing.hand_over_s)
+            self._publisher.hand_over(timeout_s=self._waits.hand_over_s)
         outbox.resize(self._assembly.config.mqtt.queue)
         if publisher is not self._publisher:
             self._publisher, self._outbox = publisher, outbox
@@ -199,7 +197,7 @@ class Daemon:
         """Tell the service manager that a turn is done, a few times a second at most."""
         now_s = time.monotonic()
         if now_s >= self._watchdog_due_s:
-            self._watchdog_due_s = now_s + self._timing.turn_s
+            self._watchdog_due_s = now_s + self._waits.turn_s
             self._notifier.watchdog()
 
     def _accept(self, bodies: list[Body]) -> None:
@@ -212,14 +210,14 @@ class Daemon:
         self._assembly.halt()
         self._tell_health(stopping=True)
         delivered = self._publisher.stop(timeout_s=flush_s)
-        self._assembly.join(self._timing.join_s)
+        self._assembly.join(self._waits.join_s)
         if self._reload is not None:
-            self._reload.join(self._timing.leave_s)
+            self._reload.join(self._waits.leave_s)
         return delivered
 
     def _tell_health(self, *, stopping: bool = False) -> None:
         now_s = time.monotonic()
-        self._health_due_s = now_s + self._timing.health_s
+        self._health_due_s = now_s + self._waits.health_s
         cameras = self._assembly.health(now_s - self._health_s)
         self._health_s = now_s
         if not stopping:

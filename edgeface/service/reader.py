@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Literal
 
+from edgeface.backoff import Backoff
 from edgeface.config import Camera, Config
 from edgeface.errors import EdgefaceError, SourceError
 from edgeface.service.inbox import Feed
@@ -17,10 +18,8 @@ from edgeface.sources import Source, is_live, open_source
 
 logger = logging.getLogger(__name__)
 
-RETRY_FIRST_S, RETRY_MOST_S = 1.0, 30.0
-"""First and longest pause before a live camera is opened again; each is jittered."""
-HELD_S = 60.0
-"""What gives frames for this long has held: the pauses start anew, and its next loss is news."""
+BACKOFF = Backoff(most_s=30.0)
+"""Pauses before a live camera is opened again; each is jittered. What gave frames for ``settled_s`` has held."""
 
 
 class Reader(threading.Thread):
@@ -41,6 +40,8 @@ class Reader(threading.Thread):
         started_at: datetime,
         *,
         once: bool,
+        backoff: Backoff = BACKOFF,
+        opening: Callable[..., Source] = open_source,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
@@ -51,6 +52,8 @@ class Reader(threading.Thread):
         self._settings = settings
         self._config = config
         self._halt = stop
+        self._backoff = backoff
+        self._opening = opening
         self._clock = clock
         self._jitter = jitter
         self._started_at = started_at
@@ -93,7 +96,7 @@ class Reader(threading.Thread):
     def _read_once(self) -> bool:
         """Open and read to the end; True when there is nothing more to read."""
         try:
-            source = open_source(self.camera, self._settings, limits=self._config.limits, started_at=self._started_at)
+            source = self._opening(self.camera, self._settings, limits=self._config.limits, started_at=self._started_at)
             self._source = source
             try:
                 for frame in source.frames():
@@ -122,7 +125,7 @@ class Reader(threading.Thread):
     def _got_frame(self, description: str) -> None:
         now_s = self._clock()
         self._first_s = now_s if self._first_s is None else self._first_s
-        held = now_s - self._first_s >= HELD_S
+        held = now_s - self._first_s >= self._backoff.settled_s
         if self._lost_s is not None:
             if held or self._failures == self._attempts:
                 logger.info(
@@ -144,5 +147,4 @@ class Reader(threading.Thread):
         if self._lost_s is None:
             self._lost_s = self._clock()
             logger.warning("camera %s lost: %s", self.camera, error)
-        pause_s = min(RETRY_MOST_S, RETRY_FIRST_S * 2 ** min(self._failures - 1, 10))
-        self._halt.wait(pause_s * self._jitter(0.5, 1.0))
+        self._halt.wait(self._backoff.bound_s(self._failures - 1) * self._jitter(0.5, 1.0))

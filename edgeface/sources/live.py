@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 STUCK_MOST = 8
 """Threads of one camera left behind in a read that never returned, before it is not opened any more."""
-JOIN_S = 2.0
 REOPENED = "it is opened again while the program runs"
 
 
@@ -58,6 +57,7 @@ class LiveSource:
 
     Parameters
     ----------
+    join_s : `close` waits so long for a read that hangs
     clock : monotonic seconds, the source time of a frame
     now : wall time, aware, UTC
     """
@@ -70,6 +70,7 @@ class LiveSource:
         camera: Camera,
         device: Device,
         *,
+        join_s: float = 2.0,
         clock: Monotonic = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
@@ -78,6 +79,7 @@ class LiveSource:
         self._camera_id = camera_id
         self._camera = camera
         self.device = device
+        self._join_s = join_s
         self._clock = clock
         self._now = now
         self._ready = threading.Condition()
@@ -104,14 +106,14 @@ class LiveSource:
             self.close()
 
     def close(self) -> None:
-        """Stop; a read that hangs is not waited for longer than two seconds."""
+        """Stop; a read that hangs is not waited for longer than ``join_s``."""
         with self._ready:
             self._closed = True
             self._ready.notify_all()
         self.device.interrupt()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join(JOIN_S)
+            thread.join(self._join_s)
 
     def _start(self) -> None:
         name = f"read-{self._camera_id}"

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+
+import msgspec
 
 from edgeface.config import Camera, Limits
 from edgeface.errors import SourceError, UsageError
@@ -47,13 +48,17 @@ def files_in(folder: Path) -> list[tuple[Path, bool]]:
     ------
     UsageError : the folder may not be read, or holds nothing of that kind
     """
-    if folder.name in SKIPPED_FOLDERS:
-        return []
     try:
         entries = sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=natural)
     except OSError as error:
         raise UsageError(f"{folder} cannot be read: {error.strerror}", fix="check its permissions") from None
-    return [(path, still) for path in entries if (still := _kind(path)) is not None]
+    kinds = [] if folder.name in SKIPPED_FOLDERS else [(path, _kind(path)) for path in entries]
+    found = [(path, still) for path, still in kinds if still is not None]
+    if not found:
+        raise UsageError(
+            f"{folder} holds no pictures or videos", fix="give a folder with pictures or videos, or a file"
+        )
+    return found
 
 
 def _kind(path: Path) -> bool | None:
@@ -89,8 +94,6 @@ class Files:
         video: OpenVideo,
         pace: Pace | None = None,
     ) -> None:
-        if not files:
-            raise UsageError(f"{camera.source} holds no pictures", fix="give a folder with pictures, or a file")
         self.description = str(camera.source)
         self._files = files
         self._camera = camera
@@ -121,7 +124,7 @@ class Files:
                     last_s = start_s + frame.time_s
                     self._pace.wait(last_s)
                     captured_at = frame.captured_at + timedelta(seconds=start_s)
-                    yield replace(frame, index=index, time_s=last_s, captured_at=captured_at)
+                    yield msgspec.structs.replace(frame, index=index, time_s=last_s, captured_at=captured_at)
                     index += 1
             except SourceError as error:
                 if len(self._files) == 1:

@@ -45,7 +45,6 @@ COLOUR_SPACE = re.compile(rb"configuring streams: [^\n]*?\(0\) \d+x\d+-\w+/(\S+)
 CHUNK = 1 << 20
 """Bytes read at once, and the size asked for the pipe: the usual 64 kB would wake both sides 20 times a picture."""
 CHATTER = 4096
-KILL_S = 1.0
 F_SETPIPE_SZ = 1031
 """Linux; Python 3.10 has no name for it everywhere."""
 
@@ -134,12 +133,16 @@ def _mode(camera: Camera) -> tuple[int, int, float]:
 
 
 class ChildPipe:
-    """A supervised child: stalls, torn pictures and death are noticed; closing kills it and all it started."""
+    """A supervised child: stalls, torn pictures and death are noticed; closing kills it and all it started.
 
-    def __init__(self, recipe: Recipe) -> None:
+    ``patience_s`` is how long a child that was asked to end may take.
+    """
+
+    def __init__(self, recipe: Recipe, *, patience_s: float = 1.0) -> None:
         self.description = f"{recipe.name} {recipe.width}x{recipe.height} at {recipe.fps:g} fps"
         self.torn = 0
         self._recipe = recipe
+        self._patience_s = patience_s
         self._child: subprocess.Popen[bytes] | None = None
         self._pictures = self._chatter = -1
         self._stride = recipe.width
@@ -244,7 +247,7 @@ class ChildPipe:
         child = self._child
         if child is None:
             return
-        end_group(child, patience_s=KILL_S)
+        end_group(child, patience_s=self._patience_s)
 
     def release(self) -> None:
         """Kill the child and close both pipes."""
@@ -269,7 +272,7 @@ class ChildPipe:
         assert self._child is not None
         while self._chatter >= 0 and select.select([self._chatter], [], [], 0.1)[0]:
             self._read_chatter()
-        code = exit_code(self._child, patience_s=KILL_S)
+        code = exit_code(self._child, patience_s=self._patience_s)
         if code is None:
             return SourceError(f"{self.description}: the program closed its output", fix=REOPENED)
         how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"

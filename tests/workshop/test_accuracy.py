@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from records import on_record
@@ -11,19 +10,15 @@ from records import on_record
 from converters.datasets.labelled import chips, data_folder, photographs, read
 from converters.datasets.labels import LEVELS
 from converters.evaluation import attributes, widerface
+from converters.evaluation.detectors import load_detector
 from converters.evaluation.subject import open_subject
 from converters.measurements.published import read_published
 from edgeface.bundle import Bundle
-from edgeface.config import Config, Runtime
-from edgeface.config import Detector as DetectorSettings
-from edgeface.engine.networks import Networks
 from edgeface.errors import UsageError
-from edgeface.types import Task
 
 EVERY = 12
 """The share that is measured again: every twelfth photograph."""
 CHIPS = 120
-NOBODY: dict[Task, str | Literal[False]] = {"age": False, "gender": False, "expression": False}
 
 
 @pytest.fixture(scope="session")
@@ -111,10 +106,7 @@ def test_a_share_of_the_photographs_measured_again(
     bundle: Bundle, labelled: Path, network: str, expected: tuple[float, float, float]
 ) -> None:
     pictures = photographs(labelled)[::EVERY]
-    config = Config(
-        detector=DetectorSettings(network=network, size="320x320"), runtime=Runtime(name="onnx"), attributes=NOBODY
-    )
-    networks = Networks(bundle, config, still=True)
+    networks = load_detector(bundle, network, size="320x320")
     found = [networks.detect(read(picture.path), min_score=widerface.MIN_SCORE) for picture in pictures]
     got = widerface.average_precisions(pictures, found)
     assert tuple(got[level] for level in LEVELS) == pytest.approx(expected, abs=0.01)

@@ -16,7 +16,7 @@ from converters.__main__ import main
 from converters.building.maker import Maker
 from converters.bundles.build import build
 from converters.bundles.plan import plan
-from converters.datasets.labelled import DEFAULT, data_folder
+from converters.datasets.labelled import data_folder
 from converters.datasets.layouts import find_faces
 from converters.recipes.choices import choices
 from converters.recipes.reading import read_recipe
@@ -37,7 +37,7 @@ def own(tmp_path: Path) -> Path:
 def test_build_advises_the_recipe_as_it_was_named(
     variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("converters.building.maker.PRODUCTS", tmp_path / "products")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "products"))
     said = f"{own(tmp_path)}{variant}"
     with caplog.at_level(logging.WARNING):
         build(read_recipe(said), is_bundle=False, jobs=1)
@@ -109,10 +109,8 @@ def test_a_set_may_be_named_by_its_own_folder(tmp_path: Path, monkeypatch: pytes
 
 def test_no_folder_is_told_that_nobody_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EDGEFACE_DATA", raising=False)
-    monkeypatch.setattr("converters.datasets.labelled.DEFAULT", tmp_path / "nowhere")
-    assert tmp_path != DEFAULT
     with pytest.raises(UsageError, match="^no labelled data is named; set EDGEFACE_DATA or give --data DIR$"):
-        data_folder(None)
+        data_folder(None, usual=tmp_path / "nowhere")
 
 
 BUNDLE = """
@@ -126,7 +124,7 @@ gender = "tiny"
 
 
 def test_no_error_names_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("converters.building.maker.PRODUCTS", tmp_path / "products")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "products"))
     own(tmp_path)
     (tmp_path / "mine.toml").write_text(BUNDLE, "utf-8")
     place = tmp_path / "place" / "mine"

@@ -15,7 +15,6 @@ import msgspec
 import pytest
 from tiny import write_tiny
 
-from converters.building import maker as making
 from converters.building.maker import Maker
 from converters.bundles.build import allowed_jobs, build, refresh_manifest
 from converters.bundles.gates import check_detectors, check_size
@@ -30,7 +29,7 @@ from edgeface.errors import EdgefaceError, UsageError
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Recipe of a tiny ONNX network beside its file; what is built goes below it."""
-    monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "build"))
     return write_tiny(tmp_path)
 
 

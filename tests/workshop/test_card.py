@@ -39,6 +39,15 @@ def test_the_committed_texts_are_what_manifest_and_results_say(written: dict[str
             assert (ROOT / path).read_bytes().decode() == data.decode(), path
 
 
+def test_what_a_recorded_bundle_takes_from_the_default_one_is_what_ships(bundle: Bundle) -> None:
+    """Otherwise its hashes predate the files: run ``python -m converters build`` and ``manifest --record`` for it."""
+    shipped = {network.name: network for network in bundle.manifest.networks}
+    taken = [network for manifest in recorded() for network in manifest.networks if network.name in shipped]
+    assert {"age-v1", "yunet"} <= {network.name for network in taken}
+    for network in taken:
+        assert (network.files, network.selftest) == (shipped[network.name].files, shipped[network.name].selftest)
+
+
 def test_the_committed_pictures_show_what_the_networks_see(written: dict[str, bytes]) -> None:
     """Pixel by pixel: another OpenCV may pack the same picture into other bytes."""
     for path, data in written.items():

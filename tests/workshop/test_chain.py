@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from converters.building import maker as making
 from converters.building.parity import verify_bundle
 from converters.bundles.build import build
 from converters.recipes.reading import list_recipes, read_network, read_workshop
@@ -65,7 +64,7 @@ def untrained(name: str) -> tuple[str, NetworkRecipe]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", [*small(), *(pytest.param(name, marks=pytest.mark.large) for name in LARGE)])
 def test_from_torch_to_the_device(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "build"))
     networks = dict(map(untrained, (name, *PARTS.get(name, ()))))
     built = next(iter(networks))
     defaults: dict[Any, str] = {"detect": built} if networks[built].task == "detect" else {}

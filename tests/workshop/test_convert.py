@@ -12,10 +12,9 @@ from own_module import BLOCKS, MODULE
 from tiny import write_tiny
 
 from converters.__main__ import main
-from converters.building import maker as making
 from converters.bundles.convert import Request, expect_free, with_files, written
 from converters.bundles.variants import Variant, make_variants
-from converters.inspection.told_labels import parse, told_labels
+from converters.inspection.metadata_labels import metadata_labels, parse
 from converters.recipes.reading import read_network, read_recipe
 from edgeface.bundle import open_bundle
 from edgeface.cli.main import main as device
@@ -27,7 +26,7 @@ Run = Callable[..., tuple[int, list[str], str]]
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Somebody's folder with ``made.onnx`` in it, which is where they stand."""
-    monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "build"))
     place = tmp_path / "person"
     place.mkdir()
     write_tiny(place).unlink()
@@ -154,8 +153,8 @@ def test_ways_to_write_labels(text: str, labels: tuple[str, ...]) -> None:
 
 
 def test_a_file_without_labels_tells_none(folder: Path) -> None:
-    assert told_labels((folder / "made.onnx").read_bytes(), "made.onnx") == ()
-    assert told_labels(b"no model", "x.onnx") == told_labels(b"no model", "x.tflite") == ()
+    assert metadata_labels((folder / "made.onnx").read_bytes(), "made.onnx") == ()
+    assert metadata_labels(b"no model", "x.onnx") == metadata_labels(b"no model", "x.tflite") == ()
 
 
 def test_a_module_of_ones_own_is_converted_by_its_file(run: Run, folder: Path) -> None:

@@ -7,16 +7,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny import write_tiny
 
 from converters import __main__ as command_line
 from converters.building.parts import beside
-from converters.bundles import build as building
+from converters.bundles.build import make_all
 from converters.paths import ROOT
 from converters.recipes.reading import read_recipe
 from edgeface.errors import EdgefaceError
@@ -99,23 +100,18 @@ def test_a_full_disk_elsewhere_is_a_line_too(
 
 
 def test_a_conversion_that_was_ended_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Pool:
+    class Pool(Executor):
         """Of processes, one of which the system ends."""
 
-        def __init__(self, *_: object, **__: object) -> None: ...
-
-        def submit(self, *_: object) -> Future[None]:
-            future: Future[None] = Future()
+        def submit(self, *_: object, **__: object) -> Future[Any]:
+            future: Future[Any] = Future()
             future.set_exception(BrokenProcessPool("ended"))
             return future
 
-        def shutdown(self, **_: object) -> None: ...
-
-    monkeypatch.setattr(building, "ProcessPoolExecutor", Pool)
-    monkeypatch.setattr("converters.building.maker.PRODUCTS", tmp_path / "products")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "products"))
     first = write_tiny(tmp_path)
     bundle = tmp_path / "two.toml"
     (tmp_path / "other.toml").write_text(first.read_text("utf-8"), "utf-8")
     bundle.write_text('name = "two"\nversion = "1"\nnetworks = ["tiny.toml", "other.toml"]\n', "utf-8")
     with pytest.raises(EdgefaceError, match="ended from outside.*; give fewer --jobs"):
-        building.make_all(read_recipe(str(bundle)), jobs=2)
+        make_all(read_recipe(str(bundle)), jobs=2, executor=lambda _: Pool())

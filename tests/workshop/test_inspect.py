@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pins import BLAZEFACE, member
 
 from converters.__main__ import main
-from converters.inspection.facts import FileFacts, first_line, paths_in, precision_in_words
+from converters.inspection.facts import FileFacts, error_text, format_precision, paths_in
 from converters.inspection.onnx_file import count_macs, describe_onnx
 from converters.inspection.tflite_file import describe_tflite
 from edgeface.bundle import Bundle, NetworkFile
@@ -123,7 +123,7 @@ def test_a_file_that_a_runtime_refuses_says_why_in_one_line() -> None:
     ],
 )
 def test_an_error_becomes_one_line(said: str, line: str) -> None:
-    assert first_line(ValueError(said)) == line
+    assert error_text(ValueError(said)) == line
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_an_error_becomes_one_line(said: str, line: str) -> None:
 )
 def test_quantization_in_words(weights: dict[str, int], given: dict[str, bool], words: str) -> None:
     flags = {"whole_layers": False, "widened": False, "per_channel": False} | given
-    assert precision_in_words(weights, **flags) == words
+    assert format_precision(weights, **flags) == words
 
 
 def test_the_command_names_the_network_that_a_checkpoint_fits(

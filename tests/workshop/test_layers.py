@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,11 +17,11 @@ from torch.nn import functional as fn
 
 from converters.export.to_onnx import export_onnx
 from converters.export.to_tflite import export_tflite
+from converters.formats.tflite import operator_names, parse
 from converters.networks.layers import PReLU, SameConv2d, SameMaxPool2d, same_padding
 from edgeface.bundle import Signature
 
 SIDE = 18
-TFLITE = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 
 
 class Small(nn.Module):
@@ -44,8 +43,7 @@ class Small(nn.Module):
 
 
 def tflite_operators(path: Path) -> list[str]:
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes()))
-    return [TFLITE[model.operatorCodes[o.opcodeIndex].builtinCode] for o in model.subgraphs[0].operators]
+    return operator_names(parse(path.read_bytes()))
 
 
 def run_tflite(path: Path, x: np.ndarray) -> np.ndarray:

@@ -14,7 +14,6 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 from tiny import write_tiny
 
-from converters.building import maker as making
 from converters.building.maker import Maker
 from converters.export.layers import tflite_layers, tflite_operators
 from converters.export.older_tflite import quantizable
@@ -153,7 +152,7 @@ def test_a_half_that_something_else_reads_stays(pair: tuple[Path, Path], tmp_pat
 def test_a_file_that_passes_through_is_calibrated_as_it_is_called(
     pair: tuple[Path, Path], which: int, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "build"))
     recipe = write_tiny(tmp_path)
     text = recipe.read_text("utf-8").replace("made.onnx", pair[which].name)
     text = text.replace('files = { onnx = ["fp32", "int8w"] }', 'files = { litert = ["fp32", "int8"] }')

@@ -19,7 +19,7 @@ from converters.evaluation.protocols.expression import Predictions, figures
 from converters.evaluation.report import command_of
 from converters.evaluation.statistics import share_figure
 from converters.evaluation.subject import Finder, Subject, padded
-from converters.paths import BUILD, BUNDLE, bundle_argument
+from converters.paths import BUNDLE, build_folder, bundle_argument
 from converters.quantization import samples as sampling
 from converters.quantization.samples import Samples
 from converters.recipes.reading import read_network, read_workshop
@@ -98,7 +98,7 @@ def test_a_command_on_record_says_who_found_the_faces_and_in_which_bundle(bundle
     ("folder", "said"),
     [
         (BUNDLE, "default"),
-        (BUILD / "bundles" / "lite", "build/bundles/lite"),
+        (build_folder() / "bundles" / "lite", "build/bundles/lite"),
         (Path("/somewhere/else/mine"), "mine"),
     ],
 )

@@ -12,7 +12,6 @@ import torch
 from own_module import BLOCKS, MODULE, RECIPE, write_own
 
 from converters.__main__ import main
-from converters.building import maker as making
 from converters.building.maker import Maker
 from converters.bundles.build import build
 from converters.export.equalise import equalise
@@ -25,7 +24,7 @@ from edgeface.errors import EdgefaceError
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Recipe of a torch module that lies beside it; what is built goes below it."""
-    monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "build"))
     return write_own(tmp_path)
 
 

@@ -9,7 +9,6 @@ import pytest
 from tiny import write_tiny
 
 from converters.__main__ import main
-from converters.building import maker as making
 from converters.building.maker import Maker
 from converters.bundles.build import build
 from converters.paths import BUNDLE
@@ -33,7 +32,7 @@ gender = "tiny"
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Path of a bundle's recipe in a folder of its own, its network's below that; built below it, too."""
-    monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "build"))
     (tmp_path / "nets").mkdir()
     write_tiny(tmp_path / "nets")
     path = tmp_path / "anything.toml"

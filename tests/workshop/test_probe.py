@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from converters.__main__ import main
-from converters.building import maker as making
 from converters.bundles.build import build
 from converters.checkpoints.archive import ArchiveError, fetch_archive, read_source
 from converters.datasets.expressions import FER
@@ -161,7 +160,7 @@ def test_the_table_says_what_was_tried_and_how_sure_it_is(probed: tuple[Path, Op
 def test_the_recipe_is_read_again_and_built(
     probed: tuple[Path, Opened, Prober], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "build"))
     file, opened, found = probed
     best = found.winner
     recipe = complete(opened.recipe, "gender", best.spec, best.read.head, also={}, detector="yunet")

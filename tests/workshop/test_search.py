@@ -202,7 +202,7 @@ def test_a_second_runtime_that_fails_leaves_the_first_with_its_ranges(
     monkeypatch.setattr(searching, "Subject", Subject)
     monkeypatch.setattr(calibrate, "measure", ranges)
     monkeypatch.setattr("converters.quantization.compare_variants.Crops", lambda *_, **__: None)
-    monkeypatch.setattr("converters.cli.search.STATES", tmp_path / "states")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "states"))
     assert main(["search", str(recipe), "--tolerance", "0.5"]) == 1
     assert "float layers still lose 5.000, 0.5 is allowed" in capsys.readouterr().err
     locked = read_lock(lock_path(recipe, "tiny"))

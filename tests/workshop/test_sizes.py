@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from converters.building import maker as making
 from converters.building.maker import Maker
 from converters.paths import BUNDLE
 from converters.recipes.schema import Prepared, Recipe
@@ -29,7 +28,7 @@ def litert_bytes(recipe: Recipe, sizes: tuple[tuple[int, int], ...]) -> dict[str
 
 @pytest.mark.timeout(900)
 def test_retinaface_in_int8(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "PRODUCTS", tmp_path)
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path))
     one = litert_bytes(recipe, ((320, 320),))
     assert one["int8"] <= SHARE * one["fp32"]
     two = litert_bytes(recipe, ((320, 320), (320, 192)))

@@ -65,7 +65,7 @@ def build_and_hold(recipe: Recipe, folder: Path) -> None:
 def test_a_small_network_of_each_kind_end_to_end(
     name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "build"))
     recipe = smallest(name)
     (network,) = recipe.networks.values()
     assert network.source is not None
@@ -101,7 +101,7 @@ def made_graph(network: NetworkRecipe, folder: Path) -> Source:
 
 @pytest.mark.timeout(600)
 def test_a_made_graph_of_tfjs_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "build"))
     recipe = smallest("ssr-net")
     ((name, network),) = recipe.networks.items()
     brought = msgspec.structs.replace(network, source=made_graph(network, tmp_path))

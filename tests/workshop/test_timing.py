@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from converters.bundles.timing import ROUND_S, measure_network
-from converters.measurements.speeds import describe_machine
+from converters.measurements.speeds import describe_machine, read_speeds
 from converters.paths import BUNDLE
 from edgeface.bundle import open_bundle
 
@@ -24,3 +24,13 @@ def test_every_file_of_a_network_is_timed() -> None:
     assert {(speed.network, speed.machine) for speed in speeds} == {("yunet", describe_machine())}
     # Two rounds of three calls, each round with a look at the clock before it.
     assert next(ticks) == len(files) * 2 * 4
+
+
+def test_the_files_of_a_runtime_stand_in_the_order_of_their_time_on_record() -> None:
+    """The device takes the first: on a processor where int8 is slower than float, float stands before it."""
+    timed = {(speed.network, speed.runtime, speed.precision): speed.cpu_ms for speed in read_speeds()}
+    for network in open_bundle(BUNDLE).manifest.networks:
+        for runtime, files in network.files.items():
+            shipped = [file.precision for file in files]
+            on_record = {p: ms for (name, of, p), ms in timed.items() if (name, of) == (network.name, runtime)}
+            assert shipped == sorted(on_record, key=on_record.__getitem__), f"{network.name} {runtime}"

@@ -137,15 +137,13 @@ def test_small_checkpoints_hold_half_floats_and_no_denormals(tmp_path: Path) -> 
 
 
 def test_what_was_trained_is_built_as_any_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from converters.building import maker as making
-
     recipe, out = write_training(tmp_path), tmp_path / "out"
     begin(recipe, out)
     (tmp_path / "tiny.safetensors").write_bytes((out / "tiny.safetensors").read_bytes())
     text = (tmp_path / "made.toml").read_text().replace('weights = "random"\n', "")
     text += '\n[source]\nregistry = "file"\npath = "tiny.safetensors"\n\n[prepared]\nbatches = [1]\n'
     (tmp_path / "mine.toml").write_text(text)
-    monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "build"))
     assert main(["build", str(tmp_path / "mine.toml"), "--out", str(tmp_path / "built")]) == 0
     assert (tmp_path / "built" / "mine.fp32.onnx").is_file()
 

@@ -67,7 +67,7 @@ def find_pairs(folder: Path, *, layout: str | None = None) -> PairSet:
 
 def _listed(path: Path) -> tuple[list[Pair], int]:
     lines = _lines(path)
-    head = Row(f"{path}, line 1", dict(_words(lines[0].split()))) if lines else None
+    head = Row(f"{path}, line 1", dict(_columns(lines[0].split()))) if lines else None
     if head is None or not 1 <= len(head.cells) <= 2:
         raise UsageError(f"{path}, line 1: expected the number of folds and of pairs", fix="take the file as published")
     counts = [head.count(name, 1_000_000) for name in head.cells]
@@ -76,7 +76,7 @@ def _listed(path: Path) -> tuple[list[Pair], int]:
         raise head.error("expected the number of folds and of pairs, from 1 up")
     pairs: list[Pair] = []
     for number, line in enumerate(lines[1:]):
-        row = Row(f"{path}, line {number + 2}", dict(_words(line.split())))
+        row = Row(f"{path}, line {number + 2}", dict(_columns(line.split())))
         if row.cells:
             pairs.append(_pair(_root(path.parent), row, len(pairs) // (2 * each)))
     if len(pairs) != 2 * folds * each:
@@ -125,7 +125,7 @@ def _all_pairs(people: Sequence[Sequence[Path]]) -> Iterator[Pair]:
         yield Pair(first, second, who == other)
 
 
-def _words(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _columns(words: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Name the words of a line by their place, as columns of a table are named."""
     return ((f"word {place + 1}", word) for place, word in enumerate(words))
 

@@ -9,21 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from converters.datasets.layouts import find_faces
 from converters.evaluation import drawing
-from converters.evaluation.attributes import DECADES, Sample, age_figures, samples
+from converters.evaluation.attributes import DECADES, Sample, age_figures
+from converters.evaluation.labelled_people import EXACT, add_protocol, sample_sets
 from converters.evaluation.metrics import cumulative_score
-from converters.evaluation.report import (
-    Line,
-    Report,
-    add_arguments,
-    figures_of,
-    folder_of,
-    progress,
-    report_of,
-    subject_of,
-    write,
-)
+from converters.evaluation.report import Line, Report, figures_of, report_of, write
 from converters.evaluation.statistics import mean_figure, share_figure
 
 if TYPE_CHECKING:
@@ -39,34 +29,29 @@ F64 = npt.NDArray[np.float64]
 
 def add(protocols: argparse._SubParsersAction[Any]) -> None:
     """Add ``age``."""
-    parser = protocols.add_parser(
+    add_protocol(
+        protocols,
         "age",
-        help="UTKFace: MAE, RMSE, CS(T); FairFace: the right bin",
+        run,
+        text="UTKFace: MAE, RMSE, CS(T); FairFace: the right bin",
         description="Mean absolute error, RMSE, bias and the cumulative score CS(T) with its curve on UTKFace, over the"
         " whole range, 21-40, 21-60 and by decade; share of right bins on FairFace; both by gender and race.",
-        epilog="Layouts: utkface-names ([age]_[gender]_[race]_[date].jpg), fairface-csv (fairface_label_val.csv and"
-        " folders), sheets. Example: python -m converters evaluate age --data UTKFace/ --network age-v1",
+        example="--data UTKFace/ --network age-v1",
     )
-    add_arguments(parser)
-    parser.add_argument("--part", metavar="P", help="part of the sets (val)")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure one file on every set that the folder holds."""
-    sets = find_faces(folder_of(args), ("utkface", "fairface"), layout=args.layout, part=args.part)
-    subject = subject_of(args, "age")
+    subject, found = sample_sets(args, "age")
     lines: list[tuple[str, Line]] = []
     tables: dict[str, Any] = {}
-    for faces in sets:
-        shown = progress(faces.read(args.limit), f"{subject.network.name} {faces.title}")
-        seen = samples(subject.answer(shown), subject)
-        exact = faces.name == "utkface"
+    for faces, seen in found:
+        exact = faces.name == EXACT
         lines += [(faces.title, line) for line in figures(seen, exact=exact)]
         if exact:
             tables[f"CS(T), {faces.title}"] = {"years": list(CURVE_YEARS), **curves(seen)}
-    titles = [faces.title for faces in sets]
-    layouts = [faces.layout for faces in sets]
+    titles = [faces.title for faces, _ in found]
+    layouts = [faces.layout for faces, _ in found]
     report = report_of("age", subject, sets=titles, layouts=layouts, lines=lines, tables=tables)
     write(report, draw(report), args.out, groups=tuple(RANGES))
     return 0

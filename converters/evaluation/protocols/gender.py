@@ -6,20 +6,10 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from converters.datasets.labels import GENDERS
-from converters.datasets.layouts import find_faces
 from converters.evaluation import drawing
-from converters.evaluation.attributes import gender_figures, samples
-from converters.evaluation.report import (
-    Line,
-    Report,
-    add_arguments,
-    figures_of,
-    folder_of,
-    progress,
-    report_of,
-    subject_of,
-    write,
-)
+from converters.evaluation.attributes import gender_figures
+from converters.evaluation.labelled_people import EXACT, add_protocol, sample_sets
+from converters.evaluation.report import Line, Report, figures_of, report_of, write
 from converters.evaluation.statistics import share_figure
 
 if TYPE_CHECKING:
@@ -28,32 +18,27 @@ if TYPE_CHECKING:
 
 def add(protocols: argparse._SubParsersAction[Any]) -> None:
     """Add ``gender``."""
-    parser = protocols.add_parser(
+    add_protocol(
+        protocols,
         "gender",
-        help="UTKFace and FairFace: accuracy by race, age and gender",
+        run,
+        text="UTKFace and FairFace: accuracy by race, age and gender",
         description="Accuracy of gender as the data label it, on UTKFace and FairFace: all, from 10 years, by age band,"
         " gender and race. What a face is labelled is not what a person says of themselves.",
-        epilog="Layouts: utkface-names ([age]_[gender]_[race]_[date].jpg), fairface-csv (fairface_label_val.csv and"
-        " folders), sheets. Example: python -m converters evaluate gender --data FairFace/ --network gender-v1",
+        example="--data FairFace/ --network gender-v1",
     )
-    add_arguments(parser)
-    parser.add_argument("--part", metavar="P", help="part of the sets (val)")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure one file on every set that the folder holds."""
-    sets = find_faces(folder_of(args), ("utkface", "fairface"), layout=args.layout, part=args.part)
-    subject = subject_of(args, "gender")
+    subject, found = sample_sets(args, "gender")
     lines: list[tuple[str, Line]] = []
-    for faces in sets:
-        shown = progress(faces.read(args.limit), f"{subject.network.name} {faces.title}")
-        seen = samples(subject.answer(shown), subject)
-        lines += [(faces.title, line) for line in gender_figures(seen, exact=faces.name == "utkface")]
+    for faces, seen in found:
+        lines += [(faces.title, line) for line in gender_figures(seen, exact=faces.name == EXACT)]
         hits = [sample.gender == GENDERS[sample.labels["gender"]] for sample in seen]
         lines.append((faces.title, ("accuracy, misses as errors", "all", share_figure(hits))))
-    titles = [faces.title for faces in sets]
-    layouts = [faces.layout for faces in sets]
+    titles = [faces.title for faces, _ in found]
+    layouts = [faces.layout for faces, _ in found]
     report = report_of("gender", subject, sets=titles, layouts=layouts, lines=lines)
     write(report, draw(report), args.out)
     return 0

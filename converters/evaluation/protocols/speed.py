@@ -25,11 +25,10 @@ from converters.evaluation import drawing
 from converters.evaluation.detectors import detector_at
 from converters.evaluation.report import COMMAND, Report, count, measured, write
 from converters.evaluation.statistics import Figure
-from converters.evaluation.subject import Face, Finder
+from converters.evaluation.subject import SCORE, Face, Finder
 from converters.paths import open_any
 from edgeface.bundle import Bundle, Network, Precision, choose_file
 from edgeface.config import Config, NetworkChoice
-from edgeface.config import Detector as DetectorSettings
 from edgeface.config import Runtime as RuntimeSettings
 from edgeface.engine.networks import Networks
 from edgeface.engine.states import States
@@ -46,7 +45,6 @@ SIZES = ((1920, 1080), (1280, 720))
 WARM_UP = 3
 RUNS = 50
 ONE_PICTURE = "one picture"
-SCORE = DetectorSettings().score
 SET = "astronaut at {}x{}"
 GRID = 32
 """Detectors of free size take multiples of this."""

@@ -13,9 +13,9 @@ from converters.datasets.labelled import read
 from converters.datasets.labels import LEVELS
 from converters.datasets.layouts.wider_mat import find_photographs
 from converters.evaluation import drawing, widerface
-from converters.evaluation.detectors import detector_at, detector_sizes, input_size
+from converters.evaluation.detectors import THREADS, detector_at, detector_sizes, input_size
 from converters.evaluation.report import COMMAND, UNTRAINED, Report, add_arguments, folder_of, measured, write
-from converters.evaluation.subject import THREADS, choose_network
+from converters.evaluation.subject import choose_network
 from converters.paths import open_any
 from edgeface.bundle import choose_file
 from edgeface.types import Detections

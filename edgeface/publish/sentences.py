@@ -47,7 +47,7 @@ def sentence(topic: str, payload: bytes, *, zone: tzinfo | None = None) -> str |
         return None
     try:
         message = decode(kind, payload)
-        return f"{_clock(message.at, zone)} {_told(message)}"
+        return f"{_clock(message.at, zone)} {_sentence(message)}"
     except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
         # The pattern of a time lets a month 13 pass; the year 1 has no local time.
         return f"{topic}: a message that this version does not understand ({error})"
@@ -56,10 +56,10 @@ def sentence(topic: str, payload: bytes, *, zone: tzinfo | None = None) -> str |
 def describe(message: VisitMessage) -> str:
     """Say what is known of somebody: ``about 31 years (24-39), ...``; empty when nothing is."""
     parts = {task: getattr(message, task) for task in QUESTIONS}
-    return ", ".join(QUESTIONS[task].words(part) for task, part in parts.items() if part is not None)
+    return ", ".join(QUESTIONS[task].text(part) for task, part in parts.items() if part is not None)
 
 
-def _told(message: Message) -> str:
+def _sentence(message: Message) -> str:
     if isinstance(message, VisitMessage):
         return f"{message.camera}: {_visit(message)}"
     if isinstance(message, FacesMessage):

@@ -1,4 +1,4 @@
-"""What a smaller form loses is judged over all and by group."""
+"""What a quantized variant loses is judged over all and by group."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 from tiny import write_tiny
 
-from converters.building import maker as making
 from converters.building.maker import Maker
 from converters.evaluation.groups import Loss, paired_loss
-from converters.measurements import trials
 from converters.measurements.trials import Trial, read_trials, record
 from converters.quantization.compare_variants import Comparison, half_of
 from converters.quantization.judge import SEARCHED, decided, format_trial, judge, judge_network
@@ -110,13 +108,13 @@ def test_a_paired_difference_is_narrower_than_either_form() -> None:
     assert whole.low <= float(after.mean() - before.mean()) <= whole.high
 
 
-def test_a_form_is_known_by_how_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trials, "TRIALS", tmp_path / "trials.json")
+def test_a_form_is_known_by_how_it_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "trials.json"
     first = judged([loss("all", 0.002)], POINTS, 0.99)
     plain = judged([loss("all", 0.02)], POINTS, 0.9, how=Quantize())
-    record([first, plain])
-    record([judged([loss("all", 0.001)], POINTS, 0.995)])
-    assert [(trial.points, trial.keep) for trial in read_trials()] == [(2.0, ()), (0.1, ("^stem$",))]
+    record([first, plain], path)
+    record([judged([loss("all", 0.001)], POINTS, 0.995)], path)
+    assert [(trial.points, trial.keep) for trial in read_trials(path)] == [(2.0, ()), (0.1, ("^stem$",))]
     assert first.is_of("small", "onnx", "int8", Quantize(keep=("^stem$",)))
     assert not first.is_of("small", "onnx", "int8", Quantize())
     assert not first.is_of("small", "onnx", "int8", Quantize(keep=("^stem$",), equalise=True))
@@ -148,14 +146,15 @@ class StandIn:
 def test_a_form_that_cannot_be_made_stops_only_what_ships(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(making, "PRODUCTS", tmp_path / "build")
+    monkeypatch.setenv("EDGEFACE_BUILD", str(tmp_path / "build"))
     monkeypatch.setattr("converters.quantization.compare_variants.Comparator", StandIn)
     recipe = write_tiny(tmp_path)
     text = recipe.read_text("utf-8")
     recipe.write_text(text.replace("measured_with", 'try = ["int8"]\nmeasured_with'), "utf-8")
     found = list(judge_network("tiny", read_recipe(str(recipe)), None))  # type: ignore[arg-type]
     assert [(trial.precision, trial.decided) for trial in found] == [("int8w", None)]
-    assert found[0].sha256 == sha256((tmp_path / "build" / "tiny" / "tiny.int8w.onnx").read_bytes()).hexdigest()
+    file = tmp_path / "build" / "networks" / "tiny" / "tiny.int8w.onnx"
+    assert found[0].sha256 == sha256(file.read_bytes()).hexdigest()
     assert set(StandIn.halves) == {"all"}
     assert "tiny onnx int8 is not tried: tiny has no calibrated ranges" in caplog.text
     recipe.write_text(text.replace('"int8w"', '"int8w", "int8"'), "utf-8")

@@ -12,7 +12,7 @@ KEYS = ("labels", "names", "classes", "class_names")
 """Metadata keys that exporters write them under."""
 
 
-def told_labels(data: bytes, name: str) -> tuple[str, ...]:
+def metadata_labels(data: bytes, name: str) -> tuple[str, ...]:
     """Labels in the order of the outputs, as the file spells them; none where it does not tell."""
     lower = name.lower()
     if lower.endswith(".onnx"):

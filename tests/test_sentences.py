@@ -19,7 +19,7 @@ from edgeface.events import (
     notice_body,
     visit_body,
 )
-from edgeface.publish.words import sentence
+from edgeface.publish.sentences import sentence
 from edgeface.questions import VisitAffect, VisitLabel
 from edgeface.visit import VisitChange
 

@@ -1,4 +1,4 @@
-"""Detectors of one network in every form: fixed size, letterboxed or stretched, any colour, without landmarks."""
+"""Detectors of one network: fixed sizes, letterboxed or stretched, any colour, without landmarks."""
 
 from __future__ import annotations
 

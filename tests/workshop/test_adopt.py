@@ -1,4 +1,4 @@
-"""Unknown files pass through: brought to what devices run, or refused with the operator's name."""
+"""Imported files are adopted: brought to what devices run, or refused with the operator's name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layer that a smaller file gets wrong is named."""
+"""The layer that a quantized variant gets wrong is named."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from edgeface.engine.pipeline import Request
 from edgeface.engine.states import States
 from edgeface.engine.turn import Worker
 from edgeface.errors import BundleError
-from edgeface.runtime import Runner, load_network, run_faces
+from edgeface.runtime import Runner, RunnerWrapper, load_network, run_faces
 from edgeface.types import F32, Frame
 
 ROOT = Path(__file__).parents[1]
@@ -78,16 +78,16 @@ def runner_of(bundle: Path, name: str, runtime: Any) -> tuple[Any, Runner]:
     return network, load_network(opened, network, runtime)
 
 
-class Counting:
+class Counting(RunnerWrapper):
     """A runner that remembers how many faces each call had."""
 
     def __init__(self, runner: Runner) -> None:
-        self._runner, self.file, self.batches, self.sizes = runner, runner.file, runner.batches, runner.sizes
+        super().__init__(runner)
         self.calls: list[int] = []
 
     def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
         self.calls.append(len(batch))
-        return self._runner.run(batch, states)
+        return super().run(batch, states)
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "litert"])
@@ -332,7 +332,8 @@ def test_a_memory_is_of_one_person_and_ends_with_the_track(made: Path) -> None:
 def test_the_worker_forgets_who_has_gone(made: Path) -> None:
     config = Config(attributes={"age": "step"}, runtime=Runtime(name="onnx", threads=1))
     networks = Networks(open_bundle(made), config)
-    worker = Worker(networks, config, ["door", "desk"], new_id=lambda: "v", clock=lambda: 0.0)
+    states = States()
+    worker = Worker(networks, config, ["door", "desk"], new_id=lambda: "v", clock=lambda: 0.0, states=states)
 
     def turn(time_s: float, **images: np.ndarray) -> int:
         at = datetime.fromtimestamp(time_s, timezone.utc)
@@ -341,14 +342,14 @@ def test_the_worker_forgets_who_has_gone(made: Path) -> None:
             for camera, image in images.items()
         ]
         worker.turn(frames)
-        return len(worker._states)
+        return len(states)
 
     she, nobody = astronaut(), np.zeros((512, 512, 3), np.uint8)
     assert turn(0.0, door=she, desk=she) == 2
     assert turn(1.0, door=nobody, desk=she) == 2
     assert turn(4.0, door=nobody, desk=she) == 1
     worker.close("desk", "stopped")
-    assert len(worker._states) == 0
+    assert len(states) == 0
 
 
 def test_networks_without_a_memory_leave_nothing(made: Path) -> None:
