@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import logging
 import sys
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from keyword import iskeyword
 
+from edgeface.cli.common import Parser
 from edgeface.errors import EdgefaceError, run_command
 
 COMMANDS = (
@@ -37,13 +37,13 @@ COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0 done, 1 failed, 2 a wrong argument."""
+    return run_command(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    """Run a command; a disk that is full is a line, whichever library was writing."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    return run_command(lambda: _run(arguments))
-
-
-def _run(arguments: argparse.Namespace) -> int:
-    """Run a command; a disk that is full is a line, whichever library was writing."""
     try:
         return int(arguments.run(arguments) or 0)
     except OSError as error:
@@ -53,8 +53,8 @@ def _run(arguments: argparse.Namespace) -> int:
         raise EdgefaceError(f"{place} cannot be written: {error.strerror}", fix="free some room") from None
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m converters",
         description="The workshop: turns trained networks into bundles that edgeface runs, converted to ONNX and"
         " TFLite, quantized, measured and documented. `list` shows what it knows; `build NAME` makes it.",

@@ -111,9 +111,21 @@ def _flushed(command: Callable[[], int]) -> int:
     """Flush standard output here: on a full disk that is where it fails, and Python would complain while it ends."""
     try:
         return command()
+    except Exception as error:
+        interrupt = _interrupt_behind(error)
+        if interrupt is None:
+            raise
+        raise interrupt from None
     finally:
         if sys.stdout is not None:
             sys.stdout.flush()
+
+
+def _interrupt_behind(error: BaseException | None) -> BaseException | None:
+    """The interrupt that an error hides: numpy and ONNX Runtime make one of theirs of what meets their import."""
+    while error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def escaped(line: str) -> str:

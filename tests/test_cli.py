@@ -20,7 +20,7 @@ from bundles import Tree, copy, network
 import edgeface
 from edgeface.cli import bench
 from edgeface.cli.main import build_parser, main
-from edgeface.errors import first_line, named_line
+from edgeface.errors import RuntimeMissingError, first_line, named_line, run_command
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = [
@@ -408,3 +408,46 @@ def test_of_what_a_library_says_the_first_line_is_told(said: str, line: str) -> 
     assert first_line(ValueError(said)) == line
     assert first_line(ValueError(said), otherwise="no more is known") == line.replace("ValueError", "no more is known")
     assert named_line(ValueError(said)) == ("ValueError" if line == "ValueError" else f"ValueError: {line}")
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), SystemExit(0)], ids=["Ctrl-C", "a stop of the daemon"])
+@pytest.mark.parametrize("chained", [True, False], ids=["from", "during"])
+def test_an_interrupt_that_a_library_turns_into_its_own_error_stays_one(
+    capsys: pytest.CaptureFixture[str], interrupt: BaseException, *, chained: bool
+) -> None:
+    def load() -> int:
+        try:
+            try:
+                raise interrupt
+            except BaseException as error:
+                if chained:
+                    raise ImportError("initialization failed") from error
+                raise RuntimeError("Error calling __set_name__")  # noqa: B904
+        except (ImportError, RuntimeError) as error:
+            raise RuntimeMissingError("onnxruntime is not installed", fix="install it") from error
+
+    if isinstance(interrupt, SystemExit):
+        with pytest.raises(SystemExit) as ended:
+            run_command(load)
+        assert ended.value.code == 0
+    else:
+        assert run_command(load) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_a_runtime_whose_import_was_interrupted_is_not_called_missing() -> None:
+    source = """
+import builtins, sys
+from edgeface.errors import RuntimeMissingError, run_command
+real = builtins.__import__
+def hurried(name, *rest, **more):
+    if name == "onnxruntime":
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+    return real(name, *rest, **more)
+builtins.__import__ = hurried
+from edgeface.runtime import onnx
+builtins.__import__ = real
+sys.exit(run_command(lambda: onnx.OnnxRunner(b"", None, threads=1)))
+"""
+    ended = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (130, "")

@@ -479,6 +479,25 @@ def test_memory_is_known_before_decoding(kind: str, options: dict[str, Any], dee
         read_image(tmp_path / "a", Limits(megabytes=needed * 0.99))
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "deep"),
+    [
+        pytest.param("PNG", {}, 4, id="grey, which becomes three colours"),
+        pytest.param("PNG", {"exif": stored(6)[1]}, 6, id="turned"),
+        pytest.param("TIFF", {}, 6, id="decoded as colours"),
+    ],
+)
+def test_what_is_done_after_decoding_needs_memory_too(
+    kind: str, options: dict[str, Any], deep: float, tmp_path: Path
+) -> None:
+    data = save(Pillow.new("L", (W, H), 90), kind, **options)
+    (tmp_path / "a").write_bytes(data)
+    needed = (len(data) + W * H * deep) / 1e6
+    assert read_image(tmp_path / "a", Limits(megabytes=needed * 1.01)).shape[2] == 3
+    with pytest.raises(ImageError, match=r"which take 0 MB to decode, .*raise limits\.megabytes"):
+        read_image(tmp_path / "a", Limits(megabytes=needed * 0.99))
+
+
 def test_limit_is_the_configured_one(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(save(Pillow.new("L", (1000, 1001)), "JPEG"))
     assert read_image(tmp_path / "a.jpg", Limits(megapixels=1.01)).shape == (1001, 1000, 3)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgeface.backoff import Backoff
-from edgeface.config import Camera, Config
+from edgeface.config import Camera
 from edgeface.errors import SourceError
 from edgeface.offline import bench
 from edgeface.service.inbox import Ended, Inbox
@@ -33,7 +33,7 @@ class Door:
         self._seconds = seconds
         self._backoff = backoff
 
-    def open(self, *_: object, **__: object) -> Connection:
+    def open(self) -> Connection:
         return Connection(self, self._seconds[len(self.waits)])
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -48,8 +48,8 @@ class Door:
         """Read until all connections are lost; the pauses between them."""
         self.halt.wait = self.wait  # type: ignore[method-assign]
         Reader(
-            "door", Camera(source="rtsp://h/x"), Config(), Inbox().feed("door"), self.halt, STARTED,
-            once=False, backoff=self._backoff, opening=self.open, clock=lambda: self.now_s, jitter=lambda _, most: most,
+            "door", self.open, Inbox().feed("door"), self.halt,
+            once=False, backoff=self._backoff, clock=lambda: self.now_s, jitter=lambda _, most: most,
         ).run()  # fmt: skip
         return self.waits
 

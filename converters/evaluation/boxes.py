@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,25 @@ MIN_SIDE_PX = 40.0
 SURE = 0.8
 
 
-def common_faces(
-    images: Iterable[Image], detector: Networks, reference: Networks
-) -> list[tuple[int, Detections, Detections, Sequence[tuple[int, int]]]]:
-    """Faces that both find: per picture its number, both detections, and pairs of rows."""
-    found: list[tuple[int, Detections, Detections, Sequence[tuple[int, int]]]] = []
+@dataclass(frozen=True)
+class CommonFaces:
+    """What two detectors found in one picture.
+
+    Attributes
+    ----------
+    number : of the picture
+    pairs : rows of one face in ``own`` and in ``theirs``
+    """
+
+    number: int
+    own: Detections
+    theirs: Detections
+    pairs: Sequence[tuple[int, int]]
+
+
+def common_faces(images: Iterable[Image], detector: Networks, reference: Networks) -> list[CommonFaces]:
+    """Faces that both find, picture by picture."""
+    found: list[CommonFaces] = []
     for number, image in enumerate(images):
         own, theirs = (networks.detect(image, min_score=SURE) for networks in (detector, reference))
         overlaps = iou(own.boxes, theirs.boxes)
@@ -32,7 +47,7 @@ def common_faces(
             for row in range(len(own))
             if len(theirs) and overlaps[row].max() >= SAME_FACE_IOU and _side(own.boxes[row]) >= MIN_SIDE_PX
         ]
-        found.append((number, own, theirs, pairs))
+        found.append(CommonFaces(number, own, theirs, pairs))
     return found
 
 
@@ -95,22 +110,21 @@ def _side(box: F32) -> float:
 
 def agreement(
     images: Sequence[Image],
-    found: Sequence[tuple[int, Detections, Detections, Sequence[tuple[int, int]]]],
+    found: Sequence[CommonFaces],
     reference: Networks,
     shares: tuple[float, float, float, float],
 ) -> dict[str, list[bool]]:
     """By network: whether crops from either detector's box get the same arg-max, for every common face."""
     same: dict[str, list[bool]] = {name: [] for name in reference.attributes}
-    for number, own, theirs, pairs in found:
-        if not pairs:
+    for faces in found:
+        if not faces.pairs:
             continue
-        rows, columns = ([pair[i] for pair in pairs] for i in (0, 1))
+        rows, columns = zip(*faces.pairs, strict=True)
+        own, theirs, image = faces.own, faces.theirs, images[faces.number]
         moved = reference_boxes(own.boxes, shares)
         for name, (network, runner, (head, *_)) in reference.attributes.items():
-            mine = np.stack([cut(images[number], moved[row], _points(own, row), network.input) for row in rows])
-            other = np.stack(
-                [cut(images[number], theirs.boxes[row], _points(theirs, row), network.input) for row in columns]
-            )
+            mine = np.stack([cut(image, moved[row], _points(own, row), network.input) for row in rows])
+            other = np.stack([cut(image, theirs.boxes[row], _points(theirs, row), network.input) for row in columns])
             answers = [
                 head.probabilities(run_faces(runner, network, pixels)).argmax(axis=1) for pixels in (mine, other)
             ]

@@ -168,10 +168,10 @@ def _fit(
     """Fit one detector's boxes on ``pictures`` and its points on ``near``, and write both down."""
     theirs = reference.detector.network.name
     found = boxes.common_faces(tqdm(pictures, desc="both detectors", unit="picture"), own, reference)
-    pairs = [(o.boxes[i], r.boxes[j]) for _, o, r, rows in found for i, j in rows]
+    pairs = [(f.own.boxes[i], f.theirs.boxes[j]) for f in found for i, j in f.pairs]
     shares = boxes.fit_box_to_reference(np.array([a for a, _ in pairs]), np.array([b for _, b in pairs]))
     close = boxes.common_faces(tqdm(near, desc="faces that fill the picture", unit="face"), own, reference)
-    points = [(o.landmarks[i], r.landmarks[j]) for _, o, r, rows in close for i, j in rows]  # type: ignore[index]
+    points = [(f.own.landmarks[i], f.theirs.landmarks[j]) for f in close for i, j in f.pairs]  # type: ignore[index]
     offsets = boxes.fit_landmarks_to_reference(np.array([a for a, _ in points]), np.array([b for _, b in points]))
     print(f"{name} to {theirs}: box {shares} over {len(pairs)} faces, points {offsets} over {len(points)}")
     if not dry:

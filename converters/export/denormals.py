@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, numpy_helper
 
+from converters.formats.onnx_graph import stored_tensors
+
 LEAST = 1e-15
 """Smaller magnitudes become zero: far below the last digit of any answer, far above the first denormal (1.2e-38)."""
 
@@ -36,7 +38,7 @@ def clear_module(module: Any) -> None:
 
 def clear_onnx(model: ModelProto) -> ModelProto:
     """Clear the stored float32 tensors of an ONNX model, in place: folding a normalisation makes new small values."""
-    for tensor in model.graph.initializer:
+    for tensor in stored_tensors(model.graph):
         if tensor.data_type == TensorProto.FLOAT:
             values = numpy_helper.to_array(tensor).copy()
             if clear_array(values):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import onnx
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto, numpy_helper
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
 OWN = frozenset({"", "ai.onnx"})
 """Names of ONNX's own domain."""
@@ -21,11 +22,24 @@ def all_nodes(graph: GraphProto) -> list[NodeProto]:
     nodes: list[NodeProto] = []
     for node in graph.node:
         nodes.append(node)
-        for attribute in node.attribute:
-            if attribute.type in _INNER:
-                for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                    nodes.extend(all_nodes(inner))
+        for inner in _inner_graphs(node):
+            nodes.extend(all_nodes(inner))
     return nodes
+
+
+def _inner_graphs(node: NodeProto) -> list[GraphProto]:
+    inner = [attribute for attribute in node.attribute if attribute.type in _INNER]
+    return [graph for a in inner for graph in (*a.graphs, *([a.g] if a.HasField("g") else []))]
+
+
+def stored_tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    """Initialisers, and what Constant nodes hold; those of the graphs inside loops and branches, too."""
+    nodes = all_nodes(graph)
+    for one in (graph, *(inner for node in nodes for inner in _inner_graphs(node))):
+        yield from one.initializer
+    for node in nodes:
+        if node.op_type == "Constant":
+            yield from (attribute.t for attribute in node.attribute if attribute.name == "value")
 
 
 def opset_of(model: ModelProto) -> int:

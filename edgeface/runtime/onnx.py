@@ -8,10 +8,11 @@ from edgeface.bundle import NetworkFile
 from edgeface.errors import RuntimeMissingError
 from edgeface.types import F32
 
+_missing: ImportError | None = None
 try:
     import onnxruntime
-except ImportError:
-    onnxruntime = None
+except ImportError as error:
+    onnxruntime, _missing = None, error
 
 
 class OnnxRunner:
@@ -19,7 +20,7 @@ class OnnxRunner:
 
     def __init__(self, data: bytes, file: NetworkFile, *, threads: int) -> None:
         if onnxruntime is None:
-            raise RuntimeMissingError("onnxruntime is not installed", fix="pip install onnxruntime")
+            raise RuntimeMissingError("onnxruntime is not installed", fix="pip install onnxruntime") from _missing
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

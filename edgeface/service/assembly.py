@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -79,12 +80,10 @@ class Assembly:
         self._readers = [
             Reader(
                 camera,
-                settings,
-                config,
+                partial(open_source, camera, settings, limits=config.limits, started_at=self.loaded_at),
                 self._inbox.feed(camera),
                 self._halt,
-                self.loaded_at,
-                once=self.finite,
+                once=self.finite or not is_live(settings),
                 backoff=backoff,
             )
             for camera, settings in config.cameras.items()

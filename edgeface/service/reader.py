@@ -7,14 +7,12 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import Literal
 
 from edgeface.backoff import Backoff
-from edgeface.config import Camera, Config
 from edgeface.errors import EdgefaceError, SourceError
 from edgeface.service.inbox import Feed
-from edgeface.sources import Source, is_live, open_source
+from edgeface.sources import Source
 
 logger = logging.getLogger(__name__)
 
@@ -28,20 +26,22 @@ class Reader(threading.Thread):
     A live camera that cannot be opened or falls silent is said once, tried again with growing, jittered pauses, and
     said once more when it is back. The pauses grow on until it has held: a camera that gives a frame and closes is not
     opened every second, and after its second loss nothing more is said of it before it has held.
+
+    Parameters
+    ----------
+    opening : gives the source, not yet begun
+    once : end with the source; else it is opened again, for ever
     """
 
     def __init__(
         self,
         camera: str,
-        settings: Camera,
-        config: Config,
+        opening: Callable[[], Source],
         feed: Feed,
         stop: threading.Event,
-        started_at: datetime,
         *,
         once: bool,
         backoff: Backoff = BACKOFF,
-        opening: Callable[..., Source] = open_source,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
@@ -49,15 +49,12 @@ class Reader(threading.Thread):
         self.camera = camera
         self.feed = feed
         self.state: Literal["starting", "running", "away", "ended"] = "starting"
-        self._settings = settings
-        self._config = config
         self._halt = stop
         self._backoff = backoff
         self._opening = opening
         self._clock = clock
         self._jitter = jitter
-        self._started_at = started_at
-        self._once = once or not is_live(settings)
+        self._once = once
         self._source: Source | None = None
         self._dropped = 0
         self._lost_s: float | None = None
@@ -96,7 +93,7 @@ class Reader(threading.Thread):
     def _read_once(self) -> bool:
         """Open and read to the end; True when there is nothing more to read."""
         try:
-            source = self._opening(self.camera, self._settings, limits=self._config.limits, started_at=self._started_at)
+            source = self._opening()
             self._source = source
             try:
                 for frame in source.frames():

@@ -31,6 +31,8 @@ COMFORTABLE_PIXELS = 16_000_000
 """Pictures beyond this are seen at a half, a quarter or an eighth, JPEGs already while decoding: the crops that
 networks see are far smaller."""
 REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+BGR_BYTES = 3.0
+"""Per pixel, of a picture in colours."""
 LARGE_BYTES = 100_000_000
 """Pictures that take more than this while decoding are decoded one at a time."""
 STRIP_PIXELS = 1 << 20
@@ -130,7 +132,10 @@ def _refuse(path: Path, header: Header, limits: Limits, needed: float) -> None:
 
 
 def _decoding_bytes(header: Header, factor: int) -> float:
-    return header.width * header.height * (header.pixel_bytes / (factor * factor) + header.kept_bytes)
+    """Memory at the worst moment: the decoder's own, or ours, when grey becomes colours or a picture is turned."""
+    stored = header.pixel_bytes / 2
+    deep = max(header.pixel_bytes, stored + BGR_BYTES, 2 * BGR_BYTES if header.orientation > 1 else 0)
+    return header.width * header.height * (deep / (factor * factor) + header.kept_bytes)
 
 
 def _lacks_only_its_end(data: bytes, factor: int) -> bool:

@@ -117,6 +117,5 @@ class Finds:
 def test_common_faces(own: list[list[float]], theirs: list[list[float]], pairs: list[tuple[int, int]]) -> None:
     image = np.zeros((100, 400, 3), np.uint8)
     mine, other = (cast(Networks, Finds(boxes)) for boxes in (own, theirs))
-    (number, _, _, found) = common_faces([image], mine, other)[0]
-    assert number == 0
-    assert list(found) == pairs
+    (found,) = common_faces([image], mine, other)
+    assert (found.number, found.pairs) == (0, pairs)

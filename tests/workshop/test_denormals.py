@@ -17,6 +17,7 @@ from converters.building.parity import feeds
 from converters.checkpoints.tflite_buffers import read_buffers
 from converters.export.denormals import LEAST, clear_module, clear_onnx, clear_tflite
 from converters.export.weights import quantize_per_channel
+from converters.formats.onnx_graph import stored_tensors
 from converters.paths import BUNDLE
 from converters.recipes.reading import read_recipe
 from edgeface.bundle import Network, NetworkFile, open_bundle
@@ -64,6 +65,18 @@ def test_small_values_of_an_onnx_file_become_zero_and_integers_stay() -> None:
     assert [numpy_helper.to_array(t).tolist() for t in cleared.graph.initializer] == [[0, 0.5, 0], [1, 0, 2]]
 
 
+def test_small_values_of_constants_and_of_inner_graphs_become_zero() -> None:
+    small = numpy_helper.from_array(np.array([1e-20, 0.5], np.float32), "small")
+    inner = helper.make_graph([helper.make_node("Constant", [], ["c"], value=small)], "inner", [], [], [small])
+    nodes = [
+        helper.make_node("Constant", [], ["w"], value=small),
+        helper.make_node("If", ["yes"], ["y"], then_branch=inner, else_branch=inner),
+    ]
+    model = clear_onnx(helper.make_model(helper.make_graph(nodes, "g", [], [])))
+    stored = [numpy_helper.to_array(tensor).tolist() for tensor in stored_tensors(model.graph)]
+    assert stored == 5 * [[0, 0.5]]
+
+
 def test_a_tflite_file_without_small_values_keeps_its_bytes() -> None:
     data = (BUNDLE / "yunet.fp32.tflite").read_bytes()
     assert clear_tflite(data) == data
@@ -106,7 +119,7 @@ def test_no_shipped_file_stores_such_a_value(network: Network, file: NetworkFile
         model = onnx.load_from_string(data)
         stored = {
             tensor.name: numpy_helper.to_array(tensor)
-            for tensor in model.graph.initializer
+            for tensor in stored_tensors(model.graph)
             if tensor.data_type == TensorProto.FLOAT
         }
     assert {name: least for name, values in stored.items() if (least := smallest(values)) < LEAST} == {}

@@ -167,3 +167,14 @@ def test_one_line_and_nothing_half_written(
     # A whole fp32 file may stay for the next try; parts of files, parts of manifests and bundles may not.
     left = {path for path in tmp_path.rglob("*") if path.is_file()} - before
     assert {path.name for path in left} <= {"tiny.fp32.onnx", "stamps.json"}
+
+
+@pytest.mark.parametrize(
+    "words", [["convert"], ["evaluate", "nothing"], ["evaluate", "age", "--nothing"], ["nothing"]], ids=" ".join
+)
+def test_a_wrong_argument_is_one_line(words: list[str]) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "converters", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert re.fullmatch(r"edgeface: .*; see `python -m converters.* --help`\n", ended.stderr)
