@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from records import on_record
 
-import edgeface.detect.single
+import edgeface.detect.encoding
 from converters.datasets.labelled import DEFAULT, ENVIRONMENT, Photograph, data_folder, photographs, read
 from converters.datasets.labels import LEVELS
 from converters.evaluation import widerface
@@ -41,10 +41,10 @@ def test_average_precision_with_pictures_shrunk_as_the_public_figures_were(
 ) -> None:
     """By sampling instead of averaging, within half a point to either side: where the device differs, it is that."""
 
-    def sample(image: Image, size_wh: tuple[int, int], *, out: Image) -> None:
-        out[...] = cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR)
+    def sample(image: Image, size_wh: tuple[int, int]) -> tuple[Image, int]:
+        return image, cv2.INTER_LINEAR
 
-    monkeypatch.setattr(edgeface.detect.single, "shrink", sample)
+    monkeypatch.setattr(edgeface.detect.encoding, "sample", sample)
     pictures, found = detect(bundle, "retinaface", limit=None)
     got = widerface.average_precisions(pictures, found)
     assert [got[level] for level in LEVELS] == pytest.approx(
