@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from converters.datasets.labels import LEVELS
 from converters.evaluation.bundle_figures import AGREEMENT
 from converters.evaluation.detectors import SIZES
+from converters.formats.markdown import table
 from converters.measurements.published import read_published
 from converters.measurements.speeds import read_speeds
 from converters.recipes.reading import read_workshop
@@ -209,12 +210,6 @@ def value(row: Measured) -> str:
     if row.low is None or row.high is None:
         return text
     return f"{text} ({row.low * scale:.{digits}f} to {row.high * scale:.{digits}f})"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay out a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _agreement(rows: Sequence[Measured]) -> Iterator[str]:

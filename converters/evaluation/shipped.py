@@ -17,8 +17,8 @@ from converters.datasets.labels import FAIRFACE_BINS
 from converters.evaluation.attributes import expression_figures, expressions
 from converters.evaluation.groups import paired_loss
 from converters.evaluation.statistics import Figure, mean_figure, share_figure
-from converters.evaluation.stills import F64, Stills, answer_stills, errors_of
-from converters.evaluation.subject import Subject
+from converters.evaluation.stills import F64, Stills, errors_of
+from converters.evaluation.subject import Answers, Subject
 from edgeface.bundle import Bundle, FileRuntime, Network, NetworkFile, Precision, attribute_networks
 from edgeface.config import Config
 from edgeface.types import Task
@@ -67,11 +67,10 @@ class Measure:
 
 
 def person_measures(
-    title: str, exact: bool, stills: Stills, subject: Subject, tasks: Sequence[Task]
+    title: str, exact: bool, answers: Answers, subject: Subject, tasks: Sequence[Task]
 ) -> Iterator[Measure]:
     """Age and gender on one set; ``exact`` where ages are labelled in years."""
-    answers, network = answer_stills(stills, subject), subject.network.name
-    labels = answers.labels
+    labels, network = answers.labels, subject.network.name
     if "age" in tasks:
         errors = errors_of(answers, subject, "age")
         if exact:
@@ -91,9 +90,9 @@ def person_measures(
             yield from _worst(f"gender, {title}, worst race", network, errors, groups, _right, min)
 
 
-def expression_measures(title: str, stills: Stills, subject: Subject) -> Iterator[Measure]:
+def expression_measures(title: str, answers: Answers, subject: Subject) -> Iterator[Measure]:
     """Accuracy and macro-F1 on one set."""
-    answers, network = answer_stills(stills, subject), subject.network.name
+    network = subject.network.name
     yield _right(f"expression accuracy, {title}", network, errors_of(answers, subject, "expression"))
     figures = expression_figures(*expressions(answers, subject))
     figure = next(figure for metric, _, figure in figures if metric == "macro-F1")

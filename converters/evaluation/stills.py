@@ -7,7 +7,7 @@ left out and counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,23 +67,36 @@ def find_stills(finder: Finder, chips: Iterable[Chip]) -> Stills:
     return Stills(finder=finder, chips=kept, faces=faces)
 
 
-def answer_stills(stills: Stills, subject: Subject, *, moved: Callable[[Face], Face] | None = None) -> Answers:
-    """What a network says of every face that was found; ``moved`` puts box and points elsewhere before the cut.
+def answer_stills(
+    stills: Stills,
+    subjects: Sequence[Subject],
+    *,
+    move: Callable[[Face], Face] | None = None,
+    redraw: Callable[[Image, Face], Image] | None = None,
+) -> dict[str, Answers]:
+    """What networks say of every face that was found, by network; nothing where none was.
 
-    Raises
-    ------
-    UsageError : no face was found
+    Parameters
+    ----------
+    move : puts box and points elsewhere before the cut
+    redraw : makes another photograph of one, in which the detector looks again
     """
-
-    def seen() -> Iterator[tuple[Mapping[str, str], Image | None]]:
-        for chip, face in zip(stills.chips, stills.faces, strict=True):
-            if face is None:
-                yield chip.labels, None
-            else:
-                place = face if moved is None else moved(face)
-                yield chip.labels, stills.finder.cut(photograph(chip.image), place, subject.network.input)
-
-    return subject.answer_pixels(seen())
+    pixels: dict[str, list[Image | None]] = {subject.network.name: [] for subject in subjects}
+    for chip, face in zip(stills.chips, stills.faces, strict=True):
+        image, place = photograph(chip.image), face
+        if face is not None and redraw is not None:
+            image = redraw(image, face)
+            place = stills.finder.face(image)
+        place = place if place is None or move is None else move(place)
+        for subject in subjects:
+            seen = None if place is None else stills.finder.cut(image, place, subject.network.input)
+            pixels[subject.network.name].append(seen)
+    labels = [chip.labels for chip in stills.chips]
+    return {
+        subject.network.name: subject.answer_pixels(zip(labels, pixels[subject.network.name], strict=True))
+        for subject in subjects
+        if any(seen is not None for seen in pixels[subject.network.name])
+    }
 
 
 def errors_of(answers: Answers, subject: Subject, task: Task) -> F64:

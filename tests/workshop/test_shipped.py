@@ -18,7 +18,7 @@ from converters.datasets.labelled import Chip, Sheets
 from converters.evaluation.protocols.shipped import Shipped
 from converters.evaluation.shipped import Measure, Row, against, cost_rows, person_measures, smallest, used
 from converters.evaluation.stills import Stills, age_error, answer_stills, bin_of, errors_of, find_stills, photograph
-from converters.evaluation.subject import Face, Finder, Subject, shipped_subjects
+from converters.evaluation.subject import Answers, Face, Finder, Subject, shipped_subjects
 from edgeface.bundle import Bundle, open_bundle
 from edgeface.types import Image
 
@@ -50,6 +50,10 @@ def painted(years: Sequence[float], labels: Sequence[Mapping[str, str]], subject
     box = np.array([60, 60, 260, 260], np.float32)
     faces = [None if np.isnan(said) else (box, None) for said in years]
     return Stills(finder=subject.finder, chips=chips, faces=faces)
+
+
+def said(years: Sequence[float], labels: Sequence[Mapping[str, str]], subject: Subject) -> Answers:
+    return answer_stills(painted(years, labels, subject), [subject])["answers"]
 
 
 def rows_of(measures: Sequence[Measure]) -> dict[str, Row]:
@@ -92,7 +96,7 @@ def test_a_table_of_ages_in_years(subject: Subject) -> None:
     labels = [{"age": "20", "gender": "M"}] * 30 + [{"age": "41", "gender": "F"}] * 30
     labels += [{"age": "80", "gender": "F"}] * 3 + [{"age": "5", "gender": "M"}] * 2 + [{"age": "33", "gender": "M"}]
     years = [24.0] * 30 + [51.0] * 30 + [20.0] * 3 + [5.0, 60.0] + [float("nan")]
-    measured = list(person_measures("Set", True, painted(years, labels, subject), subject, ["age", "gender"]))
+    measured = list(person_measures("Set", True, said(years, labels, subject), subject, ["age", "gender"]))
     rows = rows_of(measured)
     assert rows["age MAE, Set"].count == 65, "who was not found is left out"
     assert rows["age MAE, Set"].value == pytest.approx((30 * 4 + 30 * 10 + 3 * 60 + 55) / 65, abs=0.3)
@@ -114,7 +118,7 @@ def test_a_table_of_bins_names_the_worst_race(subject: Subject) -> None:
         {"age": "3-9", "gender": "F", "race": "Indian"}
     ] * 2
     years = [24.0] * 30 + [40.0] * 20 + [55.0] * 10 + [20.0] * 2
-    rows = rows_of(list(person_measures("Set", False, painted(years, labels, subject), subject, ["age", "gender"])))
+    rows = rows_of(list(person_measures("Set", False, said(years, labels, subject), subject, ["age", "gender"])))
     assert rows["right age bin of 9, Set"].value == pytest.approx((30 + 10) / 62)
     assert rows["gender, Set"].value == pytest.approx(50 / 62)
     worst = rows["gender, Set, worst race"]
@@ -124,10 +128,8 @@ def test_a_table_of_bins_names_the_worst_race(subject: Subject) -> None:
 
 def test_two_bundles_are_held_against_each_other_face_by_face(subject: Subject) -> None:
     labels = [{"age": "30", "gender": "M"}] * 40
-    first = person_measures("Set", True, painted([32.0] * 39 + [np.nan], labels, subject), subject, ["age", "gender"])
-    second = person_measures(
-        "Set", True, painted([40.0] * 20 + [60.0] * 20, labels, subject), subject, ["age", "gender"]
-    )
+    first = person_measures("Set", True, said([32.0] * 39 + [np.nan], labels, subject), subject, ["age", "gender"])
+    second = person_measures("Set", True, said([40.0] * 20 + [60.0] * 20, labels, subject), subject, ["age", "gender"])
     rows = {one.row.row: against(one, other) for one, other in zip(first, second, strict=True)}
     age, gender = rows["age MAE, Set"], rows["gender, Set"]
     assert age.change == pytest.approx(-(20 * 8 + 19 * 28) / 39, abs=0.3), "on the 39 faces that both found"
@@ -157,8 +159,9 @@ def test_moved_faces_are_cut_where_they_were_moved(subject: Subject) -> None:
     chip[:, 50:] = 255
     stills = painted([50.0], [{"age": "30", "gender": "M"}], subject)
     stills.chips[0].image[:] = chip
-    plain = errors_of(answer_stills(stills, subject), subject, "age")
-    right = answer_stills(stills, subject, moved=lambda face: (face[0] + np.array([100, 0, 100, 0], np.float32), None))
+    plain = errors_of(answer_stills(stills, [subject])["answers"], subject, "age")
+    shift = np.array([100, 0, 100, 0], np.float32)
+    right = answer_stills(stills, [subject], move=lambda face: (face[0] + shift, None))["answers"]
     assert plain == pytest.approx(20, abs=1.5)
     assert errors_of(right, subject, "age") == pytest.approx(70, abs=1.5)
 
@@ -217,5 +220,5 @@ def test_a_face_is_found_once_for_all_networks(subject: Subject, monkeypatch: py
     monkeypatch.setattr(subject.finder, "face", face)
     stills = find_stills(subject.finder, [Chip(FACE, {"age": "40", "gender": "F"})])
     for _ in range(2):
-        assert answer_stills(stills, subject).found.tolist() == [True]
+        assert answer_stills(stills, [subject])["answers"].found.tolist() == [True]
     assert len(looked) == 1
