@@ -40,6 +40,39 @@ def one_year(year: int) -> np.ndarray:
     return row
 
 
+@pytest.mark.parametrize("temperature", [0.1, 0.5, 1.0, 2.0, 10.0])
+@pytest.mark.parametrize("activation", ["none", "softmax"])
+def test_a_temperature_divides_the_logits(temperature: float, activation: str) -> None:
+    logits = np.array([[2.0, 0.5], [-3.0, 4.0], [0.0, 0.0]])
+    powers, plain = np.exp(logits / temperature), np.exp(logits)
+    raw = logits if activation == "softmax" else plain / plain.sum(axis=1, keepdims=True)
+    head = CategoricalHead(labels=("a", "b"), output="p", activation=activation, temperature=temperature)  # type: ignore[arg-type]
+    rows = Categorical("gender", head).probabilities({"p": raw.astype(np.float32)})
+    np.testing.assert_allclose(rows, powers / powers.sum(axis=1, keepdims=True), atol=1e-5)
+
+
+def test_a_temperature_widens_an_age_and_leaves_even_odds_even() -> None:
+    bell = np.exp(-0.5 * ((np.arange(81) - 40) / 3) ** 2)[None].astype(np.float32)
+    head = ExpectationHead(support=tuple(map(float, range(81))), output="p", temperature=4.0)
+    wide = Expectation("age", head)
+    low, high = ((e := head.estimate(head.probabilities({"p": bell})[0])).high - e.low for head in (AGES, wide))
+    assert high / low == pytest.approx(2, rel=0.02), "a normal distribution's deviation grows with the root"
+    flat = np.full((1, 81), 1e-3, np.float32)
+    sharp = Expectation("age", ExpectationHead(support=head.support, output="p", temperature=0.1))
+    np.testing.assert_allclose(sharp.probabilities({"p": flat}), 1 / 81, rtol=1e-5)
+    assert not sharp.probabilities({"p": 0 * flat}).any(), "no probability for anything stays none"
+
+
+def test_a_temperature_of_ranks_is_that_of_each_rank_and_moves_no_age() -> None:
+    logits = np.array([[6.0, 2.0, 1.0, -1.0, -4.0]])
+    raw = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    plain, warm = (Coral("age", CoralHead(output="p", lowest=20, ranks=5, temperature=t)) for t in (1.0, 2.0))
+    rows = warm.probabilities({"p": raw})
+    np.testing.assert_allclose(1 - np.cumsum(rows[0])[:-1], 1 / (1 + np.exp(-logits[0] / 2)), atol=1e-6)
+    ages = [head.estimate(head.probabilities({"p": raw})[0]).years for head in (plain, warm)]
+    assert ages == [23, 23]
+
+
 @settings(max_examples=50)
 @given(ROWS.filter(lambda rows: bool((rows.sum(axis=1) > 0.01).all())))
 def test_rows_sum_to_one_and_ages_lie_between_their_bounds(rows: np.ndarray) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgeface.attributes.columns import select
-from edgeface.attributes.distribution import bounds
+from edgeface.attributes.distribution import bounds, tempered
 from edgeface.bundle import CoralHead
 from edgeface.errors import BundleError
 from edgeface.types import F32, AgeEstimate, Task
@@ -41,7 +41,10 @@ class Coral:
                 f"a network for {self.task} gives {raw.shape[1:]} values for {self._head.ranks} ranks",
                 fix="install the bundle again",
             )
-        above = np.floor(np.clip(-np.sort(-raw, axis=1), 0, 1) * STEPS) / STEPS
+        above = np.clip(-np.sort(-raw, axis=1), 0, 1)
+        if self._head.temperature != 1:  # each rank is a question of its own
+            above = tempered(np.stack([above, 1 - above], axis=-1), self._head.temperature)[..., 0]
+        above = np.floor(above * STEPS) / STEPS
         ends = np.ones((len(raw), 1), np.float32), np.zeros((len(raw), 1), np.float32)
         rows: F32 = -np.diff(np.concatenate([ends[0], above, ends[1]], axis=1), axis=1)
         return rows

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgeface.attributes.columns import select
-from edgeface.attributes.distribution import bounds, normalised
+from edgeface.attributes.distribution import bounds, normalised, tempered
 from edgeface.bundle import ExpectationHead
 from edgeface.errors import BundleError
 from edgeface.types import F32, AgeEstimate, Task
@@ -35,7 +35,7 @@ class Expectation:
                 f"a network for {self.task} gives {raw.shape[1:]} values for {len(self._support)} ages",
                 fix="install the bundle again",
             )
-        return normalised(raw)
+        return tempered(normalised(raw), self._head.temperature)
 
     def estimate(self, probabilities: F32) -> AgeEstimate:
         """Mean of the distribution, and the two percentiles between which it lies, in years."""
