@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 
 from converters.building.selftest import selftest_input
-from converters.bundles import card_crops, card_figures, card_trials
+from converters.bundles import card_confidence, card_crops, card_figures, card_trials
 from converters.checkpoints.archive import origin
 from converters.formats.markdown import table
+from converters.measurements.confidence import read_confidence
 from converters.measurements.crops import read_crop_losses
 from converters.measurements.trials import Trial, read_trials
 from converters.recipes.reading import read_workshop
@@ -152,6 +153,7 @@ def card(network: Network, bundle: str = "default", *, trials: Sequence[Trial] |
         "## Figures",
         *(card_figures.detector_figures(network) if detects else card_figures.group_figures(network)),
         *card_crops.crops(network, read_crop_losses()),
+        *card_confidence.confidence(network, read_confidence()),
         "## Files",
         card_figures.files(network),
         *card_trials.trials(network, read_trials() if trials is None else trials),

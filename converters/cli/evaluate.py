@@ -21,6 +21,7 @@ PROTOCOLS = (
     "speed",
     "shipped",
     "crops",
+    "confidence",
     "all_detectors",
 )
 """Modules below `converters.evaluation.protocols` that add a protocol each."""

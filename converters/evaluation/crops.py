@@ -14,10 +14,9 @@ from functools import partial
 import cv2
 import numpy as np
 
-from converters.datasets.labels import FAIRFACE_BINS
 from converters.evaluation.groups import paired_loss
 from converters.evaluation.report import DIGITS
-from converters.evaluation.stills import F64, Stills, answer_stills, errors_of
+from converters.evaluation.stills import F64, Stills, answer_stills, errors_of, unit_of
 from converters.evaluation.subject import Face, Subject
 from converters.measurements.crops import CropLoss, Kind, Towards, Unit
 from edgeface.types import F32, Image, Task
@@ -95,8 +94,8 @@ def crop_losses(
         after = answer_stills(stills, subjects, move=change.move, redraw=change.redraw)
         for subject, tasks in able if after else ():
             for task in tasks:
-                before, now = (errors_of(said[subject.network.name], subject, task) for said in (plain, after))
-                yield _loss(change, subject, task, title, before, now, _unit(stills, task))
+                before, now = (errors_of(said[subject.network.name], subject.network, task) for said in (plain, after))
+                yield _loss(change, subject, task, title, before, now, unit_of(plain[subject.network.name], task))
 
 
 def _loss(change: Change, subject: Subject, task: Task, title: str, before: F64, after: F64, unit: Unit) -> CropLoss:
@@ -119,8 +118,3 @@ def _loss(change: Change, subject: Subject, task: Task, title: str, before: F64,
         high=None if loss.high is None else round(loss.high, DIGITS),
         found=round(float(both.sum() / max(there.sum(), 1)), DIGITS),
     )
-
-
-def _unit(stills: Stills, task: Task) -> Unit:
-    in_years = task == "age" and not any(chip.labels.get("age") in FAIRFACE_BINS for chip in stills.chips)
-    return "years" if in_years else "share"

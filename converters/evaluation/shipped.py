@@ -72,7 +72,7 @@ def person_measures(
     """Age and gender on one set; ``exact`` where ages are labelled in years."""
     labels, network = answers.labels, subject.network.name
     if "age" in tasks:
-        errors = errors_of(answers, subject, "age")
+        errors = errors_of(answers, subject.network, "age")
         if exact:
             yield _years(f"age MAE, {title}", network, errors)
             decades = {f"{low}-{low + 9}": _aged(labels, low, low + 9) for low in DECADES}
@@ -80,7 +80,7 @@ def person_measures(
         else:
             yield _right(f"right age bin of {len(FAIRFACE_BINS)}, {title}", network, errors)
     if "gender" in tasks:
-        errors = errors_of(answers, subject, "gender")
+        errors = errors_of(answers, subject.network, "gender")
         yield _right(f"gender, {title}", network, errors)
         if exact:
             yield _right(f"gender, {title}, below 10 years", network, errors, _aged(labels, 0, 9))
@@ -93,7 +93,7 @@ def person_measures(
 def expression_measures(title: str, answers: Answers, subject: Subject) -> Iterator[Measure]:
     """Accuracy and macro-F1 on one set."""
     network = subject.network.name
-    yield _right(f"expression accuracy, {title}", network, errors_of(answers, subject, "expression"))
+    yield _right(f"expression accuracy, {title}", network, errors_of(answers, subject.network, "expression"))
     figures = expression_figures(*expressions(answers, subject))
     figure = next(figure for metric, _, figure in figures if metric == "macro-F1")
     yield Measure(row=_row(f"expression macro-F1, {title}", network, figure, "share"))

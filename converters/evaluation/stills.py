@@ -17,8 +17,9 @@ from converters.datasets.expressions import spelling
 from converters.datasets.labelled import Chip
 from converters.datasets.labels import FAIRFACE_BINS, GENDERS
 from converters.evaluation.subject import ENLARGED, SMALL_PX, Answers, Face, Finder, Subject, padded
+from converters.measurements.crops import Unit
 from edgeface.attributes import make_heads
-from edgeface.bundle import CategoricalHead
+from edgeface.bundle import AttributeHead, CategoricalHead, Network
 from edgeface.types import AgeEstimate, Image, Task
 
 TWICE = 2
@@ -99,18 +100,18 @@ def answer_stills(
     }
 
 
-def errors_of(answers: Answers, subject: Subject, task: Task) -> F64:
+def errors_of(answers: Answers, network: Network, task: Task) -> F64:
     """The error of each face as it is published, shape (N,): not a number for one that was not found or has no label.
 
     Years off of an age that is labelled in years; else 1 for a wrong answer (an age whose whole year lies in another of
     FairFace's bins, a gender, an expression) and 0 for a right one.
     """
-    head = make_heads(subject.network)[task]
-    column = "emotion" if task == "expression" else task
+    head = make_heads(network)[task]
+    column = column_of(task)
     rows = iter(head.probabilities(answers.outputs))
     errors = np.full(len(answers.labels), np.nan)
-    kind = subject.network.answers[task]
-    names = [spelling(label) for label in kind.labels] if isinstance(kind, CategoricalHead) else []
+    kind = network.answers[task]
+    names = names_of(kind)
     for number, (labels, hit) in enumerate(zip(answers.labels, answers.found, strict=True)):
         row, label = next(rows) if hit else None, labels.get(column)
         if row is None or not label:
@@ -120,9 +121,29 @@ def errors_of(answers: Answers, subject: Subject, task: Task) -> F64:
             assert isinstance(estimate, AgeEstimate)
             errors[number] = age_error(round(estimate.years, 1), label)
         else:
-            truth = GENDERS.get(label, spelling(label))
-            errors[number] = names[int(row.argmax())] != truth
+            errors[number] = names[int(row.argmax())] != true_name(label)
     return errors
+
+
+def unit_of(answers: Answers, task: Task) -> Unit:
+    """In what `errors_of` counts: years of a set that tells ages in years."""
+    bins = any(row.get("age") in FAIRFACE_BINS for row in answers.labels)
+    return "years" if task == "age" and not bins else "share"
+
+
+def column_of(task: Task) -> str:
+    """Column of a label table that answers a question."""
+    return "emotion" if task == "expression" else task
+
+
+def names_of(head: AttributeHead) -> list[str]:
+    """A head's labels in the one spelling, in its order; none of a head for ages."""
+    return [spelling(label) for label in head.labels] if isinstance(head, CategoricalHead) else []
+
+
+def true_name(label: str) -> str:
+    """The one spelling of a gender or an expression as a table labels it."""
+    return GENDERS.get(label, spelling(label))
 
 
 def age_error(years: float, label: str) -> float:

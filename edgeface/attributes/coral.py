@@ -41,10 +41,7 @@ class Coral:
                 f"a network for {self.task} gives {raw.shape[1:]} values for {self._head.ranks} ranks",
                 fix="install the bundle again",
             )
-        above = np.clip(-np.sort(-raw, axis=1), 0, 1)
-        if self._head.temperature != 1:  # each rank is a question of its own
-            above = tempered(np.stack([above, 1 - above], axis=-1), self._head.temperature)[..., 0]
-        above = np.floor(above * STEPS) / STEPS
+        above = np.floor(np.clip(-np.sort(-raw, axis=1), 0, 1) * STEPS) / STEPS
         ends = np.ones((len(raw), 1), np.float32), np.zeros((len(raw), 1), np.float32)
         rows: F32 = -np.diff(np.concatenate([ends[0], above, ends[1]], axis=1), axis=1)
         return rows
@@ -52,5 +49,6 @@ class Coral:
     def estimate(self, probabilities: F32) -> AgeEstimate:
         """The published age, ``lowest`` plus how many of the probabilities are above one half, and two percentiles."""
         above = 1 - np.cumsum(probabilities, dtype=np.float64)[:-1]
-        low, high = bounds(probabilities, self._support, self._head.percentiles)
+        spread = tempered(probabilities, self._head.temperature)
+        low, high = bounds(spread, self._support, self._head.percentiles)
         return AgeEstimate(years=float(self._head.lowest + np.count_nonzero(above > 0.5)), low=low, high=high)

@@ -35,9 +35,10 @@ class Expectation:
                 f"a network for {self.task} gives {raw.shape[1:]} values for {len(self._support)} ages",
                 fix="install the bundle again",
             )
-        return tempered(normalised(raw), self._head.temperature)
+        return normalised(raw)
 
     def estimate(self, probabilities: F32) -> AgeEstimate:
         """Mean of the distribution, and the two percentiles between which it lies, in years."""
-        low, high = bounds(probabilities, self._support, self._percentiles)
+        spread = tempered(probabilities, self._head.temperature)
+        low, high = bounds(spread, self._support, self._percentiles)
         return AgeEstimate(years=float(probabilities @ self._support), low=low, high=high)

@@ -159,11 +159,11 @@ def test_moved_faces_are_cut_where_they_were_moved(subject: Subject) -> None:
     chip[:, 50:] = 255
     stills = painted([50.0], [{"age": "30", "gender": "M"}], subject)
     stills.chips[0].image[:] = chip
-    plain = errors_of(answer_stills(stills, [subject])["answers"], subject, "age")
+    plain = errors_of(answer_stills(stills, [subject])["answers"], subject.network, "age")
     shift = np.array([100, 0, 100, 0], np.float32)
     right = answer_stills(stills, [subject], move=lambda face: (face[0] + shift, None))["answers"]
     assert plain == pytest.approx(20, abs=1.5)
-    assert errors_of(right, subject, "age") == pytest.approx(70, abs=1.5)
+    assert errors_of(right, subject.network, "age") == pytest.approx(70, abs=1.5)
 
 
 @pytest.fixture
