@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from converters.building.selftest import selftest_input
-from converters.bundles import card_confidence, card_crops, card_figures, card_trials
+from converters.bundles import card_confidence, card_crops, card_fairness, card_figures, card_trials
 from converters.checkpoints.archive import origin
 from converters.formats.markdown import table
 from converters.measurements.confidence import read_confidence
@@ -150,6 +150,7 @@ def card(network: Network, bundle: str = "default", *, trials: Sequence[Trial] |
                 ),
             ),
         ),
+        *card_fairness.fairness(network),
         "## Figures",
         *(card_figures.detector_figures(network) if detects else card_figures.group_figures(network)),
         *card_crops.crops(network, read_crop_losses()),
