@@ -126,11 +126,16 @@ def smallest(files: Sequence[NetworkFile]) -> NetworkFile | None:
 
 
 def used(bundle: Bundle) -> dict[str, list[Task]]:
-    """Networks that a device runs on a face unless told otherwise, and which questions each of them answers there."""
-    chosen = {network.name: network for network in attribute_networks(bundle, Config())}
+    """Networks that a device runs on a face unless told otherwise, and which questions each of them answers there.
+
+    Of a network that was built alone, which names no defaults, all that it answers.
+    """
     defaults = bundle.manifest.defaults
+    if not defaults:
+        return {network.name: list(network.answers) for network in bundle.manifest.networks if network.answers}
     return {
-        name: [task for task in network.answers if defaults.get(task, name) == name] for name, network in chosen.items()
+        network.name: [task for task in network.answers if defaults.get(task) == network.name]
+        for network in attribute_networks(bundle, Config())
     }
 
 

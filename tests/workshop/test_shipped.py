@@ -19,6 +19,7 @@ from converters.evaluation.protocols.shipped import Shipped
 from converters.evaluation.shipped import Measure, Row, against, cost_rows, person_measures, smallest, used
 from converters.evaluation.stills import Stills, age_error, answer_stills, bin_of, errors_of, find_stills, photograph
 from converters.evaluation.subject import Answers, Face, Finder, Subject, shipped_subjects
+from converters.paths import alone
 from edgeface.bundle import Bundle, open_bundle
 from edgeface.types import Image
 
@@ -145,6 +146,7 @@ def test_two_bundles_are_held_against_each_other_face_by_face(subject: Subject) 
 def test_what_a_bundle_costs_is_that_of_the_networks_in_use(bundle: Bundle, made: Bundle) -> None:
     assert used(bundle) == {"age-v1": ["age"], "gender-v1": ["gender"], "expression-mini-xception": ["expression"]}
     assert list(used(made)) == ["answers", "expression-mini-xception"]
+    assert used(alone(bundle.network("gender-v1"), bundle.folder)) == {"gender-v1": ["gender"]}, "it names no defaults"
     macs, size = cost_rows([bundle.network(name) for name in used(bundle)], "onnx")
     assert macs.value == sum(bundle.network(name).macs or 0 for name in used(bundle))
     assert size.group == "int8w + int8"
