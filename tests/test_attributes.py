@@ -13,6 +13,7 @@ from edgeface.attributes import make_heads
 from edgeface.attributes.affect import Affect
 from edgeface.attributes.categorical import Categorical
 from edgeface.attributes.coral import Coral
+from edgeface.attributes.distribution import tempered
 from edgeface.attributes.embedding import Embedding, cosine_distance, euclidean_distance, make_embedding
 from edgeface.attributes.expectation import Expectation
 from edgeface.attributes.regression import Regression
@@ -38,6 +39,45 @@ def one_year(year: int) -> np.ndarray:
     row = np.zeros((1, 81), np.float32)
     row[0, year] = 1
     return row
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5, 1.0, 2.0, 10.0])
+@pytest.mark.parametrize("activation", ["none", "softmax"])
+def test_a_temperature_divides_the_logits(temperature: float, activation: str) -> None:
+    logits = np.array([[2.0, 0.5], [-3.0, 4.0], [0.0, 0.0]])
+    powers, plain = np.exp(logits / temperature), np.exp(logits)
+    raw = logits if activation == "softmax" else plain / plain.sum(axis=1, keepdims=True)
+    head = CategoricalHead(labels=("a", "b"), output="p", activation=activation, temperature=temperature)  # type: ignore[arg-type]
+    rows = Categorical("gender", head).probabilities({"p": raw.astype(np.float32)})
+    np.testing.assert_allclose(rows, powers / powers.sum(axis=1, keepdims=True), atol=1e-5)
+
+
+def test_a_temperature_widens_the_interval_of_an_age_and_moves_no_year() -> None:
+    support = tuple(map(float, range(81)))
+    bell = np.exp(-0.5 * ((np.arange(81) - 40) / 3) ** 2)[None].astype(np.float32)
+    lopsided = (np.exp(-np.arange(81) / 5))[None].astype(np.float32)
+    warm = Expectation("age", ExpectationHead(support=support, output="p", temperature=4.0))
+    for rows in (bell, lopsided):
+        plain, wide = (head.estimate(head.probabilities({"p": rows})[0]) for head in (AGES, warm))
+        assert wide.years == plain.years
+        if rows is bell:  # whose deviation grows with the root
+            assert (wide.high - wide.low) / (plain.high - plain.low) == pytest.approx(2, rel=0.02)
+
+
+def test_even_odds_stay_even_and_nothing_stays_nothing() -> None:
+    flat = np.full((1, 81), 1 / 81, np.float32)
+    np.testing.assert_allclose(tempered(flat, 0.1), flat, rtol=1e-5)
+    assert not tempered(0 * flat, 0.1).any()
+
+
+def test_a_temperature_of_ranks_widens_the_interval_alone() -> None:
+    raw = (1 / (1 + np.exp(np.arange(-20, 21) / 2)))[None].astype(np.float32)
+    plain, warm = (
+        head.estimate(head.probabilities({"p": raw})[0])
+        for head in (Coral("age", CoralHead(output="p", lowest=20, ranks=41, temperature=t)) for t in (1.0, 2.0))
+    )
+    assert warm.years == plain.years
+    assert warm.high - warm.low > 1.3 * (plain.high - plain.low)
 
 
 @settings(max_examples=50)

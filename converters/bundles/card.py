@@ -12,9 +12,11 @@ import cv2
 import numpy as np
 
 from converters.building.selftest import selftest_input
-from converters.bundles import card_figures, card_trials
-from converters.bundles.card_figures import table
+from converters.bundles import card_confidence, card_crops, card_fairness, card_figures, card_trials
 from converters.checkpoints.archive import origin
+from converters.formats.markdown import table
+from converters.measurements.confidence import read_confidence
+from converters.measurements.crops import read_crop_losses
 from converters.measurements.trials import Trial, read_trials
 from converters.recipes.reading import read_workshop
 from converters.recipes.schema import Workshop
@@ -148,8 +150,11 @@ def card(network: Network, bundle: str = "default", *, trials: Sequence[Trial] |
                 ),
             ),
         ),
+        *card_fairness.fairness(network),
         "## Figures",
         *(card_figures.detector_figures(network) if detects else card_figures.group_figures(network)),
+        *card_crops.crops(network, read_crop_losses()),
+        *card_confidence.confidence(network, read_confidence()),
         "## Files",
         card_figures.files(network),
         *card_trials.trials(network, read_trials() if trials is None else trials),

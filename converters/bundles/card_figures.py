@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from converters.datasets.labels import LEVELS
 from converters.evaluation.bundle_figures import AGREEMENT
 from converters.evaluation.detectors import SIZES
+from converters.formats.markdown import table
 from converters.measurements.published import read_published
 from converters.measurements.speeds import read_speeds
 from converters.recipes.reading import read_workshop
@@ -29,10 +30,16 @@ WORST: dict[str, tuple[tuple[str, str, Callable[..., Measured]], ...]] = {
 """By task: the metric that names the worst group, how the card says it, and whether large or small is bad."""
 
 
+def of_people(network: Network, row: Measured) -> bool:
+    """Whether a figure tells how a group of people fares, which the report on fairness has."""
+    metrics = [metric for task in network.answers for metric, _, _ in WORST[task] if metric != "sensitivity"]
+    return row.metric in metrics and row.group.startswith(PEOPLE)
+
+
 def worst_group(network: Network) -> str:
     """One paragraph on the group for which the network does worst, per data set, and on what was not measured."""
     sentences = []
-    for name, rows in _by_set(first_file(network)):
+    for name, rows in by_set(first_file(network)):
         large = [r for r in rows if r.count >= LEAST_FACES]
         for metric, words, worst_of in (way for task in network.answers or (network.task,) for way in WORST[task]):
             of_metric = [r for r in large if r.metric == metric]
@@ -101,7 +108,7 @@ def _size_order(key: tuple[str, str, str]) -> tuple[int, str, str, str]:
 
 
 def group_figures(network: Network) -> Iterator[str]:
-    """Every figure of the first file by data set and group, those of the others over all."""
+    """Figures of the first file by data set, but those by groups of people; those of the others over all."""
     first = first_file(network)
     if not network.measured:
         yield "Not measured here."
@@ -112,11 +119,15 @@ def group_figures(network: Network) -> Iterator[str]:
         "set is the crop. In brackets 95 % confidence."
     )
     yield from _agreement(first)
-    for name, rows in _by_set(first):
+    for name, rows in by_set(first):
         yield f"### {name}"
         yield table(
             ("metric", "group", "value", "faces"),
-            [(r.metric, r.group, value(r), str(r.count)) for r in sorted(rows, key=_reading_order)],
+            [
+                (r.metric, r.group, value(r), str(r.count))
+                for r in sorted(rows, key=_reading_order)
+                if not of_people(network, r)
+            ],
         )
     others = [r for r in network.measured if r not in first and r.group == "all"]
     if others:
@@ -211,12 +222,6 @@ def value(row: Measured) -> str:
     return f"{text} ({row.low * scale:.{digits}f} to {row.high * scale:.{digits}f})"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay out a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
 def _agreement(rows: Sequence[Measured]) -> Iterator[str]:
     """Say what it costs to cut a face out by YuNet's box instead of RetinaFace's, where answers differ too often."""
     for row in rows:
@@ -242,7 +247,7 @@ def _on_faces(rows: Sequence[Measured]) -> str | None:
     return sets[0] if sets else None
 
 
-def _by_set(rows: Sequence[Measured]) -> Iterator[tuple[str, list[Measured]]]:
+def by_set(rows: Sequence[Measured]) -> Iterator[tuple[str, list[Measured]]]:
     """Figures by data set and by who found the faces; rows of two detectors are never mixed."""
     for title in dict.fromkeys(_title(row) for row in rows if not row.metric.startswith(AGREEMENT)):
         yield title, [row for row in rows if _title(row) == title and not row.metric.startswith(AGREEMENT)]

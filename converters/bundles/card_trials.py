@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from converters.bundles.card_figures import table
+from converters.formats.markdown import table
 from converters.measurements.trials import Trial
 from edgeface.bundle import Network
 

@@ -11,7 +11,19 @@ from converters.evaluation.detectors import input_size
 from converters.evaluation.report import count
 from converters.paths import BUNDLE
 
-PROTOCOLS = ("wider", "expression", "age", "gender", "affect", "verification", "speed", "all_detectors")
+PROTOCOLS = (
+    "wider",
+    "expression",
+    "age",
+    "gender",
+    "affect",
+    "verification",
+    "speed",
+    "shipped",
+    "crops",
+    "confidence",
+    "all_detectors",
+)
 """Modules below `converters.evaluation.protocols` that add a protocol each."""
 
 

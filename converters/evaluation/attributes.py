@@ -34,6 +34,8 @@ DECADES = {
     "61-70": (61, 70),
     "71+": (71, 120),
 }
+OLD = {"71-80": (71, 80), "81+": (81, 120)}
+"""The last decade once more, by its parts: errors grow fastest there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def age_figures(samples: Sequence[Sample], *, exact: bool) -> Iterator[tuple[str
             yield "bin accuracy", group, share_figure([_outside(sample) == 0 for sample in rows])
             yield "years outside bin", group, mean_figure([_outside(sample) for sample in rows])
         return
-    decades = {f"age {name}": _between(*span) for name, span in DECADES.items()}
+    decades = {f"age {name}": _between(*span) for name, span in (DECADES | OLD).items()}
     for group, rows in _by(found, everybody | {"21-60": _between(21, 60)} | decades | people):
         errors = np.array([_error(sample) for sample in rows])
         yield "MAE years", group, mean_figure(np.abs(errors).tolist())

@@ -80,9 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser, *, modes: bool = True, defaul
     parser.add_argument("--allow-random", action="store_true", help="measure a network that was never trained, too")
 
 
-def progress(faces: Iterable[T], what: str) -> Iterable[T]:
-    """Show a bar while faces go by, where somebody looks."""
-    bar: Iterable[T] = tqdm(faces, desc=what, unit="face", disable=None)
+def progress(faces: Iterable[T], what: str, *, unit: str = "face") -> Iterable[T]:
+    """Show a bar while faces (or others) go by, where somebody looks."""
+    bar: Iterable[T] = tqdm(faces, desc=what, unit=unit, disable=None)
     return bar
 
 

@@ -132,13 +132,21 @@ class Subject:
 
     def answer(self, faces: Iterable[Chip], *, pad: bool = True) -> Answers:
         """Put faces before the network, in batches as they come."""
+        return self.answer_pixels((chip.labels, self.pixels(chip.image, pad=pad)) for chip in faces)
+
+    def answer_pixels(self, faces: Iterable[tuple[Mapping[str, str], Image | None]]) -> Answers:
+        """Put input pixels before the network, in batches as they come; None is a face that was not found.
+
+        Raises
+        ------
+        UsageError : no face was found
+        """
         labels: list[Mapping[str, str]] = []
         found: list[bool] = []
         parts: list[Mapping[str, F32]] = []
         waiting: list[Image] = []
-        for chip in faces:
-            pixels = self.pixels(chip.image, pad=pad)
-            labels.append(chip.labels)
+        for row, pixels in faces:
+            labels.append(row)
             found.append(pixels is not None)
             waiting += [] if pixels is None else [pixels]
             if len(waiting) == BATCH:
@@ -195,9 +203,25 @@ def open_subject(
     choose_file(chosen, given, precision)
     finder = None
     if mode == "end-to-end":
-        finder = Finder(_detecting(bundle, detector), detector=detector)
+        finder = Finder(detecting(bundle, detector), detector=detector)
     runner = load_network(bundle, chosen, given, precision=precision, threads=THREADS)
     return Subject(bundle, chosen, runner, finder)
+
+
+def shipped_subjects(
+    bundle: Bundle, finder: Finder, *, runtime: RuntimeName, precision: str | None = None
+) -> list[Subject]:
+    """Every network of a bundle that answers a question about a face in one frame, of one runtime.
+
+    ``precision`` is taken where a network has such a file; the manifest's first, as a device does, where it has none.
+    """
+    found = []
+    for network in bundle.manifest.networks:
+        if network.answers and not network.takes_window and runtime in network.files:
+            have = precision if any(file.precision == precision for file in network.files[runtime]) else None
+            runner = load_network(bundle, network, runtime, precision=have, threads=THREADS)
+            found.append(Subject(bundle, network, runner, finder))
+    return found
 
 
 def choose_network(bundle: Bundle, task: str, name: str | None) -> Network:
@@ -236,7 +260,7 @@ def padded(image: Image) -> Image:
     return wide
 
 
-def _detecting(bundle: Bundle, detector: str | None) -> Bundle:
+def detecting(bundle: Bundle, detector: str | None) -> Bundle:
     """Bundle whose detector finds the faces: the subject's own where it has one."""
     names = [network.name for network in bundle.manifest.networks if network.task == "detect"]
     if detector in names or (detector is None and "detect" in bundle.manifest.defaults):

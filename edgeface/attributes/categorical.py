@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgeface.attributes.columns import select
-from edgeface.attributes.distribution import normalised
+from edgeface.attributes.distribution import normalised, tempered
 from edgeface.bundle import CategoricalHead
 from edgeface.errors import BundleError
 from edgeface.types import F32, LabelEstimate, Task
@@ -36,7 +36,7 @@ class Categorical:
             )
         if self._head.activation == "softmax":
             raw = np.exp(raw - raw.max(axis=1, keepdims=True))
-        return normalised(raw)
+        return tempered(normalised(raw), self._head.temperature)
 
     def estimate(self, probabilities: F32) -> LabelEstimate:
         """The likeliest label and all probabilities by label."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgeface.attributes.columns import select
-from edgeface.attributes.distribution import bounds
+from edgeface.attributes.distribution import bounds, tempered
 from edgeface.bundle import CoralHead
 from edgeface.errors import BundleError
 from edgeface.types import F32, AgeEstimate, Task
@@ -49,5 +49,6 @@ class Coral:
     def estimate(self, probabilities: F32) -> AgeEstimate:
         """The published age, ``lowest`` plus how many of the probabilities are above one half, and two percentiles."""
         above = 1 - np.cumsum(probabilities, dtype=np.float64)[:-1]
-        low, high = bounds(probabilities, self._support, self._head.percentiles)
+        spread = tempered(probabilities, self._head.temperature)
+        low, high = bounds(spread, self._support, self._head.percentiles)
         return AgeEstimate(years=float(self._head.lowest + np.count_nonzero(above > 0.5)), low=low, high=high)

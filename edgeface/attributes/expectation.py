@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgeface.attributes.columns import select
-from edgeface.attributes.distribution import bounds, normalised
+from edgeface.attributes.distribution import bounds, normalised, tempered
 from edgeface.bundle import ExpectationHead
 from edgeface.errors import BundleError
 from edgeface.types import F32, AgeEstimate, Task
@@ -39,5 +39,6 @@ class Expectation:
 
     def estimate(self, probabilities: F32) -> AgeEstimate:
         """Mean of the distribution, and the two percentiles between which it lies, in years."""
-        low, high = bounds(probabilities, self._support, self._percentiles)
+        spread = tempered(probabilities, self._head.temperature)
+        low, high = bounds(spread, self._support, self._percentiles)
         return AgeEstimate(years=float(probabilities @ self._support), low=low, high=high)

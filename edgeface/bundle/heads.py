@@ -1,6 +1,8 @@
 """How a network's outputs are read: one frozen struct per kind of head, named by ``kind`` in the manifest.
 
 ``columns`` of a head that answers a question are those of its output that it reads, from 0; none: all of them.
+``temperature`` makes probabilities what they claim to be: those that the logits divided by it would have had. Guo,
+Pleiss, Sun, Weinberger 2017, section 4.2. Of an age it is that of the two percentiles alone: no year is moved by it.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from edgeface.bundle.values import (
     Sides,
     Stride,
     Strides,
+    Temperature,
     TensorName,
     Years,
 )
@@ -45,6 +48,7 @@ class ExpectationHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="
     output: TensorName
     columns: Columns = ()
     percentiles: Percentiles = (10.0, 90.0)
+    temperature: Temperature = 1.0
 
 
 class CategoricalHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="categorical"):
@@ -54,6 +58,7 @@ class CategoricalHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="
     output: TensorName
     columns: Columns = ()
     activation: Literal["none", "softmax"] = "none"
+    temperature: Temperature = 1.0
 
 
 class YunetHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="yunet"):
@@ -141,6 +146,7 @@ class CoralHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="coral"
     lowest: Annotated[int, Meta(ge=0, le=150)]
     ranks: Annotated[int, Meta(ge=1, le=150)]
     percentiles: Percentiles = (10.0, 90.0)
+    temperature: Temperature = 1.0
 
 
 class RegressionHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="regression"):

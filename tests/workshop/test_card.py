@@ -151,10 +151,34 @@ def test_figures_of_two_detectors_are_never_mixed(bundle: Bundle) -> None:
 
 def test_ages_are_listed_as_they_rise(bundle: Bundle) -> None:
     groups = ["age 10-19", "age 3-9", "all", "age 70+", "age 0-2"]
-    text = card_of(bundle.network("gender-v1"), *(figure("accuracy", group, 0.9, 40) for group in groups))
+    text = card_of(bundle.network("age-v1"), *(figure("bias years", group, 0.9, 40) for group in groups))
     table = text[text.index("### Faces") :]
     listed = sorted(groups, key=lambda group: table.index(f"| {group} |"))
     assert listed == ["all", "age 0-2", "age 3-9", "age 10-19", "age 70+"]
+
+
+@pytest.mark.parametrize(
+    ("network", "metric", "values", "told"),
+    [
+        pytest.param("gender-v1", "accuracy", (0.9, 0.8, 0.95, 0.7), "+10.0 points", id="the least accuracy"),
+        pytest.param("age-v1", "MAE years", (6.0, 9.5, 2.0, 11.0), "+3.50 years", id="the largest error"),
+    ],
+)
+def test_the_worst_group_comes_first(
+    bundle: Bundle, network: str, metric: str, values: tuple[float, ...], told: str
+) -> None:
+    groups = (("all", 400), ("race Black", 60), ("age 20-29", 200), ("age 0-2", 29))
+    text = card_of(
+        bundle.network(network),
+        *(figure(metric, group, v, count) for (group, count), v in zip(groups, values, strict=True)),
+    )
+    assert text.index("**Worst group**") < text.index("## Whom it fails") < text.index("## Figures")
+    section = text[text.index("## Whom it fails") : text.index("## Figures")]
+    lines = [line for line in section.splitlines() if line.startswith(("| race", "| age"))]
+    assert [line.split(" | ")[0] for line in lines] == ["| race Black", "| age 20-29", "| age 0-2"]
+    assert told in lines[0]
+    assert "too few to rank" in lines[2]
+    assert text.count("| race Black |") + text.count("| accuracy | race Black |") == 1, "nothing twice"
 
 
 def test_every_figure_of_the_shipped_default_file_stands_in_its_card(bundle: Bundle) -> None:

@@ -1,0 +1,203 @@
+"""How sure answers may be taken to be: worked examples, and the command on tiny sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bundles
+import cv2
+import face_sets
+import msgspec
+import numpy as np
+import pytest
+from astronaut import astronaut
+
+from converters.__main__ import main
+from converters.bundles import card as card_module
+from converters.evaluation.confidence import (
+    at_temperature,
+    best_temperature,
+    calibration_error,
+    covered_share,
+    covering_temperature,
+    label_loss,
+    temperature_of,
+    unknown_curve,
+)
+from converters.evaluation.protocols import confidence as protocol
+from converters.evaluation.protocols.confidence import ConfidenceReport
+from converters.evaluation.subject import Answers
+from converters.evaluation.sureness import Asked, fit, sureness
+from converters.measurements.confidence import Confidence, Sureness, Threshold, read_confidence, record
+from edgeface.bundle import Bundle, open_bundle
+
+FACE = astronaut()[40:200, 150:310]
+
+
+def test_the_calibration_error_of_a_worked_example() -> None:
+    """Claimed are 0.9, 0.8 and twice 0.6; of the first two one is right, of the others both are."""
+    sure, right = np.array([0.9, 0.8, 0.6, 0.6]), np.array([True, False, True, True])
+    assert calibration_error(sure, right, bins=2) == pytest.approx(abs(1.7 + 1.2 - 3) / 4), "one bin above one half"
+    assert calibration_error(sure, right, bins=4) == pytest.approx((abs(1.7 - 1) + abs(1.2 - 2)) / 4)
+    assert calibration_error(np.array([1.0, 0.0]), np.array([True, False])) == 0
+    assert calibration_error(np.zeros(0), np.zeros(0, bool)) == 0
+
+
+def test_the_likelihood_of_labels() -> None:
+    rows = np.array([[0.5, 0.5], [0.25, 0.75]])
+    assert label_loss(rows, np.array([0, 1])) == pytest.approx(-(np.log(0.5) + np.log(0.75)) / 2)
+    assert label_loss(np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(-np.log(1e-7)), "and not infinite"
+
+
+def test_the_temperature_that_was_hidden_is_found() -> None:
+    """Labels are drawn from softmax(z); whoever claims softmax(2.5 z) is too sure by 2.5."""
+    rng = np.random.default_rng(1)
+    logits = rng.normal(0, 2, (20000, 3))
+    honest = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    truth = (honest.cumsum(axis=1) > rng.random((20000, 1))).argmax(axis=1)
+
+    def loss(temperature: float) -> float:
+        powers = np.exp(2.5 * logits / temperature)
+        return label_loss(powers / powers.sum(axis=1, keepdims=True), truth)
+
+    assert best_temperature(loss) == pytest.approx(2.5, rel=0.03)
+    assert best_temperature(lambda t: (np.log(t) - np.log(0.7)) ** 2) == pytest.approx(0.7, rel=1e-4)
+    assert best_temperature(lambda t: t) == pytest.approx(0.2, rel=1e-4), "at the end of the range"
+
+
+def test_the_temperature_at_which_intervals_cover() -> None:
+    assert covering_temperature(lambda t: min(1.0, 0.4 * t), 0.8) == pytest.approx(2.0, rel=1e-4)
+    assert covering_temperature(lambda _t: 0.1, 0.8) == pytest.approx(5.0, rel=1e-4), "never: the widest"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "label", "share"),
+    [
+        (20.0, 30.0, "25", 1.0),
+        (25.1, 30.0, "25", 0.0),
+        (25.0, 25.0, "25", 1.0),
+        (0.0, 100.0, "30-39", 1.0),
+        (34.5, 60.0, "30-39", 0.5),
+        (60.0, 74.0, "70+", 0.25),
+        (3.0, 3.0, "3-9", 1 / 7),
+        (80.0, 99.0, "95", 1.0),
+    ],
+)
+def test_how_much_of_a_label_lies_in_an_interval(low: float, high: float, label: str, share: float) -> None:
+    assert covered_share(low, high, label) == pytest.approx(share)
+
+
+def test_the_trade_of_unknown() -> None:
+    sure, right = np.array([0.55, 0.7, 0.8, 0.95]), np.array([False, True, False, True])
+    assert unknown_curve(sure, right, [0.5, 0.7, 0.9, 0.99]) == [
+        (0.5, 1.0, 0.5),
+        (0.7, 0.75, pytest.approx(1 / 3)),
+        (0.9, 0.25, 0.0),
+        (0.99, 0.0, 0.0),
+    ]
+
+
+def test_another_temperature_of_one_head(bundle: Bundle, tmp_path: Path) -> None:
+    network = bundle.network("gender-v1")
+    assert temperature_of(network, "gender") == 1
+    assert temperature_of(at_temperature(network, "gender", 2.0), "gender") == 2
+    made = bundles.add_made(bundles.copy(tmp_path), "answers")
+    answers = open_bundle(made, allow_random=True).network("answers")
+    warmer = at_temperature(answers, "gender", 3.0)
+    assert temperature_of(warmer, "gender") == 3
+    assert warmer.head == answers.head
+    assert temperature_of(answers, "age") is None, "years said outright have no logits"
+
+
+def gender_of(bundle: Bundle, female: list[float], labels: list[str]) -> Asked:
+    """What gender-v1 would have said of faces that were all found."""
+    outputs = {"probabilities": np.array([[p, 1 - p] for p in female], np.float32)}
+    rows = [{"gender": label, "age": "30"} for label in labels]
+    answers = Answers(labels=rows, found=np.ones(len(rows), bool), outputs=outputs)
+    return Asked(network=bundle.network("gender-v1"), task="gender", title="Set", set="fairface", answers=answers)
+
+
+def test_a_network_that_claims_too_much_is_cooled_down_to_what_holds(bundle: Bundle) -> None:
+    """It says 0.99 and is right three times of four: the temperature that makes of 99 to 1 three to one."""
+    asked = gender_of(bundle, [0.99] * 4, ["F", "F", "F", "M"])
+    temperature = fit([asked])
+    assert temperature is not None
+    assert temperature == pytest.approx(np.log(99) / np.log(3), rel=1e-3)
+    before, after = sureness(asked, 1.0), sureness(asked, temperature)
+    assert before.ece == pytest.approx(0.24, abs=1e-4)
+    assert after.ece == pytest.approx(0, abs=1e-3)
+    assert [row.answered for row in before.curve if row.probability == 0.8] == [1.0]
+    assert [row.answered for row in after.curve if row.probability == 0.8] == [0.0]
+    assert min(row.probability for row in before.curve) == 0.5
+
+
+def test_an_age_covers_what_it_claims_at_its_temperature(bundle: Bundle) -> None:
+    network = bundle.network("age-v1")
+    rng = np.random.default_rng(2)
+    true = rng.integers(20, 60, 400)
+    centre = np.clip(true + rng.normal(0, 9, 400), 5, 75)
+    bells = np.exp(-0.5 * ((np.arange(81) - centre[:, None]) / 3) ** 2).astype(np.float32)
+    answers = Answers(
+        labels=[{"age": str(age)} for age in true], found=np.ones(400, bool), outputs={"probabilities": bells}
+    )
+    asked = Asked(network=network, task="age", title="Set", set="utkface", answers=answers)
+    temperature = fit([asked])
+    assert temperature == pytest.approx(5, rel=0.01), "nine years against three would want nine: the widest"
+    before, after = sureness(asked, 1.0), sureness(asked, 4.0)
+    (whole,) = (row for row in before.coverage if row.group == "all")
+    assert whole.value == pytest.approx(0.33, abs=0.07)
+    assert {row.group for row in before.coverage} == {"all", *(f"age {a}-{a + 9}" for a in (20, 30, 40, 50))}
+    assert after.coverage[0].value > 0.55
+    assert after.coverage[0].years == pytest.approx(2 * before.coverage[0].years, rel=0.05)
+
+
+def test_the_command_writes_and_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    face_sets.fairface(tmp_path / "data", [("val/1.png", "30-39", "Female", "White")])
+    cv2.imwrite(str(tmp_path / "data" / "val" / "1.png"), FACE)
+    kept: list[Confidence] = []
+    monkeypatch.setattr(protocol, "record", kept.extend)
+    assert main(["evaluate", "confidence", "--data", str(tmp_path / "data"), "--out", str(tmp_path), "--record"]) == 0
+    report = msgspec.json.decode((tmp_path / "confidence-onnx.json").read_bytes(), type=ConfidenceReport)
+    assert list(report.found) == kept
+    by_task = {(one.network, one.task): one for one in kept}
+    assert set(by_task) == {("age-v1", "age"), ("gender-v1", "gender"), ("gender-mini-xception", "gender")}
+    assert by_task["gender-v1", "gender"].fitted_on == ("FairFace val",)
+    assert by_task["gender-v1", "gender"].error == 0
+    said = capsys.readouterr().out
+    assert "gender-v1 onnx fp32, gender, FairFace val: 0.0 % wrong; temperature 1.00 (as it ships)" in said
+    arguments = ["--data", str(tmp_path / "data"), "--out", str(tmp_path), "--fit", "utkface", "--network", "age-v1"]
+    assert main(["evaluate", "confidence", *arguments]) == 0
+    report = msgspec.json.decode((tmp_path / "confidence-onnx.json").read_bytes(), type=ConfidenceReport)
+    assert [(one.fitted, one.fitted_on) for one in report.found] == [(None, ())], "no set of the fit is there"
+
+
+def one(**changes: object) -> Confidence:
+    made = Confidence(
+        network="gender-v1",
+        runtime="onnx",
+        precision="fp32",
+        task="gender",
+        set="Set",
+        count=100,
+        unit="share",
+        error=0.25,
+        shipped=Sureness(temperature=1, ece=0.24, curve=(Threshold(probability=0.8, answered=1, wrong=0.25),)),
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def test_what_was_measured_again_replaces_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "confidence.json"
+    record([one(), one(set="Other")], path)
+    record([one(error=0.5)], path)
+    assert read_confidence(path) == [one(set="Other"), one(error=0.5)]
+
+
+def test_the_card_has_it(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card_module, "read_confidence", lambda: [one(), one(precision="int8", error=0.777)])
+    text = card_module.card(bundle.network("gender-v1"))
+    assert "Gender, Set: 25.0 % wrong; temperature 1.00 (as it ships): expected calibration error 24.0 %." in text
+    assert "| 0.8 | 100.0 % | 25.0 % |" in text
+    assert "77.7 % wrong" not in text
