@@ -18,7 +18,7 @@ from converters.formats.errors import CheckpointError
 from converters.recipes.reading import list_recipes, list_variants, read_network
 from converters.recipes.schema import NetworkRecipe
 from edgeface.bundle.heads import Closed
-from edgeface.errors import EdgefaceError
+from edgeface.errors import EdgefaceError, UsageError
 from edgeface.types import F32
 
 LIKE = 0.3
@@ -155,7 +155,11 @@ def _fit(family: str, options: dict[str, Any], kind: str, tensors: Mapping[str, 
         read_maps(family, kind)
     except CheckpointError:
         return None  # no key map for this kind of file
-    return best_fit(_blank(family, options), family, kind, tensors)
+    try:
+        network = _blank(family, options)
+    except UsageError:
+        return None  # it cannot be made without options that say what it answers
+    return best_fit(network, family, kind, tensors)
 
 
 def _blank(family: str, options: dict[str, Any]) -> Any:
