@@ -58,6 +58,8 @@ def _run(arguments: argparse.Namespace) -> int:
     folder = arguments.out or build_folder() / "train" / training.name
     cache = arguments.cache or default_cache()
     with processes() as group:
+        if training.recipe.memory is not None:
+            return _study(training, arguments, data, cache, folder, group)
         kept = None if arguments.dry_run else folder
         prepared = prepare(training, data=data, cache=cache, folder=kept, processes=group)
         if arguments.dry_run:
@@ -69,6 +71,23 @@ def _run(arguments: argparse.Namespace) -> int:
         found = train(prepared, folder, data=data, resume=resumed, weights=weights, told=_tell)
         if group.first:
             print(found)
+    return 0
+
+
+def _study(
+    training: Any, arguments: argparse.Namespace, data: Path | None, cache: Path, folder: Path, group: Any
+) -> int:
+    from converters.train.study import prepare_study
+    from converters.train.study_session import describe_study, run_study
+
+    if arguments.resume:
+        raise UsageError("a study goes on in its own folder", fix="give --resume without a file")
+    study = prepare_study(training, data=data, cache=cache, processes=group)
+    if arguments.dry_run:
+        for line in describe_study(study):
+            print(line, flush=True)
+        return 0
+    print(run_study(study, folder, data=data, resume=arguments.resume is not None, told=_tell))
     return 0
 
 
