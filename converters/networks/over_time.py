@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from converters.networks.age_gender_v1 import AgeGenderV1
 from converters.networks.dense_residual import DenseResidual
 from converters.networks.heads import Ranks
-from converters.networks.recurrent import expect_layers, gru_step, lstm_step
+from converters.networks.recurrent import LearntMean, expect_layers, gru_step, lstm_step
 
 BACKBONES = {"age_gender_v1": AgeGenderV1, "dense_residual": DenseResidual}
-CELLS = {"lstm": "hc", "gru": "h"}
-"""What a layer of a kind remembers."""
+CELLS = {"lstm": "hc", "gru": "h", "mean": "mn"}
+"""What a layer of a kind remembers; a learnt mean: the mean and the weight of all frames so far."""
 
 
 class OverTime(nn.Module):
@@ -33,7 +33,7 @@ class OverTime(nn.Module):
     ----------
     backbone, options : family and options of a network of `BACKBONES`
     remembers : the answer that is read from memory
-    cell : ``lstm`` or ``gru``
+    cell : ``lstm``, ``gru``, or ``mean``: a mean of features with learnt weights, of one layer
     layers : 1 to 3; 0 remembers nothing and answers each frame by itself
     shortcut : the head reads the frame's feature and adds what the layers say to it; else it reads the layers alone, as
         published
@@ -59,8 +59,17 @@ class OverTime(nn.Module):
         self.remembers, self.cell, self.count, self.shortcut = remembers, cell, layers, shortcut
         head = self.backbone.heads[remembers]
         self.length = int((head.shared if isinstance(head, Ranks) else head).in_features)
-        kind = nn.LSTM if cell == "lstm" else nn.GRU
-        self.layers: nn.Module = kind(self.length, self.length, layers, batch_first=True) if layers else nn.Identity()
+        if cell == "mean" and layers != 1:
+            raise ValueError(f"{layers} layers: a learnt mean has 1")
+        self.layers = self._make_layers()
+
+    def _make_layers(self) -> nn.Module:
+        if not self.count:
+            return nn.Identity()
+        if self.cell == "mean":
+            return LearntMean(self.length)
+        kind = nn.LSTM if self.cell == "lstm" else nn.GRU
+        return kind(self.length, self.length, self.count, batch_first=True)
 
     def _read(
         self, heads: Callable[[Tensor], tuple[Tensor, ...]], feature: Tensor, memory: Tensor | None
@@ -108,7 +117,8 @@ class OverTimeStep(OverTime):
     """From one face and what is remembered to the answers and what to remember.
 
     Input: float32 (N, C, H, W), as the backbone takes it, then ``h0``, ``c0``, ... of every layer, (N, ``length``)
-    each, zeros for a new face; of a gated recurrent unit ``h0``, ``h1``, ... alone.
+    each, zeros for a new face; of a gated recurrent unit ``h0``, ``h1``, ... alone; of a learnt mean ``m0`` and ``n0``,
+    (N, 1).
 
     Outputs: as of the backbone, then the new memory.
     """
@@ -116,7 +126,9 @@ class OverTimeStep(OverTime):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         kinds = CELLS[self.cell]
-        self.states = {f"{kind}{layer}": (self.length,) for layer in range(self.count) for kind in kinds}
+        self.states = {
+            f"{kind}{layer}": (1 if kind == "n" else self.length,) for layer in range(self.count) for kind in kinds
+        }
 
     def _step(self, face: Tensor, given: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
         feature = self.backbone.feature(face)
@@ -128,6 +140,9 @@ class OverTimeStep(OverTime):
             if isinstance(self.layers, nn.LSTM):
                 x, c = lstm_step(self.layers, layer, x, *memory)
                 new += [x, c]
+            elif isinstance(self.layers, LearntMean):
+                x, total = self.layers.step(x, *memory)
+                new += [x, total]
             else:
                 assert isinstance(self.layers, nn.GRU)
                 x = gru_step(self.layers, layer, x, *memory)
@@ -162,10 +177,21 @@ class GruStep(OverTimeStep):
         return self._step(face, (h0, h1, h2))
 
 
+class MeanStep(OverTimeStep):
+    """As `LstmStep`, of a learnt mean."""
+
+    def forward(self, face: Tensor, m0: Tensor, n0: Tensor) -> tuple[Tensor, ...]:
+        """Run; see `OverTimeStep`."""
+        return self._step(face, (m0, n0))
+
+
+STEPS = {"lstm": LstmStep, "gru": GruStep, "mean": MeanStep}
+
+
 def make(form: Literal["step", "window"] = "step", **options: Any) -> OverTime:
     """Either form, with the options of `OverTime`."""
     if form not in ("step", "window"):
         raise ValueError(f"its form is step or window, not '{form}'")
     if form == "window":
         return OverTimeWindow(**options)
-    return GruStep(**options) if options.get("cell") == "gru" else LstmStep(**options)
+    return STEPS.get(options.get("cell", "lstm"), LstmStep)(**options)

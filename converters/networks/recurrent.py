@@ -2,7 +2,8 @@
 
 Hochreiter, Schmidhuber: Long Short-Term Memory. Neural Computation 9, 1997 (with forget gates: Gers, Schmidhuber,
 Cummins 2000). Cho, van Merrienboer, Gulcehre, Bahdanau, Bougares, Schwenk, Bengio: Learning Phrase Representations
-using RNN Encoder-Decoder. EMNLP 2014 (the gated recurrent unit).
+using RNN Encoder-Decoder. EMNLP 2014 (the gated recurrent unit). Yang, Ren, Zhang, Chen, Wen, Li, Hua: Neural
+Aggregation Network for Video Face Recognition. CVPR 2017, section 3.2 (one attention block).
 
 A device runs these: plain products and sums, which both runtimes have, where a layer over a window would be unrolled.
 """
@@ -14,6 +15,35 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 MOST_LAYERS = 3
+
+
+WIDEST = 8.0
+"""Logarithm beyond which no frame weighs more, or less, than another."""
+
+
+class LearntMean(nn.Module):
+    """Mean of the features so far, each weighed by what a dense layer says of it: at first all alike."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.weigh = nn.Linear(length, 1)
+        nn.init.zeros_(self.weigh.weight)
+        nn.init.zeros_(self.weigh.bias)
+
+    def weight(self, x: Tensor) -> Tensor:
+        """Weight (..., 1) of features (..., L), above 0."""
+        return self.weigh(x).clamp(-WIDEST, WIDEST).exp()
+
+    def forward(self, features: Tensor) -> tuple[Tensor, None]:
+        """Means (N, T, L) at every frame, as recurrent layers give them."""
+        weight = self.weight(features)
+        return (weight * features).cumsum(1) / weight.cumsum(1), None
+
+    def step(self, x: Tensor, mean: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+        """One frame: new mean (N, L) and total weight (N, 1)."""
+        weight = self.weight(x)
+        total = total + weight
+        return mean + (x - mean) * (weight / total), total
 
 
 def expect_layers(layers: int, least: int = 1) -> None:

@@ -12,8 +12,8 @@ from edgeface.bundle import Closed
 
 Arm = Literal["layers", "layers+head", "all"]
 """What is trained: the recurrent layers; and the head that reads them; the backbone, too."""
-Kind = Literal["lstm-1", "lstm-2", "lstm-3", "gru-1", "gru-2", "gru-3"]
-"""Kind and number of layers."""
+Kind = Literal["lstm-1", "lstm-2", "lstm-3", "gru-1", "gru-2", "gru-3", "mean-1"]
+"""Kind and number of layers; ``mean-1`` is a mean of features with learnt weights."""
 FRAME = "frame"
 """Instead of layers: the head alone, trained on single frames of the same sequences, as a fair bar."""
 
@@ -28,6 +28,7 @@ class Memory(Closed, frozen=True, kw_only=True):
         "lstm-2",
         "lstm-3",
         "gru-1",
+        "mean-1",
     )
     arms: Annotated[tuple[Literal["layers", "layers+head"], ...], Meta(min_length=1, description="what is trained")] = (
         "layers",

@@ -78,17 +78,16 @@ def describe_study(study: Study) -> Iterator[str]:
     for one, other in zip(study.choosing, study.telling, strict=True):
         yield f"{one.clips.name} (held out): {len(one.features)} windows choose, {len(other.features)} tell"
     whole = 0.0
-    for kind in (FRAME, *study.memory.kinds):
-        prepared = prepare_run(study, kind, "layers+head", 1)
-        seconds = seconds_a_step(prepared, bfloat16=False) * prepared.lesson.steps
-        count = study.memory.repeats * (1 if kind == FRAME else len(study.memory.arms))
-        whole += seconds * count
-        yield f"{kind}: {prepared.lesson.steps} steps, {seconds / 60:.1f} minutes, {count} times"
+    plan: list[tuple[str, Arm, int]] = [(FRAME, "layers+head", study.memory.repeats)]
+    plan += [(kind, "layers+head", study.memory.repeats * len(study.memory.arms)) for kind in study.memory.kinds]
     if study.memory.all is not None:
-        prepared = prepare_run(study, study.memory.kinds[0], "all", 1)
-        seconds = seconds_a_step(prepared, bfloat16=False) * prepared.lesson.steps
-        whole += seconds
-        yield f"everything: {prepared.lesson.steps} steps, {seconds / 60:.1f} minutes, once"
+        plan.append((study.memory.kinds[0], "all", 1))
+    for kind, arm, times in plan:
+        prepared = prepare_run(study, kind, arm, 1)
+        seconds, steps = seconds_a_step(prepared, bfloat16=False), prepared.lesson.steps
+        whole += times * steps * seconds
+        name = "everything" if arm == "all" else kind
+        yield f"{name}: {steps} steps of {1000 * seconds:.0f} ms, {steps * seconds / 60:.1f} minutes; times {times}"
     yield f"all of it {whole / 3600:.2f} hours, beside validation"
 
 

@@ -367,17 +367,19 @@ class TestNetwork:
         window = seeded("over_time", form="window", **self.OPTIONS, **options)
         with torch.no_grad():
             for weight in window.layers.parameters():
-                weight.mul_(6)
+                weight.copy_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(weight.numel())))
         step = seeded("over_time", **self.OPTIONS, **options)
         step.load_state_dict(window.state_dict())
         return window, step
 
     @pytest.mark.parametrize("shortcut", [False, True])
-    @pytest.mark.parametrize(("cell", "layers"), [("lstm", 1), ("lstm", 2), ("lstm", 3), ("gru", 1), ("gru", 3)])
+    @pytest.mark.parametrize(
+        ("cell", "layers"), [("lstm", 1), ("lstm", 2), ("lstm", 3), ("gru", 1), ("gru", 3), ("mean", 1)]
+    )
     def test_steps_are_one_window(self, cell: str, layers: int, shortcut: bool) -> None:
         window, step = self.both(cell=cell, layers=layers, shortcut=shortcut)
         memory = [torch.zeros(2, *shape) for shape in step.states.values()]
-        assert len(memory) == layers * (2 if cell == "lstm" else 1)
+        assert len(memory) == layers * (1 if cell == "gru" else 2)
         said = []
         for frame in range(6):
             age, gender, *memory = run(step, self.FACES[:, frame], *memory)
@@ -392,6 +394,12 @@ class TestNetwork:
             every = window.logits(window.features(self.FACES))[0].view(2, 6, -1).sigmoid()
         torch.testing.assert_close(every, torch.stack(said, dim=1), atol=1e-5, rtol=0)
 
+    def test_a_learnt_mean_begins_as_the_plain_one(self) -> None:
+        window = seeded("over_time", form="window", cell="mean", layers=1, **self.OPTIONS)
+        with torch.no_grad():
+            mean = window.features(self.FACES).mean(dim=1)
+            torch.testing.assert_close(run(window, self.FACES)[0], window.backbone.heads(mean)[0])
+
     def test_without_layers_each_frame_stands_for_itself(self) -> None:
         window = seeded("over_time", form="window", layers=0, **self.OPTIONS)
         torch.testing.assert_close(run(window, self.FACES)[0], run(window.backbone, self.FACES[:, -1])[0])
@@ -400,7 +408,8 @@ class TestNetwork:
         ("wrong", "words"),
         [
             ({"layers": 4}, "give 0 to 3"),
-            ({"cell": "rnn"}, "a cell of lstm, gru"),
+            ({"cell": "mean", "layers": 2}, "a learnt mean has 1"),
+            ({"cell": "rnn"}, "a cell of lstm, gru, mean"),
             ({"remembers": "mood"}, "answers age, gender, not mood"),
             ({"form": "both"}, "step or window"),
         ],
@@ -419,7 +428,7 @@ def as_toml(value: Any) -> str:
     return json.dumps(value)
 
 
-@pytest.mark.parametrize("kind", ["lstm-1", "gru-2"])
+@pytest.mark.parametrize("kind", ["lstm-1", "gru-2", "mean-1"])
 def test_what_was_trained_is_built_frame_by_frame(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
