@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +55,12 @@ def _run(arguments: argparse.Namespace) -> int:
         schedule = msgspec.structs.replace(training.recipe.schedule, minutes=arguments.minutes)
         training = msgspec.structs.replace(training, recipe=msgspec.structs.replace(training.recipe, schedule=schedule))
     torch.set_num_threads(arguments.threads)
-    torch.set_flush_denormal(True)
     data = data_folder(str(arguments.data) if arguments.data else None) if _needs_data(training) else arguments.data
     folder = arguments.out or build_folder() / "train" / training.name
     cache = arguments.cache or default_cache()
-    with processes() as group:
+    with processes() as group, _flushed():
+        if training.recipe.memory is not None:
+            return _study(training, arguments, data, cache, folder, group)
         kept = None if arguments.dry_run else folder
         prepared = prepare(training, data=data, cache=cache, folder=kept, processes=group)
         if arguments.dry_run:
@@ -69,6 +72,23 @@ def _run(arguments: argparse.Namespace) -> int:
         found = train(prepared, folder, data=data, resume=resumed, weights=weights, told=_tell)
         if group.first:
             print(found)
+    return 0
+
+
+def _study(
+    training: Any, arguments: argparse.Namespace, data: Path | None, cache: Path, folder: Path, group: Any
+) -> int:
+    from converters.train.study import prepare_study
+    from converters.train.study_session import describe_study, run_study
+
+    if arguments.resume:
+        raise UsageError("a study goes on in its own folder", fix="give --resume without a file")
+    study = prepare_study(training, data=data, cache=cache, processes=group)
+    if arguments.dry_run:
+        for line in describe_study(study):
+            print(line, flush=True)
+        return 0
+    print(run_study(study, folder, data=data, resume=arguments.resume is not None, told=_tell))
     return 0
 
 
@@ -85,3 +105,15 @@ def _needs_data(training: Any) -> bool:
 
 def _tell(line: str) -> None:
     print(f"\r{line}" if sys.stderr.isatty() else line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _flushed() -> Iterator[None]:
+    """Values below what a float holds exactly count as zero meanwhile: their arithmetic is many times slower."""
+    import torch
+
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)

@@ -42,6 +42,7 @@ FAMILIES: Mapping[str, str] = {
     "mobile_face": "converters.networks.mobile_face:MobileFace",
     "coral": "converters.networks.coral:Coral",
     "coral_lstm": "converters.networks.coral_lstm:make",
+    "over_time": "converters.networks.over_time:make",
     "ssr_net": "converters.networks.ssr_net:SsrNet",
     "dex": "converters.networks.dex:Dex",
     "faceres": "converters.networks.faceres:FaceRes",

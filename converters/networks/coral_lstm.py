@@ -15,13 +15,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as fn
 
 from converters.networks.coral import Coral
-
-MOST_LAYERS = 3
+from converters.networks.recurrent import expect_layers, lstm_step
 
 
 class CoralLstm(nn.Module):
@@ -37,8 +34,7 @@ class CoralLstm(nn.Module):
 
     def __init__(self, ranks: int = 99, backbone: str = "compact", width: float = 1.0, layers: int = 2) -> None:
         super().__init__()
-        if not 1 <= layers <= MOST_LAYERS:
-            raise ValueError(f"{layers} layers: give 1 to {MOST_LAYERS}")
+        expect_layers(layers)
         self.layers = layers
         self.coral = Coral(ranks, backbone, width)
         self.lstm = nn.LSTM(self.coral.length, self.coral.length, layers, batch_first=True)
@@ -93,17 +89,9 @@ class CoralLstmStep(CoralLstm):
             h, c = given[2 * layer : 2 * layer + 2]
             assert h is not None
             assert c is not None
-            x, c = self._cell(x, h, c, layer)
+            x, c = lstm_step(self.lstm, layer, x, h, c)
             new += [x, c]
         return (self.coral.answer(x), *new)
-
-    def _cell(self, x: Tensor, h: Tensor, c: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        """One layer, one frame: new h and c, with the gates in torch's order: in, forget, candidate, out."""
-        weights = [getattr(self.lstm, f"{kind}_l{layer}") for kind in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
-        gates = fn.linear(x, *weights[:2]) + fn.linear(h, *weights[2:])
-        take, keep, candidate, give = gates.chunk(4, dim=1)
-        c = torch.sigmoid(keep) * c + torch.sigmoid(take) * torch.tanh(candidate)
-        return torch.sigmoid(give) * torch.tanh(c), c
 
 
 def make(form: Literal["step", "window"] = "step", **options: Any) -> CoralLstm:

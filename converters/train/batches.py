@@ -93,8 +93,46 @@ class Scale:
         return scaled.contiguous(memory_format=torch.channels_last)
 
 
+class Order:
+    """Which rows of a pool each step sees, of all processes together: a function of seed and step.
+
+    Raises
+    ------
+    UsageError : there are fewer rows than a batch has
+    """
+
+    def __init__(self, weights: npt.NDArray[np.float64], batch: int, seed: int) -> None:
+        if len(weights) < batch:
+            raise UsageError(f"{len(weights)} faces are fewer than a batch of {batch}", fix="correct [schedule] batch")
+        self._weights, self._batch, self._seed = weights, batch, seed
+        self.steps = len(weights) // batch
+        self._epoch = -1
+        self._order: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+
+    def numbers(self, step: int) -> list[int]:
+        """Numbers of the rows of a step."""
+        epoch, place = divmod(step, self.steps)
+        if epoch != self._epoch:
+            dice = np.random.default_rng((self._seed, ORDER, epoch))
+            self._order = epoch_order(self._weights, self.steps * self._batch, dice)
+            self._epoch = epoch
+        found: list[int] = self._order[place * self._batch : (place + 1) * self._batch].tolist()
+        return found
+
+
+class EveryBatch(Protocol):
+    """Every step's batch, as the loop asks for it."""
+
+    @property
+    def steps(self) -> int:
+        """Of an epoch."""
+
+    def __getitem__(self, step: int) -> Batch:
+        """Share of a step's batch that is this process'."""
+
+
 class Batches:
-    """Every step's batch; of several processes each makes its own share of it.
+    """Every step's batch of faces; of several processes each makes its own share of it.
 
     Parameters
     ----------
@@ -120,28 +158,15 @@ class Batches:
     ) -> None:
         if batch % world:
             raise UsageError(f"{world} processes cannot share batches of {batch}", fix="correct [schedule] batch")
-        if len(pool) < batch:
-            raise UsageError(f"{len(pool)} faces are fewer than a batch of {batch}", fix="correct [schedule] batch")
-        self._pool, self._weights, self._targets, self._belief = pool, weights, targets, belief
+        self._order = Order(weights, batch, seed)
+        self._pool, self._targets, self._belief = pool, targets, belief
         self._scale, self._augment, self._mixup, self._device = scale, augment, mixup, device
         self._batch, self._seed, self._rank, self._world = batch, seed, rank, world
-        self.steps = len(pool) // batch
-        self._epoch = -1
-        self._order: npt.NDArray[np.int64] = np.zeros(0, np.int64)
-
-    def numbers(self, step: int) -> list[int]:
-        """Numbers of the faces of a step, of all processes together."""
-        epoch, place = divmod(step, self.steps)
-        if epoch != self._epoch:
-            dice = np.random.default_rng((self._seed, ORDER, epoch))
-            self._order = epoch_order(self._weights, self.steps * self._batch, dice)
-            self._epoch = epoch
-        found: list[int] = self._order[place * self._batch : (place + 1) * self._batch].tolist()
-        return found
+        self.steps = self._order.steps
 
     def __getitem__(self, step: int) -> Batch:
         """Share of a step's batch that is this process'."""
-        all_numbers = self.numbers(step)
+        all_numbers = self._order.numbers(step)
         places = range(self._rank, self._batch, self._world)
         numbers = [all_numbers[place] for place in places]
         pixels = np.stack([self._jittered(step, place, all_numbers[place]) for place in places])

@@ -28,7 +28,12 @@ LARGEST = 0.9
 BEST_QUALITY = 95
 SHARPEST_PX, MOTION_PX = 0.4, 5
 """Deviation of the least blur; length of a blur by motion."""
-THROWS = 26
+THROWS, NORMALS = 26, 6
+"""Numbers from 0 to 1, and normal ones, that decide what befalls one crop."""
+HELD = (5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 18, 19, 20, 22, 23)
+"""Throws that say what covers a face and what a camera is like: one for all frames of a sequence."""
+FRESH = (21,)
+"""Throws that no two frames share: where noise is taken from. All others change slowly from frame to frame."""
 
 
 def _streaks() -> list[npt.NDArray[np.float32]]:
@@ -78,15 +83,25 @@ class Camera(Closed, frozen=True, kw_only=True):
 def photographed(crop: Image, camera: Camera, rng: np.random.Generator) -> Image:
     """Spoil one crop, uint8 (H, W, 3) in RGB or (H, W) in grey, which may be written to; the same shape comes back."""
     u: list[float] = rng.random(THROWS).tolist()
-    z: list[float] = np.clip(rng.standard_normal(6), -3, 3).tolist()
+    z: list[float] = np.clip(rng.standard_normal(NORMALS), -3, 3).tolist()
+    return spoilt(crop, camera, u, z)
+
+
+def share_seen(camera: Camera, u: list[float]) -> float:
+    """Side of a face seen from afar in shares of the crop's, 1 for one that is near."""
+    return camera.smallest + (LARGEST - camera.smallest) * u[14] if u[13] < camera.low_resolution else 1.0
+
+
+def spoilt(crop: Image, camera: Camera, u: list[float], z: list[float]) -> Image:
+    """Do to a crop what `THROWS` numbers from 0 to 1 and `NORMALS` normal ones say; see `photographed`."""
     size_wh = (crop.shape[1], crop.shape[0])
     if u[0] < camera.occlusion:
         _cover(crop, camera.occlusion_side, u[1:7])
     crop = _lit(crop, camera, u[7:12], z)
     if u[12] < camera.equalise:
         crop = _equalised(crop)
-    if u[13] < camera.low_resolution:
-        share = camera.smallest + (LARGEST - camera.smallest) * u[14]
+    share = share_seen(camera, u)
+    if share < 1:
         small = (max(1, round(size_wh[0] * share)), max(1, round(size_wh[1] * share)))
         crop = cv2.resize(crop, small, interpolation=cv2.INTER_AREA)
     elif u[15] < camera.blur:

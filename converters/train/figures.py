@@ -18,7 +18,7 @@ from converters.train.batches import Crops, Pool, Scale
 from edgeface.attributes import KINDS
 from edgeface.bundle import AttributeHead, CategoricalHead
 from edgeface.errors import UsageError
-from edgeface.types import F32, AgeEstimate, LabelEstimate, Task
+from edgeface.types import F32, AgeEstimate, Head, LabelEstimate, Task
 
 AT_ONCE = 256
 Figures = dict[str, float]
@@ -54,9 +54,23 @@ def judge(
     found: Figures = {}
     for part in parts:
         answers = answer_all(module, heads, part.faces, scale, bfloat16=bfloat16)
-        for metric, group, value in _figures(answers, heads, part.faces.rows):
-            found[" ".join((part.name, metric, *([] if group == "all" else [group])))] = round(value, 4)
+        found |= figures_of(part.name, answers, heads, part.faces.rows)
     return found
+
+
+def figures_of(
+    name: str, answers: Mapping[Task, F32], heads: Mapping[Task, AttributeHead], rows: Sequence[Mapping[str, str]]
+) -> Figures:
+    """All figures of one part: of probabilities (N, K) by question, and the labels of each."""
+    return {
+        " ".join((name, metric, *([] if group == "all" else [group]))): round(value, 4)
+        for metric, group, value in _figures(answers, heads, rows)
+    }
+
+
+def reader_of(task: Task, head: AttributeHead) -> Head:
+    """Return who reads probabilities as `answers.probabilities` gives them, as a device does."""
+    return KINDS[type(head)][0](task, _read(head))
 
 
 def score(figures: Figures, weights: Mapping[str, float]) -> float:
@@ -74,7 +88,7 @@ def _figures(
     """(metric, group, value) of every question."""
     estimates: dict[Task, list[Any]] = {}
     for task, head in heads.items():
-        reader = KINDS[type(head)][0](task, _read(head))
+        reader = reader_of(task, head)
         estimates[task] = [reader.estimate(row) for row in reader.probabilities({head.output: answers[task]})]
     if "age" in heads:
         samples = _samples(rows, "age", estimates)

@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 
 from converters.train.answers import logits
-from converters.train.batches import Batch, Batches
+from converters.train.batches import Batch, EveryBatch
 from converters.train.losses import Question, total_loss
 from converters.train.processes import Processes, floats
-from converters.train.recipe import Schedule, Teacher
+from converters.train.recipe import Teacher
+from converters.train.schedule import Schedule
 from converters.train.start import Teachers
 from converters.train.state import State, follow, rate_at
 from edgeface.bundle import AttributeHead
@@ -43,7 +44,7 @@ class Lesson:
 
     heads: Mapping[Task, AttributeHead]
     questions: Mapping[Task, Question]
-    batches: Batches
+    batches: EveryBatch
     schedule: Schedule
     seed: int
     processes: Processes

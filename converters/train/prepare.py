@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from converters.train.answers import heads_of
 from converters.train.balance import joined, row_weights
 from converters.train.batches import Batches, Crops, Pool, Scale
 from converters.train.belief import believed
-from converters.train.figures import Judged
+from converters.train.figures import Figures, Judged, judge
 from converters.train.loop import Lesson
 from converters.train.losses import loss_for, make_question
 from converters.train.processes import Processes
@@ -28,7 +29,10 @@ from edgeface.types import Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """See the module; ``parts`` are the training parts by name, in the order of the pool."""
+    """See the module; ``parts`` are the training parts by name, in the order of the pool.
+
+    ``judged`` gives the figures of a module in evaluation mode, whose matrix products may be in bfloat16.
+    """
 
     training: Training
     begun: Begun
@@ -36,7 +40,7 @@ class Prepared:
     heads: Mapping[Task, AttributeHead]
     parts: Mapping[str, Crops]
     held: Sequence[Judged]
-    scale: Scale
+    judged: Callable[[Any, bool], Figures]
 
     @property
     def count(self) -> int:
@@ -67,8 +71,8 @@ def prepare(
             raise UsageError(f"network {training.network_name} does not answer {task}", fix=f"take out [loss.{task}]")
     begun = begin(training)
     begun.module.to(processes.device)
-    parts, weights = _training_faces(training, data, cache, processes)
-    held = [Judged(name=one.set, faces=_load(training, one, one.part, data, cache)) for one in recipe.validation.sets]
+    parts, weights = training_faces(training, data, cache, processes)
+    held = [Judged(name=one.set, faces=load(training, one, one.part, data, cache)) for one in recipe.validation.sets]
     wanted = {
         task: np.concatenate([targets(task, heads[task], loss, one.rows, name) for name, one in parts.items()])
         for task, loss in losses.items()
@@ -111,17 +115,21 @@ def prepare(
         teacher=recipe.teacher,
         teachers=Teachers(training, processes.device) if recipe.teacher is not None else None,
     )
-    return Prepared(training=training, begun=begun, lesson=lesson, heads=heads, parts=parts, held=held, scale=scale)
+
+    def judged(module: Any, bfloat16: bool) -> Figures:
+        return judge(module, heads, held, scale, bfloat16=bfloat16)
+
+    return Prepared(training=training, begun=begun, lesson=lesson, heads=heads, parts=parts, held=held, judged=judged)
 
 
-def _training_faces(
+def training_faces(
     training: Training, data: Path | None, cache: Path, processes: Processes
 ) -> tuple[dict[str, Crops], npt.NDArray[np.float64]]:
     """Parts by name, and how often each of their faces is drawn. Caches are locked: who comes second waits."""
     parts: dict[str, Crops] = {}
     weights, shares = [], []
     for one in training.recipe.data:
-        mine = {f"{one.set} {part}": _load(training, one, part, data, cache) for part in one.parts}
+        mine = {f"{one.set} {part}": load(training, one, part, data, cache) for part in one.parts}
         rows = [row for part in mine.values() for row in part.rows]
         if twice := mine.keys() & parts.keys():
             raise UsageError(f"recipe {training.name} names {' and '.join(twice)} twice", fix="take one out")
@@ -132,7 +140,8 @@ def _training_faces(
     return parts, joined(weights, shares)
 
 
-def _load(training: Training, one: Data | Held, part: str, data: Path | None, cache: Path) -> Crops:
+def load(training: Training, one: Data | Held, part: str, data: Path | None, cache: Path) -> Crops:
+    """Faces of one part that a recipe names."""
     folder = training.path(one.folder) if one.folder else data
     if folder is None:
         raise UsageError(f"recipe {training.name}: where {one.set} lies is not said", fix="give --data DIR")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -18,6 +18,8 @@ from converters.recipes.reading import VARIANT, read_network
 from converters.recipes.schema import NetworkRecipe
 from converters.train.augment import Augment
 from converters.train.balance import By
+from converters.train.memory import Memory
+from converters.train.schedule import Schedule
 from edgeface.bundle import Closed
 from edgeface.errors import UsageError
 from edgeface.types import Task
@@ -72,28 +74,6 @@ class Validation(Closed, frozen=True, kw_only=True):
         dict[str, Annotated[float, Meta(ge=-1000, le=1000)]],
         Meta(min_length=1, description='weights of figures such as "fairface bin accuracy"; what is lower is negative'),
     ]
-
-
-class Schedule(Closed, frozen=True, kw_only=True):
-    """How long, how fast, how exactly."""
-
-    epochs: Annotated[float, Meta(gt=0, le=10_000, description="passes over as many faces as there are")]
-    minutes: Annotated[float, Meta(ge=0, le=100_000, description="end earlier, annealed, after so many; 0: never")] = 0
-    batch: Annotated[int, Meta(ge=1, le=65_536, description="faces of a step, of all processes together")] = 64
-    rate: Annotated[float, Meta(gt=0, le=1, description="highest learning rate")]
-    last_rate: Annotated[Share, Meta(description="learning rate at the end, as a share of the highest")] = 0.0
-    warm_up: Annotated[
-        int, Meta(ge=0, le=100_000, description="steps in which the rate rises, a tenth of all at most")
-    ] = 200
-    decay: Annotated[Share, Meta(description="weight decay, of matrices and convolutions only")] = 0.02
-    clip: Annotated[float, Meta(gt=0, le=1e6, description="longest gradient; a longer one is shortened to it")] = 5.0
-    ema: Annotated[
-        float,
-        Meta(ge=0, lt=1, description="share that the averaged weights keep at a step: .99 short runs, .9995 long"),
-    ] = 0.999
-    precision: Annotated[
-        Literal["auto", "float32", "bfloat16"], Meta(description="auto: bfloat16 where it is measured to be faster")
-    ] = "auto"
 
 
 class Distribution(Closed, frozen=True, kw_only=True, tag_field="kind", tag="distribution"):
@@ -175,6 +155,8 @@ class TrainingRecipe(Closed, frozen=True, kw_only=True):
     """By question; one that the network answers and that is not named here has its kind of head's usual loss."""
     teacher: Teacher | None = None
     mixup: Mixup | None = None
+    memory: Memory | None = None
+    """A study of recurrent layers on sequences instead of a training on faces."""
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from typing import Any
 
 from converters.train.checkpoint import read_state, resume_weights, write_state, write_weights
 from converters.train.curve import draw_curve
-from converters.train.figures import judge, score
+from converters.train.figures import score
 from converters.train.loop import Stop, run
 from converters.train.precision import choose_bfloat16
 from converters.train.prepare import Prepared
@@ -126,7 +126,7 @@ class Session:
 
     def _judge(self, losses: dict[str, float]) -> None:
         state, prepared, lesson = self.state, self._prepared, self._prepared.lesson
-        figures = judge(state.ema, prepared.heads, prepared.held, prepared.scale, bfloat16=state.bfloat16)
+        figures = prepared.judged(state.ema, state.bfloat16)
         weights = prepared.training.recipe.validation.score
         value = round(score(figures, weights), 4)
         epoch = round(state.step / lesson.batches.steps, 3)

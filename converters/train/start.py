@@ -51,7 +51,7 @@ def begin(training: Training) -> Begun:
     words, sha256 = f"seeded random weights ({recipe.seed})", ""
     if recipe.start.checkpoint:
         path = training.path(recipe.start.checkpoint)
-        sha256 = _load(module, network, path)
+        sha256 = load_checkpoint(module, network, path)
         words = f"the weights of {path.name}"
     elif recipe.start.network:
         name, theirs = training.other_network(recipe.start.network)
@@ -75,8 +75,13 @@ def _take_over(module: Any, weights: Mapping[str, Tensor], name: str) -> str:
     return f"{len(fitting)} of {len(own)} tensors" + (f", new: {', '.join(fresh[:4])}" if fresh else "")
 
 
-def _load(module: Any, network: NetworkRecipe, path: Path) -> str:
-    """Load a checkpoint of the very network; its sha256."""
+def load_checkpoint(module: Any, network: NetworkRecipe, path: Path) -> str:
+    """Load a checkpoint of the very network; its sha256.
+
+    Raises
+    ------
+    UsageError : it cannot be read; EdgefaceError : or does not fit
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -103,7 +108,7 @@ class Teachers:
         for checkpoint in teacher.checkpoints:
             module = load_module(msgspec.structs.replace(network, weights="random", source=None))
             expect_outputs(module, self.heads, name)
-            self.hashes.append(_load(module, network, training.path(checkpoint)))
+            self.hashes.append(load_checkpoint(module, network, training.path(checkpoint)))
             clear_module(module)
             self.modules.append(module.to(device, memory_format=torch.channels_last).eval())
         self._size = (theirs.height, theirs.width)

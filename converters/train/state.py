@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from converters.train.recipe import Schedule
+from converters.train.schedule import Schedule
 
 EARLY = 10
 """Steps over which the average follows fast at first: it would hold the random start for long."""

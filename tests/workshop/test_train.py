@@ -25,7 +25,8 @@ from converters.train.checkpoint import write_state
 from converters.train.loop import Watch
 from converters.train.prepare import Prepared, prepare
 from converters.train.processes import Processes
-from converters.train.recipe import TRAINING, Schedule, read_training
+from converters.train.recipe import TRAINING, read_training
+from converters.train.schedule import Schedule
 from converters.train.session import train
 from converters.train.state import State, follow, rate_at
 from edgeface.errors import EdgefaceError
@@ -194,8 +195,9 @@ def test_processes_share_every_batch(tmp_path: Path) -> None:
         lesson = prepare(
             recipe, data=tmp_path / "data", cache=tmp_path / "cache", folder=tmp_path, processes=processes
         ).lesson
-        lesson.batches._rank, lesson.batches._world = rank, world
-        made[rank, world] = lesson.batches[7].faces
+        batches: Any = lesson.batches
+        batches._rank, batches._world = rank, world
+        made[rank, world] = batches[7].faces
     assert torch.equal(made[0, 1][0::2], made[0, 2])
     assert torch.equal(made[0, 1][1::2], made[1, 2])
 

@@ -14,9 +14,10 @@ from tiny_training import NETWORK, RECIPE, write_training
 
 from converters.recipes.reading import read_network
 from converters.references.torch_module import load_module
+from converters.train.batches import Scale
 from converters.train.figures import answer_all
 from converters.train.prepare import prepare
-from converters.train.processes import Processes
+from converters.train.processes import CPU, Processes
 from converters.train.recipe import read_training
 from converters.train.session import train
 from converters.train.view import View
@@ -98,7 +99,12 @@ def test_a_student_learns_from_a_teacher_alone(tmp_path: Path) -> None:
         read_training(str(path)), data=tmp_path / "data", cache=tmp_path / "cache", folder=None, processes=Processes()
     )
     faces = prepared.held[0].faces
-    ask: dict[str, Any] = {"heads": prepared.heads, "faces": faces, "scale": prepared.scale, "bfloat16": False}
+    ask: dict[str, Any] = {
+        "heads": prepared.heads,
+        "faces": faces,
+        "scale": Scale(prepared.training.network.input, CPU),
+        "bfloat16": False,
+    }
     wanted = answer_all(module, **ask)["expression"]
     before = answer_all(prepared.begun.module.eval(), **ask)["expression"]
     train(prepared, tmp_path / "out", data=tmp_path / "data", resume=False, weights=None, told=lambda _: None)
