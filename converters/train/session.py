@@ -148,6 +148,7 @@ class Session:
         if state.curve:
             chosen = list(self._prepared.training.recipe.validation.score)
             write_atomic(place.folder / f"{place.name}.png", draw_curve(place.name, state.curve, chosen))
+        if state.best is not None:  # none yet where a run goes on elsewhere: the record is of the best weights here
             record = make_record(self._prepared, state, place.weights, self._data)
             write_atomic(place.folder / f"{place.name}.json", record)
 

@@ -125,6 +125,18 @@ def test_a_small_checkpoint_goes_on_elsewhere(tmp_path: Path, monkeypatch: pytes
     assert torch.load(second / "state.pt", weights_only=True)["warm_from"] == 14
 
 
+def test_a_stop_before_the_first_judgement_elsewhere_keeps_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, first, second = write_training(tmp_path), tmp_path / "first", tmp_path / "second"
+    elsewhere: dict[str, Any] = {"resume": True, "weights": first / "tiny.last.safetensors"}
+    for folder, step, options in ((first, 13, {}), (second, 14, elsewhere)):
+        with monkeypatch.context() as patch:
+            stop_at(patch, step)
+            with pytest.raises(EdgefaceError, match=f"stopped at step {step + 1}"):
+                begin(recipe, folder, **options)
+    begin(recipe, second, resume=True)
+    assert (second / "tiny.json").is_file()
+
+
 def test_small_checkpoints_hold_half_floats_and_no_denormals(tmp_path: Path) -> None:
     recipe, out = write_training(tmp_path), tmp_path / "out"
     begin(recipe, out)
@@ -301,7 +313,7 @@ def test_a_network_in_evaluation_mode_is_not_trained_in_silence(tmp_path: Path) 
 @pytest.mark.parametrize("name", sorted(path.stem for path in TRAINING.glob("*.toml")))
 def test_recipes_that_ship_can_be_read(name: str) -> None:
     found = read_training(name)
-    assert found.network_name.partition("@")[0].removesuffix("-coral") in list_recipes("networks")
+    assert found.recipe.network.partition("@")[0] in list_recipes("networks")
     assert msgspec.to_builtins(found.recipe)
 
 
