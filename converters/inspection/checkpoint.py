@@ -98,7 +98,10 @@ def nearest_by_shapes(tensors: Mapping[str, F32]) -> str:
     theirs = _kernels([array.shape for array in tensors.values()])
     share, label, same, count = 0.0, "", 0, 0
     for family, options in _networks():
-        ours = _kernels(parameter_shapes(_blank(family, options)).values())
+        network = _blank(family, options)
+        if network is None:
+            continue
+        ours = _kernels(parameter_shapes(network).values())
         both = (ours & theirs).total()
         if both / max(ours.total(), theirs.total(), 1) > share:
             share, same, count = both / max(ours.total(), theirs.total()), both, ours.total()
@@ -155,15 +158,15 @@ def _fit(family: str, options: dict[str, Any], kind: str, tensors: Mapping[str, 
         read_maps(family, kind)
     except CheckpointError:
         return None  # no key map for this kind of file
-    try:
-        network = _blank(family, options)
-    except UsageError:
-        return None  # it cannot be made without options that say what it answers
-    return best_fit(network, family, kind, tensors)
+    network = _blank(family, options)
+    return None if network is None else best_fit(network, family, kind, tensors)
 
 
 def _blank(family: str, options: dict[str, Any]) -> Any:
-    """Return a torch module without weights, of which only names and shapes are asked for."""
+    """Return a torch module without weights, of which only names and shapes are asked for.
+
+    None where the family cannot be made so: what some answer is one of their options.
+    """
     import torch
 
     from converters.networks import make_network
@@ -172,5 +175,7 @@ def _blank(family: str, options: dict[str, Any]) -> Any:
         # No memory is taken and nothing is drawn at random.
         with torch.device("meta"):
             return make_network(family, options)
+    except UsageError:
+        return None
     except RuntimeError:
         return make_network(family, options)  # it computes something of its own when it is made
