@@ -2,8 +2,8 @@
 
     python -m benchmarks.commits COMMIT [--rounds N]
 
-Each round runs `edgeface bench` of both trees in turn, in a process of its own; printed are medians over the rounds and
-their ratios. The other commit is laid out in a temporary folder, and runs with this environment's packages.
+Each round runs `edgeface bench` of both trees in turn, in a process of its own; printed are medians over the rounds, of
+the figures and of each round's ratio. The other commit is laid out in a temporary folder, and runs with this environment's packages.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ print(json.dumps({"frames a second": report.fps, "ms beside decoding and inferen
 """
 
 
-def measure(commit: str, rounds: int) -> dict[str, dict[str, tuple[float, float]]]:
-    """Medians of (that commit, this tree) by clip and figure."""
+def measure(commit: str, rounds: int) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """Medians of (that commit, this tree, ratio) by clip and figure."""
     small, large, _ = clips()
     found: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -52,10 +52,11 @@ def measure(commit: str, rounds: int) -> dict[str, dict[str, tuple[float, float]
                             found.setdefault(clip.name, {}).setdefault(name, ([], []))[place].append(value)
         finally:
             subprocess.run(["git", "worktree", "remove", "--force", other], cwd=ROOT, check=True)
-    return {
-        clip: {name: (median(before), median(now)) for name, (before, now) in figures.items()}
-        for clip, figures in found.items()
-    }
+    return {clip: {name: _medians(*both) for name, both in figures.items()} for clip, figures in found.items()}
+
+
+def _medians(before: list[float], now: list[float]) -> tuple[float, float, float]:
+    return median(before), median(now), median(new / old for old, new in zip(before, now, strict=True))
 
 
 def _probe(tree: Path, clip: Path) -> dict[str, float]:
@@ -73,8 +74,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     for clip, figures in measure(arguments.commit, arguments.rounds).items():
-        for name, (before, now) in figures.items():
-            print(f"{clip}: {name}: {before:.3f} at {arguments.commit}, {now:.3f} here, ratio {now / before:.2f}")
+        for name, (before, now, ratio) in figures.items():
+            print(f"{clip}: {name}: {before:.3f} at {arguments.commit}, {now:.3f} here, ratio {ratio:.2f}")
 
 
 if __name__ == "__main__":
