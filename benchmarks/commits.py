@@ -3,7 +3,8 @@
     python -m benchmarks.commits COMMIT [--rounds N]
 
 Each round runs `edgeface bench` of both trees in turn, in a process of its own; printed are medians over the rounds, of
-the figures and of each round's ratio. The other commit is laid out in a temporary folder, and runs with this environment's packages.
+the figures and of each round's ratio. The other commit is laid out in a temporary folder, and runs with this
+environment's packages.
 """
 
 from __future__ import annotations
