@@ -10,17 +10,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as fn
 
 from converters.networks.age_v1 import AgeV1
-from converters.networks.heads import Heads, Ranks
+from converters.networks.heads import Answering, Heads, Ranks
 
 FALL = 0.15
 """By how much each year beyond the last that age-v1 knows is less likely than the one before, in logits."""
 
 
-class AgeGenderV1(nn.Module):
+class AgeGenderV1(Answering):
     """From an aligned face to the answers that ``heads`` names.
 
     Input: float32 (N, 3, 64, 64), RGB, (pixel - (122.782, 117.001, 104.298)) / 256, aligned by five landmarks.
@@ -58,12 +58,3 @@ class AgeGenderV1(nn.Module):
         for block in self.blocks:
             x = block(x)
         return x.mean((2, 3))
-
-    def logits(self, face: Tensor) -> tuple[Tensor, ...]:
-        """Run for training; see `converters.networks.heads.Heads.logits`."""
-        return self.heads.logits(self.feature(face))
-
-    def forward(self, face: Tensor) -> tuple[Tensor, ...]:
-        """Run; see the class."""
-        answers: tuple[Tensor, ...] = self.heads(self.feature(face))
-        return answers

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from converters.networks.heads import Heads
+from converters.networks.heads import Answering, Heads
 
 PLAN = ((2, 2), (4, 2), (4, 1), (8, 2), (8, 1))
 """Of each block: channels as a multiple of ``width``, and stride."""
@@ -40,7 +40,7 @@ class Block(nn.Module):
         return fn.relu(y + self.shortcut(x))
 
 
-class DenseResidual(nn.Module):
+class DenseResidual(Answering):
     """From a face to the answers that ``heads`` names.
 
     Input: float32 (N, ``channels``, S, S); S is a multiple of 16, of 8 with ``stem_stride`` 1. Any scale of pixels will
@@ -85,12 +85,3 @@ class DenseResidual(nn.Module):
         for block in self.blocks:
             x = block(x)
         return x.mean((2, 3))
-
-    def logits(self, face: Tensor) -> tuple[Tensor, ...]:
-        """Run for training; see `converters.networks.heads.Heads.logits`."""
-        return self.heads.logits(self.feature(face))
-
-    def forward(self, face: Tensor) -> tuple[Tensor, ...]:
-        """Run; see the class."""
-        answers: tuple[Tensor, ...] = self.heads(self.feature(face))
-        return answers

@@ -69,3 +69,22 @@ class Heads(nn.ModuleDict):
         """What a device reads: probabilities, valence and arousal."""
         finish = {"softmax": lambda x: x.softmax(dim=1), "coral": torch.sigmoid, "tanh": lambda x: x}
         return tuple(finish[kind](value) for kind, value in zip(self.kinds.values(), self.logits(feature), strict=True))
+
+
+class Answering(nn.Module):
+    """A network that reads the answers of ``heads`` from one ``feature`` of a face."""
+
+    heads: Heads
+
+    def feature(self, face: Tensor) -> Tensor:
+        """What the answers are read from, (N, width)."""
+        raise NotImplementedError
+
+    def logits(self, face: Tensor) -> tuple[Tensor, ...]:
+        """Run for training; see `Heads.logits`."""
+        return self.heads.logits(self.feature(face))
+
+    def forward(self, face: Tensor) -> tuple[Tensor, ...]:
+        """Run; see the class."""
+        answers: tuple[Tensor, ...] = self.heads(self.feature(face))
+        return answers

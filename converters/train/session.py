@@ -63,6 +63,11 @@ class Place:
         if self.state.exists() or self.weights.exists():
             raise UsageError(f"{self.folder} holds a training", fix="go on with --resume, or give --out another folder")
 
+    def expect_begun(self) -> None:
+        """Raise UsageError where there is nothing to go on with."""
+        if not self.state.is_file():
+            raise UsageError(f"{self.folder} holds no training to resume", fix="begin it without --resume")
+
 
 class Session:
     """Callbacks of the loop, which all write to one folder."""
@@ -80,8 +85,6 @@ class Session:
             self.state.best = None  # that file holds the newest weights: the best so far are not here
             self.log(f"goes on from {weights.name} at step {self.state.step}, the optimizer warms up again")
             return
-        if not self._place.state.is_file():
-            raise UsageError(f"{self._place.folder} holds no training to resume", fix="begin it without --resume")
         if not read_state(self._place.state, self.state, self._hash):
             self.log("the recipe has changed since: what is done stays as it was")
         self.log(f"goes on at step {self.state.step}")
@@ -184,6 +187,10 @@ def train(
     processes = prepared.lesson.processes
     if not resume or weights is not None:
         place.expect_new()
+    else:
+        place.expect_begun()
+    if weights is not None and not weights.is_file():
+        raise UsageError(f"{weights} does not exist", fix="give a .safetensors that `train` wrote")
     make_folder(folder)
     processes.wait()
     session = Session(prepared, place, data, told)

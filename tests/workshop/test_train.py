@@ -265,6 +265,9 @@ def test_a_run_is_not_written_over(tmp_path: Path) -> None:
         begin(recipe, out)
     with pytest.raises(EdgefaceError, match="holds no training to resume"):
         begin(recipe, tmp_path / "elsewhere", resume=True)
+    with pytest.raises(EdgefaceError, match="nowhere.safetensors does not exist"):
+        begin(recipe, tmp_path / "elsewhere", resume=True, weights=tmp_path / "nowhere.safetensors")
+    assert not (tmp_path / "elsewhere").exists(), "what cannot begin leaves nothing"
     (out / "state.pt").write_bytes((out / "state.pt").read_bytes()[:5000])
     with pytest.raises(EdgefaceError, match=r"state.pt cannot be resumed: .*; begin anew"):
         begin(recipe, out, resume=True)
