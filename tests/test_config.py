@@ -242,6 +242,28 @@ def test_a_table_where_a_value_stands(tmp_path: Path) -> None:
         load_config(environ={"EDGEFACE__MQTT": "1"})
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("EDGEFACE_MQTT_PASWORD", "EDGEFACE_MQTT_PASSWORD"),
+        ("EDGEFACE_MQTT_HOST", "EDGEFACE__MQTT__HOST"),
+        ("EDGEFACE_MQTT_PASSWORD_FILE", "EDGEFACE__MQTT__PASSWORD_FILE"),
+        ("EDGEFACE_CONFG", "EDGEFACE_CONFIG"),
+    ],
+)
+def test_a_misspelt_variable_is_told_without_its_value(name: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^environment variable {name}: no such setting; .* {meant}\?$") as caught:
+        load_config(environ={name: "secret"})
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["EDGEFACE_MQTT_PASSWORD", "EDGEFACE_BUNDLE", "EDGEFACE_DATA", "EDGEFACE_BUILD", "EDGEFACE_CACHE", "PATH"]
+)
+def test_other_variables_are_left_alone(name: str) -> None:
+    assert load_config(environ={name: "x"}) == load_config()
+
+
 def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "windows.toml"
     path.write_bytes(b"\xef\xbb\xbf[mqtt]\r\nport = 1884\r\n")

@@ -12,6 +12,13 @@ from msgspec import Struct
 from edgeface.config.renames import RENAMED, Names
 from edgeface.config.types import PATTERNS, Config
 
+ENV_PREFIX = "EDGEFACE__"
+OURS = ENV_PREFIX.rstrip("_") + "_"
+VARIABLES = tuple(OURS + name for name in ("CONFIG", "BUNDLE", "MQTT_PASSWORD"))
+"""Variables that are no key's."""
+NEAR = 0.8
+"""From this likeness on a name of the environment is taken for a misspelt one."""
+
 
 def type_of(keys: Sequence[str]) -> Any:
     """The type that a key takes, with its bounds; ``Any`` for one that is unknown."""
@@ -57,6 +64,20 @@ def suggest(message: str) -> str:
         return "write text in quotes"
     hint = f"did you mean {meant}? " if meant else ""
     return f"{hint}see `edgeface config show` for every key and its range"
+
+
+def meant_variable(name: str) -> str | None:
+    """The variable of the environment that was meant by a name that is none; None where nothing is near.
+
+    A name that begins as ours do may be somebody else's, such as that of the workshop's data.
+    """
+    if not name.startswith(OURS) or name in VARIABLES:
+        return None
+    keys = [key for key in _all_keys(Config, "") if "<" not in key]
+    known = {key.upper().replace(".", "_"): ENV_PREFIX + key.upper().replace(".", "__") for key in keys if "." in key}
+    known |= {variable.removeprefix(OURS): variable for variable in VARIABLES}
+    close = difflib.get_close_matches(name.removeprefix(OURS).upper(), known, 1, NEAR)
+    return known[close[0]] if close else None
 
 
 def _meant(name: str, table: str) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from edgeface.config.judging import judge_host
-from edgeface.config.keys import explain, suggest, type_of
+from edgeface.config.keys import ENV_PREFIX, explain, meant_variable, suggest, type_of
 from edgeface.config.renames import Names
 from edgeface.config.secrets import hide_credentials
 from edgeface.config.toml import read_toml, toml_value
@@ -19,7 +19,6 @@ from edgeface.config.types import Config
 from edgeface.errors import ConfigError
 
 CONFIG_PATHS = (Path("edgeface.toml"), Path("/etc/edgeface/edgeface.toml"))
-ENV_PREFIX = "EDGEFACE__"
 logger = logging.getLogger(__name__)
 
 
@@ -77,6 +76,8 @@ def load_config(
             keys = name[len(ENV_PREFIX) :].split("__")
             where = f"environment variable {name}"
             _put(tree, keys, Given(text), names=environment, where=where, any_case=True)
+        elif meant := meant_variable(name):
+            raise ConfigError(f"environment variable {name}: no such setting", fix=f"did you mean {meant}?")
     for dotted, value in (overrides or {}).items():
         _put(tree, dotted.split("."), value, names=line, where=f"option {dotted}")
     for names, where in ((file, place), (environment, "the environment"), (line, "the command line")):
