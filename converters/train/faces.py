@@ -69,6 +69,7 @@ def load_faces(
     bundle: Path = BUNDLE,
     detector: str | None = None,
     threads: int = 1,
+    where: str = "--data",
 ) -> Faces:
     """Faces of a part for a network, from the cache, or cut now and kept there.
 
@@ -81,6 +82,7 @@ def load_faces(
     cache : folder for the crops, outside the repository: they are pictures of people
     bundle, detector : whose detector finds the faces; None takes the bundle's default
     threads : of the detector
+    where : what says ``data``, for messages
 
     Raises
     ------
@@ -89,7 +91,7 @@ def load_faces(
     """
     if set_name not in LAYOUTS:
         raise UsageError(f"there is no data set '{set_name}'", fix=f"choose one of: {', '.join(LAYOUTS)}")
-    (faces,) = find_faces(data, [set_name], part=part or None)
+    (faces,) = find_faces(data, [set_name], part=part or None, where=where)
     if set_name in WHOLE and not isinstance(recipe.input.crop, LandmarkCrop):
         side = SETS[set_name].side
         view, shape = whole_view(recipe.input, side), [side, side]

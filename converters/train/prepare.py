@@ -72,11 +72,11 @@ def prepare(
     begun = begin(training)
     begun.module.to(processes.device)
     parts, weights = training_faces(training, data, cache, processes)
-    held = [Judged(name=one.set, faces=load(training, one, one.part, data, cache)) for one in recipe.validation.sets]
-    wanted = {
+    wanted = {  # read before the sets for validation: a wrong label is told whatever those lack
         task: np.concatenate([targets(task, heads[task], loss, one.rows, name) for name, one in parts.items()])
         for task, loss in losses.items()
     }
+    held = [Judged(name=one.set, faces=load(training, one, one.part, data, cache)) for one in recipe.validation.sets]
     for task, rows in wanted.items():
         if np.isnan(rows[:, 0]).all() and recipe.teacher is None and losses[task].weight > 0:
             # Its answers would drift with a trunk that learns something else.
@@ -145,4 +145,5 @@ def load(training: Training, one: Data | Held, part: str, data: Path | None, cac
     folder = training.path(one.folder) if one.folder else data
     if folder is None:
         raise UsageError(f"recipe {training.name}: where {one.set} lies is not said", fix="give --data DIR")
-    return storing.load_faces(training.network, one.set, part, data=folder, cache=cache)
+    where = f"`folder` of {one.set} in recipe {training.name}" if one.folder else "--data"
+    return storing.load_faces(training.network, one.set, part, data=folder, cache=cache, where=where)

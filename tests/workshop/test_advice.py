@@ -105,6 +105,8 @@ def test_a_set_may_be_named_by_its_own_folder(tmp_path: Path, monkeypatch: pytes
     assert data_folder(".") == tmp_path
     with pytest.raises(UsageError, match=r"does not hold utkface .*; give --data a folder that holds utkface/"):
         find_faces(tmp_path, ["utkface"])
+    with pytest.raises(UsageError, match=r"; give --data a folder that holds val\.csv$"):
+        find_faces(tmp_path, ["own"], part="val")
 
 
 def test_no_folder_is_told_that_nobody_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,9 @@ from converters.__main__ import main
 from converters.checkpoints.reading import read_tensors
 from converters.paths import ROOT
 from converters.recipes.reading import list_recipes
+from converters.recipes.schema import NetworkRecipe
 from converters.train.checkpoint import write_state
+from converters.train.faces import Faces
 from converters.train.loop import Watch
 from converters.train.prepare import Prepared, prepare
 from converters.train.processes import Processes
@@ -29,7 +31,8 @@ from converters.train.recipe import TRAINING, read_training
 from converters.train.schedule import Schedule
 from converters.train.session import train
 from converters.train.state import State, follow, rate_at
-from edgeface.errors import EdgefaceError
+from converters.train.view import whole_view
+from edgeface.errors import EdgefaceError, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -212,6 +215,35 @@ def test_processes_share_every_batch(tmp_path: Path) -> None:
         made[rank, world] = batches[7].faces
     assert torch.equal(made[0, 1][0::2], made[0, 2])
     assert torch.equal(made[0, 1][1::2], made[1, 2])
+
+
+MINE = """
+network = "made.toml"
+data = [{ set = "own", folder = "mine" }]
+validation = { sets = [{ set = "own", folder = "mine", part = "val" }], score = { "own accuracy" = 1.0 } }
+schedule = { epochs = 1, batch = 2, rate = 0.01 }
+"""
+
+
+def test_what_is_wrong_with_one_s_own_faces_is_told_first_things_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong label is not hidden by a set for validation without faces, and a missing table is looked for there."""
+    recipe = write_training(tmp_path, MINE)
+    rows = [{"emotion": "happy"}, {"emotion": "joyful"}]
+
+    def load(network: NetworkRecipe, _set: str, part: str, **_where: object) -> Faces:
+        if part == "val":
+            raise UsageError("no face", fix="none")
+        return Faces(pixels=np.zeros((2, 48, 48), np.uint8), rows=rows, missed=0, view=whole_view(network.input, 48))
+
+    monkeypatch.setattr("converters.train.prepare.storing.load_faces", load)
+    with pytest.raises(UsageError, match=r"own train, face 1: emotion is 'joyful', expected one of angry"):
+        prepared(recipe, tmp_path)
+    monkeypatch.undo()
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(UsageError, match=r"; give `folder` of own in recipe tiny a folder that holds train\.csv$"):
+        prepared(recipe, tmp_path)
 
 
 def test_dry_run_says_what_would_be_and_keeps_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

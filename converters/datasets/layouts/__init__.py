@@ -29,7 +29,12 @@ LAYOUTS: Mapping[str, Mapping[str, Callable[[Path, str | None], FaceSet | None]]
 
 
 def find_faces(
-    folder: Path, names: Sequence[str], *, layout: str | None = None, part: str | None = None
+    folder: Path,
+    names: Sequence[str],
+    *,
+    layout: str | None = None,
+    part: str | None = None,
+    where: str = "--data",
 ) -> list[FaceSet]:
     """Sets of faces that a folder holds.
 
@@ -38,6 +43,7 @@ def find_faces(
     names : sets that are asked for, keys of `LAYOUTS`
     layout : take this one; None finds out by what lies in the folder
     part : ``val``, ``publictest`` ...; None for the part that networks are judged on
+    where : what says ``folder``, for messages
 
     Raises
     ------
@@ -56,9 +62,10 @@ def find_faces(
         raise UsageError(f"'{layout}' is no layout of {' or '.join(names)}", fix=f"choose one of: {', '.join(tried)}")
     if not found:
         kind = layout or f"any of the layouts {', '.join(tried)}"
-        inside = " or ".join(f"{name}/" for name in names)
+        tables = {"own": f"{part or faces_csv.PART}.csv", "affect": "a table with valence and arousal"}
+        inside = [tables.get(name, f"{name}/, or its maker's own files") for name in names]
         raise UsageError(
             f"{folder} does not hold {' or '.join(names)} in {kind}",
-            fix=f"give --data a folder that holds {inside}, or its maker's own files",
+            fix=f"give {where} a folder that holds {' or '.join(inside)}",
         )
     return found
