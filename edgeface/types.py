@@ -187,6 +187,10 @@ class Head(Protocol):
     def task(self) -> Task:
         """The question that this head answers."""
 
+    @property
+    def certainty(self) -> float | None:
+        """Probability below which its answer is unknown, as the bundle says; None where it does not."""
+
     def probabilities(self, outputs: Mapping[str, F32]) -> F32:
         """Shape (N, K), as `Answer.probabilities`, from the named outputs of a batch of N."""
 

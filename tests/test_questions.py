@@ -73,6 +73,12 @@ def test_an_end_changes_what_is_now_and_nothing_else() -> None:
 def test_a_threshold_of_the_configuration_goes_before_the_question_s_own() -> None:
     given = Visits(gender_certainty=0.9, expression_certainty=0.1)
     assert [given.certainty(task) for task in TASKS] == [0.0, 0.9, 0.1, 0.0]
+    assert given.certainty("gender", 0.7) == 0.9
+
+
+def test_what_was_measured_goes_before_the_question_s_own() -> None:
+    assert [Visits().certainty(task, 0.0) for task in TASKS] == [0.0, 0.0, 0.0, 0.0]
+    assert Visits().certainty("gender", 0.65) == 0.65
 
 
 def named(path: Path) -> Iterator[str]:

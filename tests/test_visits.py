@@ -133,6 +133,18 @@ def test_looks_before_the_start_count() -> None:
     assert start.visit.known.age.samples == 3
 
 
+@pytest.mark.parametrize(("settings", "said"), [({}, True), ({"gender_certainty": 0.8}, False)])
+def test_the_threshold_of_the_bundle_counts_where_none_is_configured(settings: dict[str, float], said: bool) -> None:
+    head = Categorical("gender", CategoricalHead(labels=("female", "male"), output="p", certainty=0.6))
+    book = VisitBook("main", Visits(min_samples=1, **settings), {"gender": head}, lambda: "v")
+    book.observe(0.0, [track()])
+    book.absorb(1, gender(0.7))
+    assert (book.current()[0].known.gender is not None) == said
+    book.absorb(1, gender(0.3))
+    book.absorb(1, gender(0.3))
+    assert book.current()[0].known.gender is None, "0.57 for male"
+
+
 def test_unknown_until_there_is_enough_evidence() -> None:
     book = make_book(min_samples=3, gender_certainty=0.8, expression_certainty=0.5)
     book.observe(0.0, [track()])

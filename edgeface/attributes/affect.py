@@ -15,6 +15,8 @@ from edgeface.types import F32, AffectEstimate, Task
 class Affect:
     """Two numbers a sample, each -1 to 1; no distribution."""
 
+    certainty: float | None = None
+
     def __init__(self, task: Task, head: AffectHead) -> None:
         self.task: Task = task
         self._head = head

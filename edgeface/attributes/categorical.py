@@ -19,6 +19,7 @@ class Categorical:
     def __init__(self, task: Task, head: CategoricalHead) -> None:
         self.task: Task = task
         self.labels = head.labels
+        self.certainty = head.certainty
         self._head = head
 
     def probabilities(self, outputs: Mapping[str, F32]) -> F32:

@@ -23,6 +23,8 @@ class Coral:
     (rearrangement, Chernozhukov et al. 2010), which changes nothing about how many of them are above one half.
     """
 
+    certainty: float | None = None
+
     def __init__(self, task: Task, head: CoralHead) -> None:
         self.task: Task = task
         self._head = head

@@ -16,6 +16,8 @@ from edgeface.types import F32, AgeEstimate, Task
 class Expectation:
     """Probabilities over ``support`` years per class."""
 
+    certainty: float | None = None
+
     def __init__(self, task: Task, head: ExpectationHead) -> None:
         self.task: Task = task
         self._head = head

@@ -24,6 +24,8 @@ class Regression:
     curve is cut off, its centre is moved outwards for that, and it gets narrower.
     """
 
+    certainty: float | None = None
+
     def __init__(self, task: Task, head: RegressionHead) -> None:
         self.task: Task = task
         self._head = head

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from edgeface.bundle.values import (
+    Certainty,
     Labels,
     Length,
     Name,
@@ -52,13 +53,17 @@ class ExpectationHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="
 
 
 class CategoricalHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="categorical"):
-    """One probability per label; ``activation`` says what is still to be applied to the output."""
+    """One probability per label; ``activation`` says what is still to be applied to the output.
+
+    Below ``certainty`` the likeliest label is not said, where no configuration has another threshold.
+    """
 
     labels: Labels
     output: TensorName
     columns: Columns = ()
     activation: Literal["none", "softmax"] = "none"
     temperature: Temperature = 1.0
+    certainty: Certainty | None = None
 
 
 class YunetHead(Closed, frozen=True, kw_only=True, tag_field="kind", tag="yunet"):

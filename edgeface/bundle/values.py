@@ -50,6 +50,8 @@ Percentile = Annotated[float, Meta(ge=0, le=100)]
 Percentiles = tuple[Percentile, Percentile]
 Temperature = Annotated[float, Meta(ge=0.1, le=10)]
 """What logits are divided by, as measured on labelled faces; above 1 a network is less sure than it says."""
+Certainty = Annotated[float, Meta(ge=0, lt=1)]
+"""Probability below which an answer is unknown, as chosen on labelled faces."""
 Mean = Annotated[float, Meta(ge=-1000, le=1000)]
 Scale = Annotated[float, Meta(gt=0, le=1000)]
 Means = Annotated[tuple[Mean, ...], Meta(min_length=1, max_length=3)]

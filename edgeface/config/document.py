@@ -19,6 +19,8 @@ from edgeface.config import Config
 from edgeface.questions import QUESTIONS, Schedule
 
 EXAMPLES: Mapping[str, str] = {
+    "visits.gender_certainty": "0.8",
+    "visits.expression_certainty": "0.4",
     "bundle": '"default"',
     "node.id": '"hall-1"',
     "mqtt.client_id": '"edgeface-hall-1"',

@@ -46,6 +46,11 @@ CameraNumber = Annotated[int, Meta(ge=0, le=255)]
 Rate = Annotated[float, Meta(gt=0, le=1000)]
 Samples = Annotated[int, Meta(ge=1, le=1000)]
 Factor = Annotated[float, Meta(ge=1, le=100)]
+MEASURED = {
+    task: f"unset: as measured for the network, where its bundle says so, else {question.certainty:g}"
+    for task, question in QUESTIONS.items()
+}
+"""Where a threshold of *unknown* comes from."""
 RuntimeName = Literal["onnx", "litert"]
 
 
@@ -164,20 +169,24 @@ class Visits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = 3
     min_quality: Annotated[Share, Meta(description="samples below this quality weigh nothing")] = 0.15
     gender_certainty: Annotated[
-        float, Meta(ge=0.5, lt=1, description="fused probability below which gender is unknown")
-    ] = QUESTIONS["gender"].certainty
+        Annotated[float, Meta(ge=0.5, lt=1)] | None,
+        Meta(description=f"fused probability below which gender is unknown; {MEASURED['gender']}"),
+    ] = None
     expression_certainty: Annotated[
-        Share,
-        Meta(description="share below which expression is unknown"),
-    ] = QUESTIONS["expression"].certainty
+        Share | None,
+        Meta(description=f"share below which expression is unknown; {MEASURED['expression']}"),
+    ] = None
     faces_rate: Annotated[
         float, Meta(ge=0, le=60, description="most `faces` messages a second and camera; 0: none")
     ] = 2.0
 
-    def certainty(self, task: Task) -> float:
-        """Probability below which an answer is unknown: the key ``<task>_certainty``, else the question's own."""
-        least: float = getattr(self, f"{task}_certainty", QUESTIONS[task].certainty)
-        return least
+    def certainty(self, task: Task, measured: float | None = None) -> float:
+        """Probability below which an answer is unknown.
+
+        The key ``<task>_certainty``, else what was ``measured`` for the network, else the question's own.
+        """
+        given: float | None = getattr(self, f"{task}_certainty", None)
+        return next(least for least in (given, measured, QUESTIONS[task].certainty) if least is not None)
 
 
 class Runtime(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

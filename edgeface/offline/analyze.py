@@ -28,6 +28,7 @@ from edgeface.types import (
     Detections,
     Estimate,
     Frame,
+    Head,
     Image,
     LabelEstimate,
     Quality,
@@ -149,7 +150,7 @@ def _still_face(
         quality=quality,
         estimates=estimates,
         known={
-            head.task: clear and head.task in estimates and _certain(head.task, estimates[head.task], config)
+            head.task: clear and head.task in estimates and _certain(head, estimates[head.task], config)
             for _, head in networks.heads
         },
         track=None,
@@ -174,9 +175,10 @@ def _video_face(
     )
 
 
-def _certain(task: Task, estimate: Estimate, config: Config) -> bool:
+def _certain(head: Head, estimate: Estimate, config: Config) -> bool:
     """Would the daemon say it, given samples like this one? It asks for `visits.min_samples` of them."""
-    return not isinstance(estimate, LabelEstimate) or estimate.probability >= config.visits.certainty(task)
+    least = config.visits.certainty(head.task, head.certainty)
+    return not isinstance(estimate, LabelEstimate) or estimate.probability >= least
 
 
 def _points(found: Detections, row: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None:

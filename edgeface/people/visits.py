@@ -46,7 +46,7 @@ class VisitBook:
         self._camera = camera
         self._settings = settings
         self._heads = heads
-        self._certainty = {task: settings.certainty(task) for task in QUESTIONS}
+        self._certainty = {task: settings.certainty(task, head.certainty) for task, head in heads.items()}
         self._new_id = new_id
         self._people: dict[int, _Person] = {}
 
