@@ -12,6 +12,9 @@ import msgspec
 from converters.building.maker import Maker
 from converters.building.stamps import tool_versions
 from converters.formats.json_files import json_bytes
+from converters.measurements.chosen import with_chosen
+from converters.measurements.confidence import read_confidence
+from converters.measurements.crops import read_crop_losses
 from converters.measurements.measured import read_detector_fits, read_measured
 from converters.paths import file_name, selftest_name
 from converters.recipes.schema import NetworkRecipe, Recipe
@@ -60,7 +63,7 @@ def describe_network(maker: Maker, recipe: Recipe, folder: Path) -> Network:
     test = folder / selftest_name(maker.name)
     parameters, macs = (known.parameters, known.macs) if known else count(maker.reference, maker.network, recipe)
     fit = read_detector_fits().get(maker.name)
-    return msgspec.structs.replace(
+    network = msgspec.structs.replace(
         outline(maker),
         files=files,
         selftest=SelfTest(path=selftest_name(maker.name), bytes=test.stat().st_size, sha256=_sha256(test)),
@@ -70,6 +73,7 @@ def describe_network(maker: Maker, recipe: Recipe, folder: Path) -> Network:
         landmarks_to_reference=None if fit is None else fit.landmarks,
         measured=read_measured(maker.name),
     )
+    return with_chosen(network, read_crop_losses(), read_confidence())
 
 
 def _remembered(maker: Maker) -> Network | None:

@@ -155,6 +155,7 @@ def card(network: Network, bundle: str = "default", *, trials: Sequence[Trial] |
         *(card_figures.detector_figures(network) if detects else card_figures.group_figures(network)),
         *card_crops.crops(network, read_crop_losses()),
         *card_confidence.confidence(network, read_confidence()),
+        *card_confidence.chosen(network),
         "## Files",
         card_figures.files(network),
         *card_trials.trials(network, read_trials() if trials is None else trials),

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from converters.formats.markdown import table
-from converters.measurements.confidence import Confidence, coverage_rows, curve_rows, summary
+from converters.measurements.confidence import LEAST_FACES, RULE, Confidence, coverage_rows, curve_rows, summary
+from converters.measurements.measured import of_network
 from edgeface.bundle import Network
+
+
+def chosen(network: Network) -> Iterator[str]:
+    """Which numbers of the manifest were chosen, on what faces."""
+    if network.chosen:
+        yield "### Numbers chosen on labelled faces"
+        yield table(
+            ("number", "value", "chosen on", "faces", "by"),
+            [(f.metric, f"{f.value:g}", f.set, str(f.count), f"`{f.command}`") for f in network.chosen],
+        )
 
 
 def confidence(network: Network, found: Sequence[Confidence]) -> Iterator[str]:
     """What the first ONNX file claims and what holds, for each question and set."""
-    files = network.files.get("onnx", ())
-    own = [
-        one
-        for one in found
-        if files and (one.network, one.runtime, one.precision) == (network.name, "onnx", files[0].precision)
-    ]
+    own = of_network(network, found)
     if not own:
         return
     yield "### How sure it may be taken to be"
@@ -24,6 +30,7 @@ def confidence(network: Network, found: Sequence[Confidence]) -> Iterator[str]:
         "A temperature divides the logits: of labels it makes the truth likeliest, of an age it makes the published "
         "interval cover what it claims. The calibration error is the mean distance between what was claimed and what "
         "was right. In a bin of ages every year is held to be as likely. In brackets 95 % confidence. "
+        f"{RULE} *Worst* is the group of {LEAST_FACES} answers or more of which most are wrong. "
         f"Made by `python -m converters evaluate confidence --network {network.name}`."
     )
     for one in own:

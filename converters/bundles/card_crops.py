@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from converters.formats.markdown import table
+from converters.measurements.chosen import CHOSEN_ON, choosing
 from converters.measurements.crops import LIMITS_TEXT, CropLoss, change_text, loss_text, smallest_face_px
+from converters.measurements.measured import of_network
 from edgeface.bundle import Network
 
 
 def crops(network: Network, losses: Sequence[CropLoss]) -> Iterator[str]:
     """Losses of the first ONNX file, a table for each set and question."""
-    files = network.files.get("onnx", ())
-    own = [
-        loss
-        for loss in losses
-        if files and (loss.network, loss.runtime, loss.precision) == (network.name, "onnx", files[0].precision)
-    ]
+    own = of_network(network, losses)
     if not own:
         return
     yield "### Crops that are a little off, small faces, blur"
-    smallest = smallest_face_px(own)
+    smallest = smallest_face_px(choosing(own))
     down_to = "even the largest faces that were tried lose more" if smallest is None else f"down to {smallest} pixels"
     yield (
         "Against the same faces as they are; in brackets 95 % confidence, paired. *Found* are those that the detector "
         "finds again in the changed picture; points are moved after it. At most "
-        f"{LIMITS_TEXT} are lost on every set: {down_to}. "
+        f"{LIMITS_TEXT} are lost on {' and '.join(CHOSEN_ON)}: {down_to}. "
         f"Made by `python -m converters evaluate crops --network {network.name}`."
     )
     for name, task in dict.fromkeys((loss.set, loss.task) for loss in own):

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.datasets.labels import age_range
+from converters.measurements.chosen import with_head
 from edgeface.bundle import AttributeHead, CategoricalHead, CoralHead, ExpectationHead, Network
 from edgeface.types import AgeEstimate, Task
 
@@ -26,6 +27,7 @@ STEPS = 30
 LEAST = 1e-7
 OLDEST = 89
 """Last year for which FairFace's bin of 70 and more stands: older people are rare."""
+HUNDREDTHS = tuple(number / 100 for number in range(1, 100))
 Bools = npt.NDArray[np.bool_]
 F64 = npt.NDArray[np.float64]
 
@@ -103,6 +105,31 @@ def unknown_curve(sure: F64, right: Bools, thresholds: Sequence[float]) -> list[
     return found
 
 
+def choose_threshold(sets: Sequence[tuple[F64, Bools]], most_wrong: float, least_answered: float) -> float:
+    """The threshold of *unknown*: the lowest at which no more than allowed is wrong, but one that still answers enough.
+
+    Parameters
+    ----------
+    sets : of each set ``sure`` and ``right``, as in `unknown_curve`; shares are means over sets
+    most_wrong : share of wrong answers among those that are given
+    least_answered : share of the faces that are answered; where both cannot be had, this one is kept
+
+    Returns
+    -------
+    A whole hundredth; 0 where everything may be said.
+    """
+    chosen = 0.0
+    curves = [unknown_curve(sure, right, [0, *HUNDREDTHS]) for sure, right in sets]
+    for points in zip(*curves, strict=True):
+        _, answered, wrong = np.mean(points, axis=0)
+        if answered < least_answered:
+            break
+        chosen = points[0][0]
+        if wrong <= most_wrong:
+            break
+    return chosen
+
+
 def temperature_of(network: Network, task: Task) -> float | None:
     """What a head's logits are divided by; None for one of a kind that has no temperature."""
     head = network.answers[task]
@@ -112,9 +139,7 @@ def temperature_of(network: Network, task: Task) -> float | None:
 def at_temperature(network: Network, task: Task, temperature: float) -> Network:
     """The same network with another temperature of one of its heads."""
     warmer: AttributeHead = msgspec.structs.replace(network.answers[task], temperature=temperature)
-    if task == network.task:
-        return msgspec.structs.replace(network, head=warmer)
-    return msgspec.structs.replace(network, also={**network.also, task: warmer})
+    return with_head(network, task, warmer)
 
 
 def covered_shares(estimates: Sequence[AgeEstimate], labels: Sequence[Mapping[str, str]]) -> F64:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from converters.evaluation.confidence import (
+    F64,
+    Bools,
     at_temperature,
     best_temperature,
     calibration_error,
+    choose_threshold,
     covered_shares,
     covering_temperature,
     label_loss,
@@ -22,11 +25,13 @@ from converters.evaluation.report import DIGITS
 from converters.evaluation.statistics import mean_figure
 from converters.evaluation.stills import column_of, errors_of, names_of, true_name
 from converters.evaluation.subject import Answers
-from converters.measurements.confidence import Coverage, Sureness, Threshold
+from converters.measurements.confidence import ANSWERED, LEAST_FACES, WRONG, Coverage, Sureness, Threshold
 from edgeface.attributes import make_heads
 from edgeface.bundle import AttributeHead, CoralHead, ExpectationHead, Network
 from edgeface.types import F32, AgeEstimate, Task
 
+Said = tuple[F64, Bools, Sequence[Mapping[str, str]]]
+"""Probability of each answer (N,), whether it is right (N,), and the labels of the faces."""
 THRESHOLDS = (0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98)
 
 
@@ -53,25 +58,62 @@ def mean_error(asked: Asked) -> float:
     return round(float(np.nanmean(errors_of(asked.answers, asked.network, asked.task))), DIGITS)
 
 
-def sureness(asked: Asked, temperature: float) -> Sureness:
-    """What a question comes to at a temperature (that of its head where it has none)."""
-    network = warmed(asked, temperature)
-    rows, labels = asked.read(network)
+def sureness(asked: Asked, temperature: float, certainty: float | None = None) -> Sureness:
+    """What a question comes to at a temperature (that of its head where it has none).
+
+    ``certainty``, the threshold that was chosen, stands in the curve, too.
+    """
     if asked.task == "age":
-        return Sureness(temperature=round(temperature, DIGITS), coverage=_coverage(network, rows, labels))
-    names = names_of(network.answers[asked.task])
-    true = [true_name(row[column_of(asked.task)]) for row in labels]
-    right = np.array([names[int(row.argmax())] == name for row, name in zip(rows, true, strict=True)], bool)
-    sure = rows.max(axis=1).astype(np.float64)
-    thresholds = [least for least in THRESHOLDS if least >= 1 / len(names)]  # the likeliest label is always as likely
+        network = warmed(asked, temperature)
+        return Sureness(temperature=round(temperature, DIGITS), coverage=_coverage(network, *asked.read(network)))
+    sure, right, labels = said(asked, temperature)
+    least = 1 / len(names_of(asked.network.answers[asked.task]))  # the likeliest label is always as likely
+    thresholds = sorted({each for each in (*THRESHOLDS, certainty or 0) if each >= least})
     return Sureness(
         temperature=round(temperature, DIGITS),
         ece=round(calibration_error(sure, right), DIGITS),
-        curve=tuple(
-            Threshold(probability=least, answered=round(answered, DIGITS), wrong=round(wrong, DIGITS))
-            for least, answered, wrong in unknown_curve(sure, right, thresholds)
-        ),
+        curve=tuple(_thresholds(asked.task, (sure, right, labels), thresholds)),
+        certainty=certainty,
     )
+
+
+def said(asked: Asked, temperature: float) -> Said:
+    """The likeliest label of every face at a temperature: how likely, and whether right."""
+    network = warmed(asked, temperature)
+    rows, labels = asked.read(network)
+    names = names_of(network.answers[asked.task])
+    true = [true_name(row[column_of(asked.task)]) for row in labels]
+    right = np.array([names[int(row.argmax())] == name for row, name in zip(rows, true, strict=True)], bool)
+    return rows.max(axis=1).astype(np.float64), right, labels
+
+
+def choose_certainty(sets: Sequence[Asked], temperature: float) -> float | None:
+    """The threshold of *unknown* over sets at a temperature; None for an age: its interval says how sure it is."""
+    if not sets or sets[0].task not in WRONG:
+        return None
+    answers = [said(asked, temperature)[:2] for asked in sets]
+    return choose_threshold(answers, WRONG[sets[0].task], ANSWERED)
+
+
+def _thresholds(task: Task, of: Said, thresholds: Sequence[float]) -> Iterator[Threshold]:
+    """The curve of *unknown* over all, and in the group that is worst off: of people, or of one expression."""
+    sure, right, labels = of
+    true = [true_name(row[column_of(task)]) for row in labels]
+    groups = people(labels)
+    if task == "expression":
+        groups |= {name: np.array([word == name for word in true], bool) for name in sorted(set(true))}
+    for least, answered, wrong in unknown_curve(sure, right, thresholds):
+        given = sure >= least
+        large = {name: given & mask for name, mask in groups.items() if (given & mask).sum() >= LEAST_FACES}
+        shares = {name: float((~right[mask]).mean()) for name, mask in large.items()}
+        worst = max(shares, key=shares.__getitem__, default=None)
+        yield Threshold(
+            probability=least,
+            answered=round(answered, DIGITS),
+            wrong=round(wrong, DIGITS),
+            group=worst,
+            group_wrong=None if worst is None else round(shares[worst], DIGITS),
+        )
 
 
 def fit(sets: Sequence[Asked]) -> float | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from converters.datasets.labelled import data_folder
 from converters.datasets.layouts import FaceSet, find_faces
 from converters.evaluation.labelled_people import EXACT, SETS
-from converters.evaluation.report import COMMAND, count
+from converters.evaluation.report import COMMAND, count, progress
+from converters.evaluation.stills import Stills, find_stills
 from converters.evaluation.subject import Finder, Subject, detecting, shipped_subjects
 from converters.formats.json_files import write_json
 from converters.paths import build_folder, bundle_argument, open_any
@@ -31,8 +32,25 @@ class BundleRun:
     subjects: Sequence[Subject]
 
 
-def add_bundle_arguments(parser: argparse.ArgumentParser, *, choose: bool = True) -> None:
-    """Add which bundle, files and faces; ``choose`` lets single networks and sets be named."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Found:
+    """One set whose faces were found: who answers what of it."""
+
+    faces: FaceSet
+    able: Sequence[tuple[Subject, Sequence[Task]]]
+    stills: Stills
+
+
+def found_sets(run: BundleRun, args: argparse.Namespace) -> Iterator[Found]:
+    """Every set that the arguments name and of which the bundle answers anything, its faces found."""
+    for faces in sets_of(args, args.set):
+        if able := answering(run, faces):
+            stills = find_stills(run.finder, progress(faces.read(args.limit), faces.title))
+            yield Found(faces=faces, able=able, stills=stills)
+
+
+def add_bundle_arguments(parser: argparse.ArgumentParser, *, choose: bool = True, record: bool = True) -> None:
+    """Add which bundle, files and faces; ``choose`` lets single networks and sets be named, ``record`` be recorded."""
     parser.add_argument("--data", metavar="DIR", help="folder of the labelled sets")
     parser.add_argument("--bundle", metavar="DIR", default="default", help="bundle, or one built network (%(default)s)")
     parser.add_argument("--runtime", choices=("onnx", "litert"), default="onnx", help="runtime (%(default)s)")
@@ -40,6 +58,7 @@ def add_bundle_arguments(parser: argparse.ArgumentParser, *, choose: bool = True
     if choose:
         parser.add_argument("--network", action="append", metavar="NAME", help="only this network (repeatable)")
         parser.add_argument("--set", action="append", choices=ALL_SETS, help="only this set (repeatable)")
+    if choose and record:
         parser.add_argument(
             "--record", action="store_true", help="also keep the figures for the card, in converters/measurements"
         )
@@ -94,9 +113,17 @@ def command_of_run(protocol: str, bundle: Bundle, args: argparse.Namespace) -> s
     return " ".join(words)
 
 
-def write_report(protocol: str, bundle: Bundle, args: argparse.Namespace, report: object) -> None:
-    """Write a report as JSON and say where."""
+def write_report(
+    protocol: str,
+    bundle: Bundle,
+    args: argparse.Namespace,
+    report: object,
+    keep: Callable[[], object] | None = None,
+) -> None:
+    """Write a report as JSON and say where; ``keep`` puts it on record, where that is asked for and all faces count."""
     words = [protocol, args.runtime, *([args.precision] if args.precision else [])]
     path = (args.out or build_folder() / "evaluate" / bundle.manifest.name) / ("-".join(words) + ".json")
     write_json(path, report)
     print(f"written: {path}", flush=True)
+    if keep is not None and args.record and args.limit is None:
+        keep()

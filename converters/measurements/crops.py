@@ -36,6 +36,7 @@ class CropLoss(Closed, frozen=True, kw_only=True):
     network: str
     runtime: FileRuntime
     precision: Precision
+    weights: str
     task: Task
     set: str
     kind: Kind
@@ -76,11 +77,21 @@ def change_text(loss: CropLoss) -> str:
 
 def loss_text(loss: CropLoss) -> str:
     """Return a loss with its interval, in years or points."""
-    scale, digits, unit = (1, 2, "years") if loss.unit == "years" else (100, 1, "points")
-    text = f"{scale * loss.value:+.{digits}f} {unit}"
-    if loss.low is None or loss.high is None:
+    return difference_text(loss.value, loss.low, loss.high, loss.unit)
+
+
+def difference_text(value: float, low: float | None, high: float | None, unit: Unit) -> str:
+    """Return a difference of errors with its interval, in years or points."""
+    scale, digits, words = (1, 2, "years") if unit == "years" else (100, 1, "points")
+    text = f"{scale * value:+.{digits}f} {words}"
+    if low is None or high is None:
         return text
-    return f"{text} ({scale * loss.low:+.{digits}f} to {scale * loss.high:+.{digits}f})"
+    return f"{text} ({scale * low:+.{digits}f} to {scale * high:+.{digits}f})"
+
+
+def in_unit(value: float, unit: Unit) -> str:
+    """Return an error in years or percent."""
+    return f"{value:.2f} years" if unit == "years" else f"{100 * value:.1f} %"
 
 
 def read_crop_losses(path: Path = CROPS) -> list[CropLoss]:

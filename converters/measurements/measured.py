@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from converters.formats.json_files import write_json
 from converters.paths import RESULTS
-from edgeface.bundle import Four, Measured
+from edgeface.bundle import FileRuntime, Four, Measured, Network, Precision
 
 FITS = "detector_to_reference.json"
 
@@ -17,6 +18,31 @@ def read_measured(name: str) -> tuple[Measured, ...]:
     """Figures of a network that the evaluation wrote, or none."""
     path = RESULTS / f"{name}.json"
     return tuple(msgspec.json.decode(path.read_bytes(), type=list[Measured])) if path.is_file() else ()
+
+
+class OfFile(Protocol):
+    """A figure of one file of one network; ``weights`` is the hash of the file from which its weights come."""
+
+    @property
+    def network(self) -> str: ...  # noqa: D102
+    @property
+    def runtime(self) -> FileRuntime: ...  # noqa: D102
+    @property
+    def precision(self) -> Precision: ...  # noqa: D102
+    @property
+    def weights(self) -> str: ...  # noqa: D102
+
+
+F = TypeVar("F", bound=OfFile)
+
+
+def of_network(network: Network, figures: Iterable[F]) -> list[F]:
+    """Figures of a network's first ONNX file, which the default runtime takes, with the weights that it has now."""
+    files = network.files.get("onnx", ())
+    if not files:
+        return []
+    wanted = (network.name, "onnx", files[0].precision, network.source.sha256)
+    return [one for one in figures if (one.network, one.runtime, one.precision, one.weights) == wanted]
 
 
 class DetectorFit(msgspec.Struct, frozen=True, kw_only=True):

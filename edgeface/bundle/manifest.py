@@ -122,7 +122,7 @@ class Input(Closed, frozen=True, kw_only=True):
     ``mean`` and ``scale`` are one number for all channels, or one for each in the order of ``color``.
     ``height`` and ``width`` are fixed for attribute networks; a detector of free size has ``multiple_of`` instead.
     ``fit`` says how a detector of fixed size gets its picture: padded below and right, or stretched. ``color`` is the
-    channel order; ``smallest_face_px`` the smallest face height on which it was measured.
+    channel order; ``smallest_face_px`` the smallest face height that it is for; measured where `Network.chosen` has it.
     """
 
     color: Literal["bgr", "rgb", "grey"]
@@ -231,6 +231,7 @@ class Network(Closed, frozen=True, kw_only=True):
     * ``landmarks_to_reference`` says how far its five points lie from the reference's, x and y in distances between
       the reference's eyes, of an upright face.
 
+    ``chosen`` says of numbers of this entry on what faces they were chosen, ``metric`` being where they stand.
     ``also`` are further questions that the same pass answers; ``time`` is set for networks that look at several frames;
     ``random_weights`` marks a network that was never trained, which no device runs unasked.
     """
@@ -252,6 +253,7 @@ class Network(Closed, frozen=True, kw_only=True):
     box_to_reference: Four | None = None
     landmarks_to_reference: FivePoints | None = None
     measured: tuple[Measured, ...] = ()
+    chosen: tuple[Measured, ...] = ()
     also: dict[Task, AttributeHead] = msgspec.field(default_factory=dict)
     time: Time | None = None
     random_weights: bool = False

@@ -18,6 +18,7 @@ from converters.evaluation.confidence import (
     at_temperature,
     best_temperature,
     calibration_error,
+    choose_threshold,
     covered_share,
     covering_temperature,
     label_loss,
@@ -27,8 +28,17 @@ from converters.evaluation.confidence import (
 from converters.evaluation.protocols import confidence as protocol
 from converters.evaluation.protocols.confidence import ConfidenceReport
 from converters.evaluation.subject import Answers
-from converters.evaluation.sureness import Asked, fit, sureness
-from converters.measurements.confidence import Confidence, Sureness, Threshold, read_confidence, record
+from converters.evaluation.sureness import Asked, choose_certainty, fit, sureness
+from converters.measurements.chosen import with_chosen
+from converters.measurements.confidence import (
+    Confidence,
+    Coverage,
+    Sureness,
+    Threshold,
+    coverage_rows,
+    read_confidence,
+    record,
+)
 from edgeface.bundle import Bundle, open_bundle
 
 FACE = astronaut()[40:200, 150:310]
@@ -95,6 +105,31 @@ def test_the_trade_of_unknown() -> None:
         (0.9, 0.25, 0.0),
         (0.99, 0.0, 0.0),
     ]
+
+
+def test_a_threshold_is_the_lowest_at_which_little_is_wrong_and_enough_is_answered() -> None:
+    """Surer answers are righter: 0.505, 0.515 ... are right in 50 % of the cases, those from 0.7 on always."""
+    sure = np.repeat(np.arange(0.5, 1.0, 0.01) + 0.005, 2)
+    right = (np.arange(100) % 2 == 0) | (sure > 0.7)
+    assert choose_threshold([(sure, right)], 1.0, 0.0) == 0, "anything may be wrong"
+    assert choose_threshold([(sure, right)], 0.0, 0.1) == 0.7
+    assert choose_threshold([(sure, right)], 0.0, 0.75) == 0.62, "at 0.63 only 74 of 100 are answered"
+    assert choose_threshold([(sure, right), (sure, sure > 0)], 0.05, 0.1) == 0.63, "10 of 74 beside none"
+    assert choose_threshold([(sure, sure < 0)], 0.5, 0.2) == 0.9, "all are wrong: as much silence as may be"
+
+
+def test_a_threshold_is_chosen_for_labels_alone_and_marked_in_the_curve(bundle: Bundle) -> None:
+    asked = gender_of(bundle, [0.95] * 200 + [0.605] * 40, ["F"] * 200 + ["M"] * 40)
+    certainty = choose_certainty([asked], 1.0)
+    assert certainty == 0.61
+    curve = sureness(asked, 1.0, certainty).curve
+    (row,) = (row for row in curve if row.probability == 0.61)
+    assert (row.wrong, row.group_wrong) == (0, 0)
+    (before,) = (row for row in curve if row.probability == 0.6)
+    assert before.wrong == pytest.approx(40 / 240, abs=1e-4)
+    assert (before.group, before.group_wrong) == ("age 30-39", before.wrong), "40 men are too few to be named"
+    assert sureness(asked, 1.0).certainty is None
+    assert choose_certainty([], 1.0) is None
 
 
 def test_another_temperature_of_one_head(bundle: Bundle, tmp_path: Path) -> None:
@@ -178,6 +213,7 @@ def one(**changes: object) -> Confidence:
         network="gender-v1",
         runtime="onnx",
         precision="fp32",
+        weights="",
         task="gender",
         set="Set",
         count=100,
@@ -196,8 +232,51 @@ def test_what_was_measured_again_replaces_its_own(tmp_path: Path) -> None:
 
 
 def test_the_card_has_it(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(card_module, "read_confidence", lambda: [one(), one(precision="int8", error=0.777)])
-    text = card_module.card(bundle.network("gender-v1"))
+    network = bundle.network("gender-v1")
+    mine = one(weights=network.source.sha256)
+    others = [one(error=0.666), msgspec.structs.replace(mine, precision="int8", error=0.777)]
+    monkeypatch.setattr(card_module, "read_confidence", lambda: [mine, *others])
+    text = card_module.card(network)
     assert "Gender, Set: 25.0 % wrong; temperature 1.00 (as it ships): expected calibration error 24.0 %." in text
-    assert "| 0.8 | 100.0 % | 25.0 % |" in text
-    assert "77.7 % wrong" not in text
+    assert "| 0.8 | 100.0 % | 25.0 % | - | - |" in text
+    assert "66.6 % wrong" not in text, "other weights"
+    assert "77.7 % wrong" not in text, "another file"
+
+
+@pytest.mark.parametrize(
+    ("group", "value", "count", "verdict"),
+    [
+        ("all", 0.75, 500, "misses"),
+        ("all", 0.76, 500, "holds"),
+        ("age 0-9", 0.75, 500, "holds"),
+        ("age 0-9", 0.91, 500, "misses"),
+        ("age 0-9", 0.91, 99, "too few to judge"),
+    ],
+)
+def test_whether_an_interval_holds(group: str, value: float, count: int, verdict: str) -> None:
+    row = Coverage(group=group, value=value, count=count, low=None, high=None, years=20.0)
+    _, ((_, _, _, said, _),) = coverage_rows(one(task="age", shipped=Sureness(temperature=1, coverage=(row,))))
+    assert said == verdict
+
+
+def test_a_manifest_takes_what_was_chosen_with_its_provenance(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = bundle.network("gender-v1")
+    fitted = Sureness(temperature=1.7, ece=0.02, certainty=0.65)
+    mine = one(
+        weights=network.source.sha256, set="FairFace val", fitted=fitted, fitted_on=("FairFace val",), count=3000
+    )
+    made = with_chosen(network, [], [mine])
+    assert made.head == msgspec.structs.replace(network.head, temperature=1.7, certainty=0.65)
+    assert [(fact.metric, fact.value, fact.set, fact.count) for fact in made.chosen] == [
+        ("gender.temperature", 1.7, "FairFace val", 3000),
+        ("gender.certainty", 0.65, "FairFace val", 3000),
+    ]
+    assert made.chosen[0].command == "python -m converters evaluate confidence --network gender-v1 --record"
+    monkeypatch.setattr(card_module, "read_confidence", lambda: [])
+    assert "| gender.certainty | 0.65 | FairFace val | 3000 | `python -m" in card_module.card(made)
+    for other in (
+        msgspec.structs.replace(mine, weights="0" * 64),
+        msgspec.structs.replace(mine, fitted_on=("UTKFace val",), set="UTKFace val"),
+        msgspec.structs.replace(mine, fitted=None, fitted_on=()),
+    ):
+        assert with_chosen(network, [], [other]) == network

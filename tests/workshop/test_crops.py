@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -18,8 +19,9 @@ from converters.evaluation.crops import Change, blurred, changes, crop_losses, m
 from converters.evaluation.protocols import crops as protocol
 from converters.evaluation.stills import find_stills
 from converters.evaluation.subject import Finder, shipped_subjects
+from converters.measurements.chosen import with_chosen
 from converters.measurements.crops import CropLoss, change_text, loss_text, read_crop_losses, record, smallest_face_px
-from edgeface.bundle import Bundle
+from edgeface.bundle import Bundle, Network
 from edgeface.types import F32
 
 FACE = astronaut()[40:200, 150:310]
@@ -32,8 +34,9 @@ def loss(kind: str = "size", amount: float = 64, value: float = 0.0, **changes: 
         network="net",
         runtime="onnx",
         precision="fp32",
+        weights="",
         task="gender",
-        set="Set",
+        set="FairFace val",
         kind=kind,  # type: ignore[arg-type]
         amount=amount,
         unit="share",
@@ -105,7 +108,7 @@ def test_the_smallest_face(losses: list[CropLoss], smallest: int | None) -> None
 
 def test_what_was_measured_again_replaces_its_own(tmp_path: Path) -> None:
     path = tmp_path / "crops.json"
-    other = loss(set="Other")
+    other = loss(set="Another")
     record([loss(amount=32), loss(amount=64), other], path)
     record([loss(amount=64, value=0.5)], path)
     assert read_crop_losses(path) == [other, loss(amount=64, value=0.5)]
@@ -154,13 +157,30 @@ def test_the_command_writes_and_records(
     assert kept == []
 
 
+def of_gender(network: Network, sizes: Sequence[tuple[int, float]]) -> list[CropLoss]:
+    """Losses of the file of which cards tell, by height of a face."""
+    own = {"precision": network.files["onnx"][0].precision, "weights": network.source.sha256}
+    return [loss(amount=size, value=value, network=network.name, **own) for size, value in sizes]
+
+
+def test_a_manifest_takes_the_smallest_face_with_its_provenance(bundle: Bundle) -> None:
+    network = bundle.network("gender-v1")
+    mine = of_gender(network, ((16, 0.05), (24, 0.001), (64, 0.0)))
+    told = msgspec.structs.replace(mine[1], set="UTKFace val", value=0.9)
+    made = with_chosen(network, [*mine, told], [])
+    assert made.input == msgspec.structs.replace(network.input, smallest_face_px=24)
+    (fact,) = made.chosen
+    assert (fact.metric, fact.value, fact.set, fact.count) == ("smallest_face_px", 24, "FairFace val", 500)
+    assert with_chosen(network, [told, *of_gender(network, [(64, 0.9)])], []) == network, "as its recipe says"
+
+
 def test_the_card_has_them(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     network = bundle.network("gender-v1")
-    precision = network.files["onnx"][0].precision
-    mine = [loss(amount=s, value=v, network="gender-v1", precision=precision) for s, v in ((32, 0.05), (64, 0.001))]
-    strange = loss(amount=16, value=0.7, network="gender-v1", precision="int8w")
-    monkeypatch.setattr(card_module, "read_crop_losses", lambda: [*mine, strange])
+    mine = of_gender(network, ((32, 0.05), (64, 0.001)))
+    others: list[dict[str, str]] = [{"precision": "int8w"}, {"weights": ""}]
+    strange = [msgspec.structs.replace(mine[0], value=0.7, **other) for other in others]
+    monkeypatch.setattr(card_module, "read_crop_losses", lambda: [*mine, *strange])
     text = card_module.card(network)
-    assert "0.5 years or 1 % of the answers are lost on every set: down to 64 pixels." in text
+    assert "1 % of the answers are lost on FairFace val and FER-2013 PublicTest: down to 64 pixels." in text
     assert "| face 32 pixels high | +5.0 points (+4.0 to +6.0) | 500 | 100.0 % |" in text
     assert "70.0 points" not in text

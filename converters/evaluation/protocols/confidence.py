@@ -9,17 +9,15 @@ from typing import Any
 import msgspec
 
 from converters.evaluation.confidence import temperature_of
-from converters.evaluation.report import progress
-from converters.evaluation.stills import answer_stills, find_stills, unit_of
-from converters.evaluation.sureness import Asked, fit, mean_error, sureness
+from converters.evaluation.stills import answer_stills, unit_of
+from converters.evaluation.sureness import Asked, choose_certainty, fit, mean_error, sureness
 from converters.evaluation.whole_bundle import (
     ALL_SETS,
     BundleRun,
     add_bundle_arguments,
-    answering,
     command_of_run,
+    found_sets,
     open_run,
-    sets_of,
     write_report,
 )
 from converters.formats.markdown import table
@@ -45,7 +43,8 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
         description="Fits a temperature for every answer of a bundle's networks on validation parts: of labels by"
         " likelihood, of an age so that the published interval covers what it claims. Tells, as shipped and so, the"
         " expected calibration error, the share of ages in the interval by age band, and for thresholds of *unknown*"
-        " how many faces are answered and how many of those wrongly. `temperature` of a head in a recipe takes it.",
+        " how many faces are answered and how many of those wrongly, over all and in the worst group, and chooses one."
+        " `--record` keeps all of it; `manifest` then puts temperature and threshold into the heads.",
         epilog="Example: python -m converters evaluate confidence --bundle build/bundles/research --fit utkface"
         " --fit fairface --fit fer2013",
     )
@@ -61,15 +60,14 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print, and write."""
-    sets, this = sets_of(args, args.set), open_run(args.bundle, args, networks=args.network)
+    this = open_run(args.bundle, args, networks=args.network)
     asked: list[Asked] = []
-    for faces in sets:
-        able = answering(this, faces)
-        stills = find_stills(this.finder, progress(faces.read(args.limit), faces.title)) if able else None
-        answers = answer_stills(stills, [subject for subject, _ in able]) if stills else {}
+    for found in found_sets(this, args):
+        answers = answer_stills(found.stills, [subject for subject, _ in found.able])
+        title, name = found.faces.title, found.faces.name
         asked += [
-            Asked(network=s.network, task=task, title=faces.title, set=faces.name, answers=answers[s.network.name])
-            for s, tasks in (able if answers else ())
+            Asked(network=s.network, task=task, title=title, set=name, answers=answers[s.network.name])
+            for s, tasks in (found.able if answers else ())
             for task in tasks
         ]
     fit_on = args.fit or FITTED_ON
@@ -80,9 +78,7 @@ def run(args: argparse.Namespace) -> int:
         found=tuple(confidences(this, asked, fit_on)),
     )
     print("\n\n".join(text(report.found)))
-    write_report("confidence", this.bundle, args, report)
-    if args.record and args.limit is None:
-        record(report.found)
+    write_report("confidence", this.bundle, args, report, lambda: record(report.found))
     return 0
 
 
@@ -92,18 +88,20 @@ def confidences(run: BundleRun, asked: Sequence[Asked], fit_on: Sequence[str]) -
     for one in asked:
         alike = [o for o in asked if (o.network.name, o.task) == (one.network.name, one.task) and o.set in fit_on]
         temperature, shipped = fit(alike), temperature_of(one.network, one.task)
+        certainty = None if temperature is None else choose_certainty(alike, temperature)
         file = files[one.network.name]
         yield Confidence(
             network=one.network.name,
             runtime=file.runtime,
             precision=file.precision,
+            weights=one.network.source.sha256,
             task=one.task,
             set=one.title,
             count=len(one.read(one.network)[1]),
             unit=unit_of(one.answers, one.task),
             error=mean_error(one),
             shipped=sureness(one, 1.0 if shipped is None else shipped),
-            fitted=None if temperature is None else sureness(one, temperature),
+            fitted=None if temperature is None else sureness(one, temperature, certainty),
             fitted_on=tuple(o.title for o in alike) if temperature is not None else (),
         )
 

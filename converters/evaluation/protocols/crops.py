@@ -10,16 +10,15 @@ import msgspec
 
 from converters.evaluation.crops import changes, crop_losses
 from converters.evaluation.report import progress
-from converters.evaluation.stills import find_stills
 from converters.evaluation.whole_bundle import (
     add_bundle_arguments,
-    answering,
     command_of_run,
+    found_sets,
     open_run,
-    sets_of,
     write_report,
 )
 from converters.formats.markdown import table
+from converters.measurements.chosen import choosing
 from converters.measurements.crops import LIMITS_TEXT, CropLoss, change_text, loss_text, record, smallest_face_px
 
 
@@ -40,7 +39,7 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
         description="Measures what every attribute network of a bundle loses where the five points are scaled by 10 %%"
         " and shifted by 10 %% of the distance between the eyes, where faces are 16 to 128 pixels high, and where they"
         " are blurred, on the faces found in both, with paired intervals. From it follows the smallest face within the"
-        f" limits ({LIMITS_TEXT.replace('%', '%%')}), for `smallest_face_px` in a recipe.",
+        f" limits ({LIMITS_TEXT.replace('%', '%%')}), which `manifest` takes.",
         epilog="Example: python -m converters evaluate crops --set fairface --network age-v1 --limit 500",
     )
     add_bundle_arguments(parser)
@@ -49,24 +48,21 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print, and write."""
-    sets, this = sets_of(args, args.set), open_run(args.bundle, args, networks=args.network)
+    this = open_run(args.bundle, args, networks=args.network)
     losses: list[CropLoss] = []
-    for faces in sets:
-        if able := answering(this, faces):
-            stills = find_stills(this.finder, progress(faces.read(args.limit), faces.title))
-            wanted = progress(list(changes()), f"{faces.title}, changes", unit="change")
-            losses += crop_losses(stills, able, faces.title, wanted)
+    for found in found_sets(this, args):
+        wanted = progress(list(changes()), f"{found.faces.title}, changes", unit="change")
+        losses += crop_losses(found.stills, found.able, found.faces.title, wanted)
     names = list(dict.fromkeys(loss.network for loss in losses))
+    chosen = choosing(losses)
     report = Crops(
         command=command_of_run("crops", this.bundle, args),
         bundle=f"{this.bundle.manifest.name} {this.bundle.manifest.version}",
-        smallest_face_px={name: smallest_face_px([one for one in losses if one.network == name]) for name in names},
+        smallest_face_px={name: smallest_face_px([one for one in chosen if one.network == name]) for name in names},
         losses=tuple(losses),
     )
     print("\n\n".join(text(report)))
-    write_report("crops", this.bundle, args, report)
-    if args.record and args.limit is None:
-        record(losses)
+    write_report("crops", this.bundle, args, report, lambda: record(losses))
     return 0
 
 
