@@ -22,6 +22,7 @@ PROTOCOLS = (
     "shipped",
     "crops",
     "confidence",
+    "quality",
     "all_detectors",
 )
 """Modules below `converters.evaluation.protocols` that add a protocol each."""

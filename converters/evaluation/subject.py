@@ -68,6 +68,15 @@ class Answers:
         return [labels for labels, hit in zip(self.labels, self.found, strict=True) if hit]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sight:
+    """A face as a detector found it: its own box (4,), five points (5, 2) or None, and its score."""
+
+    box: F32
+    points: F32 | None
+    score: float
+
+
 class Finder:
     """Finds the one face that a picture is about."""
 
@@ -82,14 +91,23 @@ class Finder:
         self._networks = load_detector(bundle, detector, runtime=runtime, threads=threads)
         self.network = self._networks.detector.network
 
-    def face(self, image: Image) -> Face | None:
-        """Box and points of the largest face of a picture, in the reference detector's terms; None for no face."""
+    def sight(self, image: Image) -> Sight | None:
+        """The largest face of a picture as the detector itself says it; None for no face."""
         found = self._networks.detect(image, min_score=SCORE)
         if not len(found):
             return None
         best = int(np.argmax((found.boxes[:, 2:] - found.boxes[:, :2]).prod(axis=1)))  # who stands behind is smaller
-        box = reference_boxes(found.boxes[best : best + 1], self.network.box_to_reference)[0]
-        return box, None if found.landmarks is None else found.landmarks[best]
+        points = None if found.landmarks is None else found.landmarks[best]
+        return Sight(box=found.boxes[best], points=points, score=float(found.scores[best]))
+
+    def place(self, sight: Sight) -> Face:
+        """Box and points of a face in the reference detector's terms."""
+        return reference_boxes(sight.box[None], self.network.box_to_reference)[0], sight.points
+
+    def face(self, image: Image) -> Face | None:
+        """Box and points of the largest face of a picture, in the reference detector's terms; None for no face."""
+        sight = self.sight(image)
+        return None if sight is None else self.place(sight)
 
     def cut(self, image: Image, face: Face, spec: Input) -> Image:
         """Cut a face out as input pixels by the rule of ``spec``."""

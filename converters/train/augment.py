@@ -1,7 +1,7 @@
 """What cameras and detectors do to a face, done to stored crops: a pure function of pixels, numbers and dice.
 
 Geometry is one warp out of the stored crop (`converters.train.warp`), the rest happens to its result in the order in
-which it would happen on the way (`converters.train.camera`): what covers a face, light, optics, noise, compression.
+which it would happen on the way (`converters.datasets.camera`): what covers a face, light, optics, noise, compression.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from converters.train.camera import Camera, photographed
+from converters.datasets.camera import Camera, photographed
 from converters.train.view import View
 from converters.train.warp import Motion, coloured, in_grey, warp
 from edgeface.types import Image

@@ -1,7 +1,7 @@
 """How a face moves and how its picture changes from frame to frame: smooth courses of the numbers that spoil a crop.
 
 A course is a sum of cosines over time, so it is continuous, its rate is bounded, and any spacing of frames may sample
-it. What `converters.train.camera` throws for a single face runs along such courses here; the crop drifts slowly, as
+it. What `converters.datasets.camera` throws for a single face runs along such courses here; the crop drifts slowly, as
 where a face comes nearer, and jumps from frame to frame by the shipped detector's measured error, no further.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from converters.train.camera import FRESH, HELD, NORMALS, THROWS, Camera
+from converters.datasets.camera import FRESH, HELD, NORMALS, THROWS, Camera
 from converters.train.warp import Motion
 
 F64 = npt.NDArray[np.float64]
@@ -72,7 +72,7 @@ class Course:
     ----------
     seconds : float64 (T,), from 0
     motions : how each frame's crop differs from the rule's
-    throws, normals : float64 (T, `THROWS`) from 0 to 1 and (T, `NORMALS`), as `converters.train.camera.spoilt` reads
+    throws, normals : float64 (T, `THROWS`) from 0 to 1 and (T, `NORMALS`), as `converters.datasets.camera.spoilt` reads
     """
 
     seconds: F64

@@ -7,7 +7,6 @@ a picture that occurs more than once); without it a sequence is a person, and a 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -15,8 +14,8 @@ from math import isfinite
 import cv2
 import numpy as np
 
+from converters.datasets.camera import share_seen, spoilt
 from converters.train.batches import Crops
-from converters.train.camera import share_seen, spoilt
 from converters.train.courses import F64, Moving, make_course
 from converters.train.view import View
 from converters.train.warp import STILL, Motion, coloured, in_grey, warp
@@ -134,11 +133,6 @@ def expect_apart(learnt: Sequence[Clips], judged: Sequence[Clips]) -> None:
             raise UsageError(
                 f"{len(both)} people of {clips.name} are learnt from, too", fix="keep each group in one part"
             )
-
-
-def first_half(person: str) -> bool:
-    """Whether a person is of the half on which a choice is made; the other half only tells how good it was."""
-    return hashlib.sha256(person.encode()).digest()[0] % 2 == 0
 
 
 def _person(set_name: str, part: str, row: Row, number: int) -> str:

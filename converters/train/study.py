@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from converters.evaluation.groups import first_half
 from converters.train.answers import heads_of
 from converters.train.batches import Crops, Scale
 from converters.train.features import F16, Features, compute_features, load_features
@@ -20,7 +21,7 @@ from converters.train.prepare import load, training_faces
 from converters.train.processes import Processes
 from converters.train.recipe import Training
 from converters.train.remembering import answer_windows, make_net
-from converters.train.sequences import Clips, expect_apart, first_half
+from converters.train.sequences import Clips, expect_apart
 from converters.train.start import Begun, begin
 from edgeface.bundle import AttributeHead
 from edgeface.errors import UsageError

@@ -1,14 +1,16 @@
 """How well a face can be seen: decides the weight of an answer, and when to sample again.
 
 Every term is a ramp between a value at which a sample is worth nothing and one at which it is as good as it gets. The
-ramps are judgements, not measurements; ``score`` orders samples of one person, it is no probability.
+ramps are judgements, but powers of the terms that were fitted to faces gain nothing over one for each: ``python -m
+converters evaluate quality``, docs/evaluation.md. ``score`` orders samples of one person, it is no probability.
 """
 
 from __future__ import annotations
 
-from math import hypot
+from math import hypot, prod
 
 import cv2
+import msgspec
 
 from edgeface.types import F32, Image, Quality
 
@@ -40,8 +42,19 @@ def assess(image: Image, box: F32, landmarks: F32 | None, score: float, *, like:
     blur, light = (like.blur, like.light) if like is not None else _blur_and_light(_patch(image, x1, y1, x2, y2))
     yaw = _yaw(points)
     cut_off = _cut_off(x1, y1, x2, y2, points, (image.shape[1], image.shape[0]))
-    total = score * _ramp(size_px, *SIZE_PX) * (1 - 0.8 * blur) * (1 - 0.7 * abs(yaw)) * (0.3 + 0.7 * light)
-    return Quality(size_px=size_px, blur=blur, yaw=yaw, light=light, cut_off=cut_off, score=total * (1 - cut_off))
+    seen = Quality(size_px=size_px, blur=blur, yaw=yaw, light=light, cut_off=cut_off, score=score)
+    return msgspec.structs.replace(seen, score=score * prod(factors(seen)))
+
+
+def factors(quality: Quality) -> tuple[float, float, float, float, float]:
+    """What size, blur, yaw, light and a missing part each leave of a view's worth, 0 to 1."""
+    return (
+        _ramp(quality.size_px, *SIZE_PX),
+        1 - 0.8 * quality.blur,
+        1 - 0.7 * abs(quality.yaw),
+        0.3 + 0.7 * quality.light,
+        1 - quality.cut_off,
+    )
 
 
 def _blur_and_light(patch: Image) -> tuple[float, float]:

@@ -19,12 +19,13 @@ from tiny_training import NETWORK
 
 from converters.__main__ import main
 from converters.checkpoints.reading import read_tensors
+from converters.datasets.camera import FRESH, HELD, NORMALS, THROWS
+from converters.evaluation.groups import first_half
 from converters.train.arms import prepare_run
-from converters.train.camera import FRESH, HELD, NORMALS, THROWS
 from converters.train.courses import FARTHEST, PEAK, Moving, fastest, make_course, smooth
 from converters.train.processes import Processes
 from converters.train.recipe import read_training
-from converters.train.sequences import Clips, expect_apart, first_half, simulated, windows
+from converters.train.sequences import Clips, expect_apart, simulated, windows
 from converters.train.state import follow
 from converters.train.study import Study, prepare_study
 from converters.train.study_report import Report
