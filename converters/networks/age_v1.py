@@ -12,35 +12,67 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 CLASSES = 81
+PLAN = ((64, False), (128, True), (128, False), (256, True), (256, False))
+"""Of each block: channels, and whether it halves the map."""
+FEATURE = 256
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; where it halves the map, the first has stride 2 and no padding."""
+    """Two 3x3 convolutions beside a shortcut; where it halves the map, the first has stride 2 and no padding.
 
-    def __init__(self, into: int, out: int) -> None:
+    ``inner`` channels lie between the two.
+    """
+
+    def __init__(self, into: int, out: int, inner: int, *, halves: bool) -> None:
         super().__init__()
-        self.into = into
-        self.halves = into != out
-        stride, padding = (2, 0) if self.halves else (1, 1)
-        self.first = nn.Conv2d(into, out, 3, stride, padding)
-        self.second = nn.Conv2d(out, out, 3, padding=1)
+        self.into, self.out, self.halves = into, out, halves
+        stride, padding = (2, 0) if halves else (1, 1)
+        self.first = nn.Conv2d(into, inner, 3, stride, padding)
+        self.second = nn.Conv2d(inner, out, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Run.
 
-        A pooled shortcut has fewer channels than the other side: it is added to the first ones. Padding it with zero
-        channels would be equal, and cost transposes in channel-last files. It may also be a row and a column larger;
-        there the other side is padded with zeros.
+        A shortcut that has fewer channels than the other side is added to the first ones. Padding it with zero
+        channels would be equal, and cost transposes in channel-last files. A pooled one may also be a row and a column
+        larger; there the other side is padded with zeros.
         """
         y = self.second(fn.relu(self.first(x)))
-        if not self.halves:
+        if self.halves:
+            x = fn.avg_pool2d(x, 2)
+            y = fn.pad(y, (0, x.shape[3] - y.shape[3], 0, x.shape[2] - y.shape[2]))
+        if self.into == self.out:
             return fn.relu(x + y)
-        x = fn.avg_pool2d(x, 2)
-        y = fn.pad(y, (0, x.shape[3] - y.shape[3], 0, x.shape[2] - y.shape[2]))
         return fn.relu(torch.cat([y[:, : self.into] + x, y[:, self.into :]], dim=1))
 
 
-class AgeV1(nn.Module):
+class Trunk(nn.Module):
+    """From an aligned face (N, 3, 64, 64) to its feature (N, 256).
+
+    Parameters
+    ----------
+    stem : channels of the first convolution; fewer than 64 are added to the first ones of the 64 behind it
+    inner : channels between the two convolutions of a block, as a share of those behind it
+    """
+
+    def __init__(self, stem: int = 64, inner: float = 1.0) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, stem, 7, stride=2)
+        blocks, into = [], stem
+        for out, halves in PLAN:
+            blocks.append(Block(into, out, round(inner * out), halves=halves))
+            into = out
+        self.blocks = nn.ModuleList(blocks)
+
+    def feature(self, face: Tensor) -> Tensor:
+        """Run; see the class."""
+        x = fn.max_pool2d(fn.relu(self.stem(face)), 3, 2)
+        for block in self.blocks:
+            x = block(x)
+        return x.mean((2, 3))
+
+
+class AgeV1(Trunk):
     """From an aligned face to a distribution over ages.
 
     Input: float32 (N, 3, 64, 64), RGB, (pixel - (122.782, 117.001, 104.298)) / 256, aligned by five landmarks.
@@ -52,14 +84,8 @@ class AgeV1(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, 64, 7, stride=2)
-        plan = ((64, 64), (64, 128), (128, 128), (128, 256), (256, 256))
-        self.blocks = nn.ModuleList(Block(into, out) for into, out in plan)
-        self.classify = nn.Linear(256, CLASSES)
+        self.classify = nn.Linear(FEATURE, CLASSES)
 
     def forward(self, face: Tensor) -> tuple[Tensor]:
         """Run; see the class."""
-        x = fn.max_pool2d(fn.relu(self.stem(face)), 3, 2)
-        for block in self.blocks:
-            x = block(x)
-        return (fn.softmax(self.classify(x.mean((2, 3))), dim=1),)
+        return (fn.softmax(self.classify(self.feature(face)), dim=1),)
