@@ -26,6 +26,7 @@ COMMANDS = (
     "search",
     "time",
     "train",
+    "pin",
     "fetch",
     "evaluate",
     "compare",

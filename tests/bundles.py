@@ -23,6 +23,12 @@ DEFAULT = Path(__file__).parents[1] / "models" / "default"
 FIXTURES = Path(__file__).parent / "fixtures"
 Tree = dict[str, Any]
 
+AGE, GENDER, EXPRESSION = (
+    str(json.loads((DEFAULT / "manifest.json").read_text())["defaults"][task])
+    for task in ("age", "gender", "expression")
+)
+"""Networks of the bundle that ships, by what they answer; one may answer several questions."""
+
 PICTURE = np.full((1, 8, 8, 1), 102, np.uint8)
 """Two fifths of white."""
 EXPECTED = {

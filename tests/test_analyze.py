@@ -15,7 +15,9 @@ import cv2
 import numpy as np
 import pytest
 from astronaut import astronaut, write_film, write_picture
+from bundles import AGE, DEFAULT, EXPRESSION, GENDER
 
+from edgeface.bundle import open_bundle
 from edgeface.cli.main import main
 
 ROOT = Path(__file__).parents[1]
@@ -125,7 +127,7 @@ def test_what_lies_beside(analyze: Callable[..., Any], tmp_path: Path) -> None:
     out = tmp_path / "edgeface-out"
     names = {path.name for path in out.iterdir()}
     assert names == {"she.png.json", "she.png.txt", "she.png.faces.jpg"} | {
-        f"she.png.face1.{network}.png" for network in ("age-v1", "gender-v1", "expression-mini-xception")
+        f"she.png.face1.{network}.png" for network in (AGE, GENDER, EXPRESSION)
     }
     assert json.loads((out / "she.png.json").read_text())["faces"][0]["gender"]["label"] == "female"
     text = (out / "she.png.txt").read_text().splitlines()
@@ -140,12 +142,14 @@ def test_what_lies_beside(analyze: Callable[..., Any], tmp_path: Path) -> None:
     assert 60 <= rows.min() < 70
     assert 165 <= columns.min() < 185
     assert not changed[:50].any()
-    crop = picture_in(out / "she.png.face1.age-v1.png")
-    assert crop.shape == (64, 64, 3)
+    shipped = open_bundle(DEFAULT)
+    crop, side = picture_in(out / f"she.png.face1.{AGE}.png"), shipped.network(AGE).input.width or 0
+    assert crop.shape == (side, side, 3)
     # A face is redder than it is blue: the crop is stored in a viewer's order.
-    assert crop[16:48, 16:48, 2].mean() > crop[16:48, 16:48, 0].mean() + 20
-    grey = picture_in(out / "she.png.face1.expression-mini-xception.png")
-    assert grey.shape[:2] == (64, 64)
+    middle = crop[side // 4 : -side // 4, side // 4 : -side // 4]
+    assert middle[..., 2].mean() > middle[..., 0].mean() + 20
+    grey, small = picture_in(out / f"she.png.face1.{EXPRESSION}.png"), shipped.network(EXPRESSION).input.width
+    assert grey.shape[:2] == (small, small)
     assert not list(out.glob(".edgeface-*"))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundles import DEFAULT, SpoiledRunner, Tree, copy, network
+from bundles import AGE, DEFAULT, EXPRESSION, SpoiledRunner, Tree, add_made, copy, network
 
 from edgeface import selftest
 from edgeface.bundle import (
@@ -84,7 +84,7 @@ def test_the_default_bundle_holds() -> None:
     assert sum(path.stat().st_size for path in DEFAULT.parent.rglob("*") if path.is_file()) < 15_000_000
 
 
-def first_file(tree: Tree, name: str = "age-v1") -> Tree:
+def first_file(tree: Tree, name: str = AGE) -> Tree:
     found: Tree = network(tree, name)["files"]["onnx"][0]
     return found
 
@@ -104,7 +104,7 @@ def first_file(tree: Tree, name: str = "age-v1") -> Tree:
         pytest.param(lambda t: first_file(t).update(path=""), "outside the bundle", id="the folder itself"),
         pytest.param(lambda t: first_file(t).update(path="a\0b"), "outside the bundle", id="zero byte"),
         pytest.param(
-            lambda t: network(t, "age-v1")["selftest"].update(path="../x.npz"), "outside the bundle", id="self-test"
+            lambda t: network(t, AGE)["selftest"].update(path="../x.npz"), "outside the bundle", id="self-test"
         ),
         pytest.param(
             lambda t: first_file(t).update(session={"session.load_model_format": "ORT"}),
@@ -116,9 +116,7 @@ def first_file(tree: Tree, name: str = "age-v1") -> Tree:
         ),
         pytest.param(lambda t: t["defaults"].update(age="nobody"), "network nobody is missing", id="default missing"),
         pytest.param(lambda t: t["networks"].append(t["networks"][0]), "yunet is missing or named twice", id="twice"),
-        pytest.param(
-            lambda t: network(t, "age-v1")["head"].update(kind="pickle"), "is not a manifest: .*pickle", id="head"
-        ),
+        pytest.param(lambda t: network(t, AGE)["head"].update(kind="pickle"), "is not a manifest: .*pickle", id="head"),
     ],
 )
 def test_manifests_that_are_refused(tmp_path: Path, change: Callable[[Tree], Any], said: str) -> None:
@@ -129,7 +127,7 @@ def test_manifests_that_are_refused(tmp_path: Path, change: Callable[[Tree], Any
 
 
 def set_input(**values: Any) -> Callable[[Tree], Any]:
-    return lambda tree: network(tree, "age-v1")["input"].update(values)
+    return lambda tree: network(tree, AGE)["input"].update(values)
 
 
 def set_head(name: str, **values: Any) -> Callable[[Tree], Any]:
@@ -140,7 +138,7 @@ def set_file(**values: Any) -> Callable[[Tree], Any]:
     return lambda tree: first_file(tree).update(values)
 
 
-MTCNN = {"kind": "mtcnn", "refine": "age-v1", "output": "age-v1"}
+MTCNN = {"kind": "mtcnn", "refine": AGE, "output": AGE}
 ESCAPE = "a\x1b[2J"
 
 
@@ -151,7 +149,7 @@ ESCAPE = "a\x1b[2J"
         *(pytest.param(set_file(bytes=b), id=f"bytes {b}") for b in (-1, 10**12, 10**40, "1")),
         *(pytest.param(set_file(tolerance=t), id=f"tolerance {t}") for t in (-1, 0.6, 1e308)),
         pytest.param(set_file(outputs={"probabilities": "a" * 1001}), id="output"),
-        pytest.param(set_head("gender-v1", output=ESCAPE), id="an output that no file gives"),
+        pytest.param(set_head(EXPRESSION, output=ESCAPE), id="an output that no file gives"),
         *(pytest.param(set_input(height=h, width=h), id=f"side {h}") for h in (0, -1, 10**6, 64.5, True)),
         pytest.param(set_input(height=None), id="half a size"),
         pytest.param(set_input(crop=None), id="no crop"),
@@ -166,7 +164,7 @@ ESCAPE = "a\x1b[2J"
         *(pytest.param(set_input(mean=m), id=f"mean {m}") for m in ([], [1, 2], [1, 2, 3, 4], [1e9, 0, 0], "0")),
         *(pytest.param(set_input(scale=s), id=f"scale {s}") for s in (0, -1, 1e9, [1, 1], [1, 1, 0], None)),
         *(
-            pytest.param(set_head("gender-v1", labels=labels), id=f"labels {i}")
+            pytest.param(set_head(EXPRESSION, labels=labels), id=f"labels {i}")
             for i, labels in enumerate(
                 ([], ["a"], ["a", "a"], [ESCAPE, "b"], ["a\n", "b"], ["", "b"], ["a" * 65, "b"], ["a b", "c"], [1, 2])
             )
@@ -176,25 +174,25 @@ ESCAPE = "a\x1b[2J"
         *(pytest.param(set_head("yunet", nms_iou=i), id=f"iou {i}") for i in (0, -1, 1.01)),
         pytest.param(set_head("retinaface", prior_sizes=[[16, 32], [64, 128]]), id="prior sizes for two strides"),
         pytest.param(set_head("retinaface", variances=[0.0, 0.2]), id="variance"),
-        *(pytest.param(set_head("age-v1", support=s), id=f"support {s}") for s in ([], [1], [2, 1], [1, 1], [0, 999])),
-        *(pytest.param(set_head("age-v1", percentiles=p), id=f"percentiles {p}") for p in ([90, 10], [-1, 50], [50])),
+        *(pytest.param(set_head(AGE, support=s), id=f"support {s}") for s in ([], [1], [2, 1], [1, 1], [0, 999])),
+        *(pytest.param(set_head(AGE, percentiles=p), id=f"percentiles {p}") for p in ([90, 10], [-1, 50], [50])),
         *(
             pytest.param(lambda t, f=f: network(t, "yunet").update(head={**MTCNN, "factor": f}), id=f"factor {f}")
             for f in (0, 1.0, 0.99, -0.7)
         ),
         pytest.param(lambda t: network(t, "yunet").update(head={"kind": "cascade", "scale_factor": 1.0}), id="cascade"),
-        pytest.param(lambda t: network(t, "yunet").update(head=network(t, "age-v1")["head"]), id="a head of another"),
+        pytest.param(lambda t: network(t, "yunet").update(head=network(t, AGE)["head"]), id="a head of another"),
         pytest.param(lambda t: network(t, "yunet")["input"].update(crop={"kind": "square"}), id="a detector's crop"),
-        pytest.param(lambda t: network(t, "age-v1").update(files={}), id="no files"),
-        pytest.param(lambda t: network(t, "age-v1")["files"].update(litert=[first_file(t)]), id="of another runtime"),
-        pytest.param(lambda t: network(t, "age-v1")["files"]["litert"][0].update(signatures=[]), id="no signature"),
-        pytest.param(lambda t: network(t, "age-v1").update(macs=-1), id="macs"),
-        pytest.param(lambda t: network(t, "age-v1").update(licence=ESCAPE), id="licence"),
-        pytest.param(lambda t: network(t, "age-v1").update(limits="a" * 5000), id="endless words"),
-        pytest.param(lambda t: network(t, "age-v1")["selftest"].update(bytes=10**9), id="self-test"),
+        pytest.param(lambda t: network(t, AGE).update(files={}), id="no files"),
+        pytest.param(lambda t: network(t, AGE)["files"].update(litert=[first_file(t)]), id="of another runtime"),
+        pytest.param(lambda t: network(t, AGE)["files"]["litert"][0].update(signatures=[]), id="no signature"),
+        pytest.param(lambda t: network(t, AGE).update(macs=-1), id="macs"),
+        pytest.param(lambda t: network(t, AGE).update(licence=ESCAPE), id="licence"),
+        pytest.param(lambda t: network(t, AGE).update(limits="a" * 5000), id="endless words"),
+        pytest.param(lambda t: network(t, AGE)["selftest"].update(bytes=10**9), id="self-test"),
         pytest.param(lambda t: t["defaults"].pop("detect"), id="no default detector"),
-        pytest.param(lambda t: t["defaults"].update(detect="age-v1"), id="a default that finds no faces"),
-        pytest.param(lambda t: t["defaults"].update(age="gender-v1"), id="a default for something else"),
+        pytest.param(lambda t: t["defaults"].update(detect=AGE), id="a default that finds no faces"),
+        pytest.param(lambda t: t["defaults"].update(age=EXPRESSION), id="a default for something else"),
         pytest.param(lambda t: t.update(networks=[]), id="no networks"),
         pytest.param(lambda t: t.update({ESCAPE: 1}), id="a key that moves the cursor"),
     ],
@@ -213,7 +211,9 @@ def test_numbers_that_are_none(tmp_path: Path, number: str) -> None:
     assert "is not a manifest" in refused(tmp_path)
 
 
-@pytest.mark.parametrize("path", ["default/manifest.json", *(f"{name}.manifest.json" for name in ("field", "mtcnn"))])
+@pytest.mark.parametrize(
+    "path", ["default/manifest.json", *(f"{name}.manifest.json" for name in ("classic", "field", "mtcnn"))]
+)
 def test_recorded_manifests_hold(path: str) -> None:
     folder = DEFAULT.parent if "/" in path else DEFAULT.parents[1] / "converters" / "recipes" / "bundles"
     assert read_manifest((folder / path).read_bytes(), path).networks
@@ -341,25 +341,25 @@ def test_which_runtime() -> None:
 
 
 def test_which_file() -> None:
-    wanted = open_bundle(DEFAULT).network("age-v1")
+    wanted = open_bundle(DEFAULT).network(AGE)
     files = wanted.files["onnx"]
     assert choose_file(wanted, "onnx") == files[0]
     assert choose_file(wanted, "onnx", files[-1].precision) == files[-1]
     lacking = missing_precision(wanted)
-    with pytest.raises(BundleError, match=f"network age-v1 has no {lacking} for litert; it has: .*onnx/"):
+    with pytest.raises(BundleError, match=f"network {AGE} has no {lacking} for litert; it has: .*onnx/"):
         choose_file(wanted, "litert", lacking)
 
 
 def test_a_table_for_one_network() -> None:
     opened = open_bundle(DEFAULT)
-    wanted = opened.network("gender-v1")
-    config = Config(networks={"gender-v1": NetworkChoice(runtime="litert", precision="fp32")})
+    wanted = opened.network(EXPRESSION)
+    config = Config(networks={EXPRESSION: NetworkChoice(runtime="litert", precision="fp32")})
     assert choose_runner(opened, wanted, config, "onnx", threads=1).file.runtime == "litert"
     assert choose_runner(opened, wanted, Config(), "onnx", threads=1).file.runtime == "onnx"
     lacking = missing_precision(wanted)
     with pytest.raises(BundleError, match=f"has no {lacking} for onnx"):
         choose_runner(
-            opened, wanted, Config(networks={"gender-v1": NetworkChoice(precision=lacking)}), "onnx", threads=1
+            opened, wanted, Config(networks={EXPRESSION: NetworkChoice(precision=lacking)}), "onnx", threads=1
         )
 
 
@@ -368,14 +368,14 @@ def missing_precision(wanted: Network) -> str:
     return next(precision for precision in ("int8", "int8w", "fp16w", "fp32") if precision not in have)
 
 
-def test_which_networks_look_at_faces() -> None:
-    opened = open_bundle(DEFAULT)
-    usual = [network.name for network in attribute_networks(opened, Config())]
-    assert usual == [opened.manifest.defaults[task] for task in ("age", "gender", "expression")]
-    config = Config(attributes={"age": False, "gender": "gender-mini-xception"})
-    assert [network.name for network in attribute_networks(opened, config)] == ["gender-mini-xception", usual[2]]
-    with pytest.raises(BundleError, match=r"gender-v1 answers gender, not age; correct \[attributes\]"):
-        attribute_networks(opened, Config(attributes={"age": "gender-v1"}))
+def test_which_networks_look_at_faces(tmp_path: Path) -> None:
+    opened = open_bundle(add_made(copy(tmp_path), "answers"), allow_random=True)
+    usual = [opened.manifest.defaults[task] for task in ("age", "gender", "expression")]
+    assert [network.name for network in attribute_networks(opened, Config())] == list(dict.fromkeys(usual))
+    config = Config(attributes={"age": False, "gender": "answers"})
+    assert [network.name for network in attribute_networks(opened, config)] == ["answers", EXPRESSION]
+    with pytest.raises(BundleError, match=rf"{EXPRESSION} answers expression, not age; correct \[attributes\]"):
+        attribute_networks(opened, Config(attributes={"age": EXPRESSION}))
     with pytest.raises(BundleError, match="no network 'nobody'"):
         attribute_networks(opened, Config(attributes={"age": "nobody"}))
 
@@ -390,7 +390,7 @@ def test_which_networks_look_at_faces() -> None:
 )
 def test_a_processor_that_computes_wrongly(spoil: Callable[[np.ndarray], np.ndarray]) -> None:
     opened = open_bundle(DEFAULT)
-    wanted = opened.network("gender-v1")
+    wanted = opened.network(EXPRESSION)
     runner = load_network(opened, wanted, "onnx")
     assert selftest.check(opened, wanted, runner) <= runner.file.tolerance
     with pytest.raises(BundleError, match="self-test"):
@@ -401,9 +401,9 @@ def test_a_stored_input_of_objects_is_not_unpickled(tmp_path: Path) -> None:
     path = tmp_path / "own.npz"
     np.savez(path, input=np.array([print], dtype=object))
     entry = {"path": "own.npz", "bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    folder = copy(tmp_path, lambda tree: network(tree, "gender-v1")["selftest"].update(entry))
+    folder = copy(tmp_path, lambda tree: network(tree, EXPRESSION)["selftest"].update(entry))
     path.rename(folder / "own.npz")
     opened = open_bundle(folder)
-    wanted = opened.network("gender-v1")
-    with pytest.raises(BundleError, match="the self-test of network gender-v1 .* does not fit it"):
+    wanted = opened.network(EXPRESSION)
+    with pytest.raises(BundleError, match=f"the self-test of network {EXPRESSION} .* does not fit it"):
         selftest.check(opened, wanted, load_network(opened, wanted, "onnx"))

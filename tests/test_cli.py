@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from astronaut import write_film
-from bundles import Tree, copy, network
+from bundles import AGE, EXPRESSION, GENDER, Tree, copy, network
 
 import edgeface
 from edgeface.cli import bench
@@ -105,7 +105,7 @@ def test_the_default_bundle_is_verified(call: Callable[..., Any]) -> None:
 
 def test_a_wrong_file_is_told_and_the_others_are_still_checked(call: Callable[..., Any], tmp_path: Path) -> None:
     def change(tree: Tree) -> None:
-        network(tree, "gender-v1")["files"]["onnx"][0]["tolerance"] = 0
+        network(tree, EXPRESSION)["files"]["onnx"][0]["tolerance"] = 0
 
     folder = copy(tmp_path, change)
     (folder / "yunet.fp32.onnx").write_bytes(b"x")
@@ -113,7 +113,7 @@ def test_a_wrong_file_is_told_and_the_others_are_still_checked(call: Callable[..
     report = json.loads(out)
     assert (code, errors) == (2, "")
     bad = {row["file"]: row["detail"] for row in report["files"] if row["result"] == "bad"}
-    assert set(bad) == {"yunet.fp32.onnx", "gender-v1.fp32.onnx"}
+    assert set(bad) == {"yunet.fp32.onnx", f"{EXPRESSION}.fp32.onnx"}
     assert "is not the file of the manifest" in bad["yunet.fp32.onnx"]
     assert report["bad"] == 2
 
@@ -122,8 +122,7 @@ def test_networks_are_listed(call: Callable[..., Any]) -> None:
     code, out, _ = call("models", "list", "--json")
     rows = {row["network"]: row for row in json.loads(out)["networks"]}
     assert code == 0
-    assert {row["task"] for row in rows.values() if row["default"]} == {"detect", "age", "gender", "expression"}
-    assert not rows["gender-mini-xception"]["default"]
+    assert {name for name, row in rows.items() if row["default"]} == {"yunet", AGE, GENDER, EXPRESSION}
     assert all(row["licence"] for row in rows.values())
     code, out, _ = call("models", "list")
     assert code == 0
@@ -162,11 +161,9 @@ def test_configuration_is_checked_and_shown(call: Callable[..., Any], tmp_path: 
         ),
         pytest.param('[networks.yunett]\nprecision = "fp32"', "networks.yunett: bundle default has no", id="network"),
         pytest.param('[networks.yunet]\nprecision = "fp8"', "network yunet has no fp8 for ", id="precision"),
+        pytest.param('[networks.retinaface]\nprecision = "fp8"', "has no fp8 for", id="of a network not in use"),
         pytest.param(
-            '[networks.gender-mini-xception]\nprecision = "fp8"', "has no fp8 for", id="of a network not in use"
-        ),
-        pytest.param(
-            '[detector]\nnetwork = "age-v1"', "detector.network: network age-v1 finds no faces", id="no detector"
+            f'[detector]\nnetwork = "{AGE}"', f"detector.network: network {AGE} finds no faces", id="no detector"
         ),
         pytest.param('[detector]\nnetwork = "none"', "detector.network: bundle default has no network", id="none"),
         pytest.param('[runtime]\nname = "litert"\n[detector]\nsize = "328x192"', "328x192 is not prepared", id="size"),
@@ -184,7 +181,9 @@ def test_configuration_is_checked_and_shown(call: Callable[..., Any], tmp_path: 
         pytest.param('[cameras.a]\nsource = "u:hunter2@h/x"', "***@h/x does not exist; give a", id="no scheme"),
         pytest.param('[cameras.a]\nsource = "u:p?x=@hunter2"', "***@*** does not exist; give a", id="no host"),
         pytest.param(
-            '[attributes]\nage = "gender-v1"', "gender-v1 answers gender, not age; correct [attributes]", id="answer"
+            f'[attributes]\nage = "{EXPRESSION}"',
+            f"{EXPRESSION} answers expression, not age; correct [attributes]",
+            id="answer",
         ),
         pytest.param(f'[cameras.a]\nsource = "{"x" * 300}"', "cannot be looked at: File name too long", id="long name"),
     ],

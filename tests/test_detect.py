@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from astronaut import astronaut
-from bundles import DEFAULT, networks
+from bundles import AGE, DEFAULT, networks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -268,6 +268,6 @@ def test_letterbox_padding_is_black_and_reused(name: str = "yunet") -> None:
 
 def test_an_attribute_network_is_no_detector() -> None:
     opened = open_bundle(DEFAULT)
-    wanted = opened.network("age-v1")
-    with pytest.raises(BundleError, match="age-v1 is not a detector; name a network of task detect"):
+    wanted = opened.network(AGE)
+    with pytest.raises(BundleError, match=f"{AGE} is not a detector; name a network of task detect"):
         make_detector(wanted, {})

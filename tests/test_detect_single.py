@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 from astronaut import astronaut
-from bundles import copy, network
+from bundles import AGE, EXPRESSION, copy, network
 from detectors import FakeRunner, entry, file
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +39,7 @@ EPOCH = datetime.fromtimestamp(0, timezone.utc)
 CASCADE = CascadeHead()
 CASCADE_FILE = Path(cv2.__file__).with_name("data") / "haarcascade_frontalface_default.xml"
 RETINA = RetinaFaceHead(strides=(8,), prior_sizes=((16,),), variances=(0.1, 0.2), nms_iou=0.4)
-BY_BOX = {"age": False, "gender": "gender-mini-xception", "expression": "expression-mini-xception"}
+BY_BOX = {"age": False, "gender": False, "expression": EXPRESSION}
 
 
 def single(head: Any, runner: FakeRunner, *, size: str = "auto", **seen: Any) -> SingleDetector:
@@ -229,7 +229,7 @@ def test_a_cascade_takes_the_whole_way(cascade_bundle: Bundle) -> None:
     (face,) = analyze_image(astronaut(), networks, config, path="x", min_score=0.3).faces
     assert face.landmarks is None
     assert face.quality.yaw == 0
-    assert set(face.estimates) == {"gender", "expression"}
+    assert set(face.estimates) == {"expression"}
     numbers = iter("abc")
     pipeline = Pipeline(
         "main", config, detector=networks.detector.network, networks=networks.heads, new_id=lambda: next(numbers)
@@ -243,9 +243,9 @@ def test_a_cascade_takes_the_whole_way(cascade_bundle: Bundle) -> None:
 
 
 def test_networks_cut_by_landmarks_are_refused_beside_a_cascade(cascade_bundle: Bundle) -> None:
-    said = "network age-v1 is cut by landmarks, detector cascade gives none; set detector.network to one with landmarks"
+    said = f"network {AGE} is cut by landmarks, detector cascade gives none; set detector.network to one with landmarks"
     with pytest.raises(BundleError, match=said):
-        Networks(cascade_bundle, settings(**{**BY_BOX, "age": "age-v1"}))
+        Networks(cascade_bundle, settings(**{**BY_BOX, "age": AGE}))
 
 
 def test_an_opencv_without_cascades_says_so(cascade_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +271,7 @@ def test_a_file_that_is_no_cascade_gets_one_line(cascade_bundle: Bundle, tmp_pat
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("named", ["nobody", "age-v1"])
+@pytest.mark.parametrize("named", ["nobody", AGE])
 def test_a_stage_that_is_none_is_refused(tmp_path: Path, named: str) -> None:
     parts = (
         entry("mtcnn", MtcnnHead(refine="refine", output=named)),

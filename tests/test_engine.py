@@ -12,12 +12,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import bundles
 import cv2
 import numpy as np
 import pytest
 from astronaut import astronaut, write_film, write_picture
 from brokers import AnyBroker, Auditor
-from bundles import EXPECTED, add_made, copy
+from bundles import EXPECTED, EXPRESSION, add_made, copy
 from contract import hold
 
 from edgeface import selftest
@@ -132,8 +133,8 @@ def test_one_pass_answers_what_it_was_chosen_for(made: Path) -> None:
     networks = Networks(open_bundle(made), config, wrap=wrap)
     assert [(network.name, head.task) for network, head in networks.heads] == [
         ("answers", "age"),
-        ("gender-v1", "gender"),
-        ("expression-mini-xception", "expression"),
+        (bundles.GENDER, "gender"),
+        (EXPRESSION, "expression"),
         ("answers", "affect"),
     ]
     pixels = np.stack([np.full((8, 8, 1), 51 * bright, np.uint8) for bright in range(4)])

@@ -13,22 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bundles import DEFAULT, EXPRESSION
 
 from edgeface.bundle import MANIFEST, SEARCH_PATH, open_bundle
 from edgeface.errors import BundleError, EdgefaceError, UsageError
 from edgeface.files import OLD, exchange, swap_folder
 from edgeface.installing import install, remove
 
-DEFAULT = Path(__file__).parents[1] / "models" / "default"
-SMALL = "gender-v1"
 Members = list[tuple[tarfile.TarInfo, bytes]]
 
 
 def members(name: str = "small") -> Members:
     """A small bundle made of one network of the default one."""
     manifest = json.loads((DEFAULT / MANIFEST).read_text("utf-8"))
-    network = next(n for n in manifest["networks"] if n["name"] == SMALL)
-    manifest |= {"name": "small", "networks": [network], "defaults": {"gender": SMALL}}
+    network = next(n for n in manifest["networks"] if n["name"] == EXPRESSION)
+    manifest |= {"name": "small", "networks": [network], "defaults": {"expression": EXPRESSION}}
     files = {MANIFEST: json.dumps(manifest).encode()}
     paths = [network["selftest"]["path"], *(f["path"] for fs in network["files"].values() for f in fs)]
     files |= {path: (DEFAULT / path).read_bytes() for path in paths}
@@ -53,7 +52,7 @@ def test_installed_replaced_and_removed(tmp_path: Path) -> None:
     for _ in range(2):
         bundle = install(archive, place)
         assert bundle.folder == place / "small"
-        assert open_bundle(bundle.folder).manifest.defaults == {"gender": SMALL}
+        assert open_bundle(bundle.folder).manifest.defaults == {"expression": EXPRESSION}
         assert [path.name for path in place.iterdir()] == ["small"]
     assert remove("small", place) == place / "small"
     assert list(place.iterdir()) == []
@@ -187,7 +186,7 @@ def test_a_chain_that_does_not_hold_is_not_installed(tmp_path: Path) -> None:
     manifest = manifest_of(content)
     manifest["networks"][0]["head"]["labels"] = ["a", "b", "c"]
     place = tmp_path / "models"
-    with pytest.raises(BundleError, match=r"network gender-v1: .* gives \(2,\) values for 3 labels") as caught:
+    with pytest.raises(BundleError, match=rf"network {EXPRESSION}: .* gives \(7,\) values for 3 labels") as caught:
         install(write(tmp_path / "small.tar", with_manifest(content, manifest)), place)
     assert str(tmp_path) not in str(caught.value)
     assert list(place.iterdir()) == []
@@ -261,7 +260,8 @@ def test_a_bundle_whose_runtime_is_not_here_is_installed_only_when_asked(tmp_pat
     done = edgeface("install", str(archive), "--to", str(tmp_path / "models"))
     assert done.returncode == 1
     assert (
-        "network gender-v1 was not tried, no file of it runs here (hash only, litert is not installed); " in done.stderr
+        f"network {EXPRESSION} was not tried, no file of it runs here (hash only, litert is not installed); "
+        in done.stderr
     )
     assert "--allow-untried" in done.stderr
     assert list((tmp_path / "models").iterdir()) == []
@@ -269,7 +269,7 @@ def test_a_bundle_whose_runtime_is_not_here_is_installed_only_when_asked(tmp_pat
     assert done.returncode == 0, done.stderr
     done = edgeface("verify", "--bundle", str(tmp_path / "models" / "small"))
     assert done.returncode == 1
-    assert "not tried, no file runs here: gender-v1" in done.stdout
+    assert f"not tried, no file runs here: {EXPRESSION}" in done.stdout
 
 
 @pytest.mark.parametrize("data", [b"", b"no archive at all" * 100, b"\x1f\x8b" + b"0" * 600])

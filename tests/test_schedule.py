@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from bundles import DEFAULT
+from bundles import AGE, DEFAULT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,13 +115,13 @@ def test_nobody_and_the_forgotten() -> None:
 
 
 def network(time: Time | None = None) -> Network:
-    return msgspec.structs.replace(open_bundle(DEFAULT).network("age-v1"), time=time)
+    return msgspec.structs.replace(open_bundle(DEFAULT).network(AGE), time=time)
 
 
 def test_a_network_of_several_answers_looks_as_often_as_the_most_impatient_wants() -> None:
     assert choose_schedule(network(), ["age"], Config()) == QUESTIONS["age"].schedule
     assert choose_schedule(network(), ["age", "affect"], Config()) == QUESTIONS["affect"].schedule
-    config = Config(schedule={"age-v1": ScheduleChoice(initial_samples=7)})
+    config = Config(schedule={AGE: ScheduleChoice(initial_samples=7)})
     usual = QUESTIONS["affect"].schedule
     assert choose_schedule(network(), ["age", "affect"], config) == msgspec.structs.replace(usual, initial_samples=7)
 
@@ -129,9 +129,9 @@ def test_a_network_of_several_answers_looks_as_often_as_the_most_impatient_wants
 def test_a_recurrent_network_keeps_the_beat_of_its_training() -> None:
     state = State(input="h", output="h_next", shape=(4,))
     recurrent = network(Time(spacing_s=0.5, window=20, states=(state,)))
-    scheduler = Scheduler({"age-v1": choose_schedule(recurrent, ["age"], Config())})
+    scheduler = Scheduler({AGE: choose_schedule(recurrent, ["age"], Config())})
     times = [index / 10 for index in range(30)]
     # The view gets better with every frame, which is no reason to look early.
     assert [t for t in times if scheduler.due(t, {1: 0.01 + t})] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
-    with pytest.raises(ConfigError, match=r"age-v1 looks every 0.5 s, as in its training; remove \[schedule.age-v1\]"):
-        choose_schedule(recurrent, ["age"], Config(schedule={"age-v1": ScheduleChoice(interval=1.0)}))
+    with pytest.raises(ConfigError, match=rf"{AGE} looks every 0.5 s, as in its training; remove \[schedule.{AGE}\]"):
+        choose_schedule(recurrent, ["age"], Config(schedule={AGE: ScheduleChoice(interval=1.0)}))

@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundles import DEFAULT, SpoiledRunner, Tree, copy, network, stated, write_manifest
+from bundles import DEFAULT, EXPRESSION, SpoiledRunner, Tree, copy, network, stated, write_manifest
 
 from edgeface import selftest
 from edgeface.bundle import Bundle, open_bundle
 from edgeface.errors import BundleError
 from edgeface.runtime import load_network
 
-PATH = "selftest/gender-v1.npz"
+PATH = f"selftest/{EXPRESSION}.npz"
+OUTPUT = open_bundle(DEFAULT).network(EXPRESSION).answers["expression"].output
+"""Its one output, of shape (1, 7)."""
 
 
 def good() -> dict[str, np.ndarray[Any, Any]]:
@@ -39,7 +41,7 @@ def lying(shape: str, *, size: int | None = None) -> bytes:
             one = io.BytesIO()
             np.save(one, array)
             data = one.getvalue()
-            if name == "probabilities":
+            if name == OUTPUT:
                 old = str(array.shape).encode()
                 data = data.replace(old, shape.encode().ljust(len(old)))
             archive.writestr(f"{name}.npy", data)
@@ -53,7 +55,7 @@ def lying(shape: str, *, size: int | None = None) -> bytes:
 def endless() -> bytes:
     """Sixty megabytes of zeros in sixty kilobytes, under a name that is asked for."""
     buffer = io.BytesIO(packed(**{name: array for name, array in good().items() if name == "input"}))
-    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("probabilities.npy", "w") as file:
+    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive, archive.open(f"{OUTPUT}.npy", "w") as file:
         np.lib.format.write_array_header_1_0(
             file,
             {"descr": "<f4", "fortran_order": False, "shape": (1, 15_000_000)},
@@ -68,7 +70,7 @@ def with_selftest(folder: Path, data: bytes) -> Bundle:
     (made / PATH).write_bytes(data)
 
     def change(tree: Tree) -> None:
-        network(tree, "gender-v1")["selftest"] = stated(made, PATH)
+        network(tree, EXPRESSION)["selftest"] = stated(made, PATH)
 
     write_manifest(made, change)
     return open_bundle(made)
@@ -80,23 +82,23 @@ def with_selftest(folder: Path, data: bytes) -> Bundle:
         pytest.param(lambda: packed(**good(), more=np.zeros(10)), id="an array that nobody names"),
         pytest.param(endless, id="an array of 60 MB"),
         pytest.param(lambda: lying("(1, 9)"), id="a shape larger than its data"),
-        pytest.param(lambda: lying("(1, 2)", size=10**9), id="a directory that says more"),
-        pytest.param(lambda: lying("(1, 2)", size=1), id="a directory that says less"),
-        pytest.param(lambda: lying("(-1,2)"), id="a shape below zero"),
+        pytest.param(lambda: lying("(1, 7)", size=10**9), id="a directory that says more"),
+        pytest.param(lambda: lying("(1, 7)", size=1), id="a directory that says less"),
+        pytest.param(lambda: lying("(-1,7)"), id="a shape below zero"),
         pytest.param(lambda: lying("(((((("), id="brackets"),
-        pytest.param(lambda: packed(probabilities=good()["probabilities"]), id="no input"),
+        pytest.param(lambda: packed(**{OUTPUT: good()[OUTPUT]}), id="no input"),
         pytest.param(lambda: packed(**{**good(), "input": good()["input"][:, :16]}), id="another height"),
         pytest.param(lambda: packed(**{**good(), "input": good()["input"].astype(np.float32)}), id="another type"),
-        pytest.param(lambda: packed(**{**good(), "probabilities": np.array([[np.nan, 1]], np.float32)}), id="NaN"),
-        pytest.param(lambda: packed(**{**good(), "probabilities": np.array([[0.5, 0.5]])}), id="float64"),
+        pytest.param(lambda: packed(**{**good(), OUTPUT: np.full((1, 7), np.nan, np.float32)}), id="NaN"),
+        pytest.param(lambda: packed(**{**good(), OUTPUT: np.full((1, 7), 1 / 7)}), id="float64"),
         pytest.param(lambda: b"PK\x03\x04" + bytes(100), id="no archive"),
         pytest.param(lambda: packed(**good())[:-40], id="cut"),
     ],
 )
 def test_stored_arrays_that_do_not_fit(tmp_path: Path, data: Callable[[], bytes]) -> None:
     bundle = with_selftest(tmp_path, data())
-    with pytest.raises(BundleError, match="the self-test of network gender-v1 .* does not fit it"):
-        selftest.stored(bundle, bundle.network("gender-v1"))
+    with pytest.raises(BundleError, match=f"the self-test of network {EXPRESSION} .* does not fit it"):
+        selftest.stored(bundle, bundle.network(EXPRESSION))
 
 
 @pytest.mark.parametrize(

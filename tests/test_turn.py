@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 from astronaut import astronaut
-from bundles import DEFAULT
+from bundles import DEFAULT, EXPRESSION
 from people import NOON
 
 from edgeface.bundle import open_bundle
@@ -26,7 +26,7 @@ from edgeface.events import Body, SummaryMessage, VisitMessage
 from edgeface.offline.analyze import analyze_image
 from edgeface.offline.results import as_json
 from edgeface.runtime import Runner, RunnerWrapper
-from edgeface.types import F32, Frame, Image
+from edgeface.types import F32, Frame, Image, Task
 
 CROWD = np.tile(cv2.resize(astronaut(), (192, 192)), (3, 5, 1))
 """Fifteen faces."""
@@ -177,18 +177,25 @@ def test_a_slow_camera_is_not_away_between_two_frames() -> None:
     assert len(visits(machine.worker.away({"main"}, 40.0), "end")) == FACES
 
 
-def spoil(name: str, value: Any) -> Change:
+def spoil(name: str, value: Any, output: str | None = None) -> Change:
+    """One output of a network, or all of them, become ``value``, or lose a number."""
+
+    def spoilt(array: F32) -> F32:
+        return array[..., :-1] if value == "short" else np.full_like(array, value)
+
     def change(asked: str, outputs: Mapping[str, F32]) -> Mapping[str, F32]:
         if asked != name:
             return outputs
-        spoilt = {key: array.copy() for key, array in outputs.items()}
-        for array in spoilt.values():
-            if value == "short":
-                return {key: array[..., :-1] for key, array in spoilt.items()}
-            array[...] = value
-        return spoilt
+        return {key: spoilt(array) if output in (None, key) else array for key, array in outputs.items()}
 
     return change
+
+
+def answering(task: Task) -> tuple[str, str]:
+    """The network that answers a question unasked, and its output for it."""
+    shipped = open_bundle(DEFAULT)
+    name = shipped.manifest.defaults[task]
+    return name, shipped.network(name).answers[task].output
 
 
 BAD = [np.nan, np.inf, -np.inf, "short"]
@@ -196,9 +203,9 @@ BAD = [np.nan, np.inf, -np.inf, "short"]
 
 @pytest.mark.parametrize("value", BAD, ids=str)
 @pytest.mark.parametrize("task", ["age", "gender", "expression"])
-def test_an_answer_that_is_none_weighs_nothing_and_is_counted(task: str, value: Any, tmp_path: Path) -> None:
-    name = {"age": "age-v1", "gender": "gender-v1", "expression": "expression-mini-xception"}[task]
-    networks = make_networks(spoil(name, value))
+def test_an_answer_that_is_none_weighs_nothing_and_is_counted(task: Task, value: Any, tmp_path: Path) -> None:
+    name, output = answering(task)
+    networks = make_networks(spoil(name, value, output))
     line: Any = as_json(analyze_image(astronaut(), networks, Config(), path="x", min_score=0.6))
     json.dumps(line, allow_nan=False)
     (face,) = line["faces"]
@@ -218,14 +225,16 @@ def test_an_answer_that_is_none_weighs_nothing_and_is_counted(task: str, value: 
 
 
 def test_one_bad_row_of_a_batch_is_left_out_alone() -> None:
+    name, output = answering("age")
+
     def change(asked: str, outputs: Mapping[str, F32]) -> Mapping[str, F32]:
-        if asked == "age-v1":
-            next(iter(outputs.values()))[1] = np.nan
+        if asked == name:
+            outputs[output][1] = np.nan
         return outputs
 
     networks = make_networks(change)
     faces = analyze_image(CROWD, networks, Config(), path="x", min_score=0.6).faces
-    assert sum("age" not in face.estimates for face in faces) == networks.invalid["age-v1"] == 2
+    assert sum("age" not in face.estimates for face in faces) == networks.invalid[name] == 2
     assert all("gender" in face.estimates for face in faces)
 
 
@@ -269,7 +278,7 @@ def test_a_summary_and_the_visit_say_the_same_of_one_person() -> None:
     asked = count()
 
     def change(name: str, outputs: Mapping[str, F32]) -> Mapping[str, F32]:
-        if name != "expression-mini-xception":
+        if name != EXPRESSION:
             return outputs
         return {key: np.tile(moods[min(next(asked), 9)], (len(array), 1)) for key, array in outputs.items()}
 

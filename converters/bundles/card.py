@@ -6,7 +6,7 @@ a build should give and the figures that were measured.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -39,8 +39,8 @@ def documents(bundle: Bundle, others: Iterable[Manifest] = ()) -> dict[str, byte
     others = list(others)
     found: dict[str, bytes] = {"models/README.md": readme(bundle.manifest, others).encode()}
     workshop = read_workshop()
-    for manifest in (bundle.manifest, *others):
-        for network in own_networks(manifest, bundle.manifest):
+    for manifest, networks in with_cards(bundle.manifest, others):
+        for network in networks:
             found[f"docs/cards/{network.name}.md"] = card(network, manifest.name).encode()
             if network.files.keys() - {"opencv"}:
                 found[f"docs/cards/{network.name}.png"] = picture(network, workshop)
@@ -61,40 +61,44 @@ def own_documents(bundle: Bundle, trials: Sequence[Trial] | None = None) -> dict
     return found
 
 
-def own_networks(manifest: Manifest, default: Manifest) -> list[Network]:
-    """Networks of a bundle that have a card of their own there: trained, a whole, and not the default bundle's."""
-    known = set() if manifest is default else {network.name for network in default.networks}
-    return [n for n in manifest.networks if n.name not in known and not n.random_weights and n.task != "stage"]
+def with_cards(default: Manifest, others: Iterable[Manifest]) -> Iterator[tuple[Manifest, list[Network]]]:
+    """Bundles, and the networks that have a card of their own there: trained, a whole, and of no bundle before."""
+    known: set[str] = set()
+    for manifest in (default, *others):
+        whole = [n for n in manifest.networks if not n.random_weights and n.task != "stage"]
+        yield manifest, [network for network in whole if network.name not in known]
+        known |= {network.name for network in whole}
 
 
 def readme(default: Manifest, others: Iterable[Manifest] = ()) -> str:
     """Table of the bundles' networks."""
     total = sum(f.bytes for n in default.networks for files in n.files.values() for f in files)
+    (_, first), *rest = with_cards(default, others)
     parts = [
         "<!-- written by `python -m converters card`; do not edit -->",
         f"# Bundle `{default.name}` {default.version}",
         f"{len(default.networks)} networks, {total / 1e6:.1f} MB of files. `manifest.json` is the contract: hashes, "
         "crops, heads, figures. Rebuild with `python -m converters build`; check with `edgeface models verify`.",
-        _networks(default, default),
+        _networks(default, first),
         "Each card gives the figures by group with counts, intervals and the commands that made them.",
         "Made by: " + ", ".join(f"{name} {version}" for name, version in sorted(default.made_by.items())) + ".",
     ]
-    for manifest in others:
+    for manifest, networks in rest:
         parts += [
             f"## Bundle `{manifest.name}` {manifest.version}",
             f"Not committed as files: `python -m converters build {manifest.name}` makes it, "
             f"`converters/recipes/bundles/{manifest.name}.{MANIFEST}` has its figures and hashes as recorded.",
-            _networks(manifest, default),
+            _networks(manifest, networks),
         ]
     return "\n\n".join(parts) + "\n"
 
 
-def _networks(manifest: Manifest, default: Manifest) -> str:
+def _networks(manifest: Manifest, networks: Sequence[Network]) -> str:
     rows = [
         (
             f"[{n.name}](../docs/cards/{n.name}.md)",
             " and ".join(n.answers or (n.task,))
-            + (" (default)" if manifest is default and n.name in manifest.defaults.values() else ""),
+            + (" (default)" if manifest.name == "default" and n.name in manifest.defaults.values() else ""),
             n.licence,
             card_figures.headline(n),
             n.training_data,
@@ -102,7 +106,7 @@ def _networks(manifest: Manifest, default: Manifest) -> str:
             f"{n.parameters:,}",
             ", ".join(f"{f.runtime} {f.precision} {f.bytes / 1e6:.2f} MB" for files in n.files.values() for f in files),
         )
-        for n in own_networks(manifest, default)
+        for n in networks
     ]
     return table(
         ("network", "task", "licence", "measured", "training data", "weights from", "parameters", "files"), rows

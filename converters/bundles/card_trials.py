@@ -26,7 +26,7 @@ def trials(network: Network, judged: Sequence[Trial]) -> Iterator[str]:
         ("form", "how", "bytes", "of fp32", "loss", "group that loses most", "same answer", "on", "within the limit"),
         [
             (
-                f"{t.runtime} {t.precision}",
+                f"{t.runtime} {t.precision}" + (f", {t.task}" if t.task else ""),
                 _how(t),
                 f"{t.bytes:,}",
                 f"{t.bytes / t.bytes_fp32 * 100:.0f} %",

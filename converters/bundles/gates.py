@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 from converters.measurements.trials import Trial, find_trial
@@ -11,6 +12,7 @@ from converters.recipes.schema import BundleRecipe, NetworkRecipe, Recipe
 from edgeface.bundle import BoxCrop, Network, Precision, SquareCrop, choose_file
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError, UsageError
+from edgeface.types import Task
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +33,11 @@ def check_limits(
     for name, network in recipe.networks.items():
         if network.random or network.task not in recipe.limits:
             continue
-        for runtime, precision in quantized_variants(network):
-            tried = find_trial(trials, name, network, runtime, precision)
+        questions: list[Task | None] = [None, *(task for task in network.also if task in recipe.limits)]
+        for task, (runtime, precision) in product(questions, quantized_variants(network)):
+            tried = find_trial(trials, name, network, runtime, precision, task=task)
+            if tried is None and task is not None and find_trial(trials, name, network, runtime, precision) is None:
+                continue  # said already
             if tried is None:
                 logger.warning(
                     "%s %s %s was never held against fp32 on labelled faces: run `python -m converters try %s`",

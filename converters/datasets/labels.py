@@ -21,3 +21,9 @@ GENDERS = {"M": "male", "F": "female"}
 def age_range(age: str) -> tuple[int, int]:
     """First and last year that a label stands for: a FairFace bin, or an age in years."""
     return FAIRFACE_BINS[age] if age in FAIRFACE_BINS else (int(age), int(age))
+
+
+def years_off(years: float, age: str) -> float:
+    """Years between an estimate and an age, or by which it lies outside a bin; 29.9 is still in 20-29."""
+    low, high = age_range(age)
+    return abs(years - low) if low == high else max(0.0, low - years, years - (high + 1))

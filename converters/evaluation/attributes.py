@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.datasets.expressions import spelling
-from converters.datasets.labels import FAIRFACE_BINS, GENDERS, age_range
+from converters.datasets.labels import FAIRFACE_BINS, GENDERS, age_range, years_off
 from converters.evaluation.metrics import interval, macro_f1, macro_f1_of
 from converters.evaluation.statistics import Figure, mean_figure, share_figure
 from converters.evaluation.subject import Answers, Subject
@@ -173,7 +173,6 @@ def _error(sample: Sample) -> float:
 
 
 def _outside(sample: Sample) -> float:
-    """Years by which an estimate lies outside its bin; ages are whole years, so 29.9 is still in 20 to 29."""
+    """Years by which an estimate lies outside its bin."""
     assert sample.years is not None
-    low, high = age_range(sample.labels["age"])
-    return max(0.0, low - sample.years, sample.years - (high + 1))
+    return years_off(sample.years, sample.labels["age"])

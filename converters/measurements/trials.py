@@ -12,6 +12,7 @@ from converters.paths import RESULTS
 from converters.recipes.schema import Calibration, NetworkRecipe, Quantize
 from edgeface.bundle import Closed, Precision
 from edgeface.config import RuntimeName
+from edgeface.types import Task
 
 TRIALS = RESULTS / "trials.json"
 
@@ -29,6 +30,7 @@ class GroupLoss(Closed, frozen=True, kw_only=True):
 class Trial(Closed, frozen=True, kw_only=True):
     """One variant of a network held against its fp32 variant in the same runtime.
 
+    ``task`` is the question that it was judged by, None the network's own.
     ``points`` lost (percent of accuracy, or of average precision at the worst level and size; negative: better),
     ``years`` of mean absolute error lost, ``low`` to ``high`` its paired bootstrap 95 % interval, ``agreement`` share
     of equal answers; None where it does not apply. ``decided`` is the loss on the half of the pictures that had no
@@ -38,6 +40,7 @@ class Trial(Closed, frozen=True, kw_only=True):
     """
 
     network: str
+    task: Task | None = None
     runtime: RuntimeName
     precision: Precision
     calibration: Calibration | None
@@ -81,12 +84,20 @@ def record(trials: Sequence[Trial], path: Path = TRIALS) -> None:
 
 
 def _key(trial: Trial) -> tuple[str, ...]:
-    return trial.network, trial.runtime, trial.precision, trial.calibration or "", *trial.keep, str(trial.equalise)
+    made = (trial.calibration or "", *trial.keep, str(trial.equalise))
+    return trial.network, trial.runtime, trial.precision, *made, trial.task or ""
 
 
 def find_trial(
-    trials: Sequence[Trial], name: str, network: NetworkRecipe, runtime: RuntimeName, precision: Precision
+    trials: Sequence[Trial],
+    name: str,
+    network: NetworkRecipe,
+    runtime: RuntimeName,
+    precision: Precision,
+    *,
+    task: Task | None = None,
 ) -> Trial | None:
-    """What was found when a variant was held against fp32, as the recipe makes it now."""
+    """What was found when a variant was held against fp32, as the recipe makes it now; ``task`` as in a `Trial`."""
     how = network.quantize.get(runtime, Quantize()) if precision == "int8" else None
-    return next((trial for trial in trials if trial.is_of(name, runtime, precision, how)), None)
+    found = (trial for trial in trials if trial.task == task and trial.is_of(name, runtime, precision, how))
+    return next(found, None)

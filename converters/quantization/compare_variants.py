@@ -6,7 +6,7 @@ parts, decisions are made on the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -20,7 +20,7 @@ from converters.building.entry import describe_file, outline
 from converters.building.maker import Maker
 from converters.datasets.expressions import spelling
 from converters.datasets.labelled import Chip, Photograph, chips, data_folder, photographs, read
-from converters.datasets.labels import GENDERS
+from converters.datasets.labels import GENDERS, years_off
 from converters.evaluation import widerface
 from converters.evaluation.groups import Bools, Loss, paired_loss, people
 from converters.evaluation.runners import RecordingRunner
@@ -32,17 +32,18 @@ from edgeface.config import RuntimeName
 from edgeface.detect import make_detector
 from edgeface.errors import UsageError
 from edgeface.runtime import Runner, make_runner, run_faces
-from edgeface.types import F32, AgeEstimate, Detections, Image
+from edgeface.types import F32, AgeEstimate, Detections, Image, Task
 
 Half = Literal["all", "search", "decide"]
 T = TypeVar("T")
 DETECTOR_SIZES = ("320x320", "640x640")
-FACES = {
-    "age": (("utkface", "val"),),
-    "gender": (("utkface", "val"), ("fairface", "val")),
-    "expression": (("fer2013", "publictest"),),
+FACES: Mapping[str, tuple[str, ...]] = {
+    "age": ("utkface",),
+    "gender": ("utkface", "fairface"),
+    "expression": ("fer2013",),
 }
-"""By task, the labelled parts on which variants are judged, all together."""
+"""By task, the labelled sets on which variants are judged, all together, unless a recipe says otherwise."""
+PARTS = {"utkface": "val", "fairface": "val", "fer2013": "publictest"}
 TITLES = {"utkface": "UTKFace val", "fairface": "FairFace val", "fer2013": "FER-2013 PublicTest"}
 THREADS = 2
 
@@ -92,13 +93,16 @@ class Crops:
         self._finder: Finder | None = None
         self._faces: dict[tuple[str, str], list[tuple[Chip, Face]]] = {}
         self._photographs: list[tuple[Photograph, Image]] = []
+        self.answers: dict[Hashable, Mapping[str, F32]] = {}
+        """What files of networks that answer several questions gave: each is asked once for all of them."""
 
-    def cut(self, network: Network, half: Half) -> tuple[Image, list[Mapping[str, str]]]:
-        """Input pixels (N, H, W, C) of a network for the faces of its task, and their labels."""
+    def cut(self, network: Network, sets: Sequence[str], half: Half) -> tuple[Image, list[Mapping[str, str]]]:
+        """Input pixels (N, H, W, C) of a network for the faces of these sets, and their labels."""
         pixels: list[Image] = []
         labels: list[Mapping[str, str]] = []
-        for name, part in FACES[network.task]:
-            if network.task == "expression":
+        for name in sets:
+            part = PARTS[name]
+            if name == "fer2013":
                 shown = [
                     (chip, whole(chip.image, network)) for chip in chips(self._folder, name, part, limit=self._limit)
                 ]
@@ -130,16 +134,31 @@ class Crops:
 
 
 class Comparator:
-    """Runs variants of one network on one half of its task's pictures, or on ``most`` of them spread evenly."""
+    """Runs variants of one network on one half of a task's pictures, or on ``most`` of them spread evenly.
+
+    ``task`` is a question that the network answers; None: its own.
+    """
 
     def __init__(
-        self, maker: Maker, recipe: Recipe, crops: Crops, half: Half = "all", *, most: int | None = None
+        self,
+        maker: Maker,
+        recipe: Recipe,
+        crops: Crops,
+        half: Half = "all",
+        *,
+        task: Task | None = None,
+        most: int | None = None,
     ) -> None:
         self._maker = maker
         self._recipe = recipe
         self.network = outline(maker)
-        if self.network.task not in (*FACES, "detect"):
-            raise UsageError(f"{maker.name} answers {self.network.task}, which no set here can judge", fix="ship fp32")
+        self.task = task or self.network.task
+        if self.task not in (*FACES, "detect"):
+            raise UsageError(f"{maker.name} answers {self.task}, which no set here can judge", fix="ship fp32")
+        self._sets = maker.network.judged_on or FACES.get(self.task, ())
+        strange = [name for name in self._sets if name not in PARTS]
+        if strange:
+            raise UsageError(f"{maker.name}: judged_on names '{strange[0]}'", fix=f"choose among {', '.join(PARTS)}")
         self._crops = crops
         self._half: Half = half
         self._most = most
@@ -149,7 +168,15 @@ class Comparator:
         """Answers of one file; ``options`` False leaves the session options of its manifest entry away."""
         file = describe_file(self._maker, self._recipe, runtime, precision, path)
         runner = load(path, file if options else msgspec.structs.replace(file, session={}))
-        return self._detect(runner) if self.network.task == "detect" else self._answer(runner)
+        if self.network.task == "detect":
+            return self._detect(runner)
+        asked = (file.sha256, options, self._sets, self._half, self._most)
+        if asked in self._crops.answers:
+            return self._read(self._crops.answers[asked])
+        outputs = run_faces(runner, self.network, self._faces()[0])
+        if self.network.also:
+            self._crops.answers[asked] = outputs
+        return self._read(outputs)
 
     def outputs(self, runtime: RuntimeName, precision: Precision, path: Path) -> list[Mapping[str, F32]]:
         """What one file gives for each input, before anything is read from it."""
@@ -157,7 +184,7 @@ class Comparator:
         if self.network.task == "detect":
             self._detect(recorder)
         else:
-            self._answer(recorder)
+            run_faces(recorder, self.network, self._faces()[0])
         return recorder.recorded
 
     def compare(self, before: Outcome, after: Outcome) -> Comparison:
@@ -167,7 +194,7 @@ class Comparator:
         groups: dict[str, Bools] = people(self._faces()[1])
         losses = paired_loss(before.errors, after.errors, groups)
         off = np.abs(after.answers - before.answers)
-        if self.network.task == "age":
+        if self.task == "age":
             detail = {
                 "MAE": float(after.errors.mean()),
                 "MAE of fp32": float(before.errors.mean()),
@@ -184,7 +211,7 @@ class Comparator:
         """What it looks at."""
         if self.network.task == "detect":
             return f"WIDER FACE {self.count}-image dev share"
-        return " + ".join(TITLES[name] for name, _ in FACES[self.network.task])
+        return " + ".join(TITLES[name] for name in self._sets)
 
     @property
     def count(self) -> int:
@@ -193,7 +220,7 @@ class Comparator:
 
     def _faces(self) -> tuple[Image, list[Mapping[str, str]]]:
         if self._seen is None:
-            pixels, labels = self._crops.cut(self.network, self._half)
+            pixels, labels = self._crops.cut(self.network, self._sets, self._half)
             step = self._step(len(labels))
             self._seen = pixels[::step], labels[::step]
         return self._seen
@@ -205,17 +232,19 @@ class Comparator:
     def _step(self, count: int) -> int:
         return max(1, count // self._most) if self._most else 1
 
-    def _answer(self, runner: Runner) -> Outcome:
-        pixels, labels = self._faces()
-        head = make_heads(self.network)[self.network.task]  # type: ignore[index]
-        rows = head.probabilities(run_faces(runner, self.network, pixels))
-        if self.network.task == "age":
+    def _read(self, outputs: Mapping[str, F32]) -> Outcome:
+        """What the outputs for all faces say of the question."""
+        labels = self._faces()[1]
+        head = make_heads(self.network)[self.task]  # type: ignore[index]
+        rows = head.probabilities(outputs)
+        if self.task == "age":
             predicted = (head.estimate(row) for row in rows)
             years = np.array([answer.years for answer in predicted if isinstance(answer, AgeEstimate)], np.float64)
-            return Outcome(np.abs(years - np.array([float(row["age"]) for row in labels])), years)
-        own_labels: Sequence[str] = self.network.attribute_head().labels  # type: ignore[union-attr]
+            errors = [years_off(said, row["age"]) for said, row in zip(years, labels, strict=True)]
+            return Outcome(np.array(errors, np.float64), years)
+        own_labels: Sequence[str] = self.network.answers[self.task].labels  # type: ignore[union-attr, index]
         names = [spelling(label) for label in own_labels]
-        column = "emotion" if self.network.task == "expression" else "gender"
+        column = "emotion" if self.task == "expression" else "gender"
         words = [GENDERS.get(row[column], spelling(row[column])) for row in labels]
         truth = np.array([names.index(word) if word in names else -1 for word in words])  # -1: no answer is right
         answers = rows.argmax(axis=1)

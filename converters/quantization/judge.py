@@ -19,6 +19,7 @@ from converters.recipes.schema import Limit, Quantize, Recipe
 from edgeface.bundle import Precision
 from edgeface.config import RuntimeName
 from edgeface.errors import EdgefaceError
+from edgeface.types import Task
 
 if TYPE_CHECKING:
     from converters.building.maker import Maker
@@ -32,13 +33,30 @@ logger = logging.getLogger(__name__)
 
 
 def judge_network(name: str, recipe: Recipe, crops: Crops, *, runtime: RuntimeName | None = None) -> Iterator[Trial]:
-    """Try every quantized variant of one network; one that does not ship and cannot be made is passed over."""
+    """Try every quantized variant of one network by every question that it answers and that a set here can judge.
+
+    A variant that does not ship and cannot be made is passed over.
+    """
     from converters.building.maker import Maker
-    from converters.quantization.compare_variants import Comparator
+    from converters.quantization.compare_variants import FACES
 
     maker = Maker(name, recipe)
-    comparator, decide = Comparator(maker, recipe, crops), Comparator(maker, recipe, crops, "decide")
-    limit = recipe.limits[maker.network.task]  # type: ignore[index]
+    yield from _judge_task(maker, recipe, crops, runtime, task=None)
+    for task in maker.network.also:
+        if task in FACES:
+            yield from _judge_task(maker, recipe, crops, runtime, task=task)
+
+
+def _judge_task(
+    maker: Maker, recipe: Recipe, crops: Crops, runtime: RuntimeName | None, *, task: Task | None
+) -> Iterator[Trial]:
+    """Try every quantized variant by one question that the network answers; None: its own."""
+    from converters.quantization.compare_variants import Comparator
+
+    name = maker.name
+    comparator = Comparator(maker, recipe, crops, task=task)
+    decide = Comparator(maker, recipe, crops, "decide", task=task)
+    limit = recipe.limits[comparator.task]  # type: ignore[index]
     for kind, shipped in maker.network.files.items():
         smaller = [p for p in dict.fromkeys((*shipped, *maker.network.judged)) if p != "fp32"]
         if kind == "opencv" or not smaller or runtime not in (None, kind):
@@ -53,7 +71,7 @@ def judge_network(name: str, recipe: Recipe, crops: Crops, *, runtime: RuntimeNa
                     raise
                 logger.warning("%s %s %s is not tried: %s", name, kind, precision, error)
                 continue
-            trial = _judge(maker, comparator, limit, kind, precision, plain, before)
+            trial = msgspec.structs.replace(_judge(maker, comparator, limit, kind, precision, plain, before), task=task)
             if trial.note == SEARCHED:
                 fresh = decide.compare(
                     decide.run(kind, "fp32", plain), decide.run(kind, precision, maker.file(kind, precision))
@@ -178,6 +196,7 @@ def judge(
 def format_trial(trial: Trial) -> str:
     """One trial in words."""
     unit, value = ("points", trial.points) if trial.years is None else ("years", trial.years)
+    unit += f" of {trial.task}" if trial.task else ""
     words = [
         f"{trial.network} {trial.runtime} {trial.precision}: loses {value:.3f} {unit}",
         f"({trial.low:.3f} to {trial.high:.3f})" if trial.low is not None and trial.high is not None else "",

@@ -121,6 +121,8 @@ class NetworkRecipe(Closed, frozen=True, kw_only=True):
     measured_with: tuple[str, ...] = ()
     tolerances: dict[Precision, float] = msgspec.field(default_factory=dict)
     judged: tuple[Precision, ...] = msgspec.field(name="try", default=())
+    judged_on: tuple[str, ...] = ()
+    """Labelled sets on which quantized variants are judged, where it may not be all that there are for the task."""
 
     @property
     def is_detector(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the shipped files reach: the figures on record against the public weights', and a share measured again."""
+"""What public weights reach here: the figures on record against their makers', and a share measured again."""
 
 from __future__ import annotations
 
@@ -112,11 +112,11 @@ def test_a_share_of_the_photographs_measured_again(
     assert tuple(got[level] for level in LEVELS) == pytest.approx(expected, abs=0.01)
 
 
-def test_a_share_of_the_faces_measured_again(bundle: Bundle, labelled: Path) -> None:
-    """Age and gender on the first faces of UTKFace's validation part, from pixels to answers."""
+def test_a_share_of_the_faces_measured_again(classic_files: Bundle, labelled: Path) -> None:
+    """Age and gender of public weights on the first faces of UTKFace's validation part, from pixels to answers."""
     found = {}
     for task, figures in (("age", attributes.age_figures), ("gender", attributes.gender_figures)):
-        subject = open_subject(str(bundle.folder), task, mode="end-to-end")
+        subject = open_subject(str(classic_files.folder), task, mode="end-to-end")
         samples = attributes.samples(subject.answer(chips(labelled, "utkface", "val", limit=CHIPS)), subject)
         found[task] = {(metric, group): figure for metric, group, figure in figures(samples, exact=True)}
     age, gender = found["age"], found["gender"]

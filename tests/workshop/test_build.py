@@ -102,14 +102,14 @@ def test_a_bundle_larger_than_allowed_leaves_the_old_one(made: Path, tmp_path: P
     assert not list(tmp_path.glob(".edgeface-*"))
 
 
-def test_boxes_of_another_detector_are_refused(made: Path, tmp_path: Path, bundle: Bundle) -> None:
+def test_boxes_of_another_detector_are_refused(made: Path, tmp_path: Path, classic: Bundle) -> None:
     folder = build(bundle_of(made), tmp_path / "bundle", jobs=1)
     networks = [open_bundle(folder).network("tiny")]
     for detector, remeasure in (("yunet", False), ("centerface", True)):
         check_detectors(bundle_of(made, defaults={"detect": detector}, remeasure=remeasure), networks)
     with pytest.raises(UsageError, match="tiny is cut by boxes and was not measured with centerface; set remeasure"):
         check_detectors(bundle_of(made, defaults={"detect": "centerface"}), networks)
-    aligned = [network for network in bundle.manifest.networks if network.name == "age-v1"]
+    aligned = [network for network in classic.manifest.networks if network.name == "age-v1"]
     check_detectors(bundle_of(made, defaults={"detect": "centerface"}), aligned)
 
 

@@ -43,7 +43,7 @@ def test_what_a_recorded_bundle_takes_from_the_default_one_is_what_ships(bundle:
     """Otherwise its hashes predate the files: run ``python -m converters build`` and ``manifest --record`` for it."""
     shipped = {network.name: network for network in bundle.manifest.networks}
     taken = [network for manifest in recorded() for network in manifest.networks if network.name in shipped]
-    assert {"age-v1", "yunet"} <= {network.name for network in taken}
+    assert {"yunet", "retinaface"} <= {network.name for network in taken}
     for network in taken:
         assert (network.files, network.selftest) == (shipped[network.name].files, shipped[network.name].selftest)
 
@@ -124,18 +124,18 @@ def worst_line(text: str) -> str:
     ],
 )
 def test_the_worst_group_is_named(
-    bundle: Bundle, network: str, figures: list[Measured], named: list[str], silent: list[str]
+    classic: Bundle, network: str, figures: list[Measured], named: list[str], silent: list[str]
 ) -> None:
-    line = worst_line(card_of(bundle.network(network), *figures))
+    line = worst_line(card_of(classic.network(network), *figures))
     for words in named:
         assert words in line
     for words in silent:
         assert words not in line
 
 
-def test_figures_of_two_detectors_are_never_mixed(bundle: Bundle) -> None:
+def test_figures_of_two_detectors_are_never_mixed(classic: Bundle) -> None:
     text = card_of(
-        bundle.network("gender-v1"),
+        classic.network("gender-v1"),
         figure("accuracy", "all", 0.91, 100),
         figure("accuracy", "all", 0.84, 90, detector="retinaface"),
     )
@@ -149,9 +149,9 @@ def test_figures_of_two_detectors_are_never_mixed(bundle: Bundle) -> None:
     assert "84.0 %" in sections[1]
 
 
-def test_ages_are_listed_as_they_rise(bundle: Bundle) -> None:
+def test_ages_are_listed_as_they_rise(classic: Bundle) -> None:
     groups = ["age 10-19", "age 3-9", "all", "age 70+", "age 0-2"]
-    text = card_of(bundle.network("age-v1"), *(figure("bias years", group, 0.9, 40) for group in groups))
+    text = card_of(classic.network("age-v1"), *(figure("bias years", group, 0.9, 40) for group in groups))
     table = text[text.index("### Faces") :]
     listed = sorted(groups, key=lambda group: table.index(f"| {group} |"))
     assert listed == ["all", "age 0-2", "age 3-9", "age 10-19", "age 70+"]
@@ -165,11 +165,11 @@ def test_ages_are_listed_as_they_rise(bundle: Bundle) -> None:
     ],
 )
 def test_the_worst_group_comes_first(
-    bundle: Bundle, network: str, metric: str, values: tuple[float, ...], told: str
+    classic: Bundle, network: str, metric: str, values: tuple[float, ...], told: str
 ) -> None:
     groups = (("all", 400), ("race Black", 60), ("age 20-29", 200), ("age 0-2", 29))
     text = card_of(
-        bundle.network(network),
+        classic.network(network),
         *(figure(metric, group, v, count) for (group, count), v in zip(groups, values, strict=True)),
     )
     assert text.index("**Worst group**") < text.index("## Whom it fails") < text.index("## Figures")

@@ -82,21 +82,21 @@ def accuracy(group: str, value: float, count: int, **more: str) -> Measured:
     return msgspec.convert(made, Measured)
 
 
-def test_nothing_measured_claims_nothing(bundle: Bundle) -> None:
-    network = of(bundle, "gender-v1", [])
+def test_nothing_measured_claims_nothing(classic: Bundle) -> None:
+    network = of(classic, "gender-v1", [])
     assert card_figures.worst_group(network).startswith("**Not measured here**")
     assert card_figures.headline(network) == "not measured"
     assert "%" not in "".join(card_figures.group_figures(network)).replace("30 %", "").replace("95 %", "")
 
 
 @pytest.mark.parametrize(("share", "told"), [(0.85, True), (0.97, False)])
-def test_a_card_tells_the_loss_between_crops(bundle: Bundle, share: float, told: bool) -> None:
+def test_a_card_tells_the_loss_between_crops(classic: Bundle, share: float, told: bool) -> None:
     rows = [
         msgspec.structs.replace(accuracy("all", share, 500, detector="yunet"), metric=AGREEMENT, set="photographs"),
         accuracy("all", 0.64, 900, detector="yunet"),
         accuracy("all", 0.66, 800, detector="retinaface"),
     ]
-    text = card.card(of(bundle, "expression-mini-xception", rows))
+    text = card.card(of(classic, "expression-mini-xception", rows))
     assert ("the same for 85.0 % of 500 faces of photographs" in text) == told
     assert ("right are 64.0 % of 900 faces that yunet found and 66.0 % of 800" in text) == told
 

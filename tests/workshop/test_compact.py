@@ -10,12 +10,13 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer.utils import tfl_flatbuffer_utils
+from bundles import EXPRESSION
 
 from converters.export.compact import compact
 from converters.paths import BUNDLE
 
 SHIPPED = sorted(BUNDLE.glob("*.tflite"))
-INT8 = BUNDLE / "gender-v1.int8.tflite"
+INT8 = BUNDLE / f"{EXPRESSION}.int8.tflite"
 LONG = "litert_torch.Wrapper/nets.Net_wrapped/torch.nn.modules.container.Sequential_{}/torch.nn.Conv2d_0;{}"
 
 

@@ -118,8 +118,8 @@ def test_a_threshold_is_the_lowest_at_which_little_is_wrong_and_enough_is_answer
     assert choose_threshold([(sure, sure < 0)], 0.5, 0.2) == 0.9, "all are wrong: as much silence as may be"
 
 
-def test_a_threshold_is_chosen_for_labels_alone_and_marked_in_the_curve(bundle: Bundle) -> None:
-    asked = gender_of(bundle, [0.95] * 200 + [0.605] * 40, ["F"] * 200 + ["M"] * 40)
+def test_a_threshold_is_chosen_for_labels_alone_and_marked_in_the_curve(classic: Bundle) -> None:
+    asked = gender_of(classic, [0.95] * 200 + [0.605] * 40, ["F"] * 200 + ["M"] * 40)
     certainty = choose_certainty([asked], 1.0)
     assert certainty == 0.61
     curve = sureness(asked, 1.0, certainty).curve
@@ -132,8 +132,8 @@ def test_a_threshold_is_chosen_for_labels_alone_and_marked_in_the_curve(bundle: 
     assert choose_certainty([], 1.0) is None
 
 
-def test_another_temperature_of_one_head(bundle: Bundle, tmp_path: Path) -> None:
-    network = bundle.network("gender-v1")
+def test_another_temperature_of_one_head(classic: Bundle, tmp_path: Path) -> None:
+    network = classic.network("gender-v1")
     assert temperature_of(network, "gender") == 1
     assert temperature_of(at_temperature(network, "gender", 2.0), "gender") == 2
     made = bundles.add_made(bundles.copy(tmp_path), "answers")
@@ -144,17 +144,17 @@ def test_another_temperature_of_one_head(bundle: Bundle, tmp_path: Path) -> None
     assert temperature_of(answers, "age") is None, "years said outright have no logits"
 
 
-def gender_of(bundle: Bundle, female: list[float], labels: list[str]) -> Asked:
+def gender_of(classic: Bundle, female: list[float], labels: list[str]) -> Asked:
     """What gender-v1 would have said of faces that were all found."""
     outputs = {"probabilities": np.array([[p, 1 - p] for p in female], np.float32)}
     rows = [{"gender": label, "age": "30"} for label in labels]
     answers = Answers(labels=rows, found=np.ones(len(rows), bool), outputs=outputs)
-    return Asked(network=bundle.network("gender-v1"), task="gender", title="Set", set="fairface", answers=answers)
+    return Asked(network=classic.network("gender-v1"), task="gender", title="Set", set="fairface", answers=answers)
 
 
-def test_a_network_that_claims_too_much_is_cooled_down_to_what_holds(bundle: Bundle) -> None:
+def test_a_network_that_claims_too_much_is_cooled_down_to_what_holds(classic: Bundle) -> None:
     """It says 0.99 and is right three times of four: the temperature that makes of 99 to 1 three to one."""
-    asked = gender_of(bundle, [0.99] * 4, ["F", "F", "F", "M"])
+    asked = gender_of(classic, [0.99] * 4, ["F", "F", "F", "M"])
     temperature = fit([asked])
     assert temperature is not None
     assert temperature == pytest.approx(np.log(99) / np.log(3), rel=1e-3)
@@ -166,8 +166,8 @@ def test_a_network_that_claims_too_much_is_cooled_down_to_what_holds(bundle: Bun
     assert min(row.probability for row in before.curve) == 0.5
 
 
-def test_an_age_covers_what_it_claims_at_its_temperature(bundle: Bundle) -> None:
-    network = bundle.network("age-v1")
+def test_an_age_covers_what_it_claims_at_its_temperature(classic: Bundle) -> None:
+    network = classic.network("age-v1")
     rng = np.random.default_rng(2)
     true = rng.integers(20, 60, 400)
     centre = np.clip(true + rng.normal(0, 9, 400), 5, 75)
@@ -197,12 +197,15 @@ def test_the_command_writes_and_records(
     report = msgspec.json.decode((tmp_path / "confidence-onnx.json").read_bytes(), type=ConfidenceReport)
     assert list(report.found) == kept
     by_task = {(one.network, one.task): one for one in kept}
-    assert set(by_task) == {("age-v1", "age"), ("gender-v1", "gender"), ("gender-mini-xception", "gender")}
-    assert by_task["gender-v1", "gender"].fitted_on == ("FairFace val",)
-    assert by_task["gender-v1", "gender"].error == 0
+    networks = open_bundle(bundles.DEFAULT).manifest.networks
+    assert set(by_task) == {(n.name, task) for n in networks for task in n.answers if task != "expression"}
+    gender = by_task[bundles.GENDER, "gender"]
+    assert gender.fitted_on == ("FairFace val",)
+    assert gender.error == 0
     said = capsys.readouterr().out
-    assert "gender-v1 onnx fp32, gender, FairFace val: 0.0 % wrong; temperature 1.00 (as it ships)" in said
-    arguments = ["--data", str(tmp_path / "data"), "--out", str(tmp_path), "--fit", "utkface", "--network", "age-v1"]
+    as_shipped = f"temperature {gender.shipped.temperature:.2f} (as it ships)"
+    assert f"{bundles.GENDER} onnx {gender.precision}, gender, FairFace val: 0.0 % wrong; {as_shipped}" in said
+    arguments = ["--data", str(tmp_path / "data"), "--out", str(tmp_path), "--fit", "utkface", "--network", bundles.AGE]
     assert main(["evaluate", "confidence", *arguments]) == 0
     report = msgspec.json.decode((tmp_path / "confidence-onnx.json").read_bytes(), type=ConfidenceReport)
     assert [(one.fitted, one.fitted_on) for one in report.found] == [(None, ())], "no set of the fit is there"
@@ -231,8 +234,8 @@ def test_what_was_measured_again_replaces_its_own(tmp_path: Path) -> None:
     assert read_confidence(path) == [one(set="Other"), one(error=0.5)]
 
 
-def test_the_card_has_it(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = bundle.network("gender-v1")
+def test_the_card_has_it(classic: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = classic.network("gender-v1")
     mine = one(weights=network.source.sha256)
     others = [one(error=0.666), msgspec.structs.replace(mine, precision="int8", error=0.777)]
     monkeypatch.setattr(card_module, "read_confidence", lambda: [mine, *others])

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 from astronaut import astronaut
+from bundles import GENDER
 
 from converters.__main__ import main
 from converters.bundles import card as card_module
@@ -127,7 +128,7 @@ def test_a_shift_by_a_whole_face_is_a_loss(bundle: Bundle) -> None:
     """Turned upside down in place of moved, an astronaut is nobody's face: the crop shows something else."""
     finder = Finder(bundle)
     subjects = shipped_subjects(bundle, finder, runtime="onnx", precision=None)
-    gender = next(subject for subject in subjects if subject.network.name == "gender-v1")
+    gender = next(subject for subject in subjects if subject.network.name == GENDER)
     stills = find_stills(finder, [Chip(FACE, {"age": "40", "gender": "F"})] * 2)
     away = Change(kind="points", amount=2.0, towards="up", move=lambda face: moved(face, down=-6.0))
     gone = Change(kind="size", amount=4, redraw=lambda image, _face: np.full_like(image, 127))
@@ -144,12 +145,12 @@ def test_the_command_writes_and_records(
     kept: list[CropLoss] = []
     monkeypatch.setattr(protocol, "record", kept.extend)
     monkeypatch.setattr(protocol, "changes", lambda: list(changes())[:8])
-    arguments = ["--data", tmp_path / "data", "--network", "gender-v1", "--out", tmp_path]
+    arguments = ["--data", tmp_path / "data", "--network", GENDER, "--out", tmp_path]
     assert main(["evaluate", "crops", *map(str, arguments), "--record"]) == 0
     report = msgspec.json.decode((tmp_path / "crops-onnx.json").read_bytes(), type=protocol.Crops)
     assert list(report.losses) == kept
-    assert {loss.network for loss in kept} == {"gender-v1"}
-    assert report.smallest_face_px == {"gender-v1": None}, "one face is too few"
+    assert {loss.network for loss in kept} == {GENDER}
+    assert report.smallest_face_px == {GENDER: None}, "one face is too few"
     said = capsys.readouterr().out
     assert "| FairFace val | gender | points 10 % narrower |" in said
     kept.clear()
@@ -163,8 +164,8 @@ def of_gender(network: Network, sizes: Sequence[tuple[int, float]]) -> list[Crop
     return [loss(amount=size, value=value, network=network.name, **own) for size, value in sizes]
 
 
-def test_a_manifest_takes_the_smallest_face_with_its_provenance(bundle: Bundle) -> None:
-    network = bundle.network("gender-v1")
+def test_a_manifest_takes_the_smallest_face_with_its_provenance(classic: Bundle) -> None:
+    network = classic.network("gender-v1")
     mine = of_gender(network, ((16, 0.05), (24, 0.001), (64, 0.0)))
     told = msgspec.structs.replace(mine[1], set="UTKFace val", value=0.9)
     made = with_chosen(network, [*mine, told], [])
@@ -174,8 +175,8 @@ def test_a_manifest_takes_the_smallest_face_with_its_provenance(bundle: Bundle) 
     assert with_chosen(network, [told, *of_gender(network, [(64, 0.9)])], []) == network, "as its recipe says"
 
 
-def test_the_card_has_them(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = bundle.network("gender-v1")
+def test_the_card_has_them(classic: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = classic.network("gender-v1")
     mine = of_gender(network, ((32, 0.05), (64, 0.001)))
     others: list[dict[str, str]] = [{"precision": "int8w"}, {"weights": ""}]
     strange = [msgspec.structs.replace(mine[0], value=0.7, **other) for other in others]

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from bundles import EXPRESSION
 from onnx import TensorProto, helper, numpy_helper
 from tiny import write_tiny
 
@@ -83,7 +84,7 @@ def test_a_tflite_file_without_small_values_keeps_its_bytes() -> None:
 
 
 def test_small_values_of_a_tflite_file_become_zero_in_place() -> None:
-    data = (BUNDLE / "gender-v1.fp32.tflite").read_bytes()
+    data = (BUNDLE / f"{EXPRESSION}.fp32.tflite").read_bytes()
     name, values = max(read_buffers(data).items(), key=lambda pair: pair[1].size)
     spoilt = data.replace(values.tobytes(), np.where(values == 0, np.float32(1e-25), values).tobytes())
     assert spoilt != data

@@ -12,8 +12,11 @@ import pytest
 from tiny import write_tiny
 
 from converters.building.maker import Maker
+from converters.bundles.gates import check_limits
+from converters.bundles.recorded import recorded
+from converters.datasets.labels import years_off
 from converters.evaluation.groups import Loss, paired_loss
-from converters.measurements.trials import Trial, read_trials, record
+from converters.measurements.trials import Trial, find_trial, read_trials, record
 from converters.quantization.compare_variants import Comparison, half_of
 from converters.quantization.judge import SEARCHED, decided, format_trial, judge, judge_network
 from converters.recipes.reading import read_recipe
@@ -127,14 +130,39 @@ def test_the_halves_of_the_dev_pictures_share_nothing() -> None:
     assert sorted([*search, *decide]) == half_of(listed, "all") == listed
 
 
+def test_a_form_is_judged_by_every_question_and_each_must_hold(tmp_path: Path) -> None:
+    path, entry = tmp_path / "trials.json", read_recipe("face-api-age").networks["face-api-age"]
+    age = judged([loss("all", 0.05)], YEARS, network="face-api-age", precision="int8w", how=None)
+    gender = judged([loss("all", 0.02)], POINTS, network="face-api-age", precision="int8w", how=None)
+    record([age, msgspec.structs.replace(gender, task="gender")], path)
+    trials = read_trials(path)
+    assert [(trial.task, trial.within) for trial in trials] == [(None, True), ("gender", False)]
+    assert [find_trial(trials, "face-api-age", entry, "onnx", "int8w", task=trial.task) for trial in trials] == trials
+    assert [format_trial(trial).split(": ")[1][:28] for trial in trials] == [
+        "loses 0.050 years (0.049 to ", "loses 2.000 points of gender",
+    ]  # fmt: skip
+    recipe = read_recipe("face-api-age")
+    (network,) = (n for manifest in recorded() for n in manifest.networks if n.name == "face-api-age")
+    with pytest.raises(EdgefaceError, match="face-api-age onnx int8w loses more than its limit"):
+        check_limits(recipe, trials, [network])
+    check_limits(recipe, trials[:1], [network])
+
+
+def test_a_bin_is_missed_by_the_years_beyond_it() -> None:
+    assert [years_off(years, "20-29") for years in (18.5, 20.0, 29.9, 31.0)] == [1.5, 0, 0, 1.0]
+    assert [years_off(years, "33") for years in (30.0, 33.5)] == [3.0, 0.5]
+
+
 class StandIn:
     """A bench that finds nothing lost, and keeps which half it was asked for."""
 
     halves: ClassVar[list[str]] = []
     set, count = "made faces", 1000
 
-    def __init__(self, _maker: Maker, _recipe: Recipe, _crops: object, half: str = "all") -> None:
-        self._half = half
+    def __init__(
+        self, maker: Maker, _recipe: Recipe, _crops: object, half: str = "all", *, task: str | None = None
+    ) -> None:
+        self._half, self.task = half, task or maker.network.task
 
     def run(self, *_: object, **__: object) -> None:
         self.halves.append(self._half)

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from bundles import EXPRESSION
 from onnx import numpy_helper
 
 from converters.building.layer_error import constants, decibels, layers_by_error
@@ -24,8 +25,9 @@ from edgeface.runtime import to_tensor
 
 @pytest.fixture(scope="module")
 def face(recipe: Recipe) -> np.ndarray:
-    network = recipe.networks["gender-v1"]
-    return to_tensor(picture(network, recipe, (1, 32, 32)), network.input, "NHWC")
+    network = recipe.networks[EXPRESSION]
+    shape = (1, network.input.height or 0, network.input.width or 0)
+    return to_tensor(picture(network, recipe, shape), network.input, "NHWC")
 
 
 def test_decibels() -> None:
@@ -38,7 +40,7 @@ def test_decibels() -> None:
 @pytest.mark.parametrize(("runtime", "suffix"), [("onnx", "onnx"), ("litert", "tflite")])
 def test_int8_files_are_compared_layer_by_layer(face: np.ndarray, runtime: str, suffix: str) -> None:
     feeds = {"input": np.ascontiguousarray(face.transpose(0, 3, 1, 2))} if runtime == "onnx" else {"args_0": face}
-    plain, small = (BUNDLE / f"gender-v1.{precision}.{suffix}" for precision in ("fp32", "int8"))
+    plain, small = (BUNDLE / f"{EXPRESSION}.{precision}.{suffix}" for precision in ("fp32", "int8"))
     layers = layers_by_error(plain, small, runtime, feeds)  # type: ignore[arg-type]
     assert len(layers) >= 5
     assert [layer.decibels for layer in layers] == sorted(layer.decibels for layer in layers)
@@ -48,7 +50,7 @@ def test_int8_files_are_compared_layer_by_layer(face: np.ndarray, runtime: str, 
 
 def test_weights_take_no_blame(face: np.ndarray, tmp_path: Path) -> None:
     """Small weights differ from large ones, but they are no layer."""
-    plain, small = BUNDLE / "gender-v1.fp32.tflite", tmp_path / "gender-v1.int8w.tflite"
+    plain, small = BUNDLE / f"{EXPRESSION}.fp32.tflite", tmp_path / "small.tflite"
     shrink_weights(plain, "int8w", small)
     named = {layer.name for layer in layers_by_error(plain, small, "litert", {"args_0": face})}
     stored = constants(plain.read_bytes())
@@ -58,7 +60,7 @@ def test_weights_take_no_blame(face: np.ndarray, tmp_path: Path) -> None:
 
 
 def test_a_spoiled_layer_comes_first(face: np.ndarray, tmp_path: Path) -> None:
-    plain = BUNDLE / "gender-v1.fp32.onnx"
+    plain = BUNDLE / f"{EXPRESSION}.fp32.onnx"
     model = onnx.load(plain)
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     spoiled = convolutions[2]
@@ -73,8 +75,10 @@ def test_a_spoiled_layer_comes_first(face: np.ndarray, tmp_path: Path) -> None:
 
 
 def test_a_build_that_loses_too_much_says_where(recipe: Recipe) -> None:
-    trials = [msgspec.structs.replace(trial, within=False) for trial in read_trials() if trial.network == "gender-v1"]
+    trials = [msgspec.structs.replace(trial, within=False) for trial in read_trials() if trial.network == EXPRESSION]
     entries = list(open_bundle(BUNDLE).manifest.networks)
     blame = WorstLayer(recipe, entries, dict.fromkeys(recipe.networks, BUNDLE))
-    with pytest.raises(EdgefaceError, match=r"gender-v1 onnx int8 loses .*, most at \w+ \(-?[\d.]+ dB\); run `python"):
+    with pytest.raises(
+        EdgefaceError, match=rf"{EXPRESSION} onnx int8 loses .*, most at \w+ \(-?[\d.]+ dB\); run `python"
+    ):
         check_limits(recipe, trials, entries, blame)

@@ -14,6 +14,7 @@ from torch.nn import functional as fn
 
 from converters.building.selftest import selftest_input
 from converters.networks.mini_xception import MiniXception
+from converters.recipes.reading import read_network
 from converters.recipes.schema import Recipe
 from converters.references.torch_module import TorchReference
 from edgeface.bundle import RetinaFaceHead, YunetHead
@@ -27,7 +28,7 @@ RNG = np.random.default_rng(7)
 
 def faces_and_noise(recipe: Recipe, name: str, count: int = 6) -> np.ndarray:
     """The self-test's face, darker and mirrored ones, and noise, as the network's input (N, C, H, W)."""
-    network = recipe.networks[name]
+    network = read_network(name)[1]
     face = selftest_input(network, recipe.selftest)
     noise = RNG.integers(0, 256, (count, *face.shape[1:]), dtype=np.uint8)
     pixels = np.concatenate([face, face // 2, face[:, :, ::-1], noise])

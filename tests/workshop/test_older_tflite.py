@@ -12,6 +12,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
+from bundles import EXPRESSION
 from tiny import write_tiny
 
 from converters.building.maker import Maker
@@ -23,9 +24,10 @@ from converters.paths import BUNDLE, DEFAULT_SIGNATURE
 from converters.quantization.calibrate import tflite_ranges
 from converters.recipes.reading import read_recipe
 from converters.recipes.schema import Quantize
-from edgeface.bundle import Signature
+from edgeface.bundle import Signature, open_bundle
 
-NEW = BUNDLE / "gender-v1.fp32.tflite"
+NEW = BUNDLE / f"{EXPRESSION}.fp32.tflite"
+SIDE = open_bundle(BUNDLE).network(EXPRESSION).input.width or 0
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def faces(count: int) -> list[np.ndarray]:
     dice = np.random.default_rng(5)
-    return [dice.uniform(0, 255, (1, 32, 32, 3)).astype(np.float32) for _ in range(count)]
+    return [dice.uniform(0, 255, (1, SIDE, SIDE, 1)).astype(np.float32) for _ in range(count)]
 
 
 def answers(path: Path, x: np.ndarray) -> np.ndarray:
@@ -156,7 +158,7 @@ def test_a_file_that_passes_through_is_calibrated_as_it_is_called(
     recipe = write_tiny(tmp_path)
     text = recipe.read_text("utf-8").replace("made.onnx", pair[which].name)
     text = text.replace('files = { onnx = ["fp32", "int8w"] }', 'files = { litert = ["fp32", "int8"] }')
-    recipe.write_text(text.replace("= 16", "= 32"), "utf-8")
+    recipe.write_text(text.replace("= 16", f"= {SIDE}"), "utf-8")
     (tmp_path / pair[which].name).write_bytes(pair[which].read_bytes())
     maker = Maker("tiny", read_recipe(str(recipe)))
     asked = []
@@ -167,6 +169,6 @@ def test_a_file_that_passes_through_is_calibrated_as_it_is_called(
             return faces(8)
 
     found = tflite_ranges(maker.file("litert", "fp32"), maker, Quantize(), Made())
-    assert asked == [(key, 1, 32, 32)]
+    assert asked == [(key, 1, SIDE, SIDE)]
     assert list(found) == [key]
     assert len(found[key]) > 5

@@ -106,7 +106,7 @@ def test_a_bundle_is_named_without_the_machine(folder: Path, said: str) -> None:
     assert bundle_argument(SimpleNamespace(folder=folder)) == said  # type: ignore[arg-type]
 
 
-def test_attribute_commands_carry_detector_and_bundle(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attribute_commands_carry_detector_and_bundle(classic: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 
     def protocols(*arguments: Any) -> Any:
@@ -115,18 +115,18 @@ def test_attribute_commands_carry_detector_and_bundle(bundle: Bundle, monkeypatc
 
     figure = share_figure([True, False])
     monkeypatch.setattr(bundle_figures, "_protocols", protocols)
-    network = bundle.network("gender-v1")
-    (row,) = bundle_figures.attribute_rows(bundle, (network, "onnx", "fp32"), Path(), detector="retinaface", limit=1)
+    network = classic.network("gender-v1")
+    (row,) = bundle_figures.attribute_rows(classic, (network, "onnx", "fp32"), Path(), detector="retinaface", limit=1)
     assert seen == ["retinaface"]
     assert row.command == (
-        "python -m converters evaluate attributes --network gender-v1 --detector retinaface --bundle default"
+        "python -m converters evaluate attributes --network gender-v1 --detector retinaface --bundle classic"
     )
 
 
-def test_detectors_to_fit_come_from_the_bundle_and_the_recipes(bundle: Bundle) -> None:
+def test_detectors_to_fit_come_from_the_bundle_and_the_recipes(bundle: Bundle, classic: Bundle) -> None:
     reference = read_workshop().reference_detector
     assert fitted_detectors(bundle, reference, None) == ["yunet"]
-    assert box_cut(bundle) == {"gender": "gender-mini-xception", "expression": "expression-mini-xception"}
+    assert box_cut(classic) == {"gender": "gender-mini-xception", "expression": "expression-mini-xception"}
     with pytest.raises(UsageError, match="has no centerface, which crop rules are said in"):
         fitted_detectors(bundle, "centerface", None)
     with pytest.raises(UsageError, match="no detector of the bundle is to be fitted"):

@@ -11,6 +11,7 @@ import onnx
 import pytest
 import torch
 from ai_edge_litert.tools import flatbuffer_utils
+from bundles import EXPRESSION
 from onnx import numpy_helper
 
 from converters.__main__ import main
@@ -38,8 +39,8 @@ def test_a_bundle_packs_to_the_same_bytes_anywhere_and_installs(tmp_path: Path) 
 
 def test_a_file_that_is_not_the_manifests_is_not_packed(tmp_path: Path) -> None:
     shutil.copytree(BUNDLE, tmp_path / "bundle")
-    (tmp_path / "bundle" / "gender-v1.fp32.onnx").write_bytes(b"other")
-    with pytest.raises(BundleError, match=r"gender-v1\.fp32\.onnx is not the file of the manifest"):
+    (tmp_path / "bundle" / f"{EXPRESSION}.fp32.onnx").write_bytes(b"other")
+    with pytest.raises(BundleError, match=rf"{EXPRESSION}\.fp32\.onnx is not the file of the manifest"):
         pack(open_bundle(tmp_path / "bundle"))
 
 
@@ -56,17 +57,17 @@ def test_what_differs_between_bundles_is_named(tmp_path: Path, bundle: Bundle) -
     folder = tmp_path / "other"
     shutil.copytree(BUNDLE, folder)
     networks = {network.name: network for network in bundle.manifest.networks}
-    gender = networks["gender-v1"]
-    figure = gender.measured[0]
-    int8, fp32 = (next(f for f in gender.files["onnx"] if f.precision == p) for p in ("int8", "fp32"))
+    expression = networks[EXPRESSION]
+    figure = expression.measured[0]
+    int8, fp32 = (next(f for f in expression.files["onnx"] if f.precision == p) for p in ("int8", "fp32"))
     swapped = msgspec.structs.replace(int8, path=fp32.path, bytes=fp32.bytes, sha256=fp32.sha256)
     changed = msgspec.structs.replace(
-        gender,
-        licence="MIT",
-        measured=(msgspec.structs.replace(figure, value=figure.value + 1), *gender.measured[1:]),
-        files={**gender.files, "onnx": (fp32, swapped)},
+        expression,
+        licence="another",
+        measured=(msgspec.structs.replace(figure, value=figure.value + 1), *expression.measured[1:]),
+        files={**expression.files, "onnx": (fp32, swapped)},
     )
-    kept = [changed if n.name == "gender-v1" else n for n in bundle.manifest.networks if n.name != "yunet"]
+    kept = [changed if n.name == EXPRESSION else n for n in bundle.manifest.networks if n.name != "yunet"]
     manifest = msgspec.structs.replace(
         bundle.manifest,
         version="2",
@@ -75,14 +76,14 @@ def test_what_differs_between_bundles_is_named(tmp_path: Path, bundle: Bundle) -
     )
     (folder / MANIFEST).write_bytes(encode(manifest))
     lines = list(compare_bundles(bundle, open_bundle(folder)))
-    assert "manifest.version: '0.1.0' -> '2'" in lines
+    assert f"manifest.version: '{bundle.manifest.version}' -> '2'" in lines
     assert "manifest.defaults.detect: 'yunet' -> 'retinaface'" in lines
     assert f"network yunet: only in {bundle.folder}" in lines
-    assert "gender-v1.licence: 'CC0-1.0' -> 'MIT'" in lines
-    (file,) = [line for line in lines if line.startswith("gender-v1 onnx int8:")]
+    assert f"{EXPRESSION}.licence: '{expression.licence}' -> 'another'" in lines
+    (file,) = [line for line in lines if line.startswith(f"{EXPRESSION} onnx int8:")]
     assert f"{int8.bytes:,} -> {fp32.bytes:,} bytes, outputs up to" in file
     assert sum(figure.metric in line and f"-> {figure.value + 1}" in line for line in lines) == 1
-    assert "gender-v1 onnx int8.path: 'gender-v1.int8.onnx' -> 'gender-v1.fp32.onnx'" in lines
+    assert f"{EXPRESSION} onnx int8.path: '{int8.path}' -> '{fp32.path}'" in lines
     assert len(lines) == 7
 
 
@@ -102,7 +103,7 @@ def test_what_differs_between_checkpoints_is_named(tmp_path: Path) -> None:
 
 
 def test_networks_are_compared_by_what_they_answer(tmp_path: Path) -> None:
-    plain = BUNDLE / "gender-v1.fp32.onnx"
+    plain = BUNDLE / f"{EXPRESSION}.fp32.onnx"
     assert list(compare_files(plain, plain)) == []
     model = onnx.load(plain)
     (weight, *_) = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 4]
@@ -117,7 +118,7 @@ def test_networks_are_compared_by_what_they_answer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["onnx", "tflite"])
 def test_an_int8_form_differs_in_operators_and_answers(suffix: str) -> None:
-    lines = list(compare_files(*(BUNDLE / f"gender-v1.{form}.{suffix}" for form in ("fp32", "int8"))))
+    lines = list(compare_files(*(BUNDLE / f"{EXPRESSION}.{form}.{suffix}" for form in ("fp32", "int8"))))
     assert "quantization: none -> full integer, per channel" in lines
     quantize = {"onnx": "operator QuantizeLinear: 0 -> ", "tflite": "operator QUANTIZE: 0 -> "}[suffix]
     assert any(line.startswith(quantize) for line in lines)
@@ -128,7 +129,7 @@ def test_an_int8_form_differs_in_operators_and_answers(suffix: str) -> None:
 
 
 def test_a_signature_less_is_named_and_the_others_answer_the_same(tmp_path: Path) -> None:
-    plain, less = BUNDLE / "gender-v1.fp32.tflite", tmp_path / "less.tflite"
+    plain, less = BUNDLE / f"{EXPRESSION}.fp32.tflite", tmp_path / "less.tflite"
     model = flatbuffer_utils.read_model(str(plain))
     model.signatureDefs = [s for s in model.signatureDefs if s.signatureKey != b"b1"]
     for signature in model.signatureDefs:
@@ -150,7 +151,7 @@ def test_answers_that_are_no_numbers_differ_from_numbers() -> None:
 
 
 def test_files_for_two_runtimes_are_compared_by_what_they_are() -> None:
-    lines = list(compare_files(BUNDLE / "gender-v1.fp32.onnx", BUNDLE / "gender-v1.fp32.tflite"))
+    lines = list(compare_files(BUNDLE / f"{EXPRESSION}.fp32.onnx", BUNDLE / f"{EXPRESSION}.fp32.tflite"))
     assert any(line.startswith("inputs: ") for line in lines)
     assert not any("to noise" in line for line in lines)
 

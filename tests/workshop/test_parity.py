@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from bundles import EXPRESSION
 
 from converters.building.parity import Parity, difference, format_parity, off_by, prove
 from converters.checkpoints.archive import UnreachableError
@@ -15,8 +16,8 @@ from edgeface.errors import BundleError, EdgefaceError
 
 
 def parity(*, shapes: int = 3, real: float = 0.1, random: float = 0.0) -> Parity:
-    path = "gender-v1.int8.onnx"
-    return Parity(network="gender-v1", path=path, shapes=shapes, real=real, random=random, allowed=0.2)
+    path = f"{EXPRESSION}.int8.onnx"
+    return Parity(network=EXPRESSION, path=path, shapes=shapes, real=real, random=random, allowed=0.2)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
@@ -41,13 +42,13 @@ def test_random_pixels_count_as_much_as_a_picture() -> None:
 
 def test_a_file_that_is_off_is_named_with_its_layer(recipe: Recipe, bundle: Bundle) -> None:
     text = str(off_by(recipe, bundle, parity(real=0.3)))
-    assert text.startswith("gender-v1.int8.onnx is off by 0.3000, most at ")
+    assert text.startswith(f"{EXPRESSION}.int8.onnx is off by 0.3000, most at ")
     assert "\n" not in text
 
 
 def test_a_build_proves_what_it_made(recipe: Recipe, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("converters.building.parity.verify_bundle", lambda *_, **__: iter([parity(), parity(real=0.5)]))
-    with pytest.raises(EdgefaceError, match=r"gender-v1\.int8\.onnx is off by 0\.5"):
+    with pytest.raises(EdgefaceError, match=rf"{EXPRESSION}\.int8\.onnx is off by 0\.5"):
         prove(recipe, bundle)
 
 

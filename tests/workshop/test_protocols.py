@@ -105,7 +105,7 @@ def test_end_to_end_counts_who_is_not_found(made: Path, tmp_path: Path) -> None:
     data.mkdir()
     for name, picture in (("30_1_0", face), ("40_0_1", np.full_like(face, 127))):
         (data / f"{name}_20170119172106986.jpg").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-    report = measure(tmp_path / "out", "gender", "--data", data, "--bundle", made, "--network", "gender-v1")
+    report = measure(tmp_path / "out", "gender", "--data", data, "--bundle", made, "--network", bundles.GENDER)
     assert (report.mode, report.detector) == ("end-to-end", "yunet")
     assert figure(report, "found").value == 0.5
     assert figure(report, "accuracy").count == 1
@@ -203,7 +203,7 @@ def test_the_shipped_network_on_expressions_from_pixels_in_a_table(tmp_path: Pat
     row = f"{HAPPY},{' '.join(map(str, face.ravel().tolist()))},PublicTest"
     (tmp_path / "fer2013.csv").write_text(f"emotion,pixels,Usage\n{row}\n")
     report = measure(tmp_path / "out", "expression", "--data", tmp_path, "--layout", "fer2013-csv")
-    assert report.network == "expression-mini-xception"
+    assert report.network == bundles.EXPRESSION
     assert figure(report, "accuracy").value == 1
     assert report.sets == ("FER-2013 PublicTest",), "without votes FER+ has no figures"
 
@@ -363,12 +363,12 @@ def test_wider_face_in_its_makers_layout(tmp_path: Path) -> None:
 
 
 def test_speed_in_the_published_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    report = measure(tmp_path / "out", "speed", "--network", "gender-v1", "--runs", "1", "--threads", "1")
+    report = measure(tmp_path / "out", "speed", "--network", bundles.GENDER, "--runs", "1", "--threads", "1")
     assert {row.set for row in report.figures} == {"astronaut at 1920x1080", "astronaut at 1280x720"}
     assert all(row.value > 0 for row in report.figures)
     said = capsys.readouterr().out
     assert "| Network, 1920x1080 | CPU | CPU time |" in said
-    assert "| gender-v1 | 0.0" in said
+    assert re.search(rf"\| {bundles.GENDER} \| \d", said)
 
 
 def test_where_the_time_of_a_picture_goes() -> None:
@@ -407,11 +407,11 @@ def test_a_network_with_a_memory_sees_each_still_for_its_whole_window(tmp_path: 
     [
         pytest.param(["affect"], "has no network for affect; give another with --bundle", id="no such task"),
         pytest.param(
-            ["age", "--network", "gender-v1"],
-            "there is no network 'gender-v1' for age; choose one of: age-v1",
+            ["age", "--network", bundles.EXPRESSION],
+            f"there is no network '{bundles.EXPRESSION}' for age; choose one of: {bundles.AGE}",
             id="task",
         ),
-        pytest.param(["age", "--precision", "int3"], "network age-v1 has no int3 for onnx", id="precision"),
+        pytest.param(["age", "--precision", "int3"], f"network {bundles.AGE} has no int3 for onnx", id="precision"),
         pytest.param(["age", "--bundle", "nowhere"], "bundle 'nowhere' is in none of", id="bundle"),
         pytest.param(["age", "--detector", "yolo"], "has no network 'yolo'", id="detector"),
     ],

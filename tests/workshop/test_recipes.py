@@ -21,20 +21,20 @@ from edgeface.bundle import Bundle, choose_file
 from edgeface.errors import EdgefaceError
 
 
-def test_every_smaller_file_that_ships_was_tried_and_kept_its_limit(recipe: Recipe, bundle: Bundle) -> None:
-    trials = read_trials()
-    check_limits(recipe, trials, bundle.manifest.networks)
-    for name, network in recipe.networks.items():
+@pytest.mark.parametrize("name", ["default", "classic"])
+def test_every_smaller_file_that_ships_was_tried_and_kept_its_limit(name: str, bundle: Bundle, classic: Bundle) -> None:
+    trials, recipe = read_trials(), read_recipe(name)
+    entries = {"default": bundle, "classic": classic}[name]
+    check_limits(recipe, trials, entries.manifest.networks)
+    for one, network in recipe.networks.items():
         for runtime, precision in quantized_variants(network):
-            found = find_trial(trials, name, network, runtime, precision)
-            assert found, f"run `python -m converters try {name}`"
-            assert found.sha256 == choose_file(bundle.network(name), runtime, precision).sha256
+            found = find_trial(trials, one, network, runtime, precision)
+            assert found, f"run `python -m converters try {one}`"
+            assert found.sha256 == choose_file(entries.network(one), runtime, precision).sha256
 
 
-def test_a_file_that_loses_too_much_does_not_ship(
-    recipe: Recipe, bundle: Bundle, caplog: pytest.LogCaptureFixture
-) -> None:
-    made = bundle.manifest.networks
+def test_a_file_that_loses_too_much_does_not_ship(classic: Bundle, caplog: pytest.LogCaptureFixture) -> None:
+    made, recipe = classic.manifest.networks, read_recipe("classic")
     name, network = "age-v1", recipe.networks["age-v1"]
     found = find_trial(read_trials(), name, network, "onnx", "int8w")
     assert found is not None
@@ -99,3 +99,14 @@ def test_trials_carry_what_a_card_needs() -> None:
         assert found.bytes_fp32 > 0
         assert [found.points, found.years].count(None) == 1
         assert msgspec.to_builtins(found)["set"]
+
+
+@pytest.mark.timeout(900)
+def test_public_networks_are_built_as_recorded(classic: Bundle, classic_files: Bundle) -> None:
+    """Whoever depends on their answers gets the same bytes, with the tools on record; in any case all that is named."""
+    assert classic_files.manifest.defaults == classic.manifest.defaults
+    for network in classic.manifest.networks:
+        made = classic_files.network(network.name)
+        assert made.files.keys() == network.files.keys()
+        if classic_files.manifest.made_by == classic.manifest.made_by:
+            assert (made.files, made.parameters) == (network.files, network.parameters)
