@@ -253,6 +253,10 @@ def test_a_distribution_teaches_ranks_and_nobody_teaches_other_labels() -> None:
     assert taught.shape == (1, 99)
     # Older than 29: all; than 30 and 39: half; than 40: none.
     assert taught[0, [28, 29, 38, 39]].tolist() == pytest.approx([1, 0.5, 0.5, 0], abs=1e-6)
+    # As much as labels that are as sure: a teacher's share is one of the same thing.
+    student, years = torch.zeros(1, 99), torch.tensor([[30.0, 30.0]])
+    own = rank_loss(student, years, 1, torch.ones(99)).item()
+    assert teacher_loss(ranks, student, taught, 1.0).item() == pytest.approx(own, rel=1e-6)
     assert as_head(GENDER, EXPRESSION, answer, 1.0) is None
     assert as_head(GENDER, CategoricalHead(labels=("male", "female"), output="x"), answer, 1.0) is None
 
