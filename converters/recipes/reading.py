@@ -102,14 +102,8 @@ def read_network(name: str, recipes: Path = RECIPES) -> tuple[str, NetworkRecipe
     stem, _, variant = name.partition(VARIANT)
     path = recipe_path(stem, recipes)
     table = _table(path)
-    variants = table.pop("variants", {})
-    built = path.stem
-    if variant:
-        if variant not in variants:
-            known = ", ".join(variants) or "none"
-            raise UsageError(f"recipe {path} has no variant '{variant}'", fix=f"it has: {known}")
-        table = merged(table, variants[variant])
-        built = f"{built}-{variant}"
+    table = choose_variant(table, variant, path)
+    built = f"{path.stem}-{variant}" if variant else path.stem
     if not NAME.fullmatch(built):
         raise UsageError(
             f"recipe {_shown(path)}: '{built}' is no name for a network",
@@ -185,6 +179,16 @@ def list_recipes(kind: Literal["networks", "bundles"], recipes: Path = RECIPES) 
 def list_variants(name: str, recipes: Path = RECIPES) -> list[str]:
     """Names of a network recipe's variants, in the recipe's order."""
     return list(_table(recipe_path(name, recipes)).get("variants", {}))
+
+
+def choose_variant(table: Mapping[str, Any], variant: str, path: Path) -> dict[str, Any]:
+    """A recipe's table with one of its variants put in, or with none; UsageError for one that it does not have."""
+    variants = table.get("variants", {})
+    if variant and variant not in variants:
+        known = ", ".join(variants) or "none"
+        raise UsageError(f"recipe {path} has no variant '{variant}'", fix=f"it has: {known}")
+    plain = {key: value for key, value in table.items() if key != "variants"}
+    return merged(plain, variants[variant]) if variant else plain
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
