@@ -18,7 +18,7 @@ from converters.recipes.choices import choices
 from converters.recipes.reading import VARIANT, choose_variant, read_network
 from converters.recipes.schema import NetworkRecipe
 from converters.train.augment import Augment
-from converters.train.balance import By
+from converters.train.balance import By, Taggers
 from converters.train.memory import Memory
 from converters.train.schedule import Schedule
 from edgeface.bundle import Closed
@@ -57,6 +57,13 @@ class Data(Closed, frozen=True, kw_only=True):
     power: Annotated[
         Share, Meta(description="how far: 0 leaves faces as they come, 1 shows every group equally often")
     ] = 0.5
+    taggers: Annotated[
+        Taggers,
+        Meta(
+            description="faces by what most of FER+'s taggers saw: any; clear, none that is unknown or no face to them;"
+            " same, only what the label says as well; a face without votes stays"
+        ),
+    ] = "any"
 
 
 class Held(Closed, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from face_sets import fer2013
 from tiny_training import RECIPE, write_training
 
 from converters.__main__ import main
@@ -323,6 +324,20 @@ def test_recipes_that_ship_can_be_read(name: str) -> None:
         assert msgspec.to_builtins(one.recipe)
         for task, said in one.recipe.loss.items():
             loss_for(task, heads_of(one.network, one.network_name)[task], said)
+
+
+def test_faces_that_taggers_doubt_are_not_drawn(tmp_path: Path) -> None:
+    path = write_training(tmp_path, RECIPE.replace('set = "fer2013"\n', 'set = "fer2013"\ntaggers = "same"\n', 1))
+    rows = [("Training", 3, level) for level in range(16)] + [("PublicTest", 3, 200)]
+    fer2013(tmp_path / "data", rows, [{"happiness": 10} if level % 2 else {"neutral": 10} for level in range(17)])
+    made = prepared(path, tmp_path)
+    batches: Any = made.lesson.batches
+    assert batches.steps == 2, "an epoch is as long as before"
+    drawn = [number for step in range(8) for number in batches._order.numbers(step)]
+    assert set(drawn) == set(range(1, 16, 2))
+    fer2013(tmp_path / "data", rows, [{"neutral": 10}] * 17)
+    with pytest.raises(UsageError, match="taggers leave no face of fer2013"):
+        prepared(path, tmp_path)
 
 
 def test_a_variant_of_a_recipe_says_what_is_otherwise(tmp_path: Path) -> None:
