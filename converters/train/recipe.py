@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from converters.recipes.choices import choices
-from converters.recipes.reading import VARIANT, choose_variant, read_network
+from converters.recipes.reading import choose_variant, read_network, seen_from, split_variant
 from converters.recipes.schema import NetworkRecipe
 from converters.train.augment import Augment
 from converters.train.balance import By, Taggers
@@ -187,7 +187,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
 
     def other_network(self, name: str) -> tuple[str, NetworkRecipe]:
         """Read a network's recipe that this one names."""
-        return read_network(_seen_from(self.home, name))
+        return read_network(seen_from(self.home, name))
 
 
 def read_training(name: str) -> Training:
@@ -197,9 +197,7 @@ def read_training(name: str) -> Training:
     ------
     UsageError : there is no such recipe or variant, or a key of it is wrong
     """
-    stem, at, variant = name.rpartition(VARIANT)
-    if not at or name.endswith(".toml"):  # a folder's name may hold one
-        stem, variant = name, ""
+    stem, variant = split_variant(name)
     path = Path(stem) if stem.endswith(".toml") else TRAINING / f"{stem}.toml"
     if not path.is_file():
         known = ", ".join(sorted(one.stem for one in TRAINING.glob("*.toml")))
@@ -213,7 +211,7 @@ def read_training(name: str) -> Training:
         raise UsageError(f"recipe {path}: {error}", fix=f"choose one of: {fix}" if fix else "correct it") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"recipe {path}: {error}", fix="correct the recipe") from None
-    network_name, network = read_network(_seen_from(path.parent, recipe.network))
+    network_name, network = read_network(seen_from(path.parent, recipe.network))
     if network.family is None:
         raise UsageError(f"network {network_name} passes through and has no module", fix="name one with a family")
     return Training(
@@ -226,7 +224,3 @@ def read_training(name: str) -> Training:
         network=network,
         network_name=network_name,
     )
-
-
-def _seen_from(home: Path, name: str) -> str:
-    return str(home / name) if name.partition(VARIANT)[0].endswith(".toml") else name
