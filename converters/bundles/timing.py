@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -12,7 +12,7 @@ from statistics import median
 import numpy as np
 
 from converters.measurements.speeds import Speed, describe_machine
-from edgeface.bundle import Bundle, Network, open_bundle
+from edgeface.bundle import Bundle, Network, NetworkFile, open_bundle
 from edgeface.runtime import load_network, to_tensor
 from edgeface.selftest import stored_input
 
@@ -42,17 +42,9 @@ def measure_network(
 
     ``clock`` gives CPU seconds of this process.
     """
-    pixels = stored_input(bundle, network)
     files = [file for files in network.files.values() for file in files]
-    runners = [load_network(bundle, network, f.runtime, precision=f.precision, threads=1) for f in files]
-    tensors = [np.ascontiguousarray(to_tensor(pixels, network.input, f.layout)) for f in files]
-    values: list[list[float]] = [[] for _ in files]
-    for runner, tensor in zip(runners, tensors, strict=True):
-        for _ in range(warm_up):
-            runner.run(tensor)
-    for _ in range(rounds):
-        for timed, runner, tensor in zip(values, runners, tensors, strict=True):
-            timed.append(_round_ms(partial(runner.run, tensor), clock))
+    values = take_turns(calls_of(bundle, network, files), rounds=rounds, warm_up=warm_up, clock=clock)
+    pixels = stored_input(bundle, network)
     found = [
         Speed(
             network=network.name,
@@ -67,6 +59,32 @@ def measure_network(
     for speed in found:
         logger.info("%s %s %s: %.3f ms", network.name, speed.runtime, speed.precision, speed.cpu_ms)
     return found
+
+
+def calls_of(bundle: Bundle, network: Network, files: Sequence[NetworkFile]) -> list[Callable[[], object]]:
+    """Load files of a network, one thread each: calls that run them on the network's stored input, batch 1."""
+    pixels = stored_input(bundle, network)
+    runners = [load_network(bundle, network, f.runtime, precision=f.precision, threads=1) for f in files]
+    tensors = [np.ascontiguousarray(to_tensor(pixels, network.input, f.layout)) for f in files]
+    return [partial(runner.run, tensor) for runner, tensor in zip(runners, tensors, strict=True)]
+
+
+def take_turns(
+    calls: Sequence[Callable[[], object]],
+    *,
+    rounds: int = ROUNDS,
+    warm_up: int = WARM_UP,
+    clock: Callable[[], float] = time.process_time,
+) -> list[list[float]]:
+    """CPU milliseconds of each call in each round; in a round all take turns, so that a busy spell hits all."""
+    for call in calls:
+        for _ in range(warm_up):
+            call()
+    values: list[list[float]] = [[] for _ in calls]
+    for _ in range(rounds):
+        for timed, call in zip(values, calls, strict=True):
+            timed.append(_round_ms(call, clock))
+    return values
 
 
 def _round_ms(call: Callable[[], object], clock: Callable[[], float]) -> float:

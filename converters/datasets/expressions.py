@@ -19,6 +19,8 @@ VOTES = (
     "NF",
 )
 """FER+'s columns in their order."""
+NO_EXPRESSION = ("unknown", "not a face")
+"""What a majority of the votes can come to beside an expression."""
 SPELLINGS = {
     "angry": "angry",
     "anger": "angry",

@@ -56,7 +56,7 @@ def read_recipe(name: str = "default", *, recipes: Path = RECIPES) -> Recipe:
     for one in bundle.networks:
         built, networks[built] = read_network(one, recipes)
         asked[built] = one
-        path = recipe_path(one.partition(VARIANT)[0], recipes)
+        path = recipe_path(split_variant(one)[0], recipes)
         if not _is_known(path, recipes):
             homes[built] = path.parent
     return Recipe(bundle=bundle, workshop=read_workshop(recipes), networks=networks, homes=homes, asked=asked)
@@ -75,7 +75,7 @@ def _own_bundle(path: Path) -> BundleRecipe:
             f"recipe {_shown(path)}: a bundle of your own cannot be called '{bundle.name}'",
             fix="use small letters, digits, dots and dashes",
         )
-    networks = tuple(str(path.parent / one) if _is_path(one) else one for one in bundle.networks)
+    networks = tuple(seen_from(path.parent, one) for one in bundle.networks)
     taken = tuple(
         msgspec.structs.replace(one, bundle=str((path.parent / one.bundle).absolute()))
         if (path.parent / one.bundle / MANIFEST).is_file()
@@ -85,8 +85,15 @@ def _own_bundle(path: Path) -> BundleRecipe:
     return msgspec.structs.replace(bundle, networks=networks, taken=taken)
 
 
-def _is_path(name: str) -> bool:
-    return name.partition(VARIANT)[0].endswith(".toml")
+def seen_from(home: Path, name: str) -> str:
+    """A recipe that another one names, which lies in ``home``: a path is seen from there, a name stays."""
+    return str(home / name) if split_variant(name)[0].endswith(".toml") else name
+
+
+def split_variant(name: str) -> tuple[str, str]:
+    """Name or path of a recipe, and the variant behind its last ``@``, if any; a folder may have one, too."""
+    stem, at, variant = name.rpartition(VARIANT)
+    return (stem, variant) if at and not name.endswith(".toml") else (name, "")
 
 
 def read_workshop(recipes: Path = RECIPES) -> Workshop:
@@ -99,17 +106,11 @@ def read_network(name: str, recipes: Path = RECIPES) -> tuple[str, NetworkRecipe
 
     ``name`` is a recipe's name, ``NAME@VARIANT``, or a path to a ``.toml`` file (``FILE.toml@VARIANT``).
     """
-    stem, _, variant = name.partition(VARIANT)
+    stem, variant = split_variant(name)
     path = recipe_path(stem, recipes)
     table = _table(path)
-    variants = table.pop("variants", {})
-    built = path.stem
-    if variant:
-        if variant not in variants:
-            known = ", ".join(variants) or "none"
-            raise UsageError(f"recipe {path} has no variant '{variant}'", fix=f"it has: {known}")
-        table = merged(table, variants[variant])
-        built = f"{built}-{variant}"
+    table = choose_variant(table, variant, path)
+    built = f"{path.stem}-{variant}" if variant else path.stem
     if not NAME.fullmatch(built):
         raise UsageError(
             f"recipe {_shown(path)}: '{built}' is no name for a network",
@@ -185,6 +186,16 @@ def list_recipes(kind: Literal["networks", "bundles"], recipes: Path = RECIPES) 
 def list_variants(name: str, recipes: Path = RECIPES) -> list[str]:
     """Names of a network recipe's variants, in the recipe's order."""
     return list(_table(recipe_path(name, recipes)).get("variants", {}))
+
+
+def choose_variant(table: Mapping[str, Any], variant: str, path: Path) -> dict[str, Any]:
+    """A recipe's table with one of its variants put in, or with none; UsageError for one that it does not have."""
+    variants = table.get("variants", {})
+    if variant and variant not in variants:
+        known = ", ".join(variants) or "none"
+        raise UsageError(f"recipe {path} has no variant '{variant}'", fix=f"it has: {known}")
+    plain = {key: value for key, value in table.items() if key != "variants"}
+    return merged(plain, variants[variant]) if variant else plain
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,13 +9,15 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from converters.datasets.expressions import spelling
+from converters.datasets.expressions import NO_EXPRESSION, spelling, voted
 from converters.datasets.labels import FAIRFACE_BINS, age_range
 from edgeface.errors import UsageError
 
 F64 = npt.NDArray[np.float64]
 By = Literal["bin", "decade", "class", "gender", "race"]
 """What rows are counted by: FairFace's nine age bins, decades of exact ages, expressions, genders, races."""
+Taggers = Literal["any", "clear", "same"]
+"""Which faces are kept by what most of FER+'s taggers saw in them."""
 COLUMNS: Mapping[By, str] = {"bin": "age", "decade": "age", "class": "emotion", "gender": "gender", "race": "race"}
 OLDEST_DECADE = 8
 """From 80 years on there is one group: above it are too few faces to be shown again and again."""
@@ -63,6 +65,14 @@ def group_of(row: Mapping[str, str], by: By) -> str:
         return next((name for name, (first, last) in FAIRFACE_BINS.items() if first <= low <= last), "70+")
     # A bin that is no decade (0-2, 3-9) is counted where it begins.
     return str(min(low // 10, OLDEST_DECADE))
+
+
+def is_kept(row: Mapping[str, str], taggers: Taggers) -> bool:
+    """Whether a face stays, by its FER+ votes: ``clear`` wants an expression, ``same`` that of its label."""
+    seen = voted(row)
+    if seen is None or taggers == "any":
+        return True
+    return seen not in NO_EXPRESSION if taggers == "clear" else seen == spelling(row.get("emotion", ""))
 
 
 def joined(weights: Sequence[F64], shares: Sequence[float]) -> F64:

@@ -148,13 +148,14 @@ def affect_loss(values: Tensor, target: Tensor, loss: Plane) -> Tensor:
 def teacher_loss(head: AttributeHead, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """How far a student is from a teacher's answer (N,).
 
-    Cross entropy of classes at a temperature, times its square (Hinton, Vinyals, Dean 2015, section 2); cross entropy
-    of every rank; squared error of valence and arousal. ``teacher`` holds probabilities, at that temperature.
+    Cross entropy of classes at a temperature, times its square (Hinton, Vinyals, Dean 2015, section 2); cross entropies
+    of all ranks added up, as `rank_loss` does; squared error of valence and arousal. ``teacher`` holds
+    probabilities, at that temperature.
     """
     if isinstance(head, AffectHead):
         return (student - teacher).square().mean(1)
     if isinstance(head, CoralHead):
-        return fn.binary_cross_entropy_with_logits(student, teacher, reduction="none").sum(1) / student.shape[1]
+        return fn.binary_cross_entropy_with_logits(student, teacher, reduction="none").sum(1)
     return -(teacher * (student / temperature).log_softmax(1)).sum(1) * temperature**2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from converters.train import faces as storing
 from converters.train.answers import heads_of
-from converters.train.balance import joined, row_weights
+from converters.train.balance import is_kept, joined, row_weights
 from converters.train.batches import Batches, Crops, Pool, Scale
 from converters.train.belief import believed
 from converters.train.figures import Figures, Judged, judge
@@ -134,10 +135,20 @@ def training_faces(
         if twice := mine.keys() & parts.keys():
             raise UsageError(f"recipe {training.name} names {' and '.join(twice)} twice", fix="take one out")
         parts |= mine
-        weights.append(row_weights(rows, one.balance, power=one.power))
+        weights.append(_weights(rows, one))
         shares.append(one.weight * len(rows))
     processes.wait()
     return parts, joined(weights, shares)
+
+
+def _weights(rows: Sequence[Mapping[str, str]], one: Data) -> npt.NDArray[np.float64]:
+    """How often each row is drawn: those that taggers take out never, the others evened out among themselves."""
+    kept = [is_kept(row, one.taggers) for row in rows]
+    if not any(kept):
+        raise UsageError(f"taggers leave no face of {one.set}", fix="keep more in [[data]] taggers")
+    weights = np.zeros(len(rows), np.float64)
+    weights[kept] = row_weights(list(compress(rows, kept)), one.balance, power=one.power)
+    return weights
 
 
 def load(training: Training, one: Data | Held, part: str, data: Path | None, cache: Path) -> Crops:

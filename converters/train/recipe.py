@@ -1,7 +1,8 @@
 """What a training recipe may say: types that refuse what they do not know, and one reader.
 
 A recipe is a TOML file: ``converters/recipes/training/NAME.toml``, or any path. It names the network, whose own
-recipe has family, input and heads, and all numbers of the training; paths in it are seen from where it lies.
+recipe has family, input and heads, and all numbers of the training; paths in it are seen from where it lies. As in a
+network's recipe ``[variants.NAME]`` says what is otherwise in ``RECIPE@NAME``.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import msgspec
 from msgspec import Meta
 
 from converters.recipes.choices import choices
-from converters.recipes.reading import VARIANT, read_network
+from converters.recipes.reading import choose_variant, read_network, seen_from, split_variant
 from converters.recipes.schema import NetworkRecipe
 from converters.train.augment import Augment
-from converters.train.balance import By
+from converters.train.balance import By, Taggers
 from converters.train.memory import Memory
 from converters.train.schedule import Schedule
 from edgeface.bundle import Closed
@@ -56,6 +57,13 @@ class Data(Closed, frozen=True, kw_only=True):
     power: Annotated[
         Share, Meta(description="how far: 0 leaves faces as they come, 1 shows every group equally often")
     ] = 0.5
+    taggers: Annotated[
+        Taggers,
+        Meta(
+            description="faces by what most of FER+'s taggers saw: any; clear, none that is unknown or no face to them;"
+            " same, only what the label says as well; a face without votes stays"
+        ),
+    ] = "any"
 
 
 class Held(Closed, frozen=True, kw_only=True):
@@ -160,9 +168,13 @@ class TrainingRecipe(Closed, frozen=True, kw_only=True):
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
-    """A recipe that was read: its name, its text, the network, and the folder that paths are seen from."""
+    """A recipe that was read: its name, its text, the network, and the folder that paths are seen from.
+
+    ``variants`` are the names of all that the file has.
+    """
 
     name: str
+    variants: tuple[str, ...] = ()
     text: str
     home: Path
     recipe: TrainingRecipe
@@ -175,40 +187,40 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
 
     def other_network(self, name: str) -> tuple[str, NetworkRecipe]:
         """Read a network's recipe that this one names."""
-        return read_network(_seen_from(self.home, name))
+        return read_network(seen_from(self.home, name))
 
 
 def read_training(name: str) -> Training:
-    """Read a training recipe by name, or by the path of one's own, with its network.
+    """Read a training recipe by name, or by the path of one's own, with its network; of either also ``NAME@VARIANT``.
 
     Raises
     ------
-    UsageError : there is no such recipe, or a key of it is wrong
+    UsageError : there is no such recipe or variant, or a key of it is wrong
     """
-    path = Path(name) if name.endswith(".toml") else TRAINING / f"{name}.toml"
+    stem, variant = split_variant(name)
+    path = Path(stem) if stem.endswith(".toml") else TRAINING / f"{stem}.toml"
     if not path.is_file():
         known = ", ".join(sorted(one.stem for one in TRAINING.glob("*.toml")))
-        raise UsageError(f"there is no training recipe {name}", fix=f"give a path, or one of: {known}")
+        raise UsageError(f"there is no training recipe {stem}", fix=f"give a path, or one of: {known}")
     try:
         text = path.read_text("utf-8")
-        recipe = msgspec.convert(tomllib.loads(text), TrainingRecipe)
+        table = tomllib.loads(text)
+        recipe = msgspec.convert(choose_variant(table, variant, path), TrainingRecipe)
     except msgspec.ValidationError as error:
         fix = ", ".join(choices(TrainingRecipe, str(error)))
         raise UsageError(f"recipe {path}: {error}", fix=f"choose one of: {fix}" if fix else "correct it") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"recipe {path}: {error}", fix="correct the recipe") from None
-    network_name, network = read_network(_seen_from(path.parent, recipe.network))
+    network_name, network = read_network(seen_from(path.parent, recipe.network))
     if network.family is None:
         raise UsageError(f"network {network_name} passes through and has no module", fix="name one with a family")
     return Training(
-        name=path.stem,
-        text=text,
+        name=f"{path.stem}-{variant}" if variant else path.stem,
+        variants=tuple(table.get("variants", {})),
+        # What is kept with a run tells its variant too.
+        text=f"# variant: {variant}\n{text}" if variant else text,
         home=path.parent,
         recipe=recipe,
         network=network,
         network_name=network_name,
     )
-
-
-def _seen_from(home: Path, name: str) -> str:
-    return str(home / name) if name.partition(VARIANT)[0].endswith(".toml") else name

@@ -74,7 +74,8 @@ def with_votes(plain: F32, numbers: npt.NDArray[np.int64], counts: F32, loss: La
     """Targets that are mixed of labels and votes where a face has enough of these; shapes (N, K).
 
     ``loss.votes_as_labelled`` multiplies the votes for a label by how often it is a label and divides them by how often
-    it is voted for: taggers say *neutral* far more often than the labels do, and would teach that.
+    it is voted for: taggers say *neutral* far more often than the labels do, and would teach that. A label that only
+    taggers have (contempt) keeps its votes.
     """
     total = counts.sum(axis=1)
     voted = total >= FEWEST_VOTES
@@ -83,7 +84,7 @@ def with_votes(plain: F32, numbers: npt.NDArray[np.int64], counts: F32, loss: La
         both = voted & (numbers >= 0)
         labelled = np.bincount(numbers[both], minlength=plain.shape[1]) / both.sum()
         said = shares[both].mean(axis=0)
-        shares = shares * np.divide(labelled, said, out=np.zeros(len(said)), where=said > 0)
+        shares = shares * np.divide(labelled, said, out=np.ones(len(said)), where=(said > 0) & (labelled > 0))
         voted = voted & (shares.sum(axis=1) > 0)
         shares = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
     mixed = np.where(np.isnan(plain), shares, (1 - loss.votes) * plain + loss.votes * shares)

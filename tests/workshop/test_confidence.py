@@ -262,8 +262,8 @@ def test_whether_an_interval_holds(group: str, value: float, count: int, verdict
     assert said == verdict
 
 
-def test_a_manifest_takes_what_was_chosen_with_its_provenance(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = bundle.network("gender-v1")
+def test_a_manifest_takes_what_was_chosen_with_its_provenance(classic: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = classic.network("gender-v1")
     fitted = Sureness(temperature=1.7, ece=0.02, certainty=0.65)
     mine = one(
         weights=network.source.sha256, set="FairFace val", fitted=fitted, fitted_on=("FairFace val",), count=3000

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from face_sets import fer2013
 from tiny_training import RECIPE, write_training
 
 from converters.__main__ import main
@@ -22,9 +23,11 @@ from converters.checkpoints.reading import read_tensors
 from converters.paths import ROOT
 from converters.recipes.reading import list_recipes
 from converters.recipes.schema import NetworkRecipe
+from converters.train.answers import heads_of
 from converters.train.checkpoint import write_state
 from converters.train.faces import Faces
 from converters.train.loop import Watch
+from converters.train.losses import loss_for
 from converters.train.prepare import Prepared, prepare
 from converters.train.processes import Processes
 from converters.train.recipe import TRAINING, read_training
@@ -348,8 +351,41 @@ def test_a_network_in_evaluation_mode_is_not_trained_in_silence(tmp_path: Path) 
 @pytest.mark.parametrize("name", sorted(path.stem for path in TRAINING.glob("*.toml")))
 def test_recipes_that_ship_can_be_read(name: str) -> None:
     found = read_training(name)
-    assert found.recipe.network.partition("@")[0] in list_recipes("networks")
-    assert msgspec.to_builtins(found.recipe)
+    for one in (found, *(read_training(f"{name}@{variant}") for variant in found.variants)):
+        assert one.recipe.network.partition("@")[0] in list_recipes("networks")
+        assert msgspec.to_builtins(one.recipe)
+        for task, said in one.recipe.loss.items():
+            loss_for(task, heads_of(one.network, one.network_name)[task], said)
+
+
+def test_faces_that_taggers_doubt_are_not_drawn(tmp_path: Path) -> None:
+    path = write_training(tmp_path, RECIPE.replace('set = "fer2013"\n', 'set = "fer2013"\ntaggers = "same"\n', 1))
+    rows = [("Training", 3, level) for level in range(16)] + [("PublicTest", 3, 200)]
+    fer2013(tmp_path / "data", rows, [{"happiness": 10} if level % 2 else {"neutral": 10} for level in range(17)])
+    made = prepared(path, tmp_path)
+    batches: Any = made.lesson.batches
+    assert batches.steps == 2, "an epoch is as long as before"
+    drawn = [number for step in range(8) for number in batches._order.numbers(step)]
+    assert set(drawn) == set(range(1, 16, 2))
+    fer2013(tmp_path / "data", rows, [{"neutral": 10}] * 17)
+    with pytest.raises(UsageError, match="taggers leave no face of fer2013"):
+        prepared(path, tmp_path)
+
+
+def test_a_variant_of_a_recipe_says_what_is_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "a@b").mkdir()
+    path = write_training(tmp_path / "a@b", f"{RECIPE}\n[variants.long]\nschedule.epochs = 9\nmixup.alpha = 0.2\n")
+    plain, long = read_training(str(path)), read_training(f"{path}@long")
+    assert plain.variants == long.variants == ("long",)
+    assert (plain.name, long.name) == ("tiny", "tiny-long")
+    assert (plain.recipe.schedule.epochs, long.recipe.schedule.epochs) == (4, 9)
+    assert plain.recipe.schedule.batch == long.recipe.schedule.batch
+    assert plain.recipe.mixup is None
+    assert long.recipe.mixup is not None
+    assert plain.text == path.read_text()
+    assert long.text.splitlines()[0] == "# variant: long"
+    with pytest.raises(UsageError, match="has no variant 'short'; it has: long"):
+        read_training(f"{path}@short")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.train.balance import epoch_order, group_of, joined, row_weights
+from converters.datasets.expressions import VOTES
+from converters.train.balance import Taggers, epoch_order, group_of, is_kept, joined, row_weights
 from edgeface.errors import UsageError
 
 
@@ -113,3 +114,20 @@ def test_sets_have_the_shares_that_they_were_given() -> None:
     assert weights[1] == pytest.approx(3 * weights[0])
     with pytest.raises(UsageError, match="no share of an epoch"):
         joined([one], [0])
+
+
+@pytest.mark.parametrize(
+    ("votes", "clear", "same"),
+    [
+        pytest.param({"sadness": 8, "neutral": 2}, True, True, id="as labelled"),
+        pytest.param({"neutral": 8, "sadness": 2}, True, False, id="another expression"),
+        pytest.param({"neutral": 4, "sadness": 3, "fear": 3}, False, False, id="no majority"),
+        pytest.param({"NF": 10}, False, False, id="not a face"),
+        pytest.param(None, True, True, id="no votes"),
+    ],
+)
+def test_taggers_leave_faces_out(votes: dict[str, int] | None, clear: bool, same: bool) -> None:
+    cells = {} if votes is None else {name: str(votes.get(name, 0)) for name in VOTES}
+    row = {"emotion": "sad", **cells}
+    wanted: dict[Taggers, bool] = {"any": True, "clear": clear, "same": same}
+    assert {taggers: is_kept(row, taggers) for taggers in wanted} == wanted

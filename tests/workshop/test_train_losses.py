@@ -95,6 +95,16 @@ def test_votes_are_mixed_in_and_brought_to_how_often_labels_are_given() -> None:
     np.testing.assert_allclose(divided, [[0.75, 0.25], [0.25, 0.75]])
 
 
+def test_a_label_that_only_taggers_have_keeps_its_votes() -> None:
+    """Contempt: nobody labels it, so there is no habit to divide out; the rest is as without it."""
+    plain = smoothed(np.array([0, 1]), 3, 0.0)
+    counts = np.array([[2, 6, 0], [1, 3, 4]], np.float32)
+    divided = with_votes(plain, np.array([0, 1]), counts, Labels(votes=1.0))
+    # Said: .1875, .5625, .25; labelled: half, half, never.
+    raw = np.array([[0.25 * 8 / 3, 0.75 * 8 / 9, 0], [0.125 * 8 / 3, 0.375 * 8 / 9, 0.5]])
+    np.testing.assert_allclose(divided, raw / raw.sum(axis=1, keepdims=True), rtol=1e-6)
+
+
 def test_a_face_with_few_votes_has_its_label_alone() -> None:
     rows = [{"neutral": "1", "happiness": "1"}, {"neutral": "2", "happiness": "2"}]
     counts = votes(rows, FER)
@@ -253,6 +263,10 @@ def test_a_distribution_teaches_ranks_and_nobody_teaches_other_labels() -> None:
     assert taught.shape == (1, 99)
     # Older than 29: all; than 30 and 39: half; than 40: none.
     assert taught[0, [28, 29, 38, 39]].tolist() == pytest.approx([1, 0.5, 0.5, 0], abs=1e-6)
+    # As much as labels that are as sure: a teacher's share is one of the same thing.
+    student, years = torch.zeros(1, 99), torch.tensor([[30.0, 30.0]])
+    own = rank_loss(student, years, 1, torch.ones(99)).item()
+    assert teacher_loss(ranks, student, taught, 1.0).item() == pytest.approx(own, rel=1e-6)
     assert as_head(GENDER, EXPRESSION, answer, 1.0) is None
     assert as_head(GENDER, CategoricalHead(labels=("male", "female"), output="x"), answer, 1.0) is None
 
