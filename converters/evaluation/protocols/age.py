@@ -36,7 +36,7 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
         text="UTKFace: MAE, RMSE, CS(T); FairFace: the right bin",
         description="Mean absolute error, RMSE, bias and the cumulative score CS(T) with its curve on UTKFace, over the"
         " whole range, 21-40, 21-60 and by decade; share of right bins on FairFace; both by gender and race.",
-        example="--data UTKFace/ --network age-v1",
+        example="--data UTKFace/ --network age-gender-compact",
     )
 
 

@@ -40,7 +40,7 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
         " and shifted by 10 %% of the distance between the eyes, where faces are 16 to 128 pixels high, and where they"
         " are blurred, on the faces found in both, with paired intervals. From it follows the smallest face within the"
         f" limits ({LIMITS_TEXT.replace('%', '%%')}), which `manifest` takes.",
-        epilog="Example: python -m converters evaluate crops --set fairface --network age-v1 --limit 500",
+        epilog="Example: python -m converters evaluate crops --set fairface --network age-gender-compact --limit 500",
     )
     add_bundle_arguments(parser)
     parser.set_defaults(run=run)

@@ -25,7 +25,7 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
         text="UTKFace and FairFace: accuracy by race, age and gender",
         description="Accuracy of gender as the data label it, on UTKFace and FairFace: all, from 10 years, by age band,"
         " gender and race. What a face is labelled is not what a person says of themselves.",
-        example="--data FairFace/ --network gender-v1",
+        example="--data FairFace/ --network age-gender-compact",
     )
 
 
