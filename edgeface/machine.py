@@ -61,6 +61,17 @@ def processor(*, cpuinfo: Path = Path("/proc/cpuinfo"), model: Path = Path("/pro
     return next((name for name in names if name), "") or _read(model).strip("\0 \n") or platform.processor()
 
 
+def multiplies_bytes_exactly(*, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether products of bytes are summed in 32 bits: on anything but x86, and on x86 with VNNI.
+
+    Older x86 processors sum two such products in 16 bits, which unsigned times signed can overflow.
+    """
+    if platform.machine() not in ("x86_64", "AMD64", "i686"):
+        return True
+    flags = next((line for line in _read(cpuinfo).splitlines() if line.startswith("flags")), "").split()
+    return "avx512_vnni" in flags or "avx_vnni" in flags
+
+
 def state_folder(environ: Mapping[str, str]) -> Path:
     """Where state is kept: systemd's ``StateDirectory``, else the user's own (XDG base directories)."""
     given = environ.get("STATE_DIRECTORY", "").split(":")[0]

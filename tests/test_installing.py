@@ -309,7 +309,9 @@ def test_on_the_command_line(tmp_path: Path) -> None:
 
     done = edgeface("install", str(archive), "--to", str(tmp_path / "models"))
     assert done.returncode == 0, done.stderr
-    assert f"small 0.1.0 is installed in {tmp_path / 'models' / 'small'}" in done.stdout
+    assert (
+        f"small {open_bundle(DEFAULT).manifest.version} is installed in {tmp_path / 'models' / 'small'}" in done.stdout
+    )
     assert edgeface("verify", "--bundle", str(tmp_path / "models" / "small")).returncode == 0
     done = edgeface("remove", "small", "--to", str(tmp_path / "models"))
     assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'models' / 'small'} is removed\n")

@@ -80,3 +80,20 @@ def test_the_processor_or_else_the_board(cpuinfo: str | None, tree: str | None, 
         if text is not None:
             (tmp_path / file).write_text(text)
     assert machine.processor(cpuinfo=tmp_path / "cpuinfo", model=tmp_path / "model") == name
+
+
+@pytest.mark.parametrize(
+    ("processor", "flags", "exact"),
+    [
+        ("x86_64", "fpu avx2 avx512_vnni", True),
+        ("x86_64", "fpu avx2 avx_vnni", True),
+        ("x86_64", "fpu avx2 avx512f", False),
+        ("aarch64", "", True),
+    ],
+)
+def test_which_processors_sum_products_of_bytes_exactly(
+    processor: str, flags: str, exact: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: processor)
+    (tmp_path / "cpuinfo").write_text(f"model name\t: CPU\nflags\t\t: {flags}\n")
+    assert machine.multiplies_bytes_exactly(cpuinfo=tmp_path / "cpuinfo") is exact

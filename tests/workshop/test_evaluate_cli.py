@@ -18,7 +18,7 @@ from converters.datasets.labelled import Sheets
 from converters.evaluation import bundle_figures as cli
 from converters.measurements import measured
 from converters.paths import BUNDLE
-from edgeface.bundle import Measured, SquareCrop, open_bundle
+from edgeface.bundle import BoxCrop, Measured, SquareCrop, open_bundle
 
 FACE_XYWH = (178, 63, 90, 113)
 """The astronaut's face in her 512 x 512 picture."""
@@ -163,7 +163,7 @@ def test_a_network_cut_by_boxes_is_measured_beside_the_bundles_own_detector(
         cv2.imwrite(str(folder / f"{part}_000.png"), np.vstack([np.hstack([tile, tile])] * 2))
     monkeypatch.setenv(data_module.ENVIRONMENT, str(tmp_path / "data"))
     networks = open_bundle(BUNDLE).manifest.networks
-    by_boxes = [network.name for network in networks if isinstance(network.input.crop, SquareCrop)]
+    by_boxes = [network.name for network in networks if isinstance(network.input.crop, BoxCrop | SquareCrop)]
     assert EXPRESSION in by_boxes
     assert remeasure(BUNDLE, limit=1) == by_boxes
     assert list(results.iterdir()) == []

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from bundles import GENDER
 from sklearn.metrics import f1_score
 
 from converters.evaluation import bundle_figures
@@ -106,7 +107,7 @@ def test_a_bundle_is_named_without_the_machine(folder: Path, said: str) -> None:
     assert bundle_argument(SimpleNamespace(folder=folder)) == said  # type: ignore[arg-type]
 
 
-def test_attribute_commands_carry_detector_and_bundle(classic: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attribute_commands_carry_detector_and_bundle(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 
     def protocols(*arguments: Any) -> Any:
@@ -115,11 +116,11 @@ def test_attribute_commands_carry_detector_and_bundle(classic: Bundle, monkeypat
 
     figure = share_figure([True, False])
     monkeypatch.setattr(bundle_figures, "_protocols", protocols)
-    network = classic.network("gender-v1")
-    (row,) = bundle_figures.attribute_rows(classic, (network, "onnx", "fp32"), Path(), detector="retinaface", limit=1)
+    network = bundle.network(GENDER)
+    (row,) = bundle_figures.attribute_rows(bundle, (network, "onnx", "fp32"), Path(), detector="retinaface", limit=1)
     assert seen == ["retinaface"]
     assert row.command == (
-        "python -m converters evaluate attributes --network gender-v1 --detector retinaface --bundle classic"
+        f"python -m converters evaluate attributes --network {GENDER} --detector retinaface --bundle default"
     )
 
 

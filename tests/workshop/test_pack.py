@@ -140,7 +140,7 @@ def test_a_signature_less_is_named_and_the_others_answer_the_same(tmp_path: Path
     assert [line.partition(":")[0] for line in lines] == [
         "signature b1, inputs", "signature b1, outputs", "signature b4, outputs",
     ]  # fmt: skip
-    assert lines[2].startswith("signature b4, outputs: output_0 4x2 float32 -> other 4x2 float32")
+    assert lines[2].startswith("signature b4, outputs: output_0 4x7 float32 -> other 4x7 float32")
 
 
 def test_answers_that_are_no_numbers_differ_from_numbers() -> None:

@@ -21,7 +21,8 @@ def faces() -> Tensor:
 def whole() -> AgeGenderV1:
     """A network with dead channels in its stem and inside its first block."""
     torch.manual_seed(2)
-    network = AgeGenderV1(HEADS).eval()
+    network = AgeGenderV1(HEADS)
+    network.eval()
     with torch.no_grad():
         network.stem.weight[list(DEAD)] = 0
         network.stem.bias[list(DEAD)] = -1
