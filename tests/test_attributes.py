@@ -292,14 +292,15 @@ def test_heads_of_the_bundle() -> None:
             with pytest.raises(BundleError, match="gives no embedding"):
                 make_embedding(network)
             continue
-        (head,) = make_heads(network).values()
-        assert head.task == network.task
-        assert list(make_heads(network)) == [network.task]
-        spec = network.attribute_head()
-        assert isinstance(spec, ExpectationHead | CategoricalHead)
-        size = len(spec.support if isinstance(spec, ExpectationHead) else spec.labels)
-        estimate = head.estimate(head.probabilities({spec.output: np.ones((1, size), np.float32)})[0])
-        assert isinstance(estimate, AgeEstimate if network.task == "age" else LabelEstimate)
+        heads = make_heads(network)
+        assert list(heads) == list(network.answers)
+        for task, head in heads.items():
+            spec = network.answers[task]
+            assert head.task == task
+            assert isinstance(spec, ExpectationHead | CategoricalHead)
+            size = len(spec.support if isinstance(spec, ExpectationHead) else spec.labels)
+            estimate = head.estimate(head.probabilities({spec.output: np.ones((1, size), np.float32)})[0])
+            assert isinstance(estimate, AgeEstimate if task == "age" else LabelEstimate)
 
 
 def test_heads_read_their_own_columns_of_one_output() -> None:

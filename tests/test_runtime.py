@@ -125,7 +125,7 @@ def test_runtimes_agree(network: Network) -> None:
     ours = run_faces(runner_of(network, "onnx"), network, pixels)
     theirs = run_faces(runner_of(network, "litert"), network, pixels)
     for name, array in ours.items():
-        np.testing.assert_allclose(theirs[name], array, atol=0.02)
+        np.testing.assert_allclose(theirs[name], array, atol=0.03)
 
 
 def test_calls_are_as_few_as_the_batches_allow() -> None:

@@ -274,7 +274,7 @@ def test_pictures_are_searched_in_their_larger_size() -> None:
 
 
 def test_a_summary_and_the_visit_say_the_same_of_one_person() -> None:
-    moods = np.eye(7, dtype=np.float32)[[3] * 6 + [6] * 4]
+    moods = np.eye(7, dtype=np.float32)[[3] * 7 + [6] * 3]
     asked = count()
 
     def change(name: str, outputs: Mapping[str, F32]) -> Mapping[str, F32]:

@@ -208,7 +208,7 @@ def test_the_command_writes_and_records(
     arguments = ["--data", str(tmp_path / "data"), "--out", str(tmp_path), "--fit", "utkface", "--network", bundles.AGE]
     assert main(["evaluate", "confidence", *arguments]) == 0
     report = msgspec.json.decode((tmp_path / "confidence-onnx.json").read_bytes(), type=ConfidenceReport)
-    assert [(one.fitted, one.fitted_on) for one in report.found] == [(None, ())], "no set of the fit is there"
+    assert {(one.fitted, one.fitted_on) for one in report.found} == {(None, ())}, "no set of the fit is there"
 
 
 def one(**changes: object) -> Confidence:

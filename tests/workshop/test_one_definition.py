@@ -134,7 +134,7 @@ def test_detectors_to_fit_come_from_the_bundle_and_the_recipes(bundle: Bundle, c
         fitted_detectors(bundle, reference, ["none"])
 
 
-def test_figures_on_record_are_still_known_by_their_name(bundle: Bundle) -> None:
-    rows = [row for network in bundle.manifest.networks for row in network.measured if "agreement" in row.metric]
+def test_figures_on_record_are_still_known_by_their_name(classic: Bundle) -> None:
+    rows = [row for network in classic.manifest.networks for row in network.measured if "agreement" in row.metric]
     assert rows
     assert all(row.metric.startswith(AGREEMENT) for row in rows)

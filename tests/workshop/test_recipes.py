@@ -11,6 +11,9 @@ import pytest
 from converters.building.entry import describe_file
 from converters.building.maker import Maker
 from converters.bundles.gates import check_limits, quantized_variants
+from converters.measurements.chosen import with_chosen
+from converters.measurements.confidence import read_confidence
+from converters.measurements.crops import read_crop_losses
 from converters.measurements.measured import read_detector_fits, read_measured
 from converters.measurements.trials import find_trial, read_trials
 from converters.paths import BUNDLE
@@ -57,7 +60,9 @@ def test_the_manifest_is_what_the_recipe_says(recipe: Recipe, bundle: Bundle) ->
     for network in bundle.manifest.networks:
         wanted = recipe.networks[network.name]
         maker = Maker(network.name, recipe)
-        for field in ("task", "title", "paper", "licence", "training_data", "limits", "source", "input", "head"):
+        plain = msgspec.structs.replace(network, input=wanted.input, head=wanted.head, also=wanted.also, chosen=())
+        assert network == with_chosen(plain, read_crop_losses(), read_confidence())
+        for field in ("task", "title", "paper", "licence", "training_data", "limits", "source"):
             assert getattr(network, field) == getattr(wanted, field), (
                 f"{network.name}: run `python -m converters manifest`"
             )

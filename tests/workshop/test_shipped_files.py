@@ -62,7 +62,7 @@ def runner(path: str) -> Runner:
 
 @pytest.mark.parametrize(("network", "file"), FILES)
 def test_parity_with_the_source_at_every_shape(network: Network, file: NetworkFile, source_network: Load) -> None:
-    reference = source_network(network.name)
+    reference = source_network(RECIPE.argument(network.name))
     allowed = FP32_TOLERANCE if file.precision == "fp32" else file.tolerance
     for shape in shapes(network, file):
         pixels = pictures(network, shape)
