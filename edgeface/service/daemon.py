@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 
+from edgeface import __version__
 from edgeface.bundle import Network
 from edgeface.config import Mqtt
 from edgeface.errors import BrokerError, EdgefaceError, one_line
@@ -28,6 +29,7 @@ from edgeface.service.assembly import Assembly
 from edgeface.service.notify import Notifier
 from edgeface.service.reload import Load, Reload
 from edgeface.service.signals import Signals
+from edgeface.service.vitals import Trouble, Vitals
 from edgeface.types import Task
 
 logger = logging.getLogger(__name__)
@@ -77,7 +79,9 @@ class Daemon:
         self._waits = waits or Waits()
         self._started_s = time.monotonic()
         self._notifier = Notifier(environ)
+        self._trouble = Trouble().attach()
         self._state_folder = state_folder(environ)
+        self._vitals = Vitals(self._state_folder)
         self._assembly = load()
         self._outbox = _outbox(self._assembly)
         self._ledger = self._new_ledger(self._outbox)
@@ -210,6 +214,7 @@ class Daemon:
         self._assembly.halt()
         self._tell_health(stopping=True)
         delivered = self._publisher.stop(timeout_s=flush_s)
+        self._trouble.detach()
         self._assembly.join(self._waits.join_s)
         if self._reload is not None:
             self._reload.join(self._waits.leave_s)
@@ -233,8 +238,14 @@ class Daemon:
             stages_ms=self._assembly.worker.stages.medians_ms(),
             mqtt=self._publisher.health(),
             memory_mb=resident_mb(),
-            configuration=ConfigurationHealth(loaded_at=iso(self._assembly.loaded_at), error=self._reload_error),
+            configuration=ConfigurationHealth(
+                loaded_at=iso(self._assembly.loaded_at), error=self._reload_error, hash=self._assembly.config_hash
+            ),
             invalid=self._assembly.networks.invalid,
+            version=__version__,
+            bundle=self._assembly.bundle,
+            machine=self._vitals.measure(),
+            last_error=self._trouble.latest,
         )
         self._accept([body])
 
@@ -243,7 +254,16 @@ class Daemon:
         asked: list[tuple[Task | Literal["detect"], Network]] = [("detect", networks.detector.network)]
         asked += [(head.task, network) for network, head in networks.heads]
         return notice_body(
-            networks=[NoticeNetwork(task=task, name=n.name, licence=n.licence, limits=n.limits) for task, n in asked],
+            networks=[
+                NoticeNetwork(
+                    task=task,
+                    name=n.name,
+                    licence=n.licence,
+                    limits=n.limits,
+                    smallest_face_px=n.input.smallest_face_px,
+                )
+                for task, n in asked
+            ],
             at=self._assembly.loaded_at,
         )
 
