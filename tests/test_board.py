@@ -88,11 +88,12 @@ def test_the_latest_trouble_is_kept_in_one_line() -> None:
     logger = logging.getLogger("edgeface.some.room")
     try:
         logger.info("all well")
-        assert trouble.latest is None
+        before = trouble.latest
         logger.warning("camera %s lost", "door\nERROR forged")
         logger.info("fine")
     finally:
         trouble.detach()
     logger.error("after the end")
+    assert before is None
     assert trouble.latest is not None
     assert trouble.latest.text == "camera door\\u000aERROR forged lost"
