@@ -26,6 +26,7 @@ from edgeface.files import look
 from edgeface.machine import node_id
 from edgeface.publish.client import tls_context
 from edgeface.service.inbox import Ended, Inbox
+from edgeface.service.metrics import expect_metrics
 from edgeface.service.reader import BACKOFF, Reader
 from edgeface.service.vitals import bundle_health, config_hash
 from edgeface.sources import SCHEMES, is_live, open_source
@@ -64,6 +65,7 @@ class Assembly:
         self.node = node_id(config)
         self.password = expect_files(config, environ)
         expect_sources(config, self.loaded_at)
+        expect_metrics(config.metrics.address)
         self.networks = load_networks(config, bundle)
         self.bundle = bundle_health(bundle)
         self.config_hash = config_hash(config)

@@ -20,12 +20,13 @@ from edgeface import __version__
 from edgeface.bundle import Network
 from edgeface.config import Mqtt
 from edgeface.errors import BrokerError, EdgefaceError, one_line
-from edgeface.events import Body, ConfigurationHealth, NoticeNetwork, health_body, iso, notice_body
+from edgeface.events import Body, ConfigurationHealth, HealthMessage, NoticeNetwork, health_body, iso, notice_body
 from edgeface.machine import give_back_memory, resident_mb, state_folder
 from edgeface.publish.ledger import Ledger
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
 from edgeface.service.assembly import Assembly
+from edgeface.service.metrics import Metrics
 from edgeface.service.notify import Notifier
 from edgeface.service.reload import Load, Reload
 from edgeface.service.signals import Signals
@@ -82,6 +83,7 @@ class Daemon:
         self._trouble = Trouble().attach()
         self._state_folder = state_folder(environ)
         self._vitals = Vitals(self._state_folder)
+        self._metrics = Metrics()
         self._assembly = load()
         self._outbox = _outbox(self._assembly)
         self._ledger = self._new_ledger(self._outbox)
@@ -248,6 +250,9 @@ class Daemon:
             last_error=self._trouble.latest,
         )
         self._accept([body])
+        self._metrics.use(None if stopping else self._assembly.config.metrics.address)
+        assert isinstance(body.message, HealthMessage)
+        self._metrics.offer(msgspec.structs.replace(body.message, node=self._assembly.node))
 
     def _notice(self) -> Body:
         networks = self._assembly.networks
