@@ -4,6 +4,7 @@
 `summary` counts a minute. Everything here is a function of its arguments: no clock, no network.
 """
 
+from edgeface.events.asyncapi import asyncapi
 from edgeface.events.bodies import (
     Body,
     FacesPace,
@@ -62,6 +63,7 @@ __all__ = [
     "Undelivered",
     "View",
     "VisitMessage",
+    "asyncapi",
     "decode",
     "faces_body",
     "health_body",
