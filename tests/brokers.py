@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+
+from edgeface.events import kind_of_topic, schemas
 
 HOST = "127.0.0.1"
 DEADLINE_S = 20.0
@@ -223,8 +226,13 @@ class Auditor:
         assert self._subscribed.wait(DEADLINE_S), "the auditor could not subscribe"
 
     def close(self) -> None:
+        """Leave, and hold every message that was heard against its schema, whatever the test was about."""
         self._client.disconnect()
         self._client.loop_stop()
+        for heard in self.heard:
+            kind = kind_of_topic(heard.topic)
+            if kind is not None and heard.payload.startswith(b"{"):
+                jsonschema.Draft202012Validator(schemas()[kind]).validate(heard.json)
 
     def of(self, kind: str) -> list[Heard]:
         """Messages whose topic ends with ``kind``, in the order of arrival."""

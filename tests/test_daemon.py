@@ -233,3 +233,18 @@ def test_a_bundle_that_fails_its_self_test_is_never_ready(
     assert child.wait() == 2
     assert "network yunet (yunet.fp32.onnx) fails its self-test" in child.log()
     assert manager.words() == []
+
+
+def test_in_steady_state_the_log_is_silent(
+    run: Callable[..., Child], broker: AnyBroker, audit: Callable[..., Auditor]
+) -> None:
+    """Six lines an hour at most: half an hour's `health`, thirty of them, adds none."""
+    auditor = audit(broker)
+    child = run(broker.port, "--source", NO_CAMERA, "--set", "node.id=hall")
+    auditor.wait_for(lambda a: len(a.of("health")) >= 3, "the first minutes")
+    begun = child.log().splitlines()
+    auditor.wait_for(lambda a: len(a.of("health")) >= 33, "half an hour")
+    assert child.log().splitlines()[len(begun) :] == []
+    told = auditor.of("health")[-1].json
+    assert told["last_error"]["text"].startswith("camera main lost"), "what was said once is still known"
+    assert told["machine"]["cpu"] is not None

@@ -4,6 +4,7 @@
 `summary` counts a minute. Everything here is a function of its arguments: no clock, no network.
 """
 
+from edgeface.events.asyncapi import asyncapi
 from edgeface.events.bodies import (
     Body,
     FacesPace,
@@ -28,24 +29,31 @@ from edgeface.events.messages import (
     NoticeNetwork,
     SummaryMessage,
     Undelivered,
+    View,
     VisitMessage,
     decode,
     kind_of_topic,
     schemas,
 )
+from edgeface.events.operation import HASH_DIGITS, BundleHealth, Certificates, LastError, MachineHealth
 from edgeface.events.summary import SummaryWindow
 
 __all__ = [
+    "HASH_DIGITS",
     "KINDS",
     "SCHEMA_VERSION",
     "Body",
+    "BundleHealth",
     "CameraHealth",
+    "Certificates",
     "ConfigurationHealth",
     "Face",
     "FacesMessage",
     "FacesPace",
     "HealthMessage",
     "Kind",
+    "LastError",
+    "MachineHealth",
     "Message",
     "MqttHealth",
     "NoticeMessage",
@@ -53,7 +61,9 @@ __all__ = [
     "SummaryMessage",
     "SummaryWindow",
     "Undelivered",
+    "View",
     "VisitMessage",
+    "asyncapi",
     "decode",
     "faces_body",
     "health_body",

@@ -23,10 +23,12 @@ from edgeface.events.messages import (
     MqttHealth,
     NoticeMessage,
     NoticeNetwork,
+    View,
     VisitMessage,
 )
+from edgeface.events.operation import BundleHealth, LastError, MachineHealth
 from edgeface.questions import QUESTIONS, message_parts, rounded_share
-from edgeface.types import Event
+from edgeface.types import Event, Quality
 from edgeface.visit import Visit, VisitChange
 
 QOS: Mapping[Kind, int] = {"visits": 1, "faces": 0, "summary": 1, "health": 0, "notice": 1}
@@ -100,8 +102,22 @@ def visit_body(change: VisitChange, *, at: datetime, started_at: Callable[[float
     return Body(kind="visits", camera=visit.camera, message=message)
 
 
-def faces_body(camera: str, width: int, height: int, visits: Sequence[Visit], *, at: datetime) -> Body:
-    """Build the message of who is in view now; ``width`` and ``height`` are the frame's, in pixels."""
+def faces_body(
+    camera: str,
+    width: int,
+    height: int,
+    visits: Sequence[Visit],
+    *,
+    at: datetime,
+    views: Mapping[int, Quality] = {},
+) -> Body:
+    """Build the message of who is in view now.
+
+    Parameters
+    ----------
+    width, height : of the frame, pixels
+    views : by track, how well a face can be seen
+    """
     message = FacesMessage(
         at=iso(at),
         node="",
@@ -110,7 +126,7 @@ def faces_body(camera: str, width: int, height: int, visits: Sequence[Visit], *,
         camera=camera,
         width=width,
         height=height,
-        faces=tuple(_face(visit, width, height) for visit in visits),
+        faces=tuple(_face(visit, width, height, views.get(visit.track)) for visit in visits),
     )
     return Body(kind="faces", camera=camera, message=message)
 
@@ -125,6 +141,10 @@ def health_body(
     memory_mb: float | None,
     configuration: ConfigurationHealth | None = None,
     invalid: Mapping[str, int] = {},
+    version: str | None = None,
+    bundle: BundleHealth | None = None,
+    machine: MachineHealth | None = None,
+    last_error: LastError | None = None,
 ) -> Body:
     """Build the message of how the program fares."""
     message = HealthMessage(
@@ -139,6 +159,10 @@ def health_body(
         memory_mb=None if memory_mb is None else round(memory_mb, 1),
         configuration=configuration,
         invalid=dict(invalid),
+        version=version,
+        bundle=bundle,
+        machine=machine,
+        last_error=last_error,
     )
     return Body(kind="health", camera=None, message=message)
 
@@ -187,7 +211,7 @@ def iso(moment: datetime) -> str:
     return f"{moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
-def _face(visit: Visit, width: int, height: int) -> Face:
+def _face(visit: Visit, width: int, height: int, view: Quality | None) -> Face:
     # A predicted box may reach beyond the frame.
     limits = (float(width), float(height)) * 2
     x1, y1, x2, y2 = (
@@ -197,8 +221,13 @@ def _face(visit: Visit, width: int, height: int) -> Face:
         visit=visit.id,
         box=(x1, y1, x2, y2),
         score=rounded_share(visit.score),
+        view=None if view is None else _view(view),
         **message_parts(visit.known),
     )
+
+
+def _view(quality: Quality) -> View:
+    return View(size_px=round(quality.size_px, 1), light=round(quality.light, 2), blur=round(quality.blur, 2))
 
 
 def _notice(networks: Sequence[NoticeNetwork]) -> str:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from edgeface.events.operation import BundleHealth, Certificates, LastError, MachineHealth, NotNegative
 from edgeface.questions import Affect, Age, Count, Expression, Gender, Share, Shares
 from edgeface.types import Event, Reason, Task
 
@@ -28,7 +29,6 @@ Timestamp = Annotated[
         examples=["2026-03-14T12:04:07.250Z"],
     ),
 ]
-NotNegative = Annotated[float, Meta(ge=0)]
 Duration = Annotated[float, Meta(ge=0, description="seconds")]
 
 
@@ -58,6 +58,14 @@ class VisitMessage(Envelope, frozen=True, kw_only=True):
     affect: Affect | None = None
 
 
+class View(Struct, frozen=True, kw_only=True):
+    """How well one face can be seen."""
+
+    size_px: Annotated[NotNegative, Meta(description="height of the face in pixels of the frame")]
+    light: Annotated[Share, Meta(description="0 too dark or burnt out, 1 well exposed")]
+    blur: Annotated[Share, Meta(description="0 sharp, 1 no detail left")]
+
+
 class Face(Struct, frozen=True, kw_only=True):
     """One person in view."""
 
@@ -68,6 +76,7 @@ class Face(Struct, frozen=True, kw_only=True):
     gender: Gender | None
     expression: Expression | None
     affect: Affect | None = None
+    view: Annotated[View | None, Meta(description="null: the face was not found in this frame")] = None
 
 
 class FacesMessage(Envelope, frozen=True, kw_only=True):
@@ -112,6 +121,12 @@ class CameraHealth(Struct, frozen=True, kw_only=True):
         Count,
         Meta(description="inferences on faces that were due and had to wait for a later frame, counted at each frame"),
     ] = 0
+    brightness: Annotated[
+        Share | None, Meta(description="mean of the picture, 0 black to 1 white; null: no picture yet")
+    ] = None
+    nearest_px: Annotated[
+        NotNegative | None, Meta(description="height of the largest face in view, pixels; null: nobody is in view")
+    ] = None
 
 
 class Undelivered(Struct, frozen=True, kw_only=True):
@@ -137,6 +152,7 @@ class MqttHealth(Struct, frozen=True, kw_only=True):
         list[Undelivered],
         Meta(description="what earlier runs could not deliver, told by the first run after them that is connected"),
     ] = []
+    certificates: Annotated[Certificates | None, Meta(description="null: the connection is not encrypted")] = None
 
 
 class ConfigurationHealth(Struct, frozen=True, kw_only=True):
@@ -144,6 +160,9 @@ class ConfigurationHealth(Struct, frozen=True, kw_only=True):
 
     loaded_at: Annotated[Timestamp, Meta(description="when the one in force was read")]
     error: Annotated[str | None, Meta(description="why the latest reload was refused, in one line; null: it was taken")]
+    hash: Annotated[
+        str | None, Meta(description="first digits of the SHA-256 of the one in force, without its secrets")
+    ] = None
 
 
 class HealthMessage(Envelope, frozen=True, kw_only=True):
@@ -159,6 +178,10 @@ class HealthMessage(Envelope, frozen=True, kw_only=True):
         dict[str, Count],
         Meta(description="by network: answers that were no finite numbers or of a wrong length; they weigh nothing"),
     ] = {}
+    version: Annotated[str | None, Meta(description="of the program")] = None
+    bundle: Annotated[BundleHealth | None, Meta(description="the networks that run")] = None
+    machine: Annotated[MachineHealth | None, Meta(description="the board")] = None
+    last_error: Annotated[LastError | None, Meta(description="latest warning or error of the log; null: none")] = None
 
 
 class NoticeNetwork(Struct, frozen=True, kw_only=True):
@@ -168,6 +191,9 @@ class NoticeNetwork(Struct, frozen=True, kw_only=True):
     name: str
     licence: str
     limits: Annotated[str, Meta(description="what it is not for")]
+    smallest_face_px: Annotated[
+        int | None, Meta(description="least height of a face on which it was measured, pixels; null: not said")
+    ] = None
 
 
 class NoticeMessage(Envelope, frozen=True, kw_only=True):

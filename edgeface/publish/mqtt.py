@@ -10,9 +10,12 @@ waits (`refusals`, `topics`), and what it does not acknowledge has a deadline (`
 from __future__ import annotations
 
 import logging
+from datetime import datetime
+from pathlib import Path
 
 from edgeface.config import Mqtt
-from edgeface.events import MqttHealth
+from edgeface.events import Certificates, MqttHealth, iso
+from edgeface.publish.certificates import file_end
 from edgeface.publish.client import Account, Will
 from edgeface.publish.delivery import Delivery, as_message
 from edgeface.publish.ledger import Ledger
@@ -63,6 +66,7 @@ class Publisher:
     ) -> None:
         self._base = f"{settings.prefix.rstrip('/')}/{node}"
         self._availability = f"{self._base}/availability"
+        self._own_certificate = settings.cert_file
         self._outbox = outbox
         self._ledger = ledger
         self._timing = timing or Timing()
@@ -87,6 +91,7 @@ class Publisher:
             parked=counters.rejected,
             dropped=counters.dropped,
             undelivered=[] if self._ledger is None else list(self._ledger.earlier),
+            certificates=self._certificates(),
         )
 
     def start(self) -> None:
@@ -155,6 +160,11 @@ class Publisher:
         finally:
             delivery.give_back()
 
+    def _certificates(self) -> Certificates | None:
+        broker = self.connection.certificate_end
+        own = None if self._own_certificate is None else file_end(Path(self._own_certificate))
+        return Certificates(broker=_told(broker), own=_told(own)) if broker or own else None
+
     def _delivery(self, session: Session) -> Delivery:
         births = [
             self._availability_message(ONLINE),
@@ -204,3 +214,7 @@ class Publisher:
 
     def _availability_message(self, word: bytes) -> Message:
         return Message(topic=self._availability, payload=word, qos=1, retain=True)
+
+
+def _told(moment: datetime | None) -> str | None:
+    return None if moment is None else iso(moment)

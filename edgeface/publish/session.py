@@ -10,12 +10,14 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edgeface.publish.certificates import peer_end
 from edgeface.publish.client import Abilities
 from edgeface.publish.reasons import (
     CHECK_CREDENTIALS,
@@ -172,6 +174,11 @@ class Session:
     def congested(self) -> bool:
         """Whether bytes wait for the network; more would only grow a buffer."""
         return self._client.want_write()
+
+    @property
+    def certificate_end(self) -> datetime | None:
+        """End of the broker's certificate; None without one."""
+        return peer_end(self._client.socket())
 
     def take_acks(self) -> list[tuple[int, int]]:
         """Give numbers and reasons acknowledged since the last call; a reason of 128 or more is a refusal.

@@ -26,7 +26,9 @@ from edgeface.files import look
 from edgeface.machine import node_id
 from edgeface.publish.client import tls_context
 from edgeface.service.inbox import Ended, Inbox
+from edgeface.service.metrics import expect_metrics
 from edgeface.service.reader import BACKOFF, Reader
+from edgeface.service.vitals import bundle_health, config_hash
 from edgeface.sources import SCHEMES, is_live, open_source
 from edgeface.types import Frame, Reason
 
@@ -46,6 +48,7 @@ class Assembly:
     Attributes
     ----------
     finite : whether the run has an end of its own: files only, or ``once``
+    bundle, config_hash : which networks and which configuration these are, for `health`
     running : cameras whose sources have not ended
     failure : the first error of a source that ended
 
@@ -62,7 +65,10 @@ class Assembly:
         self.node = node_id(config)
         self.password = expect_files(config, environ)
         expect_sources(config, self.loaded_at)
+        expect_metrics(config.metrics.address)
         self.networks = load_networks(config, bundle)
+        self.bundle = bundle_health(bundle)
+        self.config_hash = config_hash(config)
         self.worker = Worker(
             self.networks,
             config,
@@ -136,18 +142,23 @@ class Assembly:
 
     def health(self, elapsed_s: float) -> dict[str, CameraHealth]:
         """How the cameras fare; frames a second over the ``elapsed_s`` since the last call."""
-        cameras = {
-            reader.camera: CameraHealth(
-                state=reader.state,
-                fps=_rate(self.worker.frames[reader.camera], self._counted.get(reader.camera), elapsed_s),
-                dropped=reader.dropped,
-                ignored=self.worker.ignored(reader.camera),
-                deferred=self.worker.deferred(reader.camera),
-            )
-            for reader in self._readers
-        }
+        cameras = {reader.camera: self._camera_health(reader, elapsed_s) for reader in self._readers}
         self._counted = dict(self.worker.frames)
         return cameras
+
+    def _camera_health(self, reader: Reader, elapsed_s: float) -> CameraHealth:
+        brightness, nearest_px = self.worker.view(reader.camera)
+        # What was seen before the camera went is nothing that is seen.
+        seeing = reader.state == "running"
+        return CameraHealth(
+            state=reader.state,
+            fps=_rate(self.worker.frames[reader.camera], self._counted.get(reader.camera), elapsed_s),
+            dropped=reader.dropped,
+            ignored=self.worker.ignored(reader.camera),
+            deferred=self.worker.deferred(reader.camera),
+            brightness=round(brightness, 3) if seeing and brightness is not None else None,
+            nearest_px=round(nearest_px, 1) if seeing and nearest_px is not None else None,
+        )
 
 
 def expect_files(config: Config, environ: Mapping[str, str]) -> str | None:

@@ -16,18 +16,21 @@ from typing import Literal
 
 import msgspec
 
+from edgeface import __version__
 from edgeface.bundle import Network
 from edgeface.config import Mqtt
 from edgeface.errors import BrokerError, EdgefaceError, one_line
-from edgeface.events import Body, ConfigurationHealth, NoticeNetwork, health_body, iso, notice_body
+from edgeface.events import Body, ConfigurationHealth, HealthMessage, NoticeNetwork, health_body, iso, notice_body
 from edgeface.machine import give_back_memory, resident_mb, state_folder
 from edgeface.publish.ledger import Ledger
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
 from edgeface.service.assembly import Assembly
+from edgeface.service.metrics import Metrics
 from edgeface.service.notify import Notifier
 from edgeface.service.reload import Load, Reload
 from edgeface.service.signals import Signals
+from edgeface.service.vitals import Trouble, Vitals
 from edgeface.types import Task
 
 logger = logging.getLogger(__name__)
@@ -77,7 +80,10 @@ class Daemon:
         self._waits = waits or Waits()
         self._started_s = time.monotonic()
         self._notifier = Notifier(environ)
+        self._trouble = Trouble().attach()
         self._state_folder = state_folder(environ)
+        self._vitals = Vitals(self._state_folder)
+        self._metrics = Metrics()
         self._assembly = load()
         self._outbox = _outbox(self._assembly)
         self._ledger = self._new_ledger(self._outbox)
@@ -210,6 +216,7 @@ class Daemon:
         self._assembly.halt()
         self._tell_health(stopping=True)
         delivered = self._publisher.stop(timeout_s=flush_s)
+        self._trouble.detach()
         self._assembly.join(self._waits.join_s)
         if self._reload is not None:
             self._reload.join(self._waits.leave_s)
@@ -233,17 +240,35 @@ class Daemon:
             stages_ms=self._assembly.worker.stages.medians_ms(),
             mqtt=self._publisher.health(),
             memory_mb=resident_mb(),
-            configuration=ConfigurationHealth(loaded_at=iso(self._assembly.loaded_at), error=self._reload_error),
+            configuration=ConfigurationHealth(
+                loaded_at=iso(self._assembly.loaded_at), error=self._reload_error, hash=self._assembly.config_hash
+            ),
             invalid=self._assembly.networks.invalid,
+            version=__version__,
+            bundle=self._assembly.bundle,
+            machine=self._vitals.measure(),
+            last_error=self._trouble.latest,
         )
         self._accept([body])
+        self._metrics.use(None if stopping else self._assembly.config.metrics.address)
+        assert isinstance(body.message, HealthMessage)
+        self._metrics.offer(msgspec.structs.replace(body.message, node=self._assembly.node))
 
     def _notice(self) -> Body:
         networks = self._assembly.networks
         asked: list[tuple[Task | Literal["detect"], Network]] = [("detect", networks.detector.network)]
         asked += [(head.task, network) for network, head in networks.heads]
         return notice_body(
-            networks=[NoticeNetwork(task=task, name=n.name, licence=n.licence, limits=n.limits) for task, n in asked],
+            networks=[
+                NoticeNetwork(
+                    task=task,
+                    name=n.name,
+                    licence=n.licence,
+                    limits=n.limits,
+                    smallest_face_px=n.input.smallest_face_px,
+                )
+                for task, n in asked
+            ],
             at=self._assembly.loaded_at,
         )
 
