@@ -41,6 +41,11 @@ def peak_mb() -> float | None:
     return round(int(line.split()[1]) * 1024 / 1e6, 1) if line else None
 
 
+def has_thermometer(*, thermal: Path = Path("/sys/class/thermal")) -> bool:
+    """Whether the kernel knows of a sensor of temperature."""
+    return any(thermal.glob("thermal_zone*/temp"))
+
+
 def give_back_memory() -> None:
     """Let the kernel have what was freed: networks leave holes in the heap, and each reload would add new ones.
 

@@ -1,7 +1,8 @@
 """What is said of people: typed messages, their builders and their JSON Schemas.
 
 `messages` holds the structs, the one source of truth of the MQTT API; `bodies` turns visits into them;
-`summary` counts a minute. Everything here is a function of its arguments: no clock, no network.
+`summary` counts a minute, `today` a day, and `state` says what is so now. Everything here is a function of its
+arguments: no clock, no network.
 """
 
 from edgeface.events.bodies import (
@@ -26,20 +27,26 @@ from edgeface.events.messages import (
     MqttHealth,
     NoticeMessage,
     NoticeNetwork,
+    StateMessage,
+    Status,
     SummaryMessage,
+    Today,
     Undelivered,
     VisitMessage,
     decode,
     kind_of_topic,
     schemas,
 )
+from edgeface.events.state import CameraState
 from edgeface.events.summary import SummaryWindow
+from edgeface.events.today import Totals
 
 __all__ = [
     "KINDS",
     "SCHEMA_VERSION",
     "Body",
     "CameraHealth",
+    "CameraState",
     "ConfigurationHealth",
     "Face",
     "FacesMessage",
@@ -50,8 +57,12 @@ __all__ = [
     "MqttHealth",
     "NoticeMessage",
     "NoticeNetwork",
+    "StateMessage",
+    "Status",
     "SummaryMessage",
     "SummaryWindow",
+    "Today",
+    "Totals",
     "Undelivered",
     "VisitMessage",
     "decode",

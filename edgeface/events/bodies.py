@@ -23,14 +23,17 @@ from edgeface.events.messages import (
     MqttHealth,
     NoticeMessage,
     NoticeNetwork,
+    StateMessage,
     VisitMessage,
 )
 from edgeface.questions import QUESTIONS, message_parts, rounded_share
 from edgeface.types import Event
 from edgeface.visit import Visit, VisitChange
 
-QOS: Mapping[Kind, int] = {"visits": 1, "faces": 0, "summary": 1, "health": 0, "notice": 1}
-RETAINED: frozenset[Kind] = frozenset({"summary", "health", "notice"})
+QOS: Mapping[Kind, int] = {"visits": 1, "faces": 0, "state": 1, "summary": 1, "health": 0, "notice": 1}
+RETAINED: frozenset[Kind] = frozenset({"state", "summary", "health", "notice"})
+OCCUPIED_S = 60
+"""So long a state with somebody there holds; it is said again before. A broker of MQTT 5 then forgets it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,11 @@ class Body:
     def retain(self) -> bool:
         """Whether the broker keeps the newest for those who come later."""
         return self.kind in RETAINED
+
+    @property
+    def expires_s(self) -> int | None:
+        """Seconds after which the broker is to forget it; None: never."""
+        return OCCUPIED_S if isinstance(self.message, StateMessage) and self.message.occupied else None
 
     @property
     def event(self) -> Event | None:
@@ -119,6 +127,7 @@ def health_body(
     *,
     at: datetime,
     uptime_s: float,
+    started: datetime | None = None,
     cameras: Mapping[str, CameraHealth],
     stages_ms: Mapping[str, float],
     mqtt: MqttHealth,
@@ -133,6 +142,7 @@ def health_body(
         boot="",
         seq=0,
         uptime=round(uptime_s, 1),
+        started=None if started is None else iso(started),
         cameras=dict(cameras),
         stages={stage: round(ms, 3) for stage, ms in stages_ms.items()},
         mqtt=mqtt,

@@ -17,6 +17,7 @@ from edgeface.events import (
     HealthMessage,
     Message,
     NoticeMessage,
+    StateMessage,
     SummaryMessage,
     VisitMessage,
     decode,
@@ -64,6 +65,8 @@ def _sentence(message: Message) -> str:
         return f"{message.camera}: {_visit(message)}"
     if isinstance(message, FacesMessage):
         return f"{message.camera}: {_faces(message)}"
+    if isinstance(message, StateMessage):
+        return f"{message.camera}: {_state(message)}"
     if isinstance(message, SummaryMessage):
         return f"{message.camera}: {_summary(message)}"
     if isinstance(message, HealthMessage):
@@ -86,6 +89,17 @@ def _faces(message: FacesMessage) -> str:
     if not message.faces:
         return "nobody in view"
     return f"in view now: {_count(len(message.faces), 'person', 'people')}"
+
+
+def _state(message: StateMessage) -> str:
+    today = message.today
+    total = f"{_count(today.visits, 'visit', 'visits')} today, {_length(today.seconds)}"
+    if message.count is None:
+        return f"nobody is looking (camera {message.status}); {total}"
+    there = _count(message.count, "person", "people") if message.count else "nobody"
+    known = [f"about {message.age:.0f} years on average"] if message.age is not None else []
+    known += [f"mostly {message.expression}"] if message.expression is not None else []
+    return f"now: {', '.join([f'{there} there', *known])}; {total}"
 
 
 def _summary(message: SummaryMessage) -> str:
