@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -10,9 +12,13 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from brokers import AnyBroker, Auditor, Mosquitto, eventually
+from daemons import Child
 from hypothesis import given
 from hypothesis import strategies as st
 from people import AGE, HAPPY, NOON, at, told, visit
+from pretend_camera import CONFIG, PretendCamera
+from publishing import Make
 from test_events import sent
 
 from edgeface.events import Body, CameraState, StateMessage, SummaryWindow, Today, Totals, VisitMessage, visit_body
@@ -323,3 +329,80 @@ def test_a_stop_says_that_nobody_looks(standing: Callable[[Hand], Standing]) -> 
     state = cast(StateMessage, body.message)
     assert (state.status, state.occupied) == ("stopped", None)
     assert mine.stopped({"main": RUNNING}) == []
+
+
+def last(auditor: Auditor) -> dict[str, Any]:
+    """The latest state that arrived."""
+    return auditor.of("state")[-1].json
+
+
+def test_a_live_camera_from_the_first_look_to_the_stop(
+    broker: AnyBroker, audit: Callable[..., Auditor], run: Callable[..., Child], tmp_path: Path
+) -> None:
+    """Nobody, somebody, a kill, somebody, a frozen camera, nobody, a stop: it never says more than somebody sees."""
+    camera = PretendCamera(tmp_path / "camera")
+    config = tmp_path / "edgeface.toml"
+    config.write_text(f'[node]\nid = "hall"\n[cameras.main]\n{CONFIG}')
+    environ = {"PATH": f"{camera.programs}:{os.environ['PATH']}", "STATE_DIRECTORY": str(tmp_path / "state")}
+    auditor = audit(broker)
+
+    def until(what: str, true: Callable[[dict[str, Any]], bool], timeout_s: float = 60) -> dict[str, Any]:
+        eventually(lambda: bool(auditor.of("state")) and true(last(auditor)), what, timeout_s)
+        return last(auditor)
+
+    child = run(broker.port, "--config", config, environ=environ)
+    until("an empty scene", lambda s: s["occupied"] is False)
+    camera.show("face")
+    there = until("somebody", lambda s: s["occupied"] is True)
+    assert (there["count"], there["today"]["visits"]) == (1, 1)
+    child.process.kill()
+    child.wait()
+    before = len(auditor.of("state"))
+    child = run(broker.port, "--config", config, environ=environ)
+    until("another start", lambda _: len(auditor.of("state")) > before)
+    first = auditor.of("state")[before].json
+    assert (first["status"], first["occupied"], first["today"]["visits"]) == ("starting", None, 1)
+    until("somebody again", lambda s: s["occupied"] is True)
+    camera.show("frozen")
+    frozen = until("a frozen camera", lambda s: s["status"] == "away")
+    assert (frozen["occupied"], frozen["count"]) == (None, None)
+    camera.show("empty")
+    until("an empty scene again", lambda s: s["occupied"] is False)
+    camera.show("face")
+    until("a third visit", lambda s: s["occupied"] is True)
+    assert child.ask(signal.SIGTERM) == 0, child.log()
+    stopped = until("the stop", lambda s: s["status"] == "stopped")
+    ends = [heard.json for heard in auditor.of("visits") if heard.json["event"] == "end"]
+    summary = auditor.of("summary")[-1].json
+    assert (stopped["occupied"], stopped["today"], summary["in_view"]) == (None, summary["today"], 0)
+    # The one that the kill cut off has begun and never ended.
+    assert stopped["today"]["visits"] == 3
+    assert stopped["today"]["seconds"] == pytest.approx(sum(end["seconds"] for end in ends))
+    child = run(broker.port, "--config", config, environ=environ)
+    until("the next start", lambda s: s["status"] != "stopped")
+    assert last(auditor)["today"] == stopped["today"]
+
+
+def test_the_broker_forgets_somebody_whom_nobody_sees_any_more(
+    mosquitto: Callable[..., Mosquitto], publish: Make
+) -> None:
+    """A killed program cannot say so: what says that somebody is there has an end, what says that nobody is none."""
+    broker = mosquitto()
+    _, outbox = publish(broker.port)
+    state = CameraState("main")
+    heard: list[Any] = []
+    auditor = Auditor(
+        broker.port, set_up=lambda client: client.message_callback_add("#", lambda *_: heard.append(_[2]))
+    )
+    for scene in ("start", "end"):
+        state.visit(message(told(cast(Any, scene))))
+        state.look("running", 1)
+        body = state.news(at=NOON, now_s=len(heard) + 1.0, today=NOTHING)
+        assert body is not None
+        outbox.accept(body)
+        eventually(lambda: outbox.idle, "the state")
+    eventually(lambda: sum(one.topic.endswith("/state") for one in heard) == 2, "both")
+    ends = [getattr(one.properties, "MessageExpiryInterval", None) for one in heard if one.topic.endswith("/state")]
+    auditor.close()
+    assert ends[0] in (59, 60)
+    assert ends[1] is None
