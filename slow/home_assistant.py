@@ -213,9 +213,9 @@ def examine(check: Checks, place: Place, daemon: Daemon) -> None:
             f"the same entities after the {what}", {own: one["entity_id"] for own, one in since.items()}, same
         )
         is_so("visits", "1")
-    ignored = "broker"
-    # That the broker was gone is Home Assistant's to say.
-    check.compare("no complaint in the log", [], [line for line in place.complaints() if ignored not in line.lower()])
+    # That the broker was gone is its client's to say.
+    complaints = [line for line in place.complaints() if "components.mqtt.client" not in line]
+    check.compare("no complaint in the log after these", [], complaints)
 
     removal(check, place, daemon)
 
@@ -241,6 +241,8 @@ def restart_broker(place: Place) -> None:
 def removal(check: Checks, place: Place, daemon: Daemon) -> None:
     """A camera leaves the configuration; then all is taken back by hand."""
     daemon.configure("door")
+    # On a busy machine its frames would keep it from reading the configuration for minutes.
+    daemon.camera.show("frozen")
     daemon.reload()
     gone = timed(lambda: DESK not in devices(place))
     # The configuration is read and its networks are loaded first: what is asked for is the time after that.
@@ -251,7 +253,9 @@ def removal(check: Checks, place: Place, daemon: Daemon) -> None:
     daemon.remove()
     gone = timed(lambda: not entities(place) and not {NODE, DOOR} & set(devices(place)))
     check(f"all gone within {REMOVED_S:g} s of `discovery remove`", gone is not None and gone <= REMOVED_S, gone)
-    check.compare("no complaint in the log", [], place.complaints())
+    # Home Assistant empties the topic once more for each entity that was never switched on, and wonders at that.
+    complaints = [line for line in place.complaints() if "No device components to cleanup" not in line]
+    check.compare("no complaint in the log after these", [], complaints)
 
 
 def timed(true: Callable[[], bool]) -> float | None:
@@ -277,6 +281,8 @@ def main() -> int:
     work = folder / "edgeface"
     subprocess.run(["rm", "-rf", str(work)], check=True)
     work.mkdir()
+    # Who is started by nohup has it ignored, and the daemon would inherit that.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     daemon, check = Daemon(work), Checks()
     start_s = time.monotonic()
     try:

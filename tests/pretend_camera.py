@@ -9,7 +9,7 @@ import numpy as np
 from astronaut import astronaut
 from scenes_live import put_program
 
-SIDE, FPS = 512, 8
+SIDE, FPS = 512, 4
 CONFIG = f'source = "picamera"\nwidth = {SIDE}\nheight = {SIDE}\nfps = {FPS}\nread_timeout = 60.0\n'
 """Of a ``[cameras.<id>]`` table; so patient that a frozen picture is not noticed by the reader."""
 PROGRAM = """

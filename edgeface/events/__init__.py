@@ -11,6 +11,7 @@ from edgeface.events.bodies import (
     faces_body,
     health_body,
     iso,
+    moment,
     notice_body,
     visit_body,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "health_body",
     "iso",
     "kind_of_topic",
+    "moment",
     "notice_body",
     "schemas",
     "visit_body",

@@ -7,6 +7,7 @@ from datetime import datetime, tzinfo
 
 import msgspec
 
+from edgeface.events.bodies import moment
 from edgeface.events.messages import Today, VisitMessage
 
 DAYS_KEPT = 3
@@ -35,7 +36,7 @@ class Totals:
 
     def add(self, message: VisitMessage) -> None:
         """Count the start or the end of a visit."""
-        day = self.on(datetime.fromisoformat(message.at.replace("Z", "+00:00")))
+        day = self.on(moment(message.at))
         if message.event == "start":
             day = msgspec.structs.replace(day, visits=day.visits + 1)
         elif message.event == "end":
@@ -47,7 +48,7 @@ class Totals:
         while len(self._days) > DAYS_KEPT:
             del self._days[next(iter(self._days))]
 
-    def on(self, moment: datetime) -> Today:
-        """Totals of the day of a moment, which is aware."""
-        date = moment.astimezone(self._zone).date().isoformat()
+    def on(self, at: datetime) -> Today:
+        """Totals of the day of a time, which is aware."""
+        date = at.astimezone(self._zone).date().isoformat()
         return self._days.get(date) or Today(date=date, visits=0, seconds=0.0)

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 
 import msgspec
 
@@ -22,6 +22,7 @@ from edgeface.events import (
     VisitMessage,
     decode,
     kind_of_topic,
+    moment,
 )
 from edgeface.questions import QUESTIONS
 
@@ -142,5 +143,4 @@ def _length(seconds: float) -> str:
 
 
 def _clock(at: str, zone: tzinfo | None) -> str:
-    # Python 3.10 does not read the `Z`.
-    return datetime.fromisoformat(at.replace("Z", "+00:00")).astimezone(zone).strftime("%H:%M:%S")
+    return moment(at).astimezone(zone).strftime("%H:%M:%S")

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from edgeface.errors import EdgefaceError
-from edgeface.events import Body, CameraState, Status, SummaryMessage, Today, Totals, VisitMessage
+from edgeface.events import Body, CameraState, Status, SummaryMessage, Today, Totals, VisitMessage, moment
 from edgeface.files import write_atomic
 
 logger = logging.getLogger(__name__)
@@ -119,16 +119,15 @@ class Standing:
         if camera is None:
             return body
         message = body.message
-        at = datetime.fromisoformat(message.at.replace("Z", "+00:00"))
         if not camera.live:
             # The time of a file is the one that its frames say.
-            camera.at = at
+            camera.at = moment(message.at)
         if isinstance(message, VisitMessage):
             camera.state.visit(message)
             camera.totals.add(message)
             self._unsaved = self._unsaved or (camera.live and message.event != "update")
         if isinstance(message, SummaryMessage):
-            message = msgspec.structs.replace(message, today=camera.totals.on(at))
+            message = msgspec.structs.replace(message, today=camera.totals.on(moment(message.at)))
             return Body(kind=body.kind, camera=body.camera, message=message)
         return body
 
