@@ -209,7 +209,7 @@ def test_a_quiet_minute_and_a_busy_one() -> None:
 
 @pytest.mark.parametrize(
     ("years", "band"),
-    [(0.0, "0-9"), (9.96, "0-9"), (10.0, "10-19"), (69.9, "60-69"), (70.0, "70+"), (101.0, "70+")],
+    [(0.0, "0-9"), (9.94, "0-9"), (9.96, "10-19"), (10.0, "10-19"), (69.9, "60-69"), (70.0, "70+"), (101.0, "70+")],
 )
 def test_age_bands(years: float, band: str) -> None:
     window = SummaryWindow("main", start_s=0)

@@ -32,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--port", type=int, metavar="PORT", help="port of the broker")
     parser.add_argument("--prefix", metavar="TOPIC", help="first part of the topics")
     parser.add_argument("--json", action="store_true", help="print topic and payload as JSON Lines")
-    parser.add_argument("--all", action="store_true", help="print `faces` too, several lines a second")
+    parser.add_argument("--all", action="store_true", help="print `faces` and `state` too, several lines a second")
     parser.set_defaults(run=run)
 
 
@@ -90,7 +90,7 @@ def _show(messages: queue.Queue[tuple[str, bytes]], args: argparse.Namespace, mi
 
 
 def _line(topic: str, payload: bytes, *, everything: bool) -> str | None:
-    if topic.endswith("/faces") and not everything:
+    if topic.endswith(("/faces", "/state")) and not everything:
         return None
     line = sentence(topic, payload)
     return None if line is None else one_line(line)

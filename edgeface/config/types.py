@@ -102,6 +102,18 @@ class Mqtt(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = 2000
 
 
+class HomeAssistant(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Home Assistant finds this node and its cameras by itself."""
+
+    discovery: Annotated[
+        Literal["auto", "on", "off"],
+        Meta(description="whether cameras are announced; auto: those that are live, on: files and folders too"),
+    ] = "auto"
+    prefix: Annotated[str, Meta(pattern=PREFIX, max_length=128, description="Home Assistant's discovery prefix")] = (
+        "homeassistant"
+    )
+
+
 class Detector(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How faces are found."""
 
@@ -242,6 +254,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     node: Node = msgspec.field(default_factory=Node)
     mqtt: Mqtt = msgspec.field(default_factory=Mqtt)
+    home_assistant: HomeAssistant = msgspec.field(default_factory=HomeAssistant)
     detector: Detector = msgspec.field(default_factory=Detector)
     cameras: Annotated[dict[Id, Camera], Meta(min_length=1)] = msgspec.field(default_factory=lambda: {"main": Camera()})
     attributes: Annotated[

@@ -1,7 +1,8 @@
 """What is said of people: typed messages, their builders and their JSON Schemas.
 
 `messages` holds the structs, the one source of truth of the MQTT API; `bodies` turns visits into them;
-`summary` counts a minute. Everything here is a function of its arguments: no clock, no network.
+`summary` counts a minute, `today` a day, and `state` says what is so now. Everything here is a function of its
+arguments: no clock, no network.
 """
 
 from edgeface.events.asyncapi import asyncapi
@@ -11,6 +12,7 @@ from edgeface.events.bodies import (
     faces_body,
     health_body,
     iso,
+    moment,
     notice_body,
     visit_body,
 )
@@ -27,7 +29,10 @@ from edgeface.events.messages import (
     MqttHealth,
     NoticeMessage,
     NoticeNetwork,
+    StateMessage,
+    Status,
     SummaryMessage,
+    Today,
     Undelivered,
     View,
     VisitMessage,
@@ -36,7 +41,9 @@ from edgeface.events.messages import (
     schemas,
 )
 from edgeface.events.operation import HASH_DIGITS, BundleHealth, Certificates, LastError, MachineHealth
+from edgeface.events.state import CameraState
 from edgeface.events.summary import SummaryWindow
+from edgeface.events.today import Totals
 
 __all__ = [
     "HASH_DIGITS",
@@ -45,6 +52,7 @@ __all__ = [
     "Body",
     "BundleHealth",
     "CameraHealth",
+    "CameraState",
     "Certificates",
     "ConfigurationHealth",
     "Face",
@@ -58,8 +66,12 @@ __all__ = [
     "MqttHealth",
     "NoticeMessage",
     "NoticeNetwork",
+    "StateMessage",
+    "Status",
     "SummaryMessage",
     "SummaryWindow",
+    "Today",
+    "Totals",
     "Undelivered",
     "View",
     "VisitMessage",
@@ -69,6 +81,7 @@ __all__ = [
     "health_body",
     "iso",
     "kind_of_topic",
+    "moment",
     "notice_body",
     "schemas",
     "visit_body",

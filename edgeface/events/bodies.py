@@ -23,6 +23,7 @@ from edgeface.events.messages import (
     MqttHealth,
     NoticeMessage,
     NoticeNetwork,
+    StateMessage,
     View,
     VisitMessage,
 )
@@ -31,8 +32,10 @@ from edgeface.questions import QUESTIONS, message_parts, rounded_share
 from edgeface.types import Event, Quality
 from edgeface.visit import Visit, VisitChange
 
-QOS: Mapping[Kind, int] = {"visits": 1, "faces": 0, "summary": 1, "health": 0, "notice": 1}
-RETAINED: frozenset[Kind] = frozenset({"summary", "health", "notice"})
+QOS: Mapping[Kind, int] = {"visits": 1, "faces": 0, "state": 1, "summary": 1, "health": 0, "notice": 1}
+RETAINED: frozenset[Kind] = frozenset({"state", "summary", "health", "notice"})
+OCCUPIED_S = 60
+"""So long a state with somebody there holds; it is said again before. A broker of MQTT 5 then forgets it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,11 @@ class Body:
     def retain(self) -> bool:
         """Whether the broker keeps the newest for those who come later."""
         return self.kind in RETAINED
+
+    @property
+    def expires_s(self) -> int | None:
+        """Seconds after which the broker is to forget it; None: never."""
+        return OCCUPIED_S if isinstance(self.message, StateMessage) and self.message.occupied else None
 
     @property
     def event(self) -> Event | None:
@@ -135,6 +143,7 @@ def health_body(
     *,
     at: datetime,
     uptime_s: float,
+    started: datetime | None = None,
     cameras: Mapping[str, CameraHealth],
     stages_ms: Mapping[str, float],
     mqtt: MqttHealth,
@@ -153,6 +162,7 @@ def health_body(
         boot="",
         seq=0,
         uptime=round(uptime_s, 1),
+        started=None if started is None else iso(started),
         cameras=dict(cameras),
         stages={stage: round(ms, 3) for stage, ms in stages_ms.items()},
         mqtt=mqtt,
@@ -209,6 +219,11 @@ def iso(moment: datetime) -> str:
     if moment.tzinfo is None:
         raise ValueError(f"{moment} has no time zone")
     return f"{moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+
+
+def moment(text: str) -> datetime:
+    """Read a time of a message; aware. Python 3.10 does not read the ``Z``."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def _face(visit: Visit, width: int, height: int, view: Quality | None) -> Face:

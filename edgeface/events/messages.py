@@ -19,7 +19,8 @@ from edgeface.types import Event, Reason, Task
 
 SCHEMA_VERSION: Literal[1] = 1
 
-Kind = Literal["visits", "faces", "summary", "health", "notice"]
+Kind = Literal["visits", "faces", "state", "summary", "health", "notice"]
+Status = Literal["starting", "running", "away", "ended", "paused", "stopped"]
 
 Timestamp = Annotated[
     str,
@@ -88,6 +89,38 @@ class FacesMessage(Envelope, frozen=True, kw_only=True):
     faces: tuple[Face, ...]
 
 
+class Today(Struct, frozen=True, kw_only=True):
+    """Totals of one day of one camera; they survive a restart."""
+
+    date: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", description="the day, by this node's time zone")]
+    visits: Annotated[Count, Meta(description="visits that started on this day")]
+    seconds: Annotated[Duration, Meta(description="length of all visits that ended on this day, together")]
+
+
+class StateMessage(Envelope, frozen=True, kw_only=True):
+    """What is so now before one camera; retained."""
+
+    camera: str
+    status: Annotated[
+        Status,
+        Meta(description="whether the camera is looked at: in any state but `running` nobody is, and nothing is known"),
+    ]
+    occupied: Annotated[bool | None, Meta(description="whether somebody is there; null: nobody is looking")]
+    count: Annotated[Count | None, Meta(description="visits that last; null: nobody is looking")]
+    since: Annotated[Timestamp, Meta(description="since when `occupied` is what it is")]
+    expression: Annotated[
+        str | None, Meta(description="what most of those there show; null: nobody is there, or it is unknown")
+    ]
+    age: Annotated[
+        float | None, Meta(description="mean apparent age in years of those there; null: nobody, or unknown")
+    ]
+    today: Today
+    expires: Annotated[
+        Timestamp | None,
+        Meta(description="of a state with somebody there: said again before, and not true after; null: it holds"),
+    ] = None
+
+
 class SummaryMessage(Envelope, frozen=True, kw_only=True):
     """A minute of one camera, counted."""
 
@@ -105,6 +138,7 @@ class SummaryMessage(Envelope, frozen=True, kw_only=True):
         Shares | None,
         Meta(description="share of the time of visits whose expression is known, as they count it; null: of none"),
     ]
+    today: Today | None = None
 
 
 class CameraHealth(Struct, frozen=True, kw_only=True):
@@ -169,6 +203,7 @@ class HealthMessage(Envelope, frozen=True, kw_only=True):
     """How the program fares; each minute, at the start and at a clean stop."""
 
     uptime: Annotated[Duration, Meta(description="seconds since the start")]
+    started: Annotated[Timestamp | None, Meta(description="when the program was started")] = None
     cameras: dict[str, CameraHealth]
     stages: Annotated[dict[str, float], Meta(description="milliseconds per frame by stage, median")]
     mqtt: MqttHealth
@@ -203,11 +238,12 @@ class NoticeMessage(Envelope, frozen=True, kw_only=True):
     networks: tuple[NoticeNetwork, ...]
 
 
-Message = VisitMessage | FacesMessage | SummaryMessage | HealthMessage | NoticeMessage
+Message = VisitMessage | FacesMessage | StateMessage | SummaryMessage | HealthMessage | NoticeMessage
 
 KINDS: Mapping[Kind, type[Message]] = {
     "visits": VisitMessage,
     "faces": FacesMessage,
+    "state": StateMessage,
     "summary": SummaryMessage,
     "health": HealthMessage,
     "notice": NoticeMessage,

@@ -41,6 +41,7 @@ class Entry:
     lane : which of its kind it is, for the order of dropping
     again : whether it was refused once and released; it is not kept a second time
     unsure : whether it was sent and the connection lost before it was acknowledged: the broker may have it
+    expires_s : seconds after which the broker is to forget it, or None
     """
 
     seq: int
@@ -52,6 +53,7 @@ class Entry:
     lane: Lane
     again: bool = False
     unsure: bool = False
+    expires_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +106,7 @@ class Outbox:
         self._capacity = capacity
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
-        self._seq = 0
+        self._seq = self._cleared = 0
         # Linked lists: a plain dictionary searches for its first key past all that were taken before.
         self._queues: dict[str, OrderedDict[int, Entry]] = {}
         self._lanes: dict[Lane, OrderedDict[int, Entry]] = {lane: OrderedDict() for lane in VISIT_LANES}
@@ -133,16 +135,29 @@ class Outbox:
                 qos=body.qos,
                 retain=body.retain,
                 lane=body.event or "newest",
+                expires_s=body.expires_s,
             )
             if entry.lane == "newest":
-                for older in list(self._queues.get(entry.suffix, {}).values()):
-                    self._drop(older)
+                self._replace(entry.suffix)
             self._add(entry)
             self._keep_bounds()
             wake = self._on_accept
         if wake is not None:
             wake()
         return seq
+
+    def clear(self, kind: Kind, suffix: str) -> None:
+        """Let the broker forget what it keeps on a topic that nobody will write to any more: an empty message."""
+        with self._lock:
+            self._cleared += 1
+            self._replace(suffix)
+            # It carries no number of the messages': those count on without a gap.
+            self._add(
+                Entry(seq=-self._cleared, kind=kind, suffix=suffix, payload=b"", qos=1, retain=True, lane="newest")
+            )
+            wake = self._on_accept
+        if wake is not None:
+            wake()
 
     def on_accept(self, wake: Callable[[], None] | None) -> None:
         """Call ``wake`` after each message that is accepted, in the thread that hands it in."""
@@ -170,8 +185,10 @@ class Outbox:
         with self._lock:
             del self._in_flight[entry.seq]
             self._delivered += 1
-            if entry.retain:
+            if entry.retain and entry.payload:
                 self._retained[entry.suffix] = entry
+            else:
+                self._retained.pop(entry.suffix, None)
 
     def reject(self, entry: Entry) -> None:
         """Set aside what the broker refused: not sent again unless `release` allows its topic."""
@@ -235,7 +252,7 @@ class Outbox:
         with self._lock:
             older = list(self._queues.get(replaced_by, {}).values()) if replaced_by else []
             return Counters(
-                accepted=self._seq,
+                accepted=self._seq + self._cleared,
                 delivered=self._delivered,
                 queued=len(self._in_flight) + self._waiting() - len(older),
                 rejected=self._rejected_count.total(),
@@ -255,6 +272,10 @@ class Outbox:
                 if entry.lane == "newest"
             )
             return Left(messages=visits + gone + others, visits=visits + gone, gone=gone)
+
+    def _replace(self, suffix: str) -> None:
+        for older in list(self._queues.get(suffix, {}).values()):
+            self._drop(older)
 
     def _waiting(self) -> int:
         return sum(len(queue) for queue in self._queues.values())

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -47,6 +48,7 @@ class Session:
     in_flight : how many messages with QoS 1 the broker takes unacknowledged, 1 to 20
     largest : bytes of the largest packet it takes, or None
     abilities : what it takes
+    subscribed : whether the broker has answered what was asked for last, be it with a refusal
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Session:
         self._ending: tuple[ReasonCode, Properties | None, bool] | None = None
         self._tls_alert = ""
         self._acks: list[tuple[int, int]] = []
+        self.subscribed = False
         self.in_flight = IN_FLIGHT
         self.largest: int | None = None
         self.abilities = abilities or Abilities()
@@ -70,6 +73,7 @@ class Session:
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_log = self._on_log
+        client.on_subscribe = self._on_subscribe
         if on_message is not None:
             client.on_message = lambda _client, _data, message: on_message(message.topic, bytes(message.payload))
 
@@ -153,22 +157,30 @@ class Session:
         if self._ending is not None:
             raise self._failure()
 
-    def publish(self, topic: str, payload: bytes | str, *, qos: int, retain: bool) -> int:
+    def publish(self, topic: str, payload: bytes | str, *, qos: int, retain: bool, expires_s: int | None = None) -> int:
         """Send one message; its number on this connection, told by `take_acks` when the broker or network has it.
+
+        ``expires_s``: seconds after which a broker of MQTT 5 is to forget it; one of 3.1.1 knows no such thing.
 
         Raises
         ------
         SessionFailure : the connection is lost, and the message was not sent
         """
         qos = min(qos, self.abilities.qos)
-        info = self._client.publish(topic, payload, qos=qos, retain=retain and self.abilities.retain)
+        properties = None
+        if expires_s is not None and self._client.protocol == MQTTProtocolVersion.MQTTv5:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.MessageExpiryInterval = expires_s
+        retain = retain and self.abilities.retain
+        info = self._client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise self._failure()
         return info.mid
 
-    def subscribe(self, topic: str) -> None:
-        """Ask for a topic with QoS 1."""
-        self._client.subscribe(topic, qos=1)
+    def subscribe(self, *topics: str) -> None:
+        """Ask for topics with QoS 1, in one packet; `subscribed` tells when the broker has answered."""
+        self.subscribed = False
+        self._client.subscribe([(topic, 1) for topic in topics])
 
     @property
     def congested(self) -> bool:
@@ -195,7 +207,7 @@ class Session:
         # The callbacks tie client and session into a ring; untied, both go at once.
         client = self._client
         client.on_connect = client.on_disconnect = client.on_publish = None
-        client.on_log = client.on_message = None
+        client.on_log = client.on_message = client.on_subscribe = None
 
     def drop(self) -> None:
         """Close without a farewell: the broker publishes our last will."""
@@ -234,6 +246,9 @@ class Session:
         _properties: Properties | None,
     ) -> None:
         self._acks.append((number, reason.value))
+
+    def _on_subscribe(self, *_: object) -> None:
+        self.subscribed = True
 
     def _on_log(self, _client: paho.Client, _data: object, _level: int, text: str) -> None:
         # Only here paho tells why reading failed; with TLS 1.3 a refused client certificate shows here.

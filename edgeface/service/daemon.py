@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Literal
 
 import msgspec
@@ -22,6 +22,7 @@ from edgeface.config import Mqtt
 from edgeface.errors import BrokerError, EdgefaceError, one_line
 from edgeface.events import Body, ConfigurationHealth, HealthMessage, NoticeNetwork, health_body, iso, notice_body
 from edgeface.machine import give_back_memory, resident_mb, state_folder
+from edgeface.publish.announcer import Announcer
 from edgeface.publish.ledger import Ledger
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
@@ -30,10 +31,14 @@ from edgeface.service.metrics import Metrics
 from edgeface.service.notify import Notifier
 from edgeface.service.reload import Load, Reload
 from edgeface.service.signals import Signals
+from edgeface.service.standing import Standing
 from edgeface.service.vitals import Trouble, Vitals
 from edgeface.types import Task
 
 logger = logging.getLogger(__name__)
+
+CLOCK_SET = timedelta(seconds=10)
+"""From here on a step of the clock is none of its small corrections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,15 +84,18 @@ class Daemon:
         self._signals = signals
         self._waits = waits or Waits()
         self._started_s = time.monotonic()
+        self._started_at = datetime.now(timezone.utc)
         self._notifier = Notifier(environ)
         self._trouble = Trouble().attach()
         self._state_folder = state_folder(environ)
         self._vitals = Vitals(self._state_folder)
         self._metrics = Metrics()
         self._assembly = load()
+        self._standing = Standing(self._state_folder)
         self._outbox = _outbox(self._assembly)
         self._ledger = self._new_ledger(self._outbox)
-        self._publisher = _publisher(self._assembly, self._outbox, self._ledger)
+        self._announcer = Announcer(self._assembly.announcement)
+        self._publisher = self._new_publisher(self._assembly, self._outbox, self._ledger)
         self._reload: Reload | None = None
         self._reload_error: str | None = None
         self._health_due_s = self._watchdog_due_s = 0.0
@@ -134,12 +142,17 @@ class Daemon:
 
     def _begin(self) -> None:
         """Tell who is here, and read the cameras."""
+        cameras = self._assembly.config.cameras
+        self._standing.begin(self._assembly.node, cameras, live=self._assembly.live)
         self._accept([self._notice()])
+        # First of all that nobody looks yet: after a kill the broker may still have it that somebody is there.
+        self._accept(self._standing.news(self._assembly.looks()))
         self._tell_health()
         self._assembly.start()
 
     def _turn(self) -> None:
         self._accept(self._assembly.turn(self._waits.turn_s))
+        self._accept(self._standing.news(self._assembly.looks()))
         for camera, error in self._assembly.take_ended():
             if error is not None and not self._assembly.finite:
                 logger.error("camera %s ended: %s", camera, error)
@@ -176,13 +189,18 @@ class Daemon:
         same = outbox is self._outbox and _connection(old) == _connection(new)
         try:
             ledger = self._ledger if outbox is self._outbox else self._new_ledger(outbox)
-            publisher = self._publisher if same else _publisher(new, outbox, ledger)
+            publisher = self._publisher if same else self._new_publisher(new, outbox, ledger)
         except EdgefaceError as error:  # a certificate that went while the networks were loaded
             return error
         self._accept(old.end_visits("stopped"))
+        if outbox is not self._outbox:
+            self._accept(self._standing.stopped(old.looks()))
         old.halt()
         old.join(self._waits.join_s)
         self._assembly, self._reload_error = new, None
+        self._announcer.change(new.announcement, keep=new.config.home_assistant.discovery == "off")
+        for camera in old.config.cameras.keys() - new.config.cameras.keys():
+            self._clear(camera)
         self._change_publisher(publisher, outbox)
         self._ledger = ledger
         self._begin()
@@ -207,12 +225,13 @@ class Daemon:
             self._notifier.watchdog()
 
     def _accept(self, bodies: list[Body]) -> None:
-        for body in bodies:
+        for body in self._standing.through(bodies):
             self._outbox.accept(body)
 
     def _shut(self, *, flush_s: float) -> bool:
         """Stop readers, tell health once more, deliver what waits; True when all was delivered."""
         self._notifier.stopping()
+        self._accept(self._standing.stopped(self._assembly.looks()))
         self._assembly.halt()
         self._tell_health(stopping=True)
         delivered = self._publisher.stop(timeout_s=flush_s)
@@ -236,6 +255,7 @@ class Daemon:
         body = health_body(
             at=datetime.now(timezone.utc),
             uptime_s=now_s - self._started_s,
+            started=self._started(now_s),
             cameras=cameras,
             stages_ms=self._assembly.worker.stages.medians_ms(),
             mqtt=self._publisher.health(),
@@ -253,6 +273,13 @@ class Daemon:
         self._metrics.use(None if stopping else self._assembly.config.metrics.address)
         assert isinstance(body.message, HealthMessage)
         self._metrics.offer(msgspec.structs.replace(body.message, node=self._assembly.node))
+
+    def _started(self, now_s: float) -> datetime:
+        """When we were started; told anew only where the clock was set meanwhile, for it is no measurement."""
+        by_clock = datetime.now(timezone.utc) - timedelta(seconds=now_s - self._started_s)
+        if abs(by_clock - self._started_at) > CLOCK_SET:
+            self._started_at = by_clock
+        return self._started_at
 
     def _notice(self) -> Body:
         networks = self._assembly.networks
@@ -290,6 +317,21 @@ class Daemon:
                 fix="check what it allows this node to publish, and its limits",
             )
 
+    def _clear(self, camera: str) -> None:
+        """Let the broker forget what it keeps of a camera that is gone."""
+        self._outbox.clear("state", f"{camera}/state")
+        self._outbox.clear("summary", f"{camera}/summary")
+
+    def _new_publisher(self, assembly: Assembly, outbox: Outbox, ledger: Ledger) -> Publisher:
+        return Publisher(
+            assembly.config.mqtt,
+            node=assembly.node,
+            outbox=outbox,
+            password=assembly.password,
+            ledger=ledger,
+            announcer=self._announcer,
+        )
+
     def _new_ledger(self, outbox: Outbox) -> Ledger:
         return Ledger(self._state_folder, node=outbox.node, boot=outbox.boot)
 
@@ -297,11 +339,6 @@ class Daemon:
 def _outbox(assembly: Assembly) -> Outbox:
     """An outbox counts from 0, so it has a boot id of its own."""
     return Outbox(node=assembly.node, boot=secrets.token_hex(4), capacity=assembly.config.mqtt.queue)
-
-
-def _publisher(assembly: Assembly, outbox: Outbox, ledger: Ledger) -> Publisher:
-    settings, password = assembly.config.mqtt, assembly.password
-    return Publisher(settings, node=assembly.node, outbox=outbox, password=password, ledger=ledger)
 
 
 def _base(assembly: Assembly) -> tuple[str, str]:
