@@ -27,7 +27,7 @@ SUMMARY = SummaryWindow("main", start_s=0).body(0, at=NOON, started_at=at)
 NOTICE = notice_body(networks=[], at=NOON)
 
 
-def make(capacity: int = 50, **options: int) -> Outbox:
+def make(capacity: int = 50, **options: Any) -> Outbox:
     return Outbox(node="hall", boot="b007", capacity=capacity, **options)
 
 

@@ -19,6 +19,7 @@ from edgeface.config.types import (
     Runtime,
     RuntimeName,
     ScheduleChoice,
+    Spool,
     Visits,
 )
 
@@ -35,6 +36,7 @@ __all__ = [
     "Runtime",
     "RuntimeName",
     "ScheduleChoice",
+    "Spool",
     "Visits",
     "find_config",
     "hide_credentials",

@@ -23,6 +23,7 @@ from edgeface.events.messages import (
     MqttHealth,
     NoticeMessage,
     NoticeNetwork,
+    SpoolHealth,
     VisitMessage,
 )
 from edgeface.questions import QUESTIONS, message_parts, rounded_share
@@ -68,8 +69,15 @@ class Body:
         """Of a visit: start, update or end; None for the other kinds."""
         return self.message.event if isinstance(self.message, VisitMessage) else None
 
-    def stamped(self, *, node: str, boot: str, seq: int) -> Message:
-        """Return the message with its envelope complete."""
+    @property
+    def visit(self) -> str | None:
+        """Id of the visit that a message on ``visits`` tells of."""
+        return self.message.visit if isinstance(self.message, VisitMessage) else None
+
+    def stamped(self, *, node: str, boot: str, seq: int, number: int | None = None) -> Message:
+        """Return the message with its envelope complete; ``number`` is for the start or end of a visit."""
+        if number is not None:
+            return msgspec.structs.replace(self.message, node=node, boot=boot, seq=seq, number=number)
         return msgspec.structs.replace(self.message, node=node, boot=boot, seq=seq)
 
 
@@ -125,6 +133,7 @@ def health_body(
     memory_mb: float | None,
     configuration: ConfigurationHealth | None = None,
     invalid: Mapping[str, int] = {},
+    spool: SpoolHealth | None = None,
 ) -> Body:
     """Build the message of how the program fares."""
     message = HealthMessage(
@@ -139,6 +148,7 @@ def health_body(
         memory_mb=None if memory_mb is None else round(memory_mb, 1),
         configuration=configuration,
         invalid=dict(invalid),
+        spool=spool,
     )
     return Body(kind="health", camera=None, message=message)
 
