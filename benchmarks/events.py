@@ -23,7 +23,7 @@ TIMEOUT_S = 120.0
 def first_event(clip: Path) -> dict[str, float]:
     """Seconds from the start of the process to its first visit, its resident memory, and frames a second over all."""
     messages: queue.Queue[tuple[float, str, bytes]] = queue.Queue()
-    with _broker() as port, _subscriber(port, messages):
+    with broker() as port, _subscriber(port, messages):
         start_s = time.perf_counter()
         command = [sys.executable, "-m", "edgeface", "run", "--source", str(clip), "--set", f"mqtt.port={port}"]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as child:
@@ -46,7 +46,8 @@ def _listen(messages: queue.Queue[tuple[float, str, bytes]], start_s: float) -> 
 
 
 @contextmanager
-def _broker() -> Iterator[int]:
+def broker() -> Iterator[int]:
+    """Run a Mosquitto; its port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
