@@ -57,10 +57,23 @@ def broker() -> Iterator[int]:
         Path(config.name).chmod(0o644)
         broker = subprocess.Popen(["mosquitto", "-c", config.name], stderr=subprocess.DEVNULL)
         try:
+            _await_listening(port)
             yield port
         finally:
             broker.terminate()
             broker.wait()
+
+
+def _await_listening(port: int) -> None:
+    deadline_s = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.05)
 
 
 @contextmanager
@@ -70,15 +83,7 @@ def _subscriber(port: int, messages: queue.Queue[tuple[float, str, bytes]]) -> I
     client.on_connect = lambda c, *_: c.subscribe("edgeface/#", 1)
     client.on_subscribe = lambda *_: ready.put(None)
     client.on_message = lambda _c, _u, m: messages.put((time.perf_counter(), m.topic, bytes(m.payload)))
-    deadline_s = time.monotonic() + 10
-    while True:
-        try:
-            client.connect("127.0.0.1", port)
-            break
-        except ConnectionRefusedError:
-            if time.monotonic() > deadline_s:
-                raise
-            time.sleep(0.05)
+    client.connect("127.0.0.1", port)
     client.loop_start()
     ready.get(timeout=10)
     try:

@@ -20,8 +20,9 @@ from spools import MACHINE, row, spool, spooled
 
 from edgeface.events import Interrupted, VisitMessage, notice_body
 from edgeface.publish import spool as spool_module
+from edgeface.publish.entries import Entry
 from edgeface.publish.journal import Batch
-from edgeface.publish.outbox import Entry, Outbox
+from edgeface.publish.outbox import Outbox
 from edgeface.publish.recovery import UNSURE
 from edgeface.publish.spool import REPEATS, Spool
 from edgeface.publish.store import KEPT_ASIDE, Store, StoreError, set_aside

@@ -16,80 +16,22 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import takewhile
-from typing import Literal
 
 import msgspec
 
 from edgeface.events import KINDS, Body, Kind, SpoolHealth, as_replayed
+from edgeface.publish.entries import Counters, Entry, Lane, Left
 from edgeface.publish.journal import Row
 from edgeface.publish.spool import Spool
 
-Lane = Literal["update", "start", "end", "newest"]
 VISIT_LANES: tuple[Lane, ...] = ("update", "start", "end")
 """In the order in which they are given up."""
 REJECTED_KEPT = 100
 """Refused visits that are kept in case their topic is allowed later: 100 x 1 KB."""
 MOST_BYTES = 128 * 2**20
 """Of waiting visits together: what the unit's MemoryMax leaves beside networks and cameras."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One message as it will travel.
-
-    Attributes
-    ----------
-    seq : sequence number in the message, also the entry's key; below 0 for what an earlier run left
-    suffix : topic below ``<prefix>/<node>/``
-    payload : JSON, UTF-8
-    lane : which of its kind it is, for the order of dropping
-    again : whether it was refused once and released; it is not kept a second time
-    unsure : whether it was sent and the connection lost before it was acknowledged: the broker may have it
-    """
-
-    seq: int
-    kind: Kind
-    suffix: str
-    payload: bytes
-    qos: int
-    retain: bool
-    lane: Lane
-    again: bool = False
-    unsure: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counters:
-    """Where every accepted message is: ``accepted = delivered + queued + rejected + sum(dropped)``.
-
-    ``queued`` includes what is in flight. ``dropped`` has every kind, also at 0. ``rejected_visits`` are among
-    ``rejected``.
-    """
-
-    accepted: int
-    delivered: int
-    queued: int
-    rejected: int
-    rejected_visits: int
-    dropped: dict[Kind, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
-    """Messages that the broker surely does not have; those that newer ones have replaced do not count.
-
-    Attributes
-    ----------
-    messages : all kinds
-    visits : of kind `visits`, among ``messages``
-    gone : of ``visits`` those that will not be tried again: dropped, or refused by the broker
-    """
-
-    messages: int
-    visits: int
-    gone: int
 
 
 class Outbox:

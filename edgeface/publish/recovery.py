@@ -6,6 +6,7 @@ told of them last is their start, so an end says no more than that: they lasted 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,10 +15,14 @@ import msgspec
 
 from edgeface.events import Interrupted, VisitMessage
 from edgeface.publish.journal import FLUSH_S, Row
+from edgeface.publish.store import StoreError
 
 UNSURE = 10_000
 """Numbers that are left out after a power cut. Those right after the last durable one may have been published in the
 seconds that were lost, and a number never means two messages."""
+
+
+SUFFIX = re.compile(r"[a-zA-Z0-9_-]{1,64}/visits")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +56,17 @@ def recover(rows: Sequence[Row], boot: str, *, sure: bool) -> Recovered | None:
     first = last + 1 + (0 if sure else UNSURE)
     ends = tuple(_end(row, at, number=first + place, seq=seq + place) for place, row in enumerate(lasting))
     return Recovered(rows=ends, told=Interrupted(boot=boot, number=last, seconds=FLUSH_S, ended=len(ends)))
+
+
+def expect_message(row: Row) -> None:
+    """Raise StoreError for a row that cannot be told: it goes to a topic, and to those who trust what stands there."""
+    try:
+        message = msgspec.json.decode(row.payload, type=VisitMessage)
+    except msgspec.DecodeError:
+        raise StoreError("a row is no message", rubbish=True) from None
+    told = message.boot, message.event, message.visit, message.number, f"{message.camera}/visits"
+    if told != (row.boot, row.event, row.visit, row.number, row.suffix) or not SUFFIX.fullmatch(row.suffix):
+        raise StoreError("a row is another message", rubbish=True)
 
 
 def _end(row: Row, at: str, *, number: int, seq: int) -> Row:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from edgeface.publish.outbox import Entry, Outbox
+from edgeface.publish.entries import Entry
+from edgeface.publish.outbox import Outbox
 from edgeface.publish.reasons import QUOTA, puback_verdict
 from edgeface.publish.timing import Timing
 from edgeface.publish.topics import Topics

@@ -7,7 +7,6 @@ the disk is full, read-only or broken it goes on in memory, says so once, and wr
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,11 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
-from edgeface.events import Interrupted, SpoolHealth, VisitMessage
+from edgeface.events import Interrupted, SpoolHealth
 from edgeface.publish.journal import Journal, Row
-from edgeface.publish.recovery import recover
+from edgeface.publish.recovery import expect_message, recover
 from edgeface.publish.store import Found, Store, StoreError, set_aside
 
 logger = logging.getLogger(__name__)
@@ -27,7 +24,6 @@ logger = logging.getLogger(__name__)
 REPEATS = 20
 """Most messages that a kill makes the next run tell again: those in flight, and those whose end is not written yet."""
 RETRY_S = 60.0
-SUFFIX = re.compile(r"[a-zA-Z0-9_-]{1,64}/visits")
 STUCK_S = 2.0
 """A disk that takes longer holds up no message."""
 
@@ -305,22 +301,11 @@ def _open_and_read(path: Path) -> tuple[Store, Found]:
     try:
         found = store.read()
         for row in found.rows:
-            _expect_message(row)
+            expect_message(row)
     except BaseException:
         store.release()
         raise
     return store, found
-
-
-def _expect_message(row: Row) -> None:
-    """Raise StoreError for a row that cannot be told: it goes to a topic, and to those who trust what stands there."""
-    try:
-        message = msgspec.json.decode(row.payload, type=VisitMessage)
-    except msgspec.DecodeError:
-        raise StoreError("a row is no message", rubbish=True) from None
-    told = message.boot, message.event, message.visit, message.number, f"{message.camera}/visits"
-    if told != (row.boot, row.event, row.visit, row.number, row.suffix) or not SUFFIX.fullmatch(row.suffix):
-        raise StoreError("a row is another message", rubbish=True)
 
 
 def _sentence(told: Interrupted) -> str:
