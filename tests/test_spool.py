@@ -598,3 +598,12 @@ def test_a_payload_comes_back_as_it_went(tmp_path: Path) -> None:
     back = msgspec.json.decode(taken(again, 1)[0].payload, type=VisitMessage)
     assert msgspec.structs.replace(back, replayed=False) == msgspec.json.decode(payload, type=VisitMessage)
     again.close()
+
+
+def test_an_hour_costs_nothing_while_nobody_comes_and_little_with_a_visit_a_minute(tmp_path: Path) -> None:
+    pytest.importorskip("benchmarks", reason="the tree's own, not installed")
+    from benchmarks.spool import hour  # noqa: PLC0415
+
+    assert hour(tmp_path / "nobody", 0)["disk"] == 0
+    visits = hour(tmp_path / "visits", 60)
+    assert max(visits["written"], visits["disk"]) <= 1_000_000
