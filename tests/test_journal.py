@@ -180,4 +180,4 @@ def test_a_kill_at_any_moment_leaves_what_the_next_run_needs(steps: list[tuple[s
     if begun is None:
         disk.write(journal, 0)
         assert journal.repeats == 0
-        assert disk.rows.keys() == {kept.key for kept in journal.rows}
+        assert disk.rows.keys() == journal._rows.keys()

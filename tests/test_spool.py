@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -325,6 +326,35 @@ def test_a_full_disk_is_one_line_and_goes_on_in_memory(
     again.close()
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 200 kB; only where one may be mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    try:
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], check=True, stderr=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs the right to mount")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_a_disk_that_is_really_full(small_disk: Path) -> None:
+    outbox = spooled(small_disk, "old", retry_s=0.02)
+    for name in range(200):
+        outbox.accept(told("start", str(name)))
+        outbox.accept(told("end", str(name)))
+    eventually(lambda: outbox.spool_health().error == "database or disk is full", "the end of the disk")
+    taken(outbox, 400, done=True)
+    eventually(lambda: outbox.spool_health().state == "disk", "the disk again")
+    outbox.close()
+    again = spooled(small_disk)
+    assert again.idle, "what was delivered without the disk is not told again"
+    again.close()
+
+
 def test_a_folder_that_becomes_writable_late_gives_what_lay_there(tmp_path: Path) -> None:
     outbox = spooled(tmp_path / "state", "old")
     outbox.accept(told("start", "a"))
@@ -371,7 +401,7 @@ def test_another_process_of_the_node_has_no_part_in_it(tmp_path: Path, caplog: p
     first = spooled(tmp_path, "first")
     second = spooled(tmp_path, "second")
     assert second.spool_health().state == "memory"
-    assert "database is locked" in caplog.text
+    assert "another process of this node has it" in caplog.text
     second.accept(told("start", "a"))
     assert fields(taken(second, 1)[0])["visit"] == "a"
     second.close()

@@ -72,11 +72,6 @@ class Journal:
         self._hurry = False
 
     @property
-    def rows(self) -> list[Row]:
-        """All that should be on the disk, oldest first."""
-        return [self._rows[key] for key in sorted(self._rows)]
-
-    @property
     def waiting(self) -> int:
         """How many are not settled."""
         return sum(not row.settled for row in self._rows.values())

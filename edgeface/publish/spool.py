@@ -221,8 +221,6 @@ class Spool:
 
     def _write(self, store: Store, *, anew: bool = False, last: bool = False) -> None:
         with self._changed:
-            if last:
-                self._journal.end()
             batch = self._journal.batch(self._clock())
             if last:
                 batch = replace(batch, flush=True)

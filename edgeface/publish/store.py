@@ -45,7 +45,7 @@ SCHEMA = {
 ROOM = 100_000
 """Keys between what lies there and what comes: ends of visits that were left open are put there."""
 BESIDE = ("-wal", "-shm", "-journal")
-_ELSEWHERE = ("locked", "readonly", "read-only", "full", "disk i/o error", "unable to open", "not authorized")
+_ELSEWHERE = ("readonly", "read-only", "full", "disk i/o error", "unable to open", "not authorized")
 """In SQLite's words: trouble that is not the file's own fault. Numbers come with Python 3.11 only."""
 
 
@@ -229,6 +229,8 @@ class Store:
             return action()
         except (sqlite3.Error, OverflowError) as error:
             why = str(error)
+            if "locked" in why:
+                raise StoreError("another process of this node has it") from None
             raise StoreError(why, rubbish=not any(word in why.lower() for word in _ELSEWHERE)) from None
         except OSError as error:
             raise StoreError(error.strerror or str(error)) from None
