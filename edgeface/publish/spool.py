@@ -17,7 +17,7 @@ from typing import Protocol
 from edgeface.events import Interrupted, SpoolHealth
 from edgeface.publish.journal import Journal, Row
 from edgeface.publish.recovery import expect_message, recover
-from edgeface.publish.store import Found, Store, StoreError, set_aside
+from edgeface.publish.store import Found, Store, StoreError, discard, set_aside
 
 logger = logging.getLogger(__name__)
 
@@ -234,6 +234,9 @@ class Spool:
                 store.flush()
         except StoreError as error:
             self._fail(error)
+            if anew and "full" in str(error):
+                # It may be the old rows that fill it: all that counts is in memory, and the next try begins anew.
+                discard(self._path)
             return
         with self._changed:
             self._journal.wrote(batch, self._clock())

@@ -236,6 +236,13 @@ class Store:
             raise StoreError(error.strerror or str(error)) from None
 
 
+def discard(path: Path) -> None:
+    """Remove a file and its log, where that is possible."""
+    for name in (str(path), *(f"{path}{suffix}" for suffix in BESIDE)):
+        with suppress(OSError):
+            Path(name).unlink()
+
+
 def set_aside(path: Path) -> Path:
     """Move a file that does not hold out of the way, with its log; where it lies now. The oldest of three goes.
 
