@@ -117,7 +117,7 @@ def test_a_finite_run_whose_visits_are_refused_fails(
     assert auditor.of("visits") == []
 
 
-def test_what_a_stopped_run_could_not_deliver_is_told_by_the_next(
+def test_what_a_stopped_run_without_a_spool_could_not_deliver_is_told_by_the_next(
     mosquitto: Callable[..., Mosquitto],
     audit: Callable[..., Auditor],
     run: Callable[..., Child],
@@ -128,7 +128,7 @@ def test_what_a_stopped_run_could_not_deliver_is_told_by_the_next(
     auditor = audit(broker)
     long = write_film(tmp_path / "long.mp4", seconds=60)
     state = {"STATE_DIRECTORY": str(tmp_path / "state")}
-    words = ("--source", long, "--pace", "realtime", "--set", "node.id=hall")
+    words = ("--source", long, "--pace", "realtime", "--set", "node.id=hall", "--set", "spool.enabled=false")
     child = run(broker.port, *words, environ=state)
     auditor.wait_for(lambda a: bool(a.of("visits")), "somebody")
     broker.stop()

@@ -93,6 +93,8 @@ def test_the_start_of_a_visit_of_whom_nothing_is_known() -> None:
         "gender": None,
         "expression": None,
         "affect": None,
+        "number": None,
+        "replayed": False,
     }
 
 

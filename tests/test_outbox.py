@@ -19,7 +19,8 @@ from people import AGE, HAPPY, NOON, WOMAN, at, told, visit
 
 from edgeface.config import Mqtt
 from edgeface.events import Body, SummaryWindow, faces_body, notice_body, visit_body
-from edgeface.publish.outbox import REJECTED_KEPT, Entry, Left, Outbox
+from edgeface.publish.entries import Entry, Left
+from edgeface.publish.outbox import REJECTED_KEPT, Outbox
 from edgeface.visit import VisitChange
 
 FACES = faces_body("main", 640, 360, [visit()], at=NOON)
@@ -27,7 +28,7 @@ SUMMARY = SummaryWindow("main", start_s=0).body(0, at=NOON, started_at=at)
 NOTICE = notice_body(networks=[], at=NOON)
 
 
-def make(capacity: int = 50, **options: int) -> Outbox:
+def make(capacity: int = 50, **options: Any) -> Outbox:
     return Outbox(node="hall", boot="b007", capacity=capacity, **options)
 
 

@@ -21,6 +21,7 @@ from edgeface.config.types import (
     Runtime,
     RuntimeName,
     ScheduleChoice,
+    Spool,
     Visits,
 )
 
@@ -39,6 +40,7 @@ __all__ = [
     "Runtime",
     "RuntimeName",
     "ScheduleChoice",
+    "Spool",
     "Visits",
     "find_config",
     "hide_credentials",

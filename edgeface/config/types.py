@@ -102,6 +102,22 @@ class Mqtt(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = 2000
 
 
+class Spool(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Starts and ends of visits on the disk, until the broker has them."""
+
+    enabled: Annotated[
+        bool, Meta(description="keep them in the state directory, so that no outage, crash or power cut loses a visit")
+    ] = True
+    messages: Annotated[
+        int,
+        Meta(
+            ge=100,
+            le=100_000,
+            description="most that wait, about 1 KB each, where mqtt.queue is smaller; what is dropped is counted",
+        ),
+    ] = 20_000
+
+
 class HomeAssistant(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Home Assistant finds this node and its cameras by itself."""
 
@@ -254,6 +270,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     node: Node = msgspec.field(default_factory=Node)
     mqtt: Mqtt = msgspec.field(default_factory=Mqtt)
+    spool: Spool = msgspec.field(default_factory=Spool)
     home_assistant: HomeAssistant = msgspec.field(default_factory=HomeAssistant)
     detector: Detector = msgspec.field(default_factory=Detector)
     cameras: Annotated[dict[Id, Camera], Meta(min_length=1)] = msgspec.field(default_factory=lambda: {"main": Camera()})

@@ -23,6 +23,7 @@ from edgeface.events.messages import (
     MqttHealth,
     NoticeMessage,
     NoticeNetwork,
+    SpoolHealth,
     StateMessage,
     View,
     VisitMessage,
@@ -78,8 +79,15 @@ class Body:
         """Of a visit: start, update or end; None for the other kinds."""
         return self.message.event if isinstance(self.message, VisitMessage) else None
 
-    def stamped(self, *, node: str, boot: str, seq: int) -> Message:
-        """Return the message with its envelope complete."""
+    @property
+    def visit(self) -> str | None:
+        """Id of the visit that a message on ``visits`` tells of."""
+        return self.message.visit if isinstance(self.message, VisitMessage) else None
+
+    def stamped(self, *, node: str, boot: str, seq: int, number: int | None = None) -> Message:
+        """Return the message with its envelope complete; ``number`` is for the start or end of a visit."""
+        if number is not None:
+            return msgspec.structs.replace(self.message, node=node, boot=boot, seq=seq, number=number)
         return msgspec.structs.replace(self.message, node=node, boot=boot, seq=seq)
 
 
@@ -154,6 +162,7 @@ def health_body(
     bundle: BundleHealth | None = None,
     machine: MachineHealth | None = None,
     last_error: LastError | None = None,
+    spool: SpoolHealth | None = None,
 ) -> Body:
     """Build the message of how the program fares."""
     message = HealthMessage(
@@ -173,6 +182,7 @@ def health_body(
         bundle=bundle,
         machine=machine,
         last_error=last_error,
+        spool=spool,
     )
     return Body(kind="health", camera=None, message=message)
 

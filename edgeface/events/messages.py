@@ -57,6 +57,14 @@ class VisitMessage(Envelope, frozen=True, kw_only=True):
     gender: Gender | None
     expression: Expression | None
     affect: Affect | None = None
+    number: Annotated[
+        Count | None,
+        Meta(description="counts starts and ends per node and boot, from 0 and without gaps; null for an update"),
+    ] = None
+    replayed: Annotated[
+        bool,
+        Meta(description="true: it had to wait for the broker or for the next start, and may be told a second time"),
+    ] = False
 
 
 class View(Struct, frozen=True, kw_only=True):
@@ -189,6 +197,31 @@ class MqttHealth(Struct, frozen=True, kw_only=True):
     certificates: Annotated[Certificates | None, Meta(description="null: the connection is not encrypted")] = None
 
 
+class Interrupted(Struct, frozen=True, kw_only=True):
+    """An earlier run that ended without a stop: the power went, or it was killed."""
+
+    boot: Annotated[str, Meta(description="id of that run")]
+    number: Annotated[Count, Meta(description="the last number on visits that is durable")]
+    seconds: Annotated[Duration, Meta(description="visits of up to so many seconds after that number may be missing")]
+    ended: Annotated[Count, Meta(description="visits that lasted then, and were ended with reason `power`")]
+
+
+class SpoolHealth(Struct, frozen=True, kw_only=True):
+    """Where starts and ends of visits wait until the broker has them."""
+
+    state: Annotated[
+        Literal["disk", "memory", "off"],
+        Meta(description="memory: the disk cannot be written, they would not survive the program; off: not wanted"),
+    ]
+    error: Annotated[str | None, Meta(description="why they are in memory only, in one line")]
+    number: Annotated[Count | None, Meta(description="the latest number on visits of this boot; null: none yet")]
+    waiting: Annotated[Count, Meta(description="starts and ends that the broker does not have yet")]
+    bytes: Annotated[Count, Meta(description="size of the files on the disk")]
+    interrupted: Annotated[
+        list[Interrupted], Meta(description="earlier runs that ended without a stop, told by the next one")
+    ] = []
+
+
 class ConfigurationHealth(Struct, frozen=True, kw_only=True):
     """Which configuration is in force."""
 
@@ -217,6 +250,7 @@ class HealthMessage(Envelope, frozen=True, kw_only=True):
     bundle: Annotated[BundleHealth | None, Meta(description="the networks that run")] = None
     machine: Annotated[MachineHealth | None, Meta(description="the board")] = None
     last_error: Annotated[LastError | None, Meta(description="latest warning or error of the log; null: none")] = None
+    spool: SpoolHealth | None = None
 
 
 class NoticeNetwork(Struct, frozen=True, kw_only=True):
@@ -264,6 +298,16 @@ def decode(kind: Kind, payload: bytes) -> Message:
     msgspec.DecodeError : not JSON, a field is missing or out of range
     """
     return msgspec.json.decode(payload, type=KINDS[kind])
+
+
+def as_replayed(payload: bytes) -> bytes:
+    """Say of a message on ``visits`` that it is told later than it was meant to be.
+
+    Raises
+    ------
+    msgspec.DecodeError : it is no such message
+    """
+    return msgspec.json.encode(msgspec.structs.replace(msgspec.json.decode(payload, type=VisitMessage), replayed=True))
 
 
 def schemas() -> dict[Kind, dict[str, Any]]:

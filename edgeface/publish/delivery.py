@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from edgeface.publish.outbox import Entry, Outbox
+from edgeface.publish.entries import Entry
+from edgeface.publish.outbox import Outbox
 from edgeface.publish.reasons import SessionFailure, puback_verdict
 from edgeface.publish.refusals import Message, Refusals
 from edgeface.publish.session import Session

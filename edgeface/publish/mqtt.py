@@ -111,7 +111,10 @@ class Publisher:
         self.connection.stop(timeout_s=timeout_s)
         self._outbox.on_accept(None)
         left = self._outbox.counters().queued
-        if left:
+        kept = self._outbox.kept()
+        if kept:
+            logger.warning("%d messages on visits wait in the spool for the next start", kept)
+        elif left:
             logger.warning("stopped with %d messages undelivered to broker %s", left, self.connection.broker)
         if self._ledger is not None:
             self._ledger.close(self._outbox.undelivered())
@@ -151,6 +154,7 @@ class Publisher:
         if self._ledger is not None:
             # What is about to be delivered must not be told as lost, should we be killed in the midst of it.
             self._ledger.only_gone(self._outbox.undelivered())
+        self._outbox.connected()
         delivery = self._delivery(session)
         ear = _Ear(session, self._announcer, self._timing)
         try:

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgeface.publish.outbox import Entry, Outbox
+from edgeface.publish.entries import Entry
+from edgeface.publish.outbox import Outbox
 from edgeface.publish.reasons import QUOTA, puback_verdict
 from edgeface.publish.timing import Timing
 from edgeface.publish.topics import Topics

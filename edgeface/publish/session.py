@@ -42,9 +42,11 @@ class Session:
     ----------
     abilities : what the broker may be asked for; its CONNACK can only lessen it
     on_message : called with topic and payload of what arrives
+    keep_s : as in `Account`
 
     Attributes
     ----------
+    resumed : whether the broker still knew what we had subscribed to
     in_flight : how many messages with QoS 1 the broker takes unacknowledged, 1 to 20
     largest : bytes of the largest packet it takes, or None
     abilities : what it takes
@@ -58,8 +60,11 @@ class Session:
         *,
         abilities: Abilities | None = None,
         on_message: Callable[[str, bytes], None] | None = None,
+        keep_s: int = 0,
     ) -> None:
         self._client = client
+        self._keep_s = keep_s if client.protocol == paho.MQTTv5 else 0
+        self.resumed = False
         self._wake = wake
         self._answer: tuple[ReasonCode, Properties | None] | None = None
         self._ending: tuple[ReasonCode, Properties | None, bool] | None = None
@@ -124,7 +129,12 @@ class Session:
             self._client.connect_timeout = (
                 answer_s if len(places) == 1 else max(min(LEAST_CONNECT_S, answer_s), answer_s / len(places))
             )
-            self._client.connect(host, port, keepalive=keep_alive_s)
+            if self._keep_s:
+                self._client.connect(
+                    host, port, keep_alive_s, clean_start=False, properties=_keeping(PacketTypes.CONNECT, self._keep_s)
+                )
+            else:
+                self._client.connect(host, port, keepalive=keep_alive_s)
         except (OSError, UnicodeError) as error:
             raise connect_failure(error) from error
 
@@ -203,7 +213,7 @@ class Session:
     def close(self) -> None:
         """Say farewell, so that the broker forgets our last will, and let go; right for a lost one too."""
         if self._client.socket() is not None:
-            self._client.disconnect()
+            self._client.disconnect(properties=_keeping(PacketTypes.DISCONNECT, 0) if self._keep_s else None)
         # The callbacks tie client and session into a ring; untied, both go at once.
         client = self._client
         client.on_connect = client.on_disconnect = client.on_publish = None
@@ -219,11 +229,12 @@ class Session:
         self,
         _client: paho.Client,
         _data: object,
-        _flags: object,
+        flags: paho.ConnectFlags,
         reason: ReasonCode,
         properties: Properties | None,
     ) -> None:
         self._answer = (reason, properties)
+        self.resumed = flags.session_present
 
     def _on_disconnect(
         self,
@@ -280,3 +291,9 @@ class Session:
             return SessionFailure("lost", "the connection is closed", blames=True)
         reason, properties, from_server = self._ending
         return disconnect_failure(reason, properties, from_server=from_server)
+
+
+def _keeping(packet: int, keep_s: int) -> Properties:
+    properties = Properties(packet)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = keep_s
+    return properties

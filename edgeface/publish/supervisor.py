@@ -170,7 +170,9 @@ class Supervisor:
     def _connect_and_serve(self) -> None:
         abilities = self._abilities
         client = make_client(self._settings, self._account, protocol=self._versions.current, abilities=abilities)
-        session = Session(client, self.wake, abilities=abilities, on_message=self._work.heard)
+        session = Session(
+            client, self.wake, abilities=abilities, on_message=self._work.heard, keep_s=self._account.keep_s
+        )
         try:
             doubtful = self._versions.current == "5" and not self._versions.sure
             session.open(

@@ -18,14 +18,15 @@ import msgspec
 
 from edgeface import __version__
 from edgeface.bundle import Network
-from edgeface.config import Mqtt
+from edgeface.config import Config, Mqtt
 from edgeface.errors import BrokerError, EdgefaceError, one_line
 from edgeface.events import Body, ConfigurationHealth, HealthMessage, NoticeNetwork, health_body, iso, notice_body
-from edgeface.machine import give_back_memory, resident_mb, state_folder
+from edgeface.machine import boot_id, give_back_memory, resident_mb, state_folder
 from edgeface.publish.announcer import Announcer
 from edgeface.publish.ledger import Ledger
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
+from edgeface.publish.spool import Spool
 from edgeface.service.assembly import Assembly
 from edgeface.service.metrics import Metrics
 from edgeface.service.notify import Notifier
@@ -92,7 +93,7 @@ class Daemon:
         self._metrics = Metrics()
         self._assembly = load()
         self._standing = Standing(self._state_folder)
-        self._outbox = _outbox(self._assembly)
+        self._outbox = self._new_outbox(self._assembly)
         self._ledger = self._new_ledger(self._outbox)
         self._announcer = Announcer(self._assembly.announcement)
         self._publisher = self._new_publisher(self._assembly, self._outbox, self._ledger)
@@ -109,6 +110,7 @@ class Daemon:
         BrokerError, SourceError : in a finite run, when broker or source is not up in time or fails
         """
         self._signals.started()
+        self._outbox.open()
         self._publisher.start()
         try:
             if self._assembly.finite:
@@ -185,7 +187,7 @@ class Daemon:
     def _change_to(self, new: Assembly) -> EdgefaceError | None:
         """Let a new assembly take the old one's place; why not, before anything is touched."""
         old = self._assembly
-        outbox = self._outbox if _base(old) == _base(new) else _outbox(new)
+        outbox = self._outbox if _base(old) == _base(new) else self._new_outbox(new)
         same = outbox is self._outbox and _connection(old) == _connection(new)
         try:
             ledger = self._ledger if outbox is self._outbox else self._new_ledger(outbox)
@@ -210,9 +212,12 @@ class Daemon:
         """Keep the connection where nothing about it changed, and what waits where the topics did not."""
         if outbox is not self._outbox:
             self._publisher.stop(timeout_s=self._waits.flush_s)
+            # What it could not deliver the next one finds: it may be the same spool.
+            self._outbox.close()
+            outbox.open()
         elif publisher is not self._publisher:
             self._publisher.hand_over(timeout_s=self._waits.hand_over_s)
-        outbox.resize(self._assembly.config.mqtt.queue)
+        outbox.resize(_capacity(self._assembly.config))
         if publisher is not self._publisher:
             self._publisher, self._outbox = publisher, outbox
             publisher.start()
@@ -235,6 +240,7 @@ class Daemon:
         self._assembly.halt()
         self._tell_health(stopping=True)
         delivered = self._publisher.stop(timeout_s=flush_s)
+        self._outbox.close()
         self._trouble.detach()
         self._assembly.join(self._waits.join_s)
         if self._reload is not None:
@@ -268,6 +274,7 @@ class Daemon:
             bundle=self._assembly.bundle,
             machine=self._vitals.measure(),
             last_error=self._trouble.latest,
+            spool=self._outbox.spool_health(),
         )
         self._accept([body])
         self._metrics.use(None if stopping else self._assembly.config.metrics.address)
@@ -332,18 +339,26 @@ class Daemon:
             announcer=self._announcer,
         )
 
+    def _new_outbox(self, assembly: Assembly) -> Outbox:
+        """An outbox counts from 0, so it has a boot id of its own."""
+        boot, node = secrets.token_hex(4), assembly.node
+        spool = None
+        if assembly.config.spool.enabled:
+            spool = Spool(self._state_folder, node=node, boot=boot, machine=boot_id())
+        return Outbox(node=node, boot=boot, capacity=_capacity(assembly.config), spool=spool)
+
     def _new_ledger(self, outbox: Outbox) -> Ledger:
         return Ledger(self._state_folder, node=outbox.node, boot=outbox.boot)
 
 
-def _outbox(assembly: Assembly) -> Outbox:
-    """An outbox counts from 0, so it has a boot id of its own."""
-    return Outbox(node=assembly.node, boot=secrets.token_hex(4), capacity=assembly.config.mqtt.queue)
+def _capacity(config: Config) -> int:
+    """How many messages on visits may wait."""
+    return max(config.mqtt.queue, config.spool.messages) if config.spool.enabled else config.mqtt.queue
 
 
-def _base(assembly: Assembly) -> tuple[str, str]:
-    """What all topics begin with."""
-    return assembly.config.mqtt.prefix.rstrip("/"), assembly.node
+def _base(assembly: Assembly) -> tuple[str, str, bool]:
+    """What all topics begin with, and whether there is a spool: what an outbox has for good."""
+    return assembly.config.mqtt.prefix.rstrip("/"), assembly.node, assembly.config.spool.enabled
 
 
 def _connection(assembly: Assembly) -> tuple[Mqtt, str | None]:
