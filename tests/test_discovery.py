@@ -243,6 +243,7 @@ HEALTH: dict[str, Any] = {
         (NODE, "problem", {"cameras": {"door": {"state": "away"}}}, "ON"),
         (NODE, "problem", {"configuration": {"error": "no"}}, "ON"),
         (NODE, "problem", {"configuration": None}, "OFF"),
+        (NODE, "problem", {"spool": {"state": "memory"}}, "ON"),
         (NODE, "undelivered", {}, "2"),
         (NODE, "drops", {}, "3"),
         (NODE, "start", {}, "2026-03-14T12:00:00.000Z"),
@@ -330,9 +331,9 @@ def test_a_camera_that_left_while_we_were_away_is_taken_back(
     others = {
         "homeassistant/device/edgeface_hallway_camera_x/config": "{}",
         "homeassistant/device/zigbee/config": "{}",
-        "edgeface/hall/door/state": "{}",
+        "edgeface/hall/door/state": "old",
     }
-    kept = {old: "{}", "edgeface/hall/yard_2/state": "{}", "edgeface/hall/yard_2/summary": "{}", **others}
+    kept = {old: "{}", "edgeface/hall/yard_2/state": "old", "edgeface/hall/yard_2/summary": "old", **others}
     for topic, payload in kept.items():
         say(broker.port, topic, payload, retain=True)
     publish(broker.port, announcer=Announcer(announced("door")))

@@ -16,7 +16,7 @@ from brokers import HOST, Mosquitto, free_port
 from publishing import Make
 
 from edgeface.cli.main import main
-from edgeface.config import Camera, Config, Mqtt
+from edgeface.config import Camera, Config, Mqtt, Spool
 from edgeface.config import Node as NodeSettings
 from edgeface.diagnosis import broker, camera, checks, hardware, libraries, node, report, service
 from edgeface.diagnosis.checks import Check, examine
@@ -24,7 +24,17 @@ from edgeface.diagnosis.conversation import Conversation, converse
 from edgeface.diagnosis.finding import Finding, bad, good
 from edgeface.diagnosis.node import Node, daemons
 from edgeface.errors import ConfigError, SourceError
-from edgeface.events import Body, BundleHealth, CameraHealth, ConfigurationHealth, LastError, MqttHealth, health_body
+from edgeface.events import (
+    Body,
+    BundleHealth,
+    CameraHealth,
+    ConfigurationHealth,
+    Interrupted,
+    LastError,
+    MqttHealth,
+    SpoolHealth,
+    health_body,
+)
 from edgeface.service.vitals import config_hash
 
 SECRET = "s3cret/with@signs"
@@ -242,6 +252,25 @@ def test_what_a_daemon_says_of_itself() -> None:
     assert states(service.daemon(node_of(config))) == ["skipped"]
     other = health(configuration=ConfigurationHealth(loaded_at="2026-01-01T00:00:00.000Z", error=None, hash="0"))
     assert states(service.daemon(node_of(config, running="it", health=other))) == ["good", "warning"]
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"state": "disk", "error": None}, ["good"]),
+        ({"state": "memory", "error": "the disk is full"}, ["warning"]),
+        (
+            {"state": "disk", "error": None, "interrupted": [Interrupted(boot="b", number=7, seconds=2.0, ended=1)]},
+            ["good", "warning"],
+        ),
+    ],
+)
+def test_the_spool_that_a_daemon_tells_of(told: dict[str, Any], expected: list[str]) -> None:
+    said = health(spool=SpoolHealth(number=8, waiting=0, bytes=4096, **told))
+    assert states(service.spool(node_of(running="it", health=said))) == expected
+    off = Config(spool=Spool(enabled=False))
+    assert states(service.spool(node_of(off, running="it", health=health()))) == ["skipped"]
+    assert states(service.spool(node_of(running="it", health=health()))) == ["skipped"]
 
 
 def test_another_bundle_than_the_daemons_is_said() -> None:

@@ -47,6 +47,7 @@ CHECKS = (
     Check(name="certificates", look=broker.certificates),
     Check(name="unit", look=service.unit, needs_config=False),
     Check(name="daemon", look=service.daemon),
+    Check(name="spool", look=service.spool),
 )
 
 

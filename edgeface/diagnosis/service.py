@@ -78,6 +78,27 @@ def daemon(node: Node) -> Iterator[Finding]:
     yield from _told(node, config)
 
 
+def spool(node: Node) -> Iterator[Finding]:
+    """Starts and ends of visits are on the disk, and the broker takes them."""
+    config = node.config
+    told = None if node.running is None or node.health is None else node.health.spool
+    if not config.spool.enabled:
+        yield skipped("spool.enabled = false: what waits does not survive the program")
+    elif told is None:
+        yield skipped("no daemon tells of it")
+    elif told.state == "memory":
+        yield warning(
+            f"visits wait in memory only: {told.error}", fix="see to the disk of the state directory, then reload"
+        )
+    else:
+        yield good(f"{told.waiting} starts and ends of visits wait, {told.bytes / 1e6:.1f} MB on the disk")
+    for run in () if told is None else told.interrupted:
+        yield warning(
+            f"run {run.boot} ended without a stop and {run.ended} visits with it; {run.seconds:g} s may be missing",
+            fix="use a good power supply, and shut down before you switch off",
+        )
+
+
 def _told(node: Node, config: Config) -> Iterator[Finding]:
     from edgeface.service.vitals import config_hash
 

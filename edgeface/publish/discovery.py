@@ -135,6 +135,7 @@ def _node(base: str, node: str, *, temperature: bool) -> dict[str, Any]:
             "device_class": "problem",
             "entity_category": "diagnostic",
             "value_template": "{{ 'ON' if value_json.mqtt.parked > 0 or (value_json.configuration or {}).get('error') "
+            "or (value_json.get('spool') or {}).get('state') == 'memory' "
             "or value_json.cameras.values() | selectattr('state', 'eq', 'away') | list else 'OFF' }}",
         },
         "undelivered": {
