@@ -23,7 +23,7 @@ TIMEOUT_S = 120.0
 def first_event(clip: Path) -> dict[str, float]:
     """Seconds from the start of the process to its first visit, its resident memory, and frames a second over all."""
     messages: queue.Queue[tuple[float, str, bytes]] = queue.Queue()
-    with _broker() as port, _subscriber(port, messages):
+    with broker() as port, _subscriber(port, messages):
         start_s = time.perf_counter()
         command = [sys.executable, "-m", "edgeface", "run", "--source", str(clip), "--set", f"mqtt.port={port}"]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as child:
@@ -46,7 +46,8 @@ def _listen(messages: queue.Queue[tuple[float, str, bytes]], start_s: float) -> 
 
 
 @contextmanager
-def _broker() -> Iterator[int]:
+def broker() -> Iterator[int]:
+    """Run a Mosquitto; its port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -56,10 +57,23 @@ def _broker() -> Iterator[int]:
         Path(config.name).chmod(0o644)
         broker = subprocess.Popen(["mosquitto", "-c", config.name], stderr=subprocess.DEVNULL)
         try:
+            _await_listening(port)
             yield port
         finally:
             broker.terminate()
             broker.wait()
+
+
+def _await_listening(port: int) -> None:
+    deadline_s = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.05)
 
 
 @contextmanager
@@ -69,15 +83,7 @@ def _subscriber(port: int, messages: queue.Queue[tuple[float, str, bytes]]) -> I
     client.on_connect = lambda c, *_: c.subscribe("edgeface/#", 1)
     client.on_subscribe = lambda *_: ready.put(None)
     client.on_message = lambda _c, _u, m: messages.put((time.perf_counter(), m.topic, bytes(m.payload)))
-    deadline_s = time.monotonic() + 10
-    while True:
-        try:
-            client.connect("127.0.0.1", port)
-            break
-        except ConnectionRefusedError:
-            if time.monotonic() > deadline_s:
-                raise
-            time.sleep(0.05)
+    client.connect("127.0.0.1", port)
     client.loop_start()
     ready.get(timeout=10)
     try:

@@ -41,6 +41,11 @@ def peak_mb() -> float | None:
     return round(int(line.split()[1]) * 1024 / 1e6, 1) if line else None
 
 
+def boot_id() -> str:
+    """Id of the machine's own boot, new after each power cut; empty where the kernel does not say."""
+    return _read(Path("/proc/sys/kernel/random/boot_id"))
+
+
 def give_back_memory() -> None:
     """Let the kernel have what was freed: networks leave holes in the heap, and each reload would add new ones.
 

@@ -139,7 +139,7 @@ def show(clip: Clip, port: int, heard: queue.Queue[tuple[str, bytes]], *, first:
             while (now_s := time.monotonic()) < deadline_s:
                 with contextlib.suppress(queue.Empty):
                     topic, payload = heard.get(timeout=0.2)
-                    if topic.endswith("/faces") or (topic.endswith("/notice") and not first):
+                    if topic.endswith(("/faces", "/state")) or (topic.endswith("/notice") and not first):
                         continue
                     print(f"  {sentence(topic, payload)}", flush=True)
                     lines += 1

@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+
+from edgeface.events import kind_of_topic, schemas
 
 HOST = "127.0.0.1"
 DEADLINE_S = 20.0
@@ -223,8 +226,13 @@ class Auditor:
         assert self._subscribed.wait(DEADLINE_S), "the auditor could not subscribe"
 
     def close(self) -> None:
+        """Leave, and hold every message that was heard against its schema, whatever the test was about."""
         self._client.disconnect()
         self._client.loop_stop()
+        for heard in self.heard:
+            kind = kind_of_topic(heard.topic)
+            if kind is not None and heard.payload.startswith(b"{"):
+                jsonschema.Draft202012Validator(schemas()[kind]).validate(heard.json)
 
     def of(self, kind: str) -> list[Heard]:
         """Messages whose topic ends with ``kind``, in the order of arrival."""
@@ -236,7 +244,8 @@ class Auditor:
 
     def seqs(self) -> list[int]:
         """Sequence numbers as they arrived, without those of retained messages from before."""
-        return [heard.json["seq"] for heard in list(self.heard) if heard.payload.startswith(b"{") and not heard.retain]
+        fresh = (heard.json for heard in list(self.heard) if heard.payload.startswith(b"{") and not heard.retain)
+        return [message["seq"] for message in fresh if "seq" in message]
 
     def wait_for(self, true: Callable[[Auditor], bool], what: str = "messages") -> None:
         eventually(lambda: true(self), f"{what}; heard {[h.topic for h in self.heard]}")
@@ -252,6 +261,7 @@ class Scripted:
     connack : reason codes of the first CONNACKs (MQTT 5), then 0
     properties : of CONNACK, encoded
     late_s : seconds before CONNACK
+    bars_ears : whether a connection that subscribes is closed; else it is left without an answer
     """
 
     CLOSE = -1
@@ -263,7 +273,10 @@ class Scripted:
         connack: Sequence[int] = (),
         properties: bytes = b"",
         late_s: float = 0.0,
+        bars_ears: bool = False,
     ) -> None:
+        self.bars_ears = bars_ears
+        self.asked = 0
         self.seen: list[tuple[str, bytes, int, int | None]] = []
         self.connects: list[bytes] = []
         self._answer = answer
@@ -308,6 +321,10 @@ class Scripted:
                         return
                 elif kind >> 4 == 12:
                     client.sendall(b"\xd0\0")
+                elif kind >> 4 == 8:
+                    self.asked += 1
+                    if self.bars_ears:
+                        return
                 elif kind >> 4 == 3 and not self._publish(client, kind, body, five):
                     return
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgeface.config import Mqtt
+from edgeface.publish.announcer import Announcer
 from edgeface.publish.ledger import Ledger
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
@@ -26,6 +27,7 @@ def make_publisher(
     clock: Callable[[], float] = time.monotonic,
     wall: Callable[[], float] = time.time,
     ledger: Ledger | None = None,
+    announcer: Announcer | None = None,
     **settings: Any,
 ) -> tuple[Publisher, Outbox]:
     """Make and start a publisher on a port of this machine."""
@@ -36,6 +38,7 @@ def make_publisher(
         outbox=box,
         password=password,
         ledger=ledger,
+        announcer=announcer,
         timing=timing,
         clock=Clock(monotonic=clock, wall=wall, uniform=random.Random(1).uniform),
     )

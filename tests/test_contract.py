@@ -70,7 +70,7 @@ def test_every_message_of_a_run_keeps_the_contract(
     assert child.returncode == 0, errors
     auditor.wait_for(lambda a: a.words() == ["online", "offline"])
     counts = hold(auditor, node="hall", gaps=admitted(auditor))
-    assert set(counts) == {"visits", "faces", "summary", "health", "notice"}
+    assert set(counts) == {"visits", "faces", "state", "summary", "health", "notice"}
     events = [heard.json for heard in auditor.of("visits")]
     assert [event["event"] for event in events if event["event"] != "update"] == ["start", "end"]
     assert len({event["visit"] for event in events}) == 1
@@ -81,6 +81,10 @@ def test_every_message_of_a_run_keeps_the_contract(
     first, last = (heard.json for heard in auditor.of("summary"))
     assert (first["in"], last["in"], last["out"], last["in_view"]) == (0, 1, 1, 0)
     assert auditor.of("faces")[-1].json["faces"] == []
+    state = auditor.of("state")[-1].json
+    assert (state["status"], state["occupied"], state["count"]) == ("ended", None, None)
+    assert state["today"] == last["today"]
+    assert (last["today"]["visits"], last["today"]["seconds"]) == (1, end["seconds"])
 
 
 def test_the_last_visit_is_told_before_a_clean_stop(

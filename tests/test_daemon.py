@@ -117,7 +117,7 @@ def test_a_finite_run_whose_visits_are_refused_fails(
     assert auditor.of("visits") == []
 
 
-def test_what_a_stopped_run_could_not_deliver_is_told_by_the_next(
+def test_what_a_stopped_run_without_a_spool_could_not_deliver_is_told_by_the_next(
     mosquitto: Callable[..., Mosquitto],
     audit: Callable[..., Auditor],
     run: Callable[..., Child],
@@ -128,7 +128,7 @@ def test_what_a_stopped_run_could_not_deliver_is_told_by_the_next(
     auditor = audit(broker)
     long = write_film(tmp_path / "long.mp4", seconds=60)
     state = {"STATE_DIRECTORY": str(tmp_path / "state")}
-    words = ("--source", long, "--pace", "realtime", "--set", "node.id=hall")
+    words = ("--source", long, "--pace", "realtime", "--set", "node.id=hall", "--set", "spool.enabled=false")
     child = run(broker.port, *words, environ=state)
     auditor.wait_for(lambda a: bool(a.of("visits")), "somebody")
     broker.stop()
@@ -233,3 +233,18 @@ def test_a_bundle_that_fails_its_self_test_is_never_ready(
     assert child.wait() == 2
     assert "network yunet (yunet.fp32.onnx) fails its self-test" in child.log()
     assert manager.words() == []
+
+
+def test_in_steady_state_the_log_is_silent(
+    run: Callable[..., Child], broker: AnyBroker, audit: Callable[..., Auditor]
+) -> None:
+    """Six lines an hour at most: half an hour's `health`, thirty of them, adds none."""
+    auditor = audit(broker)
+    child = run(broker.port, "--source", NO_CAMERA, "--set", "node.id=hall")
+    auditor.wait_for(lambda a: len(a.of("health")) >= 3, "the first minutes")
+    begun = child.log().splitlines()
+    auditor.wait_for(lambda a: len(a.of("health")) >= 33, "half an hour")
+    assert child.log().splitlines()[len(begun) :] == []
+    told = auditor.of("health")[-1].json
+    assert told["last_error"]["text"].startswith("camera main lost"), "what was said once is still known"
+    assert told["machine"]["cpu"] is not None

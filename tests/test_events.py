@@ -35,6 +35,7 @@ from edgeface.events import (
     visit_body,
 )
 from edgeface.questions import VisitAge, VisitExpression
+from edgeface.types import Quality
 from edgeface.visit import VisitChange
 
 SCHEMA_FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
@@ -92,6 +93,8 @@ def test_the_start_of_a_visit_of_whom_nothing_is_known() -> None:
         "gender": None,
         "expression": None,
         "affect": None,
+        "number": None,
+        "replayed": False,
     }
 
 
@@ -124,12 +127,29 @@ def test_who_is_in_view() -> None:
     assert sent(faces_body("main", 640, 360, [], at=NOON))["faces"] == []
 
 
+def test_faces_say_how_well_they_are_seen() -> None:
+    view = Quality(size_px=78.94, blur=0.207, yaw=0.5, light=0.999, cut_off=0.0, score=0.4)
+    seen = visit()
+    (face,) = sent(faces_body("main", 640, 360, [seen], at=NOON, views={seen.track: view}))["faces"]
+    assert face["view"] == {"size_px": 78.9, "light": 1.0, "blur": 0.21}
+    (face,) = sent(faces_body("main", 640, 360, [seen], at=NOON, views={seen.track + 1: view}))["faces"]
+    assert face["view"] is None
+
+
 def test_health() -> None:
     body = health()
     assert (body.suffix, body.qos, body.retain) == ("health", 0, True)
     value = sent(body)
     assert (value["uptime"], value["memory_mb"], value["stages"]) == (61.3, 155.6, {"detect": 5.123})
-    assert value["cameras"] == {"main": {"state": "running", "fps": 14.9, "dropped": 2, "ignored": 0, "deferred": 0}}
+    main = value["cameras"]["main"]
+    assert (main["state"], main["fps"], main["dropped"], main["ignored"], main["deferred"]) == (
+        "running",
+        14.9,
+        2,
+        0,
+        0,
+    )
+    assert (main["brightness"], main["nearest_px"], value["machine"], value["last_error"]) == (None,) * 4
     assert value["mqtt"]["dropped"] == {"faces": 3}
     assert sent(health(memory_mb=None))["memory_mb"] is None
 
@@ -191,7 +211,7 @@ def test_a_quiet_minute_and_a_busy_one() -> None:
 
 @pytest.mark.parametrize(
     ("years", "band"),
-    [(0.0, "0-9"), (9.96, "0-9"), (10.0, "10-19"), (69.9, "60-69"), (70.0, "70+"), (101.0, "70+")],
+    [(0.0, "0-9"), (9.94, "0-9"), (9.96, "10-19"), (10.0, "10-19"), (69.9, "60-69"), (70.0, "70+"), (101.0, "70+")],
 )
 def test_age_bands(years: float, band: str) -> None:
     window = SummaryWindow("main", start_s=0)

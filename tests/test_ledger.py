@@ -17,8 +17,8 @@ from publishing import Make
 
 from edgeface.events import Undelivered, notice_body
 from edgeface.machine import state_folder
+from edgeface.publish.entries import Left
 from edgeface.publish.ledger import Ledger
-from edgeface.publish.outbox import Left
 
 NOTHING = Left(messages=0, visits=0, gone=0)
 

@@ -19,7 +19,8 @@ from people import AGE, HAPPY, NOON, WOMAN, at, told, visit
 
 from edgeface.config import Mqtt
 from edgeface.events import Body, SummaryWindow, faces_body, notice_body, visit_body
-from edgeface.publish.outbox import REJECTED_KEPT, Entry, Left, Outbox
+from edgeface.publish.entries import Entry, Left
+from edgeface.publish.outbox import REJECTED_KEPT, Outbox
 from edgeface.visit import VisitChange
 
 FACES = faces_body("main", 640, 360, [visit()], at=NOON)
@@ -27,7 +28,7 @@ SUMMARY = SummaryWindow("main", start_s=0).body(0, at=NOON, started_at=at)
 NOTICE = notice_body(networks=[], at=NOON)
 
 
-def make(capacity: int = 50, **options: int) -> Outbox:
+def make(capacity: int = 50, **options: Any) -> Outbox:
     return Outbox(node="hall", boot="b007", capacity=capacity, **options)
 
 
@@ -75,6 +76,7 @@ def test_what_is_dropped_first(accepted: list[Any], left: list[str]) -> None:
     assert outbox.counters().dropped == {
         "visits": dropped,
         "faces": 0,
+        "state": 0,
         "summary": 0,
         "health": 0,
         "notice": 0,
@@ -102,7 +104,7 @@ def test_only_the_newest_of_faces_and_retained_kinds_waits() -> None:
     outbox = make()
     for body in (SUMMARY, FACES, NOTICE, FACES, told("start"), SUMMARY, FACES):
         outbox.accept(body)
-    assert outbox.counters().dropped == {"visits": 0, "faces": 2, "summary": 1, "health": 0, "notice": 0}
+    assert outbox.counters().dropped == {"visits": 0, "faces": 2, "state": 0, "summary": 1, "health": 0, "notice": 0}
     assert [(entry.seq, entry.kind) for entry in drain(outbox)] == [
         (2, "notice"),
         (4, "visits"),
@@ -375,3 +377,17 @@ def test_the_largest_queue_fits_the_unit() -> None:
     each = tracemalloc.get_traced_memory()[0] / number
     tracemalloc.stop()
     assert each * most / 1e6 < most_mb / 3
+
+
+def test_a_topic_is_cleared_by_an_empty_message_without_a_number() -> None:
+    outbox = make()
+    outbox.accept(SUMMARY)
+    drain(outbox)
+    outbox.accept(SUMMARY)
+    outbox.clear("summary", "main/summary")
+    (empty,) = drain(outbox)
+    assert (empty.payload, empty.retain, empty.suffix) == (b"", True, "main/summary")
+    assert outbox.retained() == [], "it would come back with the next connection"
+    counters = outbox.counters()
+    assert (counters.accepted, counters.delivered, counters.dropped["summary"]) == (3, 2, 1)
+    assert outbox.accept(SUMMARY) == 2, "no gap"

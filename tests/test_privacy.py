@@ -132,8 +132,13 @@ def test_a_run_opens_no_socket_but_the_brokers(
     assert set(seen.connected) == {f"inet {HOST}:{broker.port}"}
     assert seen.sent == []
     assert seen.families <= {"AF_INET", "AF_UNIX"}
-    assert elsewhere(seen.written) == []
-    assert list((tmp_path / "home").iterdir()) == []
+    # The spool alone, and what it held of visits is gone with their delivery.
+    home = tmp_path / "home"
+    assert elsewhere(seen.written, str(home / ".local")) == []
+    (spool,) = (file for file in home.rglob("*") if file.is_file())
+    assert spool.match(".local/state/edgeface/spool-*.db")
+    told = {heard.json["visit"].encode() for heard in auditor.of("visits")}
+    assert not [visit for visit in told if visit in spool.read_bytes()]
     assert list((tmp_path / "work").iterdir()) == []
     assert list((tmp_path / "tmp").iterdir()) == []
 

@@ -642,6 +642,8 @@ def test_a_certificate_that_goes_away_is_a_refusal_not_a_crash(
 
 def test_an_outage_leaves_nothing_behind(mosquitto: Callable[..., Mosquitto], publish: Make) -> None:
     broker = mosquitto(anonymous=False)
+    # What other tests have left is not ours.
+    gc.collect()
     gc.disable()
     try:
         publisher, _ = publish(broker.port, timing=Timing(first_s=0.0, most_s=0.01, refused_s=0.005))

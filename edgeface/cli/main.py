@@ -20,7 +20,20 @@ if TYPE_CHECKING:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser with all commands."""
-    from edgeface.cli import analyze, bench, cameras, config, models, run, watch
+    from edgeface.cli import (
+        aim,
+        analyze,
+        audit,
+        bench,
+        cameras,
+        config,
+        discovery,
+        doctor,
+        models,
+        report,
+        run,
+        watch,
+    )
     from edgeface.cli.common import Parser
 
     parser = Parser(
@@ -30,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"edgeface {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for command in (run, analyze, watch, cameras, models, config, bench):
+    for command in (run, analyze, watch, audit, cameras, models, config, discovery, bench, doctor, report, aim):
         command.add_parser(subparsers)
     return parser
 

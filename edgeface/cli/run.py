@@ -68,7 +68,8 @@ def run(args: argparse.Namespace, waits: Waits | None = None, backoff: Backoff |
         config = _configured(args, warn)
         bundle = read_bundle(args, config)
         prove_once(bundle, config, os.environ)
-        return Assembly(config, bundle, environ=os.environ, once=args.once, backoff=backoff or BACKOFF)
+        whole = args.source is None
+        return Assembly(config, bundle, environ=os.environ, once=args.once, whole=whole, backoff=backoff or BACKOFF)
 
     set_up_logging(args)
     return Daemon(load, signals=args.signals, environ=os.environ, waits=waits).run()

@@ -28,12 +28,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_config_options(parser)
     add_log_option(parser)
+    add_broker_options(parser)
+    parser.add_argument("--json", action="store_true", help="print topic and payload as JSON Lines")
+    parser.add_argument("--all", action="store_true", help="print `faces` and `state` too, several lines a second")
+    parser.set_defaults(run=run)
+
+
+def add_broker_options(parser: argparse.ArgumentParser) -> None:
+    """``--host``, ``--port`` and ``--prefix``."""
     parser.add_argument("--host", metavar="HOST", help="broker, instead of the configured one")
     parser.add_argument("--port", type=int, metavar="PORT", help="port of the broker")
     parser.add_argument("--prefix", metavar="TOPIC", help="first part of the topics")
-    parser.add_argument("--json", action="store_true", help="print topic and payload as JSON Lines")
-    parser.add_argument("--all", action="store_true", help="print `faces` too, several lines a second")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     ------
     BrokerError : no connection within ten seconds, or a broker that refuses us
     """
-    settings, password = _settings(args)
+    settings, password = broker_settings(args)
     set_up_logging(args)
     messages: queue.Queue[tuple[str, bytes]] = queue.Queue(BACKLOG)
     missed = _Missed()
@@ -57,16 +62,21 @@ def run(args: argparse.Namespace) -> int:
     subscriber = Subscriber(settings, password=password, heard=heard)
     subscriber.start()
     try:
-        if not subscriber.connection.wait_connected(FIRST_CONNECT_S):
-            why = subscriber.connection.last_error or "no answer within ten seconds"
-            raise BrokerError(
-                f"broker {subscriber.connection.broker}: {why}",
-                fix="check mqtt.host, mqtt.port and credentials, and that the broker runs",
-            )
+        expect_connected(subscriber)
         while True:
             _show(messages, args, missed)
     finally:
         subscriber.stop()
+
+
+def expect_connected(subscriber: Subscriber) -> None:
+    """Wait for the connection; BrokerError when there is none within ten seconds."""
+    if not subscriber.connection.wait_connected(FIRST_CONNECT_S):
+        why = subscriber.connection.last_error or "no answer within ten seconds"
+        raise BrokerError(
+            f"broker {subscriber.connection.broker}: {why}",
+            fix="check mqtt.host, mqtt.port and credentials, and that the broker runs",
+        )
 
 
 class _Missed:
@@ -90,7 +100,7 @@ def _show(messages: queue.Queue[tuple[str, bytes]], args: argparse.Namespace, mi
 
 
 def _line(topic: str, payload: bytes, *, everything: bool) -> str | None:
-    if topic.endswith("/faces") and not everything:
+    if topic.endswith(("/faces", "/state")) and not everything:
         return None
     line = sentence(topic, payload)
     return None if line is None else one_line(line)
@@ -105,7 +115,8 @@ def _json_line(topic: str, payload: bytes) -> str:
         return json.dumps({"topic": topic, "payload": text}, ensure_ascii=False)
 
 
-def _settings(args: argparse.Namespace) -> tuple[Mqtt, str | None]:
+def broker_settings(args: argparse.Namespace) -> tuple[Mqtt, str | None]:
+    """The section ``[mqtt]`` and the password, with what `add_broker_options` gave."""
     if args.port is not None and not 1 <= args.port <= 65_535:
         raise UsageError(f"--port {args.port} is no port", fix="give a number from 1 to 65535")
     keys = {"mqtt.host": args.host, "mqtt.port": args.port, "mqtt.prefix": args.prefix}

@@ -41,6 +41,7 @@ EXAMPLES: Mapping[str, str] = {
     "schedule.NETWORK.interval": "4.0",
     "networks.NETWORK.runtime": '"litert"',
     "networks.NETWORK.precision": '"fp32"',
+    "metrics.address": '"127.0.0.1:9464"',
 }
 """What the commented file shows for a key that has no default."""
 LONG = 255

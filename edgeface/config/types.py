@@ -23,6 +23,7 @@ PREFIX = r"\A(?!\$)[^+#/\x00-\x1f\x7f-\x9f\ud800-\udfff][^+#\x00-\x1f\x7f-\x9f\u
 FOURCC = r"\A[ -~]{4}\Z"
 PLACE = r"\A[^\x00-\x1f\x7f]+\Z"
 SIZE = r"\A(auto|original|[1-9][0-9]{1,3}x[1-9][0-9]{1,3})\Z"
+ENDPOINT = r"\A(\[[0-9a-fA-F:.]{2,45}\]|[a-zA-Z0-9.-]{1,253}):[0-9]{1,5}\Z"
 PATTERNS: Mapping[str, str] = {
     PLAIN: "text without control characters",
     NAME: "1 to 64 letters, digits, - and _",
@@ -30,6 +31,7 @@ PATTERNS: Mapping[str, str] = {
     FOURCC: "four characters",
     PLACE: "text without control characters",
     SIZE: "auto, original or WIDTHxHEIGHT",
+    ENDPOINT: "ADDRESS:PORT, an IPv6 address in brackets",
 }
 """What a pattern asks for, in words."""
 
@@ -40,6 +42,7 @@ Pixels = Annotated[int, Meta(ge=16, le=16_384)]
 FourCc = Annotated[str, Meta(pattern=FOURCC)]
 Text = Annotated[str, Meta(pattern=PLAIN, max_length=16_000)]
 """MQTT's texts take 65,535 bytes, and a character up to four."""
+Endpoint = Annotated[str, Meta(pattern=ENDPOINT)]
 Place = Annotated[str, Meta(pattern=PLACE, max_length=4096)]
 """A path, or an address."""
 CameraNumber = Annotated[int, Meta(ge=0, le=255)]
@@ -97,6 +100,34 @@ class Mqtt(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             description="messages kept while the broker is away; what is dropped is counted",
         ),
     ] = 2000
+
+
+class Spool(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Starts and ends of visits on the disk, until the broker has them."""
+
+    enabled: Annotated[
+        bool, Meta(description="keep them in the state directory, so that no outage, crash or power cut loses a visit")
+    ] = True
+    messages: Annotated[
+        int,
+        Meta(
+            ge=100,
+            le=100_000,
+            description="most that wait, about 1 KB each, where mqtt.queue is smaller; what is dropped is counted",
+        ),
+    ] = 20_000
+
+
+class HomeAssistant(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Home Assistant finds this node and its cameras by itself."""
+
+    discovery: Annotated[
+        Literal["auto", "on", "off"],
+        Meta(description="whether cameras are announced; auto: those that are live, on: files and folders too"),
+    ] = "auto"
+    prefix: Annotated[str, Meta(pattern=PREFIX, max_length=128, description="Home Assistant's discovery prefix")] = (
+        "homeassistant"
+    )
 
 
 class Detector(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -225,11 +256,22 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = 500.0
 
 
+class Metrics(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Numbers for Prometheus, with `pip install 'edgeface[metrics]'`."""
+
+    address: Annotated[
+        Endpoint | None,
+        Meta(description="where they are served, such as 127.0.0.1:9464; empty: nothing listens"),
+    ] = None
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole configuration."""
 
     node: Node = msgspec.field(default_factory=Node)
     mqtt: Mqtt = msgspec.field(default_factory=Mqtt)
+    spool: Spool = msgspec.field(default_factory=Spool)
+    home_assistant: HomeAssistant = msgspec.field(default_factory=HomeAssistant)
     detector: Detector = msgspec.field(default_factory=Detector)
     cameras: Annotated[dict[Id, Camera], Meta(min_length=1)] = msgspec.field(default_factory=lambda: {"main": Camera()})
     attributes: Annotated[
@@ -241,4 +283,5 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     visits: Visits = msgspec.field(default_factory=Visits)
     runtime: Runtime = msgspec.field(default_factory=Runtime)
     limits: Limits = msgspec.field(default_factory=Limits)
+    metrics: Metrics = msgspec.field(default_factory=Metrics)
     bundle: Annotated[Place | None, Meta(description="name or folder of the bundle; default: default")] = None

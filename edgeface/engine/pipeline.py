@@ -15,7 +15,7 @@ from edgeface.bundle import Network
 from edgeface.config import Config
 from edgeface.crop import cut, reference_boxes
 from edgeface.events import Body, FacesPace, SummaryWindow, faces_body, visit_body
-from edgeface.people.quality import assess
+from edgeface.people.quality import assess, brightness
 from edgeface.people.schedule import Inference, Scheduler, choose_schedule
 from edgeface.people.tracker import Tracker
 from edgeface.people.visits import VisitBook
@@ -36,6 +36,8 @@ IN_VIEW_S = 0.5
 """Who was not detected for longer is no longer told on ``faces``; the visit goes on until `visits.lost_after`."""
 VIEW_S = 0.1
 """Blur and light of a face are measured anew after so many seconds."""
+BRIGHTNESS_S = 1.0
+"""So is the brightness of the picture."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -120,6 +122,7 @@ class Pipeline:
         self._summary: SummaryWindow | None = None
         self._known: set[int] = set()
         self._views: dict[int, tuple[float, Quality]] = {}
+        self._brightness: tuple[float, float] | None = None
         # Source time, wall time, width and height of the latest frame; the frame itself may be 6 MB.
         self._last: tuple[float, datetime, tuple[int, int]] | None = None
 
@@ -129,6 +132,8 @@ class Pipeline:
         ``detections`` is None for a frame that was not searched: tracks move on by prediction.
         """
         self._last = (frame.time_s, frame.captured_at, (frame.image.shape[1], frame.image.shape[0]))
+        if self._brightness is None or frame.time_s - self._brightness[0] >= BRIGHTNESS_S:
+            self._brightness = frame.time_s, brightness(frame.image)
         tracks = self._tracker.update(frame.time_s, detections, frame.index)
         seen = [] if detections is None else [track for track in tracks if track.detection is not None]
         qualities = {track.id: self._quality(frame, detections, track) for track in seen if detections}
@@ -211,6 +216,16 @@ class Pipeline:
         """Inferences that were due and had to wait for a later frame."""
         return self._scheduler.deferred
 
+    @property
+    def brightness(self) -> float | None:
+        """Mean of the picture a second ago at most, 0 to 1; None before the first one."""
+        return None if self._brightness is None else self._brightness[1]
+
+    @property
+    def nearest_px(self) -> float | None:
+        """Height of the largest face in view, pixels; None while nobody is."""
+        return max((quality.size_px for _, quality in self._views.values()), default=None)
+
     def _forget(self, tracks: set[int]) -> None:
         """Drop what is kept of tracks that are gone."""
         self._scheduler.forget(tracks)
@@ -255,7 +270,9 @@ class Pipeline:
         """Who is in view, as of ``time_s`` or the latest frame."""
         assert self._last is not None
         last_s, _, (width, height) = self._last
-        return faces_body(self.camera, width, height, visits, at=self._wall(last_s if time_s is None else time_s))
+        at = self._wall(last_s if time_s is None else time_s)
+        views = {track: quality for track, (_, quality) in self._views.items()}
+        return faces_body(self.camera, width, height, visits, at=at, views=views)
 
     def _wall(self, time_s: float) -> datetime:
         """Wall time of a source time, from the latest frame that has both."""

@@ -150,6 +150,11 @@ class Worker:
         """Faces before one camera that were not followed because too many others were."""
         return self._pipelines[camera].ignored
 
+    def view(self, camera: str) -> tuple[float | None, float | None]:
+        """Brightness of one camera's picture, 0 to 1, and height of the largest face in view, pixels."""
+        pipeline = self._pipelines[camera]
+        return pipeline.brightness, pipeline.nearest_px
+
     def close(self, camera: str, reason: Reason) -> Told:
         """End one camera's visits."""
         self._states.retain(camera, ())

@@ -23,14 +23,20 @@ from edgeface.events.messages import (
     MqttHealth,
     NoticeMessage,
     NoticeNetwork,
+    SpoolHealth,
+    StateMessage,
+    View,
     VisitMessage,
 )
+from edgeface.events.operation import BundleHealth, LastError, MachineHealth
 from edgeface.questions import QUESTIONS, message_parts, rounded_share
-from edgeface.types import Event
+from edgeface.types import Event, Quality
 from edgeface.visit import Visit, VisitChange
 
-QOS: Mapping[Kind, int] = {"visits": 1, "faces": 0, "summary": 1, "health": 0, "notice": 1}
-RETAINED: frozenset[Kind] = frozenset({"summary", "health", "notice"})
+QOS: Mapping[Kind, int] = {"visits": 1, "faces": 0, "state": 1, "summary": 1, "health": 0, "notice": 1}
+RETAINED: frozenset[Kind] = frozenset({"state", "summary", "health", "notice"})
+OCCUPIED_S = 60
+"""So long a state with somebody there holds; it is said again before. A broker of MQTT 5 then forgets it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +70,24 @@ class Body:
         return self.kind in RETAINED
 
     @property
+    def expires_s(self) -> int | None:
+        """Seconds after which the broker is to forget it; None: never."""
+        return OCCUPIED_S if isinstance(self.message, StateMessage) and self.message.occupied else None
+
+    @property
     def event(self) -> Event | None:
         """Of a visit: start, update or end; None for the other kinds."""
         return self.message.event if isinstance(self.message, VisitMessage) else None
 
-    def stamped(self, *, node: str, boot: str, seq: int) -> Message:
-        """Return the message with its envelope complete."""
+    @property
+    def visit(self) -> str | None:
+        """Id of the visit that a message on ``visits`` tells of."""
+        return self.message.visit if isinstance(self.message, VisitMessage) else None
+
+    def stamped(self, *, node: str, boot: str, seq: int, number: int | None = None) -> Message:
+        """Return the message with its envelope complete; ``number`` is for the start or end of a visit."""
+        if number is not None:
+            return msgspec.structs.replace(self.message, node=node, boot=boot, seq=seq, number=number)
         return msgspec.structs.replace(self.message, node=node, boot=boot, seq=seq)
 
 
@@ -100,8 +118,22 @@ def visit_body(change: VisitChange, *, at: datetime, started_at: Callable[[float
     return Body(kind="visits", camera=visit.camera, message=message)
 
 
-def faces_body(camera: str, width: int, height: int, visits: Sequence[Visit], *, at: datetime) -> Body:
-    """Build the message of who is in view now; ``width`` and ``height`` are the frame's, in pixels."""
+def faces_body(
+    camera: str,
+    width: int,
+    height: int,
+    visits: Sequence[Visit],
+    *,
+    at: datetime,
+    views: Mapping[int, Quality] = {},
+) -> Body:
+    """Build the message of who is in view now.
+
+    Parameters
+    ----------
+    width, height : of the frame, pixels
+    views : by track, how well a face can be seen
+    """
     message = FacesMessage(
         at=iso(at),
         node="",
@@ -110,7 +142,7 @@ def faces_body(camera: str, width: int, height: int, visits: Sequence[Visit], *,
         camera=camera,
         width=width,
         height=height,
-        faces=tuple(_face(visit, width, height) for visit in visits),
+        faces=tuple(_face(visit, width, height, views.get(visit.track)) for visit in visits),
     )
     return Body(kind="faces", camera=camera, message=message)
 
@@ -119,12 +151,18 @@ def health_body(
     *,
     at: datetime,
     uptime_s: float,
+    started: datetime | None = None,
     cameras: Mapping[str, CameraHealth],
     stages_ms: Mapping[str, float],
     mqtt: MqttHealth,
     memory_mb: float | None,
     configuration: ConfigurationHealth | None = None,
     invalid: Mapping[str, int] = {},
+    version: str | None = None,
+    bundle: BundleHealth | None = None,
+    machine: MachineHealth | None = None,
+    last_error: LastError | None = None,
+    spool: SpoolHealth | None = None,
 ) -> Body:
     """Build the message of how the program fares."""
     message = HealthMessage(
@@ -133,12 +171,18 @@ def health_body(
         boot="",
         seq=0,
         uptime=round(uptime_s, 1),
+        started=None if started is None else iso(started),
         cameras=dict(cameras),
         stages={stage: round(ms, 3) for stage, ms in stages_ms.items()},
         mqtt=mqtt,
         memory_mb=None if memory_mb is None else round(memory_mb, 1),
         configuration=configuration,
         invalid=dict(invalid),
+        version=version,
+        bundle=bundle,
+        machine=machine,
+        last_error=last_error,
+        spool=spool,
     )
     return Body(kind="health", camera=None, message=message)
 
@@ -187,7 +231,12 @@ def iso(moment: datetime) -> str:
     return f"{moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
-def _face(visit: Visit, width: int, height: int) -> Face:
+def moment(text: str) -> datetime:
+    """Read a time of a message; aware. Python 3.10 does not read the ``Z``."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def _face(visit: Visit, width: int, height: int, view: Quality | None) -> Face:
     # A predicted box may reach beyond the frame.
     limits = (float(width), float(height)) * 2
     x1, y1, x2, y2 = (
@@ -197,8 +246,13 @@ def _face(visit: Visit, width: int, height: int) -> Face:
         visit=visit.id,
         box=(x1, y1, x2, y2),
         score=rounded_share(visit.score),
+        view=None if view is None else _view(view),
         **message_parts(visit.known),
     )
+
+
+def _view(quality: Quality) -> View:
+    return View(size_px=round(quality.size_px, 1), light=round(quality.light, 2), blur=round(quality.blur, 2))
 
 
 def _notice(networks: Sequence[NoticeNetwork]) -> str:

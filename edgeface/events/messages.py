@@ -13,12 +13,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from edgeface.events.operation import BundleHealth, Certificates, LastError, MachineHealth, NotNegative
 from edgeface.questions import Affect, Age, Count, Expression, Gender, Share, Shares
 from edgeface.types import Event, Reason, Task
 
 SCHEMA_VERSION: Literal[1] = 1
 
-Kind = Literal["visits", "faces", "summary", "health", "notice"]
+Kind = Literal["visits", "faces", "state", "summary", "health", "notice"]
+Status = Literal["starting", "running", "away", "ended", "paused", "stopped"]
 
 Timestamp = Annotated[
     str,
@@ -28,7 +30,6 @@ Timestamp = Annotated[
         examples=["2026-03-14T12:04:07.250Z"],
     ),
 ]
-NotNegative = Annotated[float, Meta(ge=0)]
 Duration = Annotated[float, Meta(ge=0, description="seconds")]
 
 
@@ -56,6 +57,22 @@ class VisitMessage(Envelope, frozen=True, kw_only=True):
     gender: Gender | None
     expression: Expression | None
     affect: Affect | None = None
+    number: Annotated[
+        Count | None,
+        Meta(description="counts starts and ends per node and boot, from 0 and without gaps; null for an update"),
+    ] = None
+    replayed: Annotated[
+        bool,
+        Meta(description="true: it had to wait for the broker or for the next start, and may be told a second time"),
+    ] = False
+
+
+class View(Struct, frozen=True, kw_only=True):
+    """How well one face can be seen."""
+
+    size_px: Annotated[NotNegative, Meta(description="height of the face in pixels of the frame")]
+    light: Annotated[Share, Meta(description="0 too dark or burnt out, 1 well exposed")]
+    blur: Annotated[Share, Meta(description="0 sharp, 1 no detail left")]
 
 
 class Face(Struct, frozen=True, kw_only=True):
@@ -68,6 +85,7 @@ class Face(Struct, frozen=True, kw_only=True):
     gender: Gender | None
     expression: Expression | None
     affect: Affect | None = None
+    view: Annotated[View | None, Meta(description="null: the face was not found in this frame")] = None
 
 
 class FacesMessage(Envelope, frozen=True, kw_only=True):
@@ -77,6 +95,38 @@ class FacesMessage(Envelope, frozen=True, kw_only=True):
     width: Annotated[int, Meta(ge=1, description="of the frame, pixels")]
     height: Annotated[int, Meta(ge=1, description="of the frame, pixels")]
     faces: tuple[Face, ...]
+
+
+class Today(Struct, frozen=True, kw_only=True):
+    """Totals of one day of one camera; they survive a restart."""
+
+    date: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", description="the day, by this node's time zone")]
+    visits: Annotated[Count, Meta(description="visits that started on this day")]
+    seconds: Annotated[Duration, Meta(description="length of all visits that ended on this day, together")]
+
+
+class StateMessage(Envelope, frozen=True, kw_only=True):
+    """What is so now before one camera; retained."""
+
+    camera: str
+    status: Annotated[
+        Status,
+        Meta(description="whether the camera is looked at: in any state but `running` nobody is, and nothing is known"),
+    ]
+    occupied: Annotated[bool | None, Meta(description="whether somebody is there; null: nobody is looking")]
+    count: Annotated[Count | None, Meta(description="visits that last; null: nobody is looking")]
+    since: Annotated[Timestamp, Meta(description="since when `occupied` is what it is")]
+    expression: Annotated[
+        str | None, Meta(description="what most of those there show; null: nobody is there, or it is unknown")
+    ]
+    age: Annotated[
+        float | None, Meta(description="mean apparent age in years of those there; null: nobody, or unknown")
+    ]
+    today: Today
+    expires: Annotated[
+        Timestamp | None,
+        Meta(description="of a state with somebody there: said again before, and not true after; null: it holds"),
+    ] = None
 
 
 class SummaryMessage(Envelope, frozen=True, kw_only=True):
@@ -96,6 +146,7 @@ class SummaryMessage(Envelope, frozen=True, kw_only=True):
         Shares | None,
         Meta(description="share of the time of visits whose expression is known, as they count it; null: of none"),
     ]
+    today: Today | None = None
 
 
 class CameraHealth(Struct, frozen=True, kw_only=True):
@@ -112,6 +163,12 @@ class CameraHealth(Struct, frozen=True, kw_only=True):
         Count,
         Meta(description="inferences on faces that were due and had to wait for a later frame, counted at each frame"),
     ] = 0
+    brightness: Annotated[
+        Share | None, Meta(description="mean of the picture, 0 black to 1 white; null: no picture yet")
+    ] = None
+    nearest_px: Annotated[
+        NotNegative | None, Meta(description="height of the largest face in view, pixels; null: nobody is in view")
+    ] = None
 
 
 class Undelivered(Struct, frozen=True, kw_only=True):
@@ -137,6 +194,32 @@ class MqttHealth(Struct, frozen=True, kw_only=True):
         list[Undelivered],
         Meta(description="what earlier runs could not deliver, told by the first run after them that is connected"),
     ] = []
+    certificates: Annotated[Certificates | None, Meta(description="null: the connection is not encrypted")] = None
+
+
+class Interrupted(Struct, frozen=True, kw_only=True):
+    """An earlier run that ended without a stop: the power went, or it was killed."""
+
+    boot: Annotated[str, Meta(description="id of that run")]
+    number: Annotated[Count, Meta(description="the last number on visits that is durable")]
+    seconds: Annotated[Duration, Meta(description="visits of up to so many seconds after that number may be missing")]
+    ended: Annotated[Count, Meta(description="visits that lasted then, and were ended with reason `power`")]
+
+
+class SpoolHealth(Struct, frozen=True, kw_only=True):
+    """Where starts and ends of visits wait until the broker has them."""
+
+    state: Annotated[
+        Literal["disk", "memory", "off"],
+        Meta(description="memory: the disk cannot be written, they would not survive the program; off: not wanted"),
+    ]
+    error: Annotated[str | None, Meta(description="why they are in memory only, in one line")]
+    number: Annotated[Count | None, Meta(description="the latest number on visits of this boot; null: none yet")]
+    waiting: Annotated[Count, Meta(description="starts and ends that the broker does not have yet")]
+    bytes: Annotated[Count, Meta(description="size of the files on the disk")]
+    interrupted: Annotated[
+        list[Interrupted], Meta(description="earlier runs that ended without a stop, told by the next one")
+    ] = []
 
 
 class ConfigurationHealth(Struct, frozen=True, kw_only=True):
@@ -144,12 +227,16 @@ class ConfigurationHealth(Struct, frozen=True, kw_only=True):
 
     loaded_at: Annotated[Timestamp, Meta(description="when the one in force was read")]
     error: Annotated[str | None, Meta(description="why the latest reload was refused, in one line; null: it was taken")]
+    hash: Annotated[
+        str | None, Meta(description="first digits of the SHA-256 of the one in force, without its secrets")
+    ] = None
 
 
 class HealthMessage(Envelope, frozen=True, kw_only=True):
     """How the program fares; each minute, at the start and at a clean stop."""
 
     uptime: Annotated[Duration, Meta(description="seconds since the start")]
+    started: Annotated[Timestamp | None, Meta(description="when the program was started")] = None
     cameras: dict[str, CameraHealth]
     stages: Annotated[dict[str, float], Meta(description="milliseconds per frame by stage, median")]
     mqtt: MqttHealth
@@ -159,6 +246,11 @@ class HealthMessage(Envelope, frozen=True, kw_only=True):
         dict[str, Count],
         Meta(description="by network: answers that were no finite numbers or of a wrong length; they weigh nothing"),
     ] = {}
+    version: Annotated[str | None, Meta(description="of the program")] = None
+    bundle: Annotated[BundleHealth | None, Meta(description="the networks that run")] = None
+    machine: Annotated[MachineHealth | None, Meta(description="the board")] = None
+    last_error: Annotated[LastError | None, Meta(description="latest warning or error of the log; null: none")] = None
+    spool: SpoolHealth | None = None
 
 
 class NoticeNetwork(Struct, frozen=True, kw_only=True):
@@ -168,6 +260,9 @@ class NoticeNetwork(Struct, frozen=True, kw_only=True):
     name: str
     licence: str
     limits: Annotated[str, Meta(description="what it is not for")]
+    smallest_face_px: Annotated[
+        int | None, Meta(description="least height of a face on which it was measured, pixels; null: not said")
+    ] = None
 
 
 class NoticeMessage(Envelope, frozen=True, kw_only=True):
@@ -177,11 +272,12 @@ class NoticeMessage(Envelope, frozen=True, kw_only=True):
     networks: tuple[NoticeNetwork, ...]
 
 
-Message = VisitMessage | FacesMessage | SummaryMessage | HealthMessage | NoticeMessage
+Message = VisitMessage | FacesMessage | StateMessage | SummaryMessage | HealthMessage | NoticeMessage
 
 KINDS: Mapping[Kind, type[Message]] = {
     "visits": VisitMessage,
     "faces": FacesMessage,
+    "state": StateMessage,
     "summary": SummaryMessage,
     "health": HealthMessage,
     "notice": NoticeMessage,
@@ -202,6 +298,16 @@ def decode(kind: Kind, payload: bytes) -> Message:
     msgspec.DecodeError : not JSON, a field is missing or out of range
     """
     return msgspec.json.decode(payload, type=KINDS[kind])
+
+
+def as_replayed(payload: bytes) -> bytes:
+    """Say of a message on ``visits`` that it is told later than it was meant to be.
+
+    Raises
+    ------
+    msgspec.DecodeError : it is no such message
+    """
+    return msgspec.json.encode(msgspec.structs.replace(msgspec.json.decode(payload, type=VisitMessage), replayed=True))
 
 
 def schemas() -> dict[Kind, dict[str, Any]]:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from edgeface.events.bodies import Body, iso
 from edgeface.events.messages import SummaryMessage
-from edgeface.questions import VisitExpression
+from edgeface.questions import QUESTIONS, VisitExpression
 from edgeface.visit import Visit, VisitChange
 
 AGE_BANDS = ("0-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+")
@@ -91,4 +91,6 @@ def age_band(visit: Visit) -> str:
     """Band of the visit's age in years, or ``unknown``."""
     if visit.known.age is None:
         return UNKNOWN
-    return AGE_BANDS[min(max(int(visit.known.age.years) // 10, 0), len(AGE_BANDS) - 1)]
+    # Of the years as `visits` tells them: 29.96 is told as 30.
+    years = QUESTIONS["age"].part(visit.known.age).years
+    return AGE_BANDS[min(max(int(years) // 10, 0), len(AGE_BANDS) - 1)]

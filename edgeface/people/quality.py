@@ -20,6 +20,8 @@ SHARPNESS = (15.0, 150.0)
 """Variance of the Laplacian on a patch of about 48 pixels."""
 DARK, BRIGHT = (20.0, 60.0), (250.0, 215.0)
 PATCH_PX = 48
+BRIGHTNESS_PX = 64
+"""Rows and columns at most of which a picture's brightness is the mean."""
 
 Points = list[list[float]]
 """x and y of the five landmarks."""
@@ -55,6 +57,12 @@ def factors(quality: Quality) -> tuple[float, float, float, float, float]:
         0.3 + 0.7 * quality.light,
         1 - quality.cut_off,
     )
+
+
+def brightness(image: Image) -> float:
+    """Mean of a picture's pixels, 0 black to 1 white, from some thousand of them."""
+    step = max(1, min(image.shape[:2]) // BRIGHTNESS_PX)
+    return float(image[::step, ::step].mean()) / 255
 
 
 def _blur_and_light(patch: Image) -> tuple[float, float]:

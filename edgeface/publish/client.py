@@ -35,11 +35,15 @@ class Will:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Who we are at the broker."""
+    """Who we are at the broker.
+
+    ``keep_s``: how long a broker that speaks MQTT 5 keeps what we have subscribed to while we are away.
+    """
 
     client_id: str
     password: str | None
     will: Will | None = None
+    keep_s: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from edgeface.publish.outbox import Entry, Outbox
+from edgeface.publish.entries import Entry
+from edgeface.publish.outbox import Outbox
 from edgeface.publish.reasons import SessionFailure, puback_verdict
 from edgeface.publish.refusals import Message, Refusals
 from edgeface.publish.session import Session
@@ -67,6 +68,20 @@ class Delivery:
         """Whether something is sent and not yet settled."""
         return bool(self._sent)
 
+    def also(self, messages: Iterable[Message]) -> None:
+        """Send these too, before what waits in the outbox; each takes the place of an older one on its topic."""
+        for message in messages:
+            self._births = deque(birth for birth in self._births if birth.topic != message.topic)
+            self._births.append(message)
+
+    def forgo(self) -> None:
+        """Send no more of what can be done without."""
+        self._births = deque(birth for birth in self._births if not birth.extra)
+
+    def announced(self) -> bool:
+        """Whether nothing is under way, and all is sent that can be done without."""
+        return not self._sent and not any(birth.extra for birth in self._births)
+
     def pump(self) -> None:
         """Send what may be sent now: the first of a topic alone, suspects last and alone.
 
@@ -95,7 +110,9 @@ class Delivery:
         """
         qos = min(message.qos, self._session.abilities.qos)
         try:
-            number = self._session.publish(message.topic, message.payload, qos=qos, retain=message.retain)
+            number = self._session.publish(
+                message.topic, message.payload, qos=qos, retain=message.retain, expires_s=message.expires_s
+            )
         except SessionFailure:
             if message.entry is not None:
                 self._outbox.give_back([message.entry], unsure=False)
@@ -250,6 +267,7 @@ def as_message(base: str, entry: Entry, *, ours: bool = False) -> Message:
         qos=entry.qos,
         retain=entry.retain,
         entry=None if ours else entry,
+        expires_s=entry.expires_s,
     )
 
 

@@ -19,7 +19,7 @@ import msgspec
 from edgeface.errors import EdgefaceError
 from edgeface.events import Undelivered
 from edgeface.files import make_folder, write_atomic
-from edgeface.publish.outbox import Left
+from edgeface.publish.entries import Left
 
 logger = logging.getLogger(__name__)
 

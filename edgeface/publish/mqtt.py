@@ -10,9 +10,13 @@ waits (`refusals`, `topics`), and what it does not acknowledge has a deadline (`
 from __future__ import annotations
 
 import logging
+from datetime import datetime
+from pathlib import Path
 
 from edgeface.config import Mqtt
-from edgeface.events import MqttHealth
+from edgeface.events import Certificates, MqttHealth, iso
+from edgeface.publish.announcer import Announcer
+from edgeface.publish.certificates import file_end
 from edgeface.publish.client import Account, Will
 from edgeface.publish.delivery import Delivery, as_message
 from edgeface.publish.ledger import Ledger
@@ -39,6 +43,7 @@ class Publisher:
     outbox : what is to be sent
     password : for ``settings.username``
     ledger : where it is written down what could not be delivered; None: nowhere
+    announcer : tells Home Assistant of us; None: nobody does
     timing, clock : waits and clocks
 
     Raises
@@ -58,17 +63,20 @@ class Publisher:
         outbox: Outbox,
         password: str | None,
         ledger: Ledger | None = None,
+        announcer: Announcer | None = None,
         timing: Timing | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._base = f"{settings.prefix.rstrip('/')}/{node}"
         self._availability = f"{self._base}/availability"
+        self._own_certificate = settings.cert_file
         self._outbox = outbox
         self._ledger = ledger
+        self._announcer = announcer or Announcer(None)
         self._timing = timing or Timing()
         self._clock = (clock or Clock()).monotonic
         self._topics = Topics(self._timing)
-        self._refusals = Refusals(outbox, self._topics, self._timing)
+        self._refusals = Refusals(outbox, self._topics, self._timing, forgo=self._announcer.refused)
         self._leave = False
         account = Account(
             client_id=settings.client_id or f"edgeface-{node}",
@@ -87,6 +95,7 @@ class Publisher:
             parked=counters.rejected,
             dropped=counters.dropped,
             undelivered=[] if self._ledger is None else list(self._ledger.earlier),
+            certificates=self._certificates(),
         )
 
     def start(self) -> None:
@@ -94,6 +103,7 @@ class Publisher:
         if self._ledger is not None:
             self._ledger.open()
         self._outbox.on_accept(self.connection.wake.set)
+        self._announcer.on_due(self.connection.wake.set)
         self.connection.start()
 
     def stop(self, *, timeout_s: float = 5.0) -> bool:
@@ -101,7 +111,10 @@ class Publisher:
         self.connection.stop(timeout_s=timeout_s)
         self._outbox.on_accept(None)
         left = self._outbox.counters().queued
-        if left:
+        kept = self._outbox.kept()
+        if kept:
+            logger.warning("%d messages on visits wait in the spool for the next start", kept)
+        elif left:
             logger.warning("stopped with %d messages undelivered to broker %s", left, self.connection.broker)
         if self._ledger is not None:
             self._ledger.close(self._outbox.undelivered())
@@ -118,7 +131,8 @@ class Publisher:
         return not self._leave and not self._outbox.idle
 
     def heard(self, topic: str, payload: bytes) -> None:
-        """Nothing is subscribed to."""
+        """Hand on what arrives."""
+        self._announcer.heard(topic, payload)
 
     def idle(self) -> None:
         """Write down what could not be delivered so far."""
@@ -140,13 +154,19 @@ class Publisher:
         if self._ledger is not None:
             # What is about to be delivered must not be told as lost, should we be killed in the midst of it.
             self._ledger.only_gone(self._outbox.undelivered())
+        self._outbox.connected()
         delivery = self._delivery(session)
+        ear = _Ear(session, self._announcer, self._timing)
         try:
             while not self._finished(session, delivery):
-                if not self._leave:
+                if not self._leave and not ear.open(delivery, self._clock()):
+                    self._announce(delivery)
                     delivery.pump()
-                self._turn(session, delivery, delivery.next_s())
+                next_s = min(delivery.next_s(), self._announcer.next_s(self._clock()), ear.next_s(self._clock()))
+                self._turn(session, delivery, next_s)
         except SessionFailure as failure:
+            if failure.blames and self._announcer.broke():
+                raise SessionFailure("blamed", str(failure), reason=failure.reason) from failure
             # What was refused may be the very reason why the broker closed.
             refused = delivery.settle()
             if failure.blames and not refused and delivery.blame():
@@ -155,10 +175,16 @@ class Publisher:
         finally:
             delivery.give_back()
 
+    def _certificates(self) -> Certificates | None:
+        broker = self.connection.certificate_end
+        own = None if self._own_certificate is None else file_end(Path(self._own_certificate))
+        return Certificates(broker=_told(broker), own=_told(own)) if broker or own else None
+
     def _delivery(self, session: Session) -> Delivery:
         births = [
             self._availability_message(ONLINE),
-            *(as_message(self._base, entry, ours=True) for entry in self._outbox.retained()),
+            *self._retained(),
+            *self._announcer.begin(),
         ]
         return Delivery(
             session,
@@ -170,6 +196,16 @@ class Publisher:
             timing=self._timing,
             clock=self._clock,
         )
+
+    def _retained(self) -> list[Message]:
+        return [as_message(self._base, entry, ours=True) for entry in self._outbox.retained()]
+
+    def _announce(self, delivery: Delivery) -> None:
+        """Send what Home Assistant is to be told now, and after it the values that it lacks."""
+        due, again = self._announcer.due(self._clock())
+        delivery.also([*due, *(self._retained() if again else ())])
+        if self._announcer.off:
+            delivery.forgo()
 
     def _turn(self, session: Session, delivery: Delivery, at_most_s: float) -> None:
         self.connection.turn(session, at_most_s=at_most_s)
@@ -204,3 +240,36 @@ class Publisher:
 
     def _availability_message(self, word: bytes) -> Message:
         return Message(topic=self._availability, payload=word, qos=1, retain=True)
+
+
+def _told(moment: datetime | None) -> str | None:
+    return None if moment is None else iso(moment)
+
+
+class _Ear:
+    """Asks for Home Assistant's topics, once a connection, when all is announced and nothing else is under way.
+
+    Some brokers close the connection of who asks for what is not theirs: it must be clear that this was why.
+    """
+
+    def __init__(self, session: Session, announcer: Announcer, timing: Timing) -> None:
+        self._session = session
+        self._announcer = announcer
+        self._timing = timing
+        self._asked = False
+        self._until_s: float | None = None
+
+    def open(self, delivery: Delivery, now_s: float) -> bool:
+        """Ask if it is time to; whether nothing is to be sent, for the answer is awaited."""
+        if not self._asked and delivery.announced() and (topics := self._announcer.ask()):
+            self._asked = True
+            self._session.subscribe(*topics)
+            self._until_s = now_s + self._timing.proof_s
+        if self._until_s is not None and (self._session.subscribed or now_s >= self._until_s):
+            self._until_s = None
+            self._announcer.answered()
+        return self._until_s is not None
+
+    def next_s(self, now_s: float) -> float:
+        """Seconds until the answer is waited for no longer."""
+        return float("inf") if self._until_s is None else max(0.0, self._until_s - now_s)

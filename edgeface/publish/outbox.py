@@ -5,22 +5,29 @@ topic, so that a topic which rests holds up no other. Of `faces` and of the reta
 waits: an older one is replaced. Visits wait in order; when there are more of them than ``capacity``, or more than
 128 MiB, the oldest `update` goes first, then the oldest `start`, an `end` only when nothing else is left. Whatever
 goes leaves a gap in the sequence numbers and one count in ``dropped``. Every step costs the same however much waits.
+
+With a `Spool`, a start or an end is on the disk before it may be taken, and there until it is settled; what earlier
+runs left waits before everything else. Starts and ends have a count of their own, without gaps. What had to wait for a
+connection says so (`replayed`).
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import takewhile
-from typing import Literal
 
 import msgspec
 
-from edgeface.events import KINDS, Body, Kind
+from edgeface.events import KINDS, Body, Kind, SpoolHealth, as_replayed
+from edgeface.publish.entries import Counters, Entry, Lane, Left
+from edgeface.publish.journal import Row
+from edgeface.publish.spool import Spool
 
-Lane = Literal["update", "start", "end", "newest"]
+CLEARED = -(2**62)
+"""From here on topics are cleared: below all that the spool numbers."""
 VISIT_LANES: tuple[Lane, ...] = ("update", "start", "end")
 """In the order in which they are given up."""
 REJECTED_KEPT = 100
@@ -29,74 +36,20 @@ MOST_BYTES = 128 * 2**20
 """Of waiting visits together: what the unit's MemoryMax leaves beside networks and cameras."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One message as it will travel.
-
-    Attributes
-    ----------
-    seq : sequence number in the message, also the entry's key
-    suffix : topic below ``<prefix>/<node>/``
-    payload : JSON, UTF-8
-    lane : which of its kind it is, for the order of dropping
-    again : whether it was refused once and released; it is not kept a second time
-    unsure : whether it was sent and the connection lost before it was acknowledged: the broker may have it
-    """
-
-    seq: int
-    kind: Kind
-    suffix: str
-    payload: bytes
-    qos: int
-    retain: bool
-    lane: Lane
-    again: bool = False
-    unsure: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counters:
-    """Where every accepted message is: ``accepted = delivered + queued + rejected + sum(dropped)``.
-
-    ``queued`` includes what is in flight. ``dropped`` has every kind, also at 0. ``rejected_visits`` are among
-    ``rejected``.
-    """
-
-    accepted: int
-    delivered: int
-    queued: int
-    rejected: int
-    rejected_visits: int
-    dropped: dict[Kind, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
-    """Messages that the broker surely does not have; those that newer ones have replaced do not count.
-
-    Attributes
-    ----------
-    messages : all kinds
-    visits : of kind `visits`, among ``messages``
-    gone : of ``visits`` those that will not be tried again: dropped, or refused by the broker
-    """
-
-    messages: int
-    visits: int
-    gone: int
-
-
 class Outbox:
     """Messages between the program and the broker.
 
     Parameters
     ----------
     node, boot : who we are and which run this is, for the envelope
+    spool : where starts and ends of visits lie until they are settled; None: in memory only
     capacity : visits that may wait, besides one message per topic of the other kinds and what is in flight
     most_bytes : bytes that the waiting visits may have together
     """
 
-    def __init__(self, *, node: str, boot: str, capacity: int, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self, *, node: str, boot: str, capacity: int, most_bytes: int = MOST_BYTES, spool: Spool | None = None
+    ) -> None:
         if capacity < 1:
             raise ValueError(f"capacity is {capacity}, expected at least 1")
         self.node = node
@@ -105,6 +58,10 @@ class Outbox:
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
         self._seq = 0
+        self._number = 0
+        self._spool = spool
+        self._replayed = self._cleared = 0
+        self._waited_below = 0
         # Linked lists: a plain dictionary searches for its first key past all that were taken before.
         self._queues: dict[str, OrderedDict[int, Entry]] = {}
         self._lanes: dict[Lane, OrderedDict[int, Entry]] = {lane: OrderedDict() for lane in VISIT_LANES}
@@ -124,7 +81,8 @@ class Outbox:
         with self._lock:
             seq = self._seq
             self._seq += 1
-            message = body.stamped(node=self.node, boot=self.boot, seq=seq)
+            number = self._next_number() if body.event in ("start", "end") else None
+            message = body.stamped(node=self.node, boot=self.boot, seq=seq, number=number)
             entry = Entry(
                 seq=seq,
                 kind=body.kind,
@@ -133,16 +91,78 @@ class Outbox:
                 qos=body.qos,
                 retain=body.retain,
                 lane=body.event or "newest",
+                expires_s=body.expires_s,
             )
             if entry.lane == "newest":
-                for older in list(self._queues.get(entry.suffix, {}).values()):
-                    self._drop(older)
+                self._replace(entry.suffix)
             self._add(entry)
+            if number is not None:
+                self._put(entry, body.visit or "", number)
             self._keep_bounds()
             wake = self._on_accept
         if wake is not None:
             wake()
         return seq
+
+    def clear(self, kind: Kind, suffix: str) -> None:
+        """Let the broker forget what it keeps on a topic that nobody will write to any more: an empty message."""
+        with self._lock:
+            self._cleared += 1
+            self._replace(suffix)
+            # It carries no number of the messages': those count on without a gap, and what was replayed has others.
+            seq = CLEARED + self._cleared
+            self._add(Entry(seq=seq, kind=kind, suffix=suffix, payload=b"", qos=1, retain=True, lane="newest"))
+        self.wake()
+
+    def open(self) -> None:
+        """Begin to use the spool, where there is one: what earlier runs left waits from now on; once."""
+        if self._spool is not None:
+            self._spool.open(self)
+
+    def close(self) -> None:
+        """Let the spool write its last word, where there is one; what is not settled waits in it for the next run."""
+        if self._spool is not None:
+            self._spool.close()
+
+    def spool_health(self) -> SpoolHealth:
+        """Describe the spool for the health message."""
+        if self._spool is not None:
+            return self._spool.health()
+        with self._lock:
+            number = self._number - 1 if self._number else None
+            waiting = len(self._lanes["start"]) + len(self._lanes["end"])
+        return SpoolHealth(state="off", error=None, number=number, waiting=waiting, bytes=0)
+
+    def replay(self, rows: Sequence[Row]) -> None:
+        """Queue what earlier runs left, before everything else."""
+        with self._lock:
+            self._replayed += len(rows)
+            self._add_first(
+                Entry(
+                    seq=row.key,
+                    kind="visits",
+                    suffix=row.suffix,
+                    payload=row.payload,
+                    qos=1,
+                    retain=False,
+                    lane=row.event,
+                )
+                for row in rows
+            )
+            self._keep_bounds()
+        self.wake()
+
+    def connected(self) -> None:
+        """Note that a connection stands: visits that wait by now are told later than they were meant to be."""
+        with self._lock:
+            self._waited_below = self._seq
+
+    def wake(self) -> None:
+        """Let the publisher look again at what may be taken."""
+        with self._lock:
+            wake = self._on_accept
+        if wake is not None:
+            wake()
 
     def on_accept(self, wake: Callable[[], None] | None) -> None:
         """Call ``wake`` after each message that is accepted, in the thread that hands it in."""
@@ -159,9 +179,12 @@ class Outbox:
         """Take the oldest of those heads of topics that ``may`` allows; in flight until it is done or given back."""
         with self._lock:
             heads = [next(iter(queue.values())) for queue in self._queues.values() if queue]
-            entry = min((head for head in heads if may(head)), key=lambda head: head.seq, default=None)
+            free = (head for head in heads if self._safe(head) and may(head))
+            entry = min(free, key=lambda head: head.seq, default=None)
             if entry is not None:
                 self._remove(entry)
+                if entry.lane != "newest" and entry.seq < self._waited_below:
+                    entry = replace(entry, payload=as_replayed(entry.payload))
                 self._in_flight[entry.seq] = entry
             return entry
 
@@ -170,8 +193,11 @@ class Outbox:
         with self._lock:
             del self._in_flight[entry.seq]
             self._delivered += 1
-            if entry.retain:
+            self._settle(entry)
+            if entry.retain and entry.payload:
                 self._retained[entry.suffix] = entry
+            else:
+                self._retained.pop(entry.suffix, None)
 
     def reject(self, entry: Entry) -> None:
         """Set aside what the broker refused: not sent again unless `release` allows its topic."""
@@ -179,14 +205,19 @@ class Outbox:
             del self._in_flight[entry.seq]
             self._rejected_count[entry.kind] += 1
             # An old retained message must not follow a newer one, so only visits are kept.
-            if entry.lane != "newest" and not entry.again:
-                self._rejected.append(entry)
+            if entry.lane == "newest" or entry.again:
+                self._settle(entry)
+                return
+            if len(self._rejected) == REJECTED_KEPT:
+                self._settle(self._rejected[0])
+            self._rejected.append(entry)
 
     def discard(self, entry: Entry) -> None:
         """Set aside what the broker will never take, as too large: counted as refused, and forgotten."""
         with self._lock:
             del self._in_flight[entry.seq]
             self._rejected_count[entry.kind] += 1
+            self._settle(entry)
 
     def release(self, suffix: str) -> None:
         """Queue once more the visits set aside for a topic that the broker has begun to allow."""
@@ -235,7 +266,7 @@ class Outbox:
         with self._lock:
             older = list(self._queues.get(replaced_by, {}).values()) if replaced_by else []
             return Counters(
-                accepted=self._seq,
+                accepted=self._seq + self._replayed + self._cleared,
                 delivered=self._delivered,
                 queued=len(self._in_flight) + self._waiting() - len(older),
                 rejected=self._rejected_count.total(),
@@ -244,9 +275,13 @@ class Outbox:
             )
 
     def undelivered(self) -> Left:
-        """Count what the broker surely does not have; what is in flight is in doubt and left out."""
+        """Count what the broker surely does not have; what is in flight is in doubt and left out.
+
+        What waits in the spool is not: the next run delivers it.
+        """
         with self._lock:
-            visits = sum(len(lane) for lane in self._lanes.values()) - self._unsure
+            kept = self._spool is not None and self._spool.keeps
+            visits = 0 if kept else sum(len(lane) for lane in self._lanes.values()) - self._unsure
             gone = self._rejected_count["visits"] + self._dropped["visits"] - self._dropped_unsure
             others = sum(
                 not entry.unsure
@@ -255,6 +290,44 @@ class Outbox:
                 if entry.lane == "newest"
             )
             return Left(messages=visits + gone + others, visits=visits + gone, gone=gone)
+
+    def _replace(self, suffix: str) -> None:
+        for older in list(self._queues.get(suffix, {}).values()):
+            self._drop(older)
+
+    def kept(self) -> int:
+        """How many starts and ends wait on the disk for the next run."""
+        return self._spool.health().waiting if self._spool is not None and self._spool.keeps else 0
+
+    def _next_number(self) -> int:
+        self._number += 1
+        return self._number - 1
+
+    def _put(self, entry: Entry, visit: str, number: int) -> None:
+        if self._spool is not None and (entry.lane == "start" or entry.lane == "end"):
+            self._spool.put(
+                Row(
+                    key=entry.seq,
+                    boot=self.boot,
+                    number=number,
+                    seq=entry.seq,
+                    suffix=entry.suffix,
+                    event=entry.lane,
+                    visit=visit,
+                    payload=entry.payload,
+                )
+            )
+
+    def _settle(self, entry: Entry) -> None:
+        if self._spool is not None and entry.lane in ("start", "end"):
+            self._spool.settle(entry.seq)
+
+    def _safe(self, head: Entry) -> bool:
+        """Whether the spool lets a message go: a start or an end lies on the disk first."""
+        if self._spool is None or head.lane not in ("start", "end"):
+            return True
+        flying = sum(entry.lane in ("start", "end") for entry in self._in_flight.values())
+        return self._spool.safe(head.seq, in_flight=flying)
 
     def _waiting(self) -> int:
         return sum(len(queue) for queue in self._queues.values())
@@ -282,6 +355,7 @@ class Outbox:
         self._remove(entry)
         self._dropped[entry.kind] += 1
         self._dropped_unsure += entry.unsure and entry.lane != "newest"
+        self._settle(entry)
 
     def _remove(self, entry: Entry) -> None:
         queue = self._queues[entry.suffix]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgeface.publish.outbox import Entry, Outbox
+from edgeface.publish.entries import Entry
+from edgeface.publish.outbox import Outbox
 from edgeface.publish.reasons import QUOTA, puback_verdict
 from edgeface.publish.timing import Timing
 from edgeface.publish.topics import Topics
@@ -15,19 +17,35 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What is sent: of the outbox, or of our own (``entry`` is None)."""
+    """What is sent: of the outbox, or of our own (``entry`` is None).
+
+    ``extra`` is what the program can do without: where the broker refuses it, it is not tried again.
+    """
 
     topic: str
     payload: bytes
     qos: int
     retain: bool
     entry: Entry | None = None
+    expires_s: int | None = None
+    extra: bool = False
 
 
 class Refusals:
-    """Settles each message with the outbox and with what is known of its topic; ``now_s`` is monotonic."""
+    """Settles each message with the outbox and with what is known of its topic; ``now_s`` is monotonic.
 
-    def __init__(self, outbox: Outbox, topics: Topics, timing: Timing) -> None:
+    ``forgo`` hears of a message refused that can be done without: its topic, and why.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        topics: Topics,
+        timing: Timing,
+        *,
+        forgo: Callable[[str, str], None] = lambda _topic, _why: None,
+    ) -> None:
+        self._forgo = forgo
         self._outbox = outbox
         self._topics = topics
         self._timing = timing
@@ -52,7 +70,9 @@ class Refusals:
     def refused(self, message: Message, reason: int, now_s: float) -> None:
         """Settle a message that was acknowledged with a refusal."""
         verdict = puback_verdict(reason)
-        if verdict == "wait":
+        if message.extra:
+            self._forgo(message.topic, f"reason {reason}")
+        elif verdict == "wait":
             self._cannot_now(message, reason, now_s)
         elif verdict == "topic" or message.entry is None:
             self._rest(message.topic, f"reason {reason}", now_s)
@@ -68,12 +88,17 @@ class Refusals:
             why = f"neither takes nor refuses a message on {message.topic}, and the connection is lost"
             self._set_aside(message.entry, message.topic, why)
             return True
-        if verdict != "again":
-            self._rest(message.topic, "it closes the connection after each message", now_s)
+        why = "it closes the connection after each message"
+        if verdict != "again" and message.extra:
+            self._forgo(message.topic, why)
+        elif verdict != "again":
+            self._rest(message.topic, why, now_s)
         return False
 
     def too_large(self, message: Message, largest: int) -> None:
         """Settle a message that is larger than the broker said it takes."""
+        if message.extra:
+            self._forgo(message.topic, f"it takes {largest} bytes")
         if message.entry is not None:
             self._set_aside(
                 message.entry, message.topic, f"takes {largest} bytes, a message on {message.topic} is larger"

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 
 import msgspec
 
@@ -17,10 +17,12 @@ from edgeface.events import (
     HealthMessage,
     Message,
     NoticeMessage,
+    StateMessage,
     SummaryMessage,
     VisitMessage,
     decode,
     kind_of_topic,
+    moment,
 )
 from edgeface.questions import QUESTIONS
 
@@ -64,6 +66,8 @@ def _sentence(message: Message) -> str:
         return f"{message.camera}: {_visit(message)}"
     if isinstance(message, FacesMessage):
         return f"{message.camera}: {_faces(message)}"
+    if isinstance(message, StateMessage):
+        return f"{message.camera}: {_state(message)}"
     if isinstance(message, SummaryMessage):
         return f"{message.camera}: {_summary(message)}"
     if isinstance(message, HealthMessage):
@@ -78,6 +82,7 @@ def _visit(message: VisitMessage) -> str:
     if message.event == "update":
         return f"visit {message.visit} after {_length(message.seconds)}: {known or 'nothing known yet'}"
     why = {"lost": "left", "source_ended": "ended with the source", "stopped": "ended with the program"}
+    why["power"] = "was cut short: the program ended without a stop"
     gone = why[message.reason or "lost"]
     return f"visit {message.visit} {gone} after {_length(message.seconds)}: {known or 'nothing became known'}"
 
@@ -86,6 +91,17 @@ def _faces(message: FacesMessage) -> str:
     if not message.faces:
         return "nobody in view"
     return f"in view now: {_count(len(message.faces), 'person', 'people')}"
+
+
+def _state(message: StateMessage) -> str:
+    today = message.today
+    total = f"{_count(today.visits, 'visit', 'visits')} today, {_length(today.seconds)}"
+    if message.count is None:
+        return f"nobody is looking (camera {message.status}); {total}"
+    there = _count(message.count, "person", "people") if message.count else "nobody"
+    known = [f"about {message.age:.0f} years on average"] if message.age is not None else []
+    known += [f"mostly {message.expression}"] if message.expression is not None else []
+    return f"now: {', '.join([f'{there} there', *known])}; {total}"
 
 
 def _summary(message: SummaryMessage) -> str:
@@ -128,5 +144,4 @@ def _length(seconds: float) -> str:
 
 
 def _clock(at: str, zone: tzinfo | None) -> str:
-    # Python 3.10 does not read the `Z`.
-    return datetime.fromisoformat(at.replace("Z", "+00:00")).astimezone(zone).strftime("%H:%M:%S")
+    return moment(at).astimezone(zone).strftime("%H:%M:%S")

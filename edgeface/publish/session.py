@@ -10,12 +10,15 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edgeface.publish.certificates import peer_end
 from edgeface.publish.client import Abilities
 from edgeface.publish.reasons import (
     CHECK_CREDENTIALS,
@@ -39,12 +42,15 @@ class Session:
     ----------
     abilities : what the broker may be asked for; its CONNACK can only lessen it
     on_message : called with topic and payload of what arrives
+    keep_s : as in `Account`
 
     Attributes
     ----------
+    resumed : whether the broker still knew what we had subscribed to
     in_flight : how many messages with QoS 1 the broker takes unacknowledged, 1 to 20
     largest : bytes of the largest packet it takes, or None
     abilities : what it takes
+    subscribed : whether the broker has answered what was asked for last, be it with a refusal
     """
 
     def __init__(
@@ -54,13 +60,17 @@ class Session:
         *,
         abilities: Abilities | None = None,
         on_message: Callable[[str, bytes], None] | None = None,
+        keep_s: int = 0,
     ) -> None:
         self._client = client
+        self._keep_s = keep_s if client.protocol == paho.MQTTv5 else 0
+        self.resumed = False
         self._wake = wake
         self._answer: tuple[ReasonCode, Properties | None] | None = None
         self._ending: tuple[ReasonCode, Properties | None, bool] | None = None
         self._tls_alert = ""
         self._acks: list[tuple[int, int]] = []
+        self.subscribed = False
         self.in_flight = IN_FLIGHT
         self.largest: int | None = None
         self.abilities = abilities or Abilities()
@@ -68,6 +78,7 @@ class Session:
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_log = self._on_log
+        client.on_subscribe = self._on_subscribe
         if on_message is not None:
             client.on_message = lambda _client, _data, message: on_message(message.topic, bytes(message.payload))
 
@@ -118,7 +129,12 @@ class Session:
             self._client.connect_timeout = (
                 answer_s if len(places) == 1 else max(min(LEAST_CONNECT_S, answer_s), answer_s / len(places))
             )
-            self._client.connect(host, port, keepalive=keep_alive_s)
+            if self._keep_s:
+                self._client.connect(
+                    host, port, keep_alive_s, clean_start=False, properties=_keeping(PacketTypes.CONNECT, self._keep_s)
+                )
+            else:
+                self._client.connect(host, port, keepalive=keep_alive_s)
         except (OSError, UnicodeError) as error:
             raise connect_failure(error) from error
 
@@ -151,27 +167,40 @@ class Session:
         if self._ending is not None:
             raise self._failure()
 
-    def publish(self, topic: str, payload: bytes | str, *, qos: int, retain: bool) -> int:
+    def publish(self, topic: str, payload: bytes | str, *, qos: int, retain: bool, expires_s: int | None = None) -> int:
         """Send one message; its number on this connection, told by `take_acks` when the broker or network has it.
+
+        ``expires_s``: seconds after which a broker of MQTT 5 is to forget it; one of 3.1.1 knows no such thing.
 
         Raises
         ------
         SessionFailure : the connection is lost, and the message was not sent
         """
         qos = min(qos, self.abilities.qos)
-        info = self._client.publish(topic, payload, qos=qos, retain=retain and self.abilities.retain)
+        properties = None
+        if expires_s is not None and self._client.protocol == MQTTProtocolVersion.MQTTv5:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.MessageExpiryInterval = expires_s
+        retain = retain and self.abilities.retain
+        info = self._client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise self._failure()
         return info.mid
 
-    def subscribe(self, topic: str) -> None:
-        """Ask for a topic with QoS 1."""
-        self._client.subscribe(topic, qos=1)
+    def subscribe(self, *topics: str) -> None:
+        """Ask for topics with QoS 1, in one packet; `subscribed` tells when the broker has answered."""
+        self.subscribed = False
+        self._client.subscribe([(topic, 1) for topic in topics])
 
     @property
     def congested(self) -> bool:
         """Whether bytes wait for the network; more would only grow a buffer."""
         return self._client.want_write()
+
+    @property
+    def certificate_end(self) -> datetime | None:
+        """End of the broker's certificate; None without one."""
+        return peer_end(self._client.socket())
 
     def take_acks(self) -> list[tuple[int, int]]:
         """Give numbers and reasons acknowledged since the last call; a reason of 128 or more is a refusal.
@@ -184,11 +213,11 @@ class Session:
     def close(self) -> None:
         """Say farewell, so that the broker forgets our last will, and let go; right for a lost one too."""
         if self._client.socket() is not None:
-            self._client.disconnect()
+            self._client.disconnect(properties=_keeping(PacketTypes.DISCONNECT, 0) if self._keep_s else None)
         # The callbacks tie client and session into a ring; untied, both go at once.
         client = self._client
         client.on_connect = client.on_disconnect = client.on_publish = None
-        client.on_log = client.on_message = None
+        client.on_log = client.on_message = client.on_subscribe = None
 
     def drop(self) -> None:
         """Close without a farewell: the broker publishes our last will."""
@@ -200,11 +229,12 @@ class Session:
         self,
         _client: paho.Client,
         _data: object,
-        _flags: object,
+        flags: paho.ConnectFlags,
         reason: ReasonCode,
         properties: Properties | None,
     ) -> None:
         self._answer = (reason, properties)
+        self.resumed = flags.session_present
 
     def _on_disconnect(
         self,
@@ -227,6 +257,9 @@ class Session:
         _properties: Properties | None,
     ) -> None:
         self._acks.append((number, reason.value))
+
+    def _on_subscribe(self, *_: object) -> None:
+        self.subscribed = True
 
     def _on_log(self, _client: paho.Client, _data: object, _level: int, text: str) -> None:
         # Only here paho tells why reading failed; with TLS 1.3 a refused client certificate shows here.
@@ -258,3 +291,9 @@ class Session:
             return SessionFailure("lost", "the connection is closed", blames=True)
         reason, properties, from_server = self._ending
         return disconnect_failure(reason, properties, from_server=from_server)
+
+
+def _keeping(packet: int, keep_s: int) -> Properties:
+    properties = Properties(packet)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = keep_s
+    return properties

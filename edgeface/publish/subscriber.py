@@ -22,6 +22,7 @@ class Subscriber:
     Attributes
     ----------
     connection : state, broker and errors
+    forgotten : how often the broker did not know any more what it was to keep for us
     """
 
     def __init__(
@@ -30,13 +31,15 @@ class Subscriber:
         *,
         password: str | None,
         heard: Callable[[str, bytes], None],
+        keep_s: int = 0,
         timing: Timing | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._topic = f"{settings.prefix.rstrip('/')}/#"
         self._heard = heard
         # The node's own id would throw the node out.
-        account = Account(client_id=f"edgeface-watch-{uuid.uuid4().hex[:8]}", password=password)
+        account = Account(client_id=f"edgeface-watch-{uuid.uuid4().hex[:8]}", password=password, keep_s=keep_s)
+        self.forgotten = 0
         self.connection = Supervisor(settings, account, self, timing=timing, clock=clock)
 
     def start(self) -> None:
@@ -54,6 +57,7 @@ class Subscriber:
         ------
         SessionFailure : the connection is lost
         """
+        self.forgotten += self.connection.connections > 1 and not session.resumed
         session.subscribe(self._topic)
         while self.connection.stop_by_s is None:
             self.connection.turn(session)

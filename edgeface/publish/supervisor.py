@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from datetime import datetime
 from typing import Literal, Protocol
 
 from edgeface.config import Mqtt
@@ -51,6 +52,7 @@ class Supervisor:
     ----------
     broker : ``host:port``, for people
     connections : how many stood so far
+    certificate_end : of the broker's certificate as the latest connection saw it; None without one
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Supervisor:
         self.wake = SelfPipe()
         self.broker = f"{settings.host}:{settings.port}"
         self.connections = 0
+        self.certificate_end: datetime | None = None
         self._outage = OutageLog(self.broker, account.client_id, self._timing)
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         # Files that are missing are the user's mistake, and told before anything starts.
@@ -167,7 +170,9 @@ class Supervisor:
     def _connect_and_serve(self) -> None:
         abilities = self._abilities
         client = make_client(self._settings, self._account, protocol=self._versions.current, abilities=abilities)
-        session = Session(client, self.wake, abilities=abilities, on_message=self._work.heard)
+        session = Session(
+            client, self.wake, abilities=abilities, on_message=self._work.heard, keep_s=self._account.keep_s
+        )
         try:
             doubtful = self._versions.current == "5" and not self._versions.sure
             session.open(
@@ -184,6 +189,7 @@ class Supervisor:
 
     def _use(self, session: Session) -> None:
         self.connections += 1
+        self.certificate_end = session.certificate_end
         self._connected_s, self._settled = self._clock.monotonic(), False
         self._versions.connected()
         self._outage.connected(self._versions.current, self._connected_s)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import cv2
 
+from edgeface import board
 from edgeface.backoff import Backoff
-from edgeface.bundle import Bundle
+from edgeface.bundle import Bundle, CategoricalHead, chosen_networks
 from edgeface.config import Config, hide_credentials, mqtt_password
 from edgeface.engine.networks import Networks
 from edgeface.engine.turn import Worker
@@ -25,8 +26,12 @@ from edgeface.events import Body, CameraHealth
 from edgeface.files import look
 from edgeface.machine import node_id
 from edgeface.publish.client import tls_context
+from edgeface.publish.discovery import Announcement, announcement
 from edgeface.service.inbox import Ended, Inbox
+from edgeface.service.metrics import expect_metrics
 from edgeface.service.reader import BACKOFF, Reader
+from edgeface.service.standing import Look
+from edgeface.service.vitals import bundle_health, config_hash
 from edgeface.sources import SCHEMES, is_live, open_source
 from edgeface.types import Frame, Reason
 
@@ -41,13 +46,17 @@ class Assembly:
     ----------
     environ : for the broker's password
     once : whether the run ends with its sources, also when they are cameras
+    whole : whether the cameras are all that this node has, not some that a command line names in their place
     backoff : pauses before a live camera is opened again
 
     Attributes
     ----------
+    live : cameras for which time goes on without us
     finite : whether the run has an end of its own: files only, or ``once``
+    bundle, config_hash : which networks and which configuration these are, for `health`
     running : cameras whose sources have not ended
     failure : the first error of a source that ended
+    announcement : what Home Assistant is told, or None
 
     Raises
     ------
@@ -55,25 +64,37 @@ class Assembly:
     """
 
     def __init__(
-        self, config: Config, bundle: Bundle, *, environ: Mapping[str, str], once: bool, backoff: Backoff = BACKOFF
+        self,
+        config: Config,
+        bundle: Bundle,
+        *,
+        environ: Mapping[str, str],
+        once: bool,
+        whole: bool = True,
+        backoff: Backoff = BACKOFF,
     ) -> None:
         self.config = config
         self.loaded_at = datetime.now(timezone.utc)
         self.node = node_id(config)
         self.password = expect_files(config, environ)
         expect_sources(config, self.loaded_at)
+        expect_metrics(config.metrics.address)
         self.networks = load_networks(config, bundle)
+        self.bundle = bundle_health(bundle)
+        self.config_hash = config_hash(config)
+        self.live = frozenset(camera for camera, settings in config.cameras.items() if is_live(settings))
         self.worker = Worker(
             self.networks,
             config,
             list(config.cameras),
             new_id=lambda: secrets.token_hex(4),
             clock=time.perf_counter,
-            live=[camera for camera, settings in config.cameras.items() if is_live(settings)],
+            live=self.live,
         )
-        self.finite = once or not any(is_live(camera) for camera in config.cameras.values())
+        self.finite = once or not self.live
         self.running = set(config.cameras)
         self.failure: EdgefaceError | None = None
+        self.announcement = announce(config, bundle, node=self.node, whole=whole)
         self._ended: list[tuple[str, EdgefaceError | None]] = []
         self._inbox = Inbox()
         self._halt = threading.Event()
@@ -134,20 +155,32 @@ class Assembly:
             if reader.is_alive():
                 reader.join(timeout_s)
 
-    def health(self, elapsed_s: float) -> dict[str, CameraHealth]:
-        """How the cameras fare; frames a second over the ``elapsed_s`` since the last call."""
-        cameras = {
-            reader.camera: CameraHealth(
-                state=reader.state,
-                fps=_rate(self.worker.frames[reader.camera], self._counted.get(reader.camera), elapsed_s),
-                dropped=reader.dropped,
-                ignored=self.worker.ignored(reader.camera),
-                deferred=self.worker.deferred(reader.camera),
-            )
+    def looks(self) -> dict[str, Look]:
+        """How the cameras fare, for their states."""
+        return {
+            reader.camera: Look(status=reader.state, frames=self.worker.frames[reader.camera])
             for reader in self._readers
         }
+
+    def health(self, elapsed_s: float) -> dict[str, CameraHealth]:
+        """How the cameras fare; frames a second over the ``elapsed_s`` since the last call."""
+        cameras = {reader.camera: self._camera_health(reader, elapsed_s) for reader in self._readers}
         self._counted = dict(self.worker.frames)
         return cameras
+
+    def _camera_health(self, reader: Reader, elapsed_s: float) -> CameraHealth:
+        brightness, nearest_px = self.worker.view(reader.camera)
+        # What was seen before the camera went is nothing that is seen.
+        seeing = reader.state == "running"
+        return CameraHealth(
+            state=reader.state,
+            fps=_rate(self.worker.frames[reader.camera], self._counted.get(reader.camera), elapsed_s),
+            dropped=reader.dropped,
+            ignored=self.worker.ignored(reader.camera),
+            deferred=self.worker.deferred(reader.camera),
+            brightness=round(brightness, 3) if seeing and brightness is not None else None,
+            nearest_px=round(nearest_px, 1) if seeing and nearest_px is not None else None,
+        )
 
 
 def expect_files(config: Config, environ: Mapping[str, str]) -> str | None:
@@ -181,6 +214,23 @@ def expect_sources(config: Config, started_at: datetime) -> None:
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             raise UsageError(f"{shown} cannot be looked at: {why}", fix="check the path and its permissions") from None
+
+
+def announce(config: Config, bundle: Bundle, *, node: str, whole: bool = True) -> Announcement | None:
+    """What Home Assistant is told of a node; see `announcement`."""
+    asked = chosen_networks(bundle, config)
+    shown = asked["expression"].answers["expression"] if "expression" in asked else None
+    return announcement(
+        config.home_assistant,
+        prefix=config.mqtt.prefix,
+        node=node,
+        cameras=list(config.cameras),
+        live={camera for camera, settings in config.cameras.items() if is_live(settings)},
+        labels=shown.labels if isinstance(shown, CategoricalHead) else None,
+        age="age" in asked,
+        temperature=bool(board.temperatures()),
+        whole=whole,
+    )
 
 
 def load_networks(config: Config, bundle: Bundle) -> Networks:

@@ -11,26 +11,35 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Literal
 
 import msgspec
 
+from edgeface import __version__
 from edgeface.bundle import Network
-from edgeface.config import Mqtt
+from edgeface.config import Config, Mqtt
 from edgeface.errors import BrokerError, EdgefaceError, one_line
-from edgeface.events import Body, ConfigurationHealth, NoticeNetwork, health_body, iso, notice_body
-from edgeface.machine import give_back_memory, resident_mb, state_folder
+from edgeface.events import Body, ConfigurationHealth, HealthMessage, NoticeNetwork, health_body, iso, notice_body
+from edgeface.machine import boot_id, give_back_memory, resident_mb, state_folder
+from edgeface.publish.announcer import Announcer
 from edgeface.publish.ledger import Ledger
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
+from edgeface.publish.spool import Spool
 from edgeface.service.assembly import Assembly
+from edgeface.service.metrics import Metrics
 from edgeface.service.notify import Notifier
 from edgeface.service.reload import Load, Reload
 from edgeface.service.signals import Signals
+from edgeface.service.standing import Standing
+from edgeface.service.vitals import Trouble, Vitals
 from edgeface.types import Task
 
 logger = logging.getLogger(__name__)
+
+CLOCK_SET = timedelta(seconds=10)
+"""From here on a step of the clock is none of its small corrections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +85,18 @@ class Daemon:
         self._signals = signals
         self._waits = waits or Waits()
         self._started_s = time.monotonic()
+        self._started_at = datetime.now(timezone.utc)
         self._notifier = Notifier(environ)
+        self._trouble = Trouble().attach()
         self._state_folder = state_folder(environ)
+        self._vitals = Vitals(self._state_folder)
+        self._metrics = Metrics()
         self._assembly = load()
-        self._outbox = _outbox(self._assembly)
+        self._standing = Standing(self._state_folder)
+        self._outbox = self._new_outbox(self._assembly)
         self._ledger = self._new_ledger(self._outbox)
-        self._publisher = _publisher(self._assembly, self._outbox, self._ledger)
+        self._announcer = Announcer(self._assembly.announcement)
+        self._publisher = self._new_publisher(self._assembly, self._outbox, self._ledger)
         self._reload: Reload | None = None
         self._reload_error: str | None = None
         self._health_due_s = self._watchdog_due_s = 0.0
@@ -95,6 +110,7 @@ class Daemon:
         BrokerError, SourceError : in a finite run, when broker or source is not up in time or fails
         """
         self._signals.started()
+        self._outbox.open()
         self._publisher.start()
         try:
             if self._assembly.finite:
@@ -128,12 +144,17 @@ class Daemon:
 
     def _begin(self) -> None:
         """Tell who is here, and read the cameras."""
+        cameras = self._assembly.config.cameras
+        self._standing.begin(self._assembly.node, cameras, live=self._assembly.live)
         self._accept([self._notice()])
+        # First of all that nobody looks yet: after a kill the broker may still have it that somebody is there.
+        self._accept(self._standing.news(self._assembly.looks()))
         self._tell_health()
         self._assembly.start()
 
     def _turn(self) -> None:
         self._accept(self._assembly.turn(self._waits.turn_s))
+        self._accept(self._standing.news(self._assembly.looks()))
         for camera, error in self._assembly.take_ended():
             if error is not None and not self._assembly.finite:
                 logger.error("camera %s ended: %s", camera, error)
@@ -166,17 +187,22 @@ class Daemon:
     def _change_to(self, new: Assembly) -> EdgefaceError | None:
         """Let a new assembly take the old one's place; why not, before anything is touched."""
         old = self._assembly
-        outbox = self._outbox if _base(old) == _base(new) else _outbox(new)
+        outbox = self._outbox if _base(old) == _base(new) else self._new_outbox(new)
         same = outbox is self._outbox and _connection(old) == _connection(new)
         try:
             ledger = self._ledger if outbox is self._outbox else self._new_ledger(outbox)
-            publisher = self._publisher if same else _publisher(new, outbox, ledger)
+            publisher = self._publisher if same else self._new_publisher(new, outbox, ledger)
         except EdgefaceError as error:  # a certificate that went while the networks were loaded
             return error
         self._accept(old.end_visits("stopped"))
+        if outbox is not self._outbox:
+            self._accept(self._standing.stopped(old.looks()))
         old.halt()
         old.join(self._waits.join_s)
         self._assembly, self._reload_error = new, None
+        self._announcer.change(new.announcement, keep=new.config.home_assistant.discovery == "off")
+        for camera in old.config.cameras.keys() - new.config.cameras.keys():
+            self._clear(camera)
         self._change_publisher(publisher, outbox)
         self._ledger = ledger
         self._begin()
@@ -186,9 +212,12 @@ class Daemon:
         """Keep the connection where nothing about it changed, and what waits where the topics did not."""
         if outbox is not self._outbox:
             self._publisher.stop(timeout_s=self._waits.flush_s)
+            # What it could not deliver the next one finds: it may be the same spool.
+            self._outbox.close()
+            outbox.open()
         elif publisher is not self._publisher:
             self._publisher.hand_over(timeout_s=self._waits.hand_over_s)
-        outbox.resize(self._assembly.config.mqtt.queue)
+        outbox.resize(_capacity(self._assembly.config))
         if publisher is not self._publisher:
             self._publisher, self._outbox = publisher, outbox
             publisher.start()
@@ -201,15 +230,18 @@ class Daemon:
             self._notifier.watchdog()
 
     def _accept(self, bodies: list[Body]) -> None:
-        for body in bodies:
+        for body in self._standing.through(bodies):
             self._outbox.accept(body)
 
     def _shut(self, *, flush_s: float) -> bool:
         """Stop readers, tell health once more, deliver what waits; True when all was delivered."""
         self._notifier.stopping()
+        self._accept(self._standing.stopped(self._assembly.looks()))
         self._assembly.halt()
         self._tell_health(stopping=True)
         delivered = self._publisher.stop(timeout_s=flush_s)
+        self._outbox.close()
+        self._trouble.detach()
         self._assembly.join(self._waits.join_s)
         if self._reload is not None:
             self._reload.join(self._waits.leave_s)
@@ -229,21 +261,48 @@ class Daemon:
         body = health_body(
             at=datetime.now(timezone.utc),
             uptime_s=now_s - self._started_s,
+            started=self._started(now_s),
             cameras=cameras,
             stages_ms=self._assembly.worker.stages.medians_ms(),
             mqtt=self._publisher.health(),
             memory_mb=resident_mb(),
-            configuration=ConfigurationHealth(loaded_at=iso(self._assembly.loaded_at), error=self._reload_error),
+            configuration=ConfigurationHealth(
+                loaded_at=iso(self._assembly.loaded_at), error=self._reload_error, hash=self._assembly.config_hash
+            ),
             invalid=self._assembly.networks.invalid,
+            version=__version__,
+            bundle=self._assembly.bundle,
+            machine=self._vitals.measure(),
+            last_error=self._trouble.latest,
+            spool=self._outbox.spool_health(),
         )
         self._accept([body])
+        self._metrics.use(None if stopping else self._assembly.config.metrics.address)
+        assert isinstance(body.message, HealthMessage)
+        self._metrics.offer(msgspec.structs.replace(body.message, node=self._assembly.node))
+
+    def _started(self, now_s: float) -> datetime:
+        """When we were started; told anew only where the clock was set meanwhile, for it is no measurement."""
+        by_clock = datetime.now(timezone.utc) - timedelta(seconds=now_s - self._started_s)
+        if abs(by_clock - self._started_at) > CLOCK_SET:
+            self._started_at = by_clock
+        return self._started_at
 
     def _notice(self) -> Body:
         networks = self._assembly.networks
         asked: list[tuple[Task | Literal["detect"], Network]] = [("detect", networks.detector.network)]
         asked += [(head.task, network) for network, head in networks.heads]
         return notice_body(
-            networks=[NoticeNetwork(task=task, name=n.name, licence=n.licence, limits=n.limits) for task, n in asked],
+            networks=[
+                NoticeNetwork(
+                    task=task,
+                    name=n.name,
+                    licence=n.licence,
+                    limits=n.limits,
+                    smallest_face_px=n.input.smallest_face_px,
+                )
+                for task, n in asked
+            ],
             at=self._assembly.loaded_at,
         )
 
@@ -265,23 +324,41 @@ class Daemon:
                 fix="check what it allows this node to publish, and its limits",
             )
 
+    def _clear(self, camera: str) -> None:
+        """Let the broker forget what it keeps of a camera that is gone."""
+        self._outbox.clear("state", f"{camera}/state")
+        self._outbox.clear("summary", f"{camera}/summary")
+
+    def _new_publisher(self, assembly: Assembly, outbox: Outbox, ledger: Ledger) -> Publisher:
+        return Publisher(
+            assembly.config.mqtt,
+            node=assembly.node,
+            outbox=outbox,
+            password=assembly.password,
+            ledger=ledger,
+            announcer=self._announcer,
+        )
+
+    def _new_outbox(self, assembly: Assembly) -> Outbox:
+        """An outbox counts from 0, so it has a boot id of its own."""
+        boot, node = secrets.token_hex(4), assembly.node
+        spool = None
+        if assembly.config.spool.enabled:
+            spool = Spool(self._state_folder, node=node, boot=boot, machine=boot_id())
+        return Outbox(node=node, boot=boot, capacity=_capacity(assembly.config), spool=spool)
+
     def _new_ledger(self, outbox: Outbox) -> Ledger:
         return Ledger(self._state_folder, node=outbox.node, boot=outbox.boot)
 
 
-def _outbox(assembly: Assembly) -> Outbox:
-    """An outbox counts from 0, so it has a boot id of its own."""
-    return Outbox(node=assembly.node, boot=secrets.token_hex(4), capacity=assembly.config.mqtt.queue)
+def _capacity(config: Config) -> int:
+    """How many messages on visits may wait."""
+    return max(config.mqtt.queue, config.spool.messages) if config.spool.enabled else config.mqtt.queue
 
 
-def _publisher(assembly: Assembly, outbox: Outbox, ledger: Ledger) -> Publisher:
-    settings, password = assembly.config.mqtt, assembly.password
-    return Publisher(settings, node=assembly.node, outbox=outbox, password=password, ledger=ledger)
-
-
-def _base(assembly: Assembly) -> tuple[str, str]:
-    """What all topics begin with."""
-    return assembly.config.mqtt.prefix.rstrip("/"), assembly.node
+def _base(assembly: Assembly) -> tuple[str, str, bool]:
+    """What all topics begin with, and whether there is a spool: what an outbox has for good."""
+    return assembly.config.mqtt.prefix.rstrip("/"), assembly.node, assembly.config.spool.enabled
 
 
 def _connection(assembly: Assembly) -> tuple[Mqtt, str | None]:

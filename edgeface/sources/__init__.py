@@ -17,6 +17,7 @@ from edgeface.sources.v4l2 import V4l2Camera
 from edgeface.sources.video import VideoFile
 
 __all__ = [
+    "RECIPES",
     "SCHEMES",
     "Picture",
     "Source",

@@ -1,0 +1,84 @@
+"""Whether the libraries load together, each in a child: one that was built for another numpy takes its process down."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from edgeface.diagnosis.finding import Finding, bad, good, skipped, warning
+from edgeface.diagnosis.node import ASK_S, Node
+
+INSTALL_ANEW = "install edgeface anew in a virtual environment of its own, see docs/installing.md"
+PICTURES = """
+import json, numpy, cv2
+cv2.cvtColor(cv2.resize(numpy.zeros((8, 8, 3), numpy.uint8), (4, 4)), cv2.COLOR_BGR2GRAY)
+print(json.dumps({"numpy": numpy.__version__, "opencv": cv2.__version__}))
+"""
+RUNTIMES = {
+    "ONNX Runtime": "import onnxruntime; print(onnxruntime.__version__)",
+    "LiteRT": "import ai_edge_litert.interpreter, importlib.metadata as m; print(m.version('ai-edge-litert'))",
+    "tflite-runtime": "import tflite_runtime.interpreter, tflite_runtime as t; print(t.__version__)",
+}
+ABI_SIGNS = ("multiarray failed to import", "_ARRAY_API not found", "dtype size changed", "compiled using NumPy 1.x")
+
+
+def numpy_and_opencv(_: Node) -> Iterator[Finding]:
+    """They load, fit each other, and change a picture."""
+    said, failure = _run(PICTURES)
+    if failure is not None:
+        abi = any(sign in failure for sign in ABI_SIGNS)
+        why = "OpenCV was built for another numpy" if abi else f"numpy and OpenCV do not load: {_last_line(failure)}"
+        yield bad(why, fix=INSTALL_ANEW)
+        return
+    versions = json.loads(said)
+    if versions["opencv"].startswith("5."):
+        yield bad(f"OpenCV {versions['opencv']} is not supported", fix="pip install 'opencv-python-headless<5'")
+        return
+    yield good(f"numpy {versions['numpy']} and OpenCV {versions['opencv']} fit")
+
+
+def runtimes(_: Node) -> Iterator[Finding]:
+    """At least one runtime loads; which of them the bundle wants is told with the bundle."""
+    present = 0
+    for name, program in RUNTIMES.items():
+        said, failure = _run(program)
+        if failure is None:
+            present += 1
+            yield good(f"{name} {said.strip()}")
+        elif "No module named" not in failure:
+            yield warning(f"{name} is installed and does not load: {_last_line(failure)}", fix=INSTALL_ANEW)
+        elif name != "tflite-runtime":
+            yield skipped(f"{name} is not installed")
+    if not present:
+        yield bad("there is no runtime for networks", fix=INSTALL_ANEW)
+
+
+def _run(program: str) -> tuple[str, str | None]:
+    """Output of a Python program in a child, and why it failed."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=6 * ASK_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        return "", "it hangs"
+    if done.returncode == 0:
+        return done.stdout, None
+    if done.returncode == -signal.SIGILL:
+        return "", "it needs instructions that this processor does not have"
+    if done.returncode < 0:
+        return "", f"it ends by signal {-done.returncode}"
+    return "", done.stderr
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "it says nothing"

@@ -1,0 +1,59 @@
+"""What `health` tells an operator beside frames and messages: what runs here, on what, and how that fares."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+HASH_DIGITS = 12
+"""Of a SHA-256 in hexadecimal: enough to tell two apart, short enough to be read out on the telephone."""
+
+NotNegative = Annotated[float, Meta(ge=0)]
+
+
+class BundleHealth(Struct, frozen=True, kw_only=True):
+    """The networks that run."""
+
+    name: str
+    version: str
+    hash: Annotated[str, Meta(description="first digits of the SHA-256 of manifest.json, which has that of each file")]
+
+
+class MachineHealth(Struct, frozen=True, kw_only=True):
+    """The board and how it fares; null: it does not say."""
+
+    board: Annotated[str | None, Meta(description="name of the board")]
+    serial: Annotated[str | None, Meta(description="serial number of the board")]
+    temperature: Annotated[float | None, Meta(description="degrees Celsius of the hottest sensor")]
+    temperatures: Annotated[dict[str, float], Meta(description="degrees Celsius by sensor")]
+    throttled: Annotated[
+        list[str] | None,
+        Meta(
+            description="Raspberry Pi, what it suffers from now: under-voltage, frequency capped, throttled, "
+            "temperature limit"
+        ),
+    ]
+    throttled_since_boot: Annotated[list[str] | None, Meta(description="the same at some time since the boot")]
+    cpu: Annotated[
+        NotNegative | None,
+        Meta(description="processor time of this program since the last message over the time; 1 is one core"),
+    ]
+    load: Annotated[NotNegative | None, Meta(description="processes that ran or waited, mean of a minute")]
+    memory_free_mb: Annotated[NotNegative | None, Meta(description="memory that programs may still take, megabytes")]
+    disk_free_mb: Annotated[NotNegative | None, Meta(description="room where state is kept, megabytes")]
+    clock_synchronised: Annotated[bool | None, Meta(description="whether the network sets the clock")]
+
+
+class LastError(Struct, frozen=True, kw_only=True):
+    """The latest warning or error of the log."""
+
+    at: Annotated[str, Meta(description="ISO 8601, UTC, milliseconds")]
+    text: Annotated[str, Meta(description="its line")]
+
+
+class Certificates(Struct, frozen=True, kw_only=True):
+    """When certificates end; null: there is none, or it is not yet known."""
+
+    broker: Annotated[str | None, Meta(description="end of the broker's, ISO 8601, UTC")]
+    own: Annotated[str | None, Meta(description="end of this node's, ISO 8601, UTC")]

@@ -1,0 +1,122 @@
+"""What is so now before one camera: made of the very messages on `visits` that tell of it, so that both agree."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from statistics import mean
+
+from edgeface.events.bodies import OCCUPIED_S, Body, iso
+from edgeface.events.messages import StateMessage, Status, Today, VisitMessage
+
+LEAST_S = 1.0
+"""Between two messages of one camera."""
+AGAIN_S = OCCUPIED_S / 3
+"""A state with somebody there is said again: two may be lost before it is not believed any more."""
+
+
+class CameraState:
+    """Decides what `state` says of one camera, and when.
+
+    Nobody is there where nobody looks: with any status but `running`, and after a camera has fallen silent until its
+    next frame, the state says that it does not know. ``now_s`` is monotonic, ``at`` aware.
+    """
+
+    def __init__(self, camera: str) -> None:
+        self._camera = camera
+        self._visits: dict[str, VisitMessage] = {}
+        self._status: Status = "starting"
+        self._frames = 0
+        self._silent_since: int | None = None
+        self._left: str | None = None
+        self._since: tuple[bool | None, str] | None = None
+        self._told: StateMessage | None = None
+        self._told_s = 0.0
+
+    def visit(self, message: VisitMessage) -> None:
+        """Take in a message on `visits`."""
+        if message.event != "end":
+            self._visits[message.visit] = message
+            return
+        self._visits.pop(message.visit, None)
+        self._left = message.ended
+        if message.reason == "source_ended":
+            self._silent_since = self._frames
+
+    def look(self, status: Status, frames: int) -> None:
+        """Take in how the camera fares, and how many of its frames were analysed so far."""
+        self._frames = frames
+        if self._silent_since is not None and frames != self._silent_since:
+            self._silent_since = None
+        if status == "running" and frames == 0:
+            status = "starting"
+        elif status == "running" and self._silent_since is not None:
+            status = "away"
+        self._status = status
+
+    def due(self, now_s: float) -> bool:
+        """Whether a message may be sent; what changes before waits, and only the newest is told."""
+        return self._told is None or now_s - self._told_s >= LEAST_S
+
+    def news(self, *, at: datetime, now_s: float, today: Today) -> Body | None:
+        """Say what is so now, if it is new, or somebody is there and it must be said again; None if not."""
+        message = self._message(at, today)
+        same = self._told is not None and _gist(message) == _gist(self._told)
+        if same and not (message.occupied and now_s - self._told_s >= AGAIN_S):
+            return None
+        self._told, self._told_s = message, now_s
+        return Body(kind="state", camera=self._camera, message=message)
+
+    def _message(self, at: datetime, today: Today) -> StateMessage:
+        running = self._status == "running"
+        there = list(self._visits.values()) if running else []
+        occupied = bool(there) if running else None
+        return StateMessage(
+            at=iso(at),
+            node="",
+            boot="",
+            seq=0,
+            camera=self._camera,
+            status=self._status,
+            occupied=occupied,
+            count=len(there) if running else None,
+            since=self._changed(occupied, there, at),
+            expression=_dominant(there),
+            age=_mean_age(there),
+            today=today,
+            expires=iso(at + timedelta(seconds=OCCUPIED_S)) if occupied else None,
+        )
+
+    def _changed(self, occupied: bool | None, there: list[VisitMessage], at: datetime) -> str:
+        """Since when: the first detection of who has been there longest, the last one of who left last, or now."""
+        if self._since is None or self._since[0] is not occupied:
+            before = None if self._since is None else self._since[0]
+            since = iso(at)
+            if occupied:
+                since = min(message.started for message in there)
+            elif before and occupied is False and self._left is not None:
+                since = self._left
+            self._since = occupied, since
+        return self._since[1]
+
+
+def _gist(message: StateMessage) -> tuple[object, ...]:
+    """What is told, without when."""
+    return (message.status, message.occupied, message.count, message.expression, message.age, message.today)
+
+
+def _dominant(there: Iterable[VisitMessage]) -> str | None:
+    """Label that most of them show; of labels that as many show, the one with more of the visits' time."""
+    known = [message.expression for message in there if message.expression is not None]
+    votes = Counter(expression.dominant for expression in known)
+    shares: defaultdict[str, float] = defaultdict(float)
+    for expression in known:
+        for label, share in expression.shares.items():
+            shares[label] += share
+    return max(votes, key=lambda label: (votes[label], shares[label], label), default=None)
+
+
+def _mean_age(there: Iterable[VisitMessage]) -> float | None:
+    years = [message.age.years for message in there if message.age is not None]
+    return round(mean(years), 1) if years else None

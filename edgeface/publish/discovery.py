@@ -1,0 +1,318 @@
+"""What Home Assistant is told of a node and its cameras, so that it makes devices and entities of them by itself.
+
+One retained message for the node and one for each camera, on ``<prefix>/device/<id>/config`` (device discovery, Home
+Assistant 2024.11 and later). Ids and keys rest on the ids of node and camera and never change: they are the names under
+which people's history, automations and areas are kept. Home Assistant drops a key that it does not know without a word,
+so what was made of these messages is compared with the real one (``scripts/slow home-assistant``). Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from edgeface import __version__
+from edgeface.config import HomeAssistant
+
+URL = "https://github.com/edgeface/edgeface"
+OWNER = "edgeface"
+CAMERA = "_camera_"
+"""Between the ids of node and camera. In these every underscore is doubled, so no two devices share an id."""
+
+
+class Announcement(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is announced of one node.
+
+    Attributes
+    ----------
+    prefix : Home Assistant's
+    base : ``<prefix>/<node>`` of our own topics
+    own : what the ids of this node's cameras begin with
+    messages : payload by topic; the node's first, for the cameras refer to it
+    cameras : ids of all that are configured, announced or not
+    whole : whether these are all cameras of the node: what it announced before and is not among them can go
+    """
+
+    prefix: str
+    base: str
+    own: str
+    messages: Mapping[str, bytes]
+    cameras: frozenset[str]
+    whole: bool = True
+
+    @property
+    def birth_topic(self) -> str:
+        """Where Home Assistant says ``online``."""
+        return f"{self.prefix}/status"
+
+    @property
+    def config_topics(self) -> str:
+        """Where messages of discovery lie, others' among them."""
+        return config_topic(self.prefix, "+")
+
+    def camera_of(self, topic: str) -> str | None:
+        """Id of the camera of this node that is announced on a topic; None for any other topic."""
+        return camera_of(self.prefix, self.own, topic)
+
+
+def announcement(
+    settings: HomeAssistant,
+    *,
+    prefix: str,
+    node: str,
+    cameras: Collection[str],
+    live: Collection[str],
+    labels: Sequence[str] | None,
+    age: bool,
+    temperature: bool,
+    whole: bool = True,
+) -> Announcement | None:
+    """Say what is announced; None where nothing is.
+
+    Parameters
+    ----------
+    prefix, node, cameras : of our own topics
+    live : cameras that are none of files
+    labels : of expressions, in the manifest's order; None: nobody looks at them
+    age : whether apparent age is estimated
+    temperature : whether this machine has a sensor
+    whole : whether ``cameras`` are all that the configuration has
+    """
+    told = [camera for camera in cameras if settings.discovery == "on" or camera in live]
+    if settings.discovery == "off" or not told:
+        return None
+    base, ha = f"{prefix.rstrip('/')}/{node}", settings.prefix.rstrip("/")
+    devices = {device_id(node): _node(base, node, temperature=temperature)}
+    devices |= {device_id(node, camera): _camera(base, node, camera, labels=labels, age=age) for camera in told}
+    return Announcement(
+        prefix=ha,
+        base=base,
+        own=f"{device_id(node)}{CAMERA}",
+        messages={config_topic(ha, name): msgspec.json.encode(device) for name, device in devices.items()},
+        cameras=frozenset(cameras),
+        whole=whole,
+    )
+
+
+def device_id(node: str, camera: str | None = None) -> str:
+    """Id of a device, also the begin of its entities' unique ids; letters, digits, - and _ only, and never changed."""
+    own = f"{OWNER}_{_escaped(node)}"
+    return own if camera is None else f"{own}{CAMERA}{_escaped(camera)}"
+
+
+def config_topic(prefix: str, device: str) -> str:
+    """Where a device is announced."""
+    return f"{prefix}/device/{device}/config"
+
+
+def node_topic(prefix: str, node: str, topic: str) -> bool:
+    """Whether a node or one of its cameras is announced on a topic."""
+    own = device_id(node)
+    return topic == config_topic(prefix, own) or camera_of(prefix, f"{own}{CAMERA}", topic) is not None
+
+
+def camera_of(prefix: str, own: str, topic: str) -> str | None:
+    """Id of the camera announced on a topic, for ids that begin with ``own``; None for any other topic."""
+    begin, end = f"{prefix}/device/{own}", "/config"
+    if not (topic.startswith(begin) and topic.endswith(end)):
+        return None
+    escaped = topic[len(begin) : -len(end)]
+    camera = escaped.replace("__", "_")
+    return camera if camera and _escaped(camera) == escaped else None
+
+
+def _escaped(name: str) -> str:
+    return name.replace("_", "__")
+
+
+def _node(base: str, node: str, *, temperature: bool) -> dict[str, Any]:
+    entities: dict[str, dict[str, Any] | None] = {
+        "problem": {
+            "platform": "binary_sensor",
+            "name": "Problem",
+            "device_class": "problem",
+            "entity_category": "diagnostic",
+            "value_template": "{{ 'ON' if value_json.mqtt.parked > 0 or (value_json.configuration or {}).get('error') "
+            "or (value_json.get('spool') or {}).get('state') == 'memory' "
+            "or value_json.cameras.values() | selectattr('state', 'eq', 'away') | list else 'OFF' }}",
+        },
+        "undelivered": {
+            "platform": "sensor",
+            "name": "Undelivered messages",
+            "icon": "mdi:tray-full",
+            "state_class": "measurement",
+            "entity_category": "diagnostic",
+            "value_template": "{{ value_json.mqtt.queued + value_json.mqtt.parked }}",
+        },
+        "drops": {
+            "platform": "sensor",
+            "name": "Dropped visits",
+            "icon": "mdi:delete-outline",
+            "state_class": "total_increasing",
+            "entity_category": "diagnostic",
+            "value_template": "{{ value_json.mqtt.dropped.visits }}",
+        },
+        "start": {
+            "platform": "sensor",
+            "name": "Last start",
+            "device_class": "timestamp",
+            "entity_category": "diagnostic",
+            "value_template": "{{ value_json.started }}",
+        },
+        "temperature": {
+            "platform": "sensor",
+            "name": "Temperature",
+            "device_class": "temperature",
+            "state_class": "measurement",
+            "unit_of_measurement": "°C",
+            "entity_category": "diagnostic",
+            # The `health` of an older version, which the broker may still have, knows no `machine`.
+            "value_template": "{{ (value_json.get('machine') or {}).get('temperature') }}",
+        }
+        if temperature
+        else None,
+    }
+    device = {"identifiers": [device_id(node)], "name": f"Edgeface {node}", "model": "edgeface node"}
+    return _message(base, device, entities, state_topic=f"{base}/health")
+
+
+def _camera(base: str, node: str, camera: str, *, labels: Sequence[str] | None, age: bool) -> dict[str, Any]:
+    health = {"platform": "sensor", "state_topic": f"{base}/health", "state_class": "measurement"}
+    diagnostic = {"entity_category": "diagnostic", "enabled_by_default": False}
+    of_camera = f"value_json.cameras.get('{camera}', {{}})"
+    entities: dict[str, dict[str, Any] | None] = {
+        "occupancy": {
+            "platform": "binary_sensor",
+            "name": "Occupancy",
+            "device_class": "occupancy",
+            "value_template": _truth("value_json.occupied"),
+        },
+        "count": {
+            "platform": "sensor",
+            "name": "People",
+            "icon": "mdi:account-group",
+            "state_class": "measurement",
+            "value_template": "{{ value_json.count }}",
+        },
+        "visits": {
+            "platform": "sensor",
+            "name": "Visits today",
+            "icon": "mdi:counter",
+            "state_class": "total_increasing",
+            "value_template": "{{ value_json.today.visits }}",
+        },
+        "visit": {
+            "platform": "event",
+            "name": "Visit",
+            "icon": "mdi:account-arrow-right",
+            "state_topic": f"{base}/{camera}/visits",
+            "event_types": ["arrived", "left"],
+            "value_template": EVENT,
+        },
+        "expression": {
+            "platform": "sensor",
+            "name": "Expression",
+            "icon": "mdi:emoticon-outline",
+            "device_class": "enum",
+            "options": list(labels),
+            "value_template": "{{ value_json.expression }}",
+        }
+        if labels
+        else None,
+        "age": {
+            "platform": "sensor",
+            "name": "Mean apparent age",
+            "icon": "mdi:account-clock",
+            "state_class": "measurement",
+            "unit_of_measurement": "years",
+            "suggested_display_precision": 0,
+            "value_template": "{{ value_json.age }}",
+        }
+        if age
+        else None,
+        "connection": {
+            "platform": "binary_sensor",
+            "name": "Camera connection",
+            "device_class": "connectivity",
+            "entity_category": "diagnostic",
+            "value_template": "{{ none if value_json.status == 'starting' else "
+            "'ON' if value_json.status in ['running', 'paused'] else 'OFF' }}",
+        },
+        "fps": {
+            **health,
+            "name": "Frame rate",
+            "icon": "mdi:filmstrip",
+            "unit_of_measurement": "fps",
+            "suggested_display_precision": 1,
+            "value_template": f"{{{{ {of_camera}.get('fps') }}}}",
+            **diagnostic,
+        },
+        "nearest": {
+            **health,
+            "name": "Nearest face",
+            "icon": "mdi:face-recognition",
+            "unit_of_measurement": "px",
+            "suggested_display_precision": 0,
+            "value_template": f"{{{{ {of_camera}.get('nearest_px') }}}}",
+            **diagnostic,
+        },
+        "brightness": {
+            **health,
+            "name": "Brightness",
+            "icon": "mdi:brightness-6",
+            "unit_of_measurement": "%",
+            "suggested_display_precision": 0,
+            "value_template": f"{{% set share = {of_camera}.get('brightness') %}}"
+            "{{ none if share is none else (share * 100) | round(1) }}",
+            **diagnostic,
+        },
+    }
+    device = {
+        "identifiers": [device_id(node, camera)],
+        "name": f"Edgeface {node} {camera}",
+        "model": "edgeface camera",
+        "via_device": device_id(node),
+    }
+    return _message(base, device, entities, state_topic=f"{base}/{camera}/state")
+
+
+EVENT = (
+    "{% if value_json.event == 'update' or value_json.get('replayed') %}{}{% else %}"
+    "{{ {'event_type': 'arrived' if value_json.event == 'start' else 'left', 'visit': value_json.visit, "
+    "'seconds': value_json.seconds, 'reason': value_json.reason, "
+    "'age': (value_json.age or {}).get('years'), 'age_low': (value_json.age or {}).get('low'), "
+    "'age_high': (value_json.age or {}).get('high'), "
+    "'gender': (value_json.gender or {}).get('label'), "
+    "'gender_probability': (value_json.gender or {}).get('probability'), "
+    "'expression': (value_json.expression or {}).get('dominant')} | to_json }}{% endif %}"
+)
+"""An empty object is what Home Assistant passes over without a line. What is replayed happened long ago: nobody's light
+is to go on for it."""
+
+
+def _message(
+    base: str, device: Mapping[str, Any], entities: Mapping[str, Mapping[str, Any] | None], *, state_topic: str
+) -> dict[str, Any]:
+    (own,) = device["identifiers"]
+    return {
+        "device": {**device, "manufacturer": "edgeface", "sw_version": __version__},
+        "origin": {"name": "edgeface", "sw_version": __version__, "support_url": URL},
+        "availability_topic": f"{base}/availability",
+        "state_topic": state_topic,
+        "qos": 1,
+        "components": {
+            # A component that has only its platform is removed: one that a configuration before this one had.
+            key: {"platform": "sensor"}
+            if entity is None
+            # Older versions do not hand the root's QoS down.
+            else {"unique_id": f"{own}_{key}", "qos": 1, **entity}
+            for key, entity in entities.items()
+        },
+    }
+
+
+def _truth(value: str) -> str:
+    """Template of a binary sensor; what is null is unknown."""
+    return f"{{{{ none if {value} is none else 'ON' if {value} else 'OFF' }}}}"

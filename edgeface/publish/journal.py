@@ -1,0 +1,191 @@
+"""What is on the disk of visits that the broker does not have: which rows, and when they are written.
+
+Pure: no file, no clock, no thread. `Journal` knows what should lie on the disk and what does; `spool` asks it for the
+next `Batch` and `store` writes that. The start and the end of a visit are rows; updates are none. A row goes when
+its message is settled (acknowledged, given up, refused for good), but for two kinds that stay on:
+
+- the start of a visit that lasts, and an end whose start is still there: from a start alone the next run would tell
+  that the visit was cut short;
+- the newest of all, for its number says up to where the run's visits are durable.
+
+Rows that go are no reason to write. They go with the next row that comes; only when `SETTLED_AT_ONCE` of them are due
+they go alone, so that a killed program repeats few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+FLUSH_S = 2.0
+"""Least seconds between two flushes: what a power cut may cost."""
+SETTLED_AT_ONCE = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One start or end of a visit.
+
+    Attributes
+    ----------
+    key : order among all; an earlier run's are negative
+    boot, number, seq : as in the message
+    suffix : topic below ``<prefix>/<node>/``
+    settled : the broker has it, or will never get it; it only stands for its visit or its number
+    """
+
+    key: int
+    boot: str
+    number: int
+    seq: int
+    suffix: str
+    event: Literal["start", "end"]
+    visit: str
+    payload: bytes
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What is to be written in one step, by keys but for what is new; ``flush``: and then to reach the disk."""
+
+    new: tuple[Row, ...]
+    settled: tuple[int, ...]
+    gone: tuple[int, ...]
+    flush: bool
+
+
+class Journal:
+    """The rows of one node, those of earlier runs included."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, Row] = {}
+        self._starts: dict[tuple[str, str], int] = {}
+        self._ends: dict[tuple[str, str], int] = {}
+        self._newest: int | None = None
+        self._new: dict[int, None] = {}
+        self._settled: set[int] = set()
+        self._gone: set[int] = set()
+        self._flushed_s = float("-inf")
+        self._unflushed = False
+        self._hurry = False
+
+    @property
+    def waiting(self) -> int:
+        """How many are not settled."""
+        return sum(not row.settled for row in self._rows.values())
+
+    @property
+    def repeats(self) -> int:
+        """How many settled ones the next run would tell again, were this one killed now."""
+        return len(self._settled) + len(self._gone)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether a visit has a start and no end."""
+        return any(visit not in self._ends for visit in self._starts)
+
+    def load(self, rows: Iterable[Row]) -> None:
+        """Take in what is on the disk already; older than all that was put."""
+        for row in rows:
+            self._rows[row.key] = row
+            (self._starts if row.event == "start" else self._ends)[row.boot, row.visit] = row.key
+            self._newest = row.key if self._newest is None else max(self._newest, row.key)
+
+    def put(self, row: Row) -> None:
+        """Note a row that is to be written before its message is published."""
+        before, self._newest = self._newest, row.key
+        self._rows[row.key] = row
+        self._new[row.key] = None
+        (self._starts if row.event == "start" else self._ends)[row.boot, row.visit] = row.key
+        start = self._starts.get((row.boot, row.visit)) if row.event == "end" else None
+        for key in (start, before):
+            if key in self._rows and self._rows[key].settled:
+                self._let_go(key)
+
+    def settle(self, key: int) -> None:
+        """Note that a row's message needs to be sent no more; nothing for a key that has no row."""
+        row = self._rows.get(key)
+        if row is None or row.settled:
+            return
+        self._rows[key] = replace(row, settled=True)
+        if key not in self._new:
+            self._settled.add(key)
+        self._let_go(key)
+
+    def written(self, key: int) -> bool:
+        """Whether a row was handed to the file system: it survives the program."""
+        return key not in self._new
+
+    def hurry(self) -> None:
+        """Let settled rows be written now, however few they are."""
+        self._hurry = self.repeats > 0
+
+    def wait_s(self, now_s: float) -> float:
+        """Seconds until something is to be written; 0: now; infinite: nothing is."""
+        if self._new or self._hurry or self.repeats >= SETTLED_AT_ONCE:
+            return 0.0
+        return max(0.0, self._flushed_s + FLUSH_S - now_s) if self._unflushed else float("inf")
+
+    def batch(self, now_s: float) -> Batch:
+        """What to write now; `wrote` says that it is."""
+        flush = (bool(self._new) or self._unflushed) and now_s >= self._flushed_s + FLUSH_S
+        return Batch(
+            new=tuple(self._rows[key] for key in self._new),
+            settled=tuple(sorted(self._settled)),
+            gone=tuple(sorted(self._gone)),
+            flush=flush,
+        )
+
+    def wrote(self, batch: Batch, now_s: float) -> None:
+        """Note what is written; what changed since the batch was made is still to be."""
+        for row in batch.new:
+            self._new.pop(row.key, None)
+            now = self._rows.get(row.key)
+            if now is None:
+                self._gone.add(row.key)
+            elif now.settled and not row.settled:
+                self._settled.add(row.key)
+        self._settled.difference_update(batch.settled)
+        self._gone.difference_update(batch.gone)
+        self._unflushed = (self._unflushed or bool(batch.new)) and not batch.flush
+        self._flushed_s = now_s if batch.flush else self._flushed_s
+        self._hurry = False
+
+    def lost(self) -> None:
+        """Note that nothing is on the disk any more, or that nobody knows what is: all is to be written anew."""
+        self._new = dict.fromkeys(sorted(self._rows))
+        self._settled.clear()
+        self._gone.clear()
+
+    def end(self) -> None:
+        """Let go of all that is settled: the run ends as it should, and nobody will ask for its last number."""
+        self._newest = None
+        for key in [key for key, row in self._rows.items() if row.settled]:
+            self._let_go(key)
+
+    def _let_go(self, key: int) -> None:
+        """Forget a settled row, unless it still stands for something."""
+        row = self._rows.get(key)
+        if row is None or not row.settled or key == self._newest:
+            return
+        visit = row.boot, row.visit
+        if row.event == "start" and visit not in self._ends:
+            return
+        if row.event == "end" and visit in self._starts:
+            return
+        self._forget(key)
+        if row.event == "start":
+            del self._starts[visit]
+            self._let_go(self._ends[visit])
+        else:
+            del self._ends[visit]
+
+    def _forget(self, key: int) -> None:
+        del self._rows[key]
+        self._settled.discard(key)
+        if key in self._new:
+            del self._new[key]
+        else:
+            self._gone.add(key)

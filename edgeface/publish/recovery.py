@@ -1,0 +1,93 @@
+"""What a run that ended without a stop has left open: pure, from the rows that it left.
+
+Its visits that lasted are ended with reason ``power``, under its own boot, after its last durable number. What was
+told of them last is their start, so an end says no more than that: they lasted at least until the run's last row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import msgspec
+
+from edgeface.events import Interrupted, VisitMessage
+from edgeface.publish.journal import FLUSH_S, Row
+from edgeface.publish.store import StoreError
+
+UNSURE = 10_000
+"""Numbers that are left out after a power cut. Those right after the last durable one may have been published in the
+seconds that were lost, and a number never means two messages."""
+
+
+SUFFIX = re.compile(r"[a-zA-Z0-9_-]{1,64}/visits")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """What is to be told of a run: its rows to come, and for the log and for ``health`` how it ended."""
+
+    rows: tuple[Row, ...]
+    told: Interrupted
+
+
+def recover(rows: Sequence[Row], boot: str, *, sure: bool) -> Recovered | None:
+    """End what a run has left open; None for one that left nothing.
+
+    Parameters
+    ----------
+    rows : all that lies in the spool, oldest first, keys below 0
+    sure : the machine has been up since: all that was written is there, and nothing else was published
+
+    Raises
+    ------
+    msgspec.DecodeError : a payload is no message on ``visits``
+    """
+    own = [row for row in rows if row.boot == boot]
+    if not own:
+        return None
+    last = max(row.number for row in own)
+    seq = max(row.seq for row in own) + 1
+    ended = {row.visit for row in own if row.event == "end"}
+    lasting = [row for row in own if row.event == "start" and row.visit not in ended]
+    at = max((_message(row).at for row in own), key=_moment)
+    first = last + 1 + (0 if sure else UNSURE)
+    ends = tuple(_end(row, at, number=first + place, seq=seq + place) for place, row in enumerate(lasting))
+    return Recovered(rows=ends, told=Interrupted(boot=boot, number=last, seconds=FLUSH_S, ended=len(ends)))
+
+
+def expect_message(row: Row) -> None:
+    """Raise StoreError for a row that cannot be told: it goes to a topic, and to those who trust what stands there."""
+    try:
+        message = msgspec.json.decode(row.payload, type=VisitMessage)
+    except msgspec.DecodeError:
+        raise StoreError("a row is no message", rubbish=True) from None
+    told = message.boot, message.event, message.visit, message.number, f"{message.camera}/visits"
+    if told != (row.boot, row.event, row.visit, row.number, row.suffix) or not SUFFIX.fullmatch(row.suffix):
+        raise StoreError("a row is another message", rubbish=True)
+
+
+def _end(row: Row, at: str, *, number: int, seq: int) -> Row:
+    start = _message(row)
+    lasted_s = (_moment(at) - _moment(start.started)).total_seconds()
+    message = msgspec.structs.replace(
+        start,
+        at=at,
+        seq=seq,
+        event="end",
+        ended=at,
+        seconds=round(max(start.seconds, lasted_s), 3),
+        reason="power",
+        number=number,
+    )
+    return replace(row, key=0, number=number, seq=seq, event="end", payload=msgspec.json.encode(message), settled=False)
+
+
+def _message(row: Row) -> VisitMessage:
+    return msgspec.json.decode(row.payload, type=VisitMessage)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

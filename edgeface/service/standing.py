@@ -1,0 +1,165 @@
+"""What stands between two messages: the state of each camera, and the totals of its day, which survive the process.
+
+Every message of the cameras passes through here on its way to the outbox. Totals of live cameras are written down at
+most every two seconds, and only when a visit has begun or ended; a file begins at nothing each time, so that it gives
+the same messages each time.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import msgspec
+
+from edgeface.errors import EdgefaceError
+from edgeface.events import Body, CameraState, Status, SummaryMessage, Today, Totals, VisitMessage, moment
+from edgeface.files import write_atomic
+
+logger = logging.getLogger(__name__)
+
+SAVE_S = 2.0
+"""Between two writes: a power cut may cost so much."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How a camera fares: its status, and how many of its frames were analysed."""
+
+    status: Status
+    frames: int
+
+
+@dataclass(slots=True)
+class _Camera:
+    state: CameraState
+    totals: Totals
+    live: bool
+    at: datetime | None = None
+
+
+class Standing:
+    """States and totals of one node's cameras; for one thread.
+
+    Parameters
+    ----------
+    folder : where totals are kept; need not exist, and where it cannot be written, one line says so
+    now, clock : wall time, aware, and monotonic seconds
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder = folder
+        self._now = now
+        self._clock = clock
+        self._node = ""
+        self._cameras: dict[str, _Camera] = {}
+        self._days: dict[str, tuple[Today, ...]] = {}
+        self._unsaved = self._broken = False
+        self._saved_s = float("-inf")
+
+    def begin(self, node: str, cameras: Collection[str], *, live: Collection[str]) -> None:
+        """Begin anew with these cameras, none of which was looked at yet; totals go on."""
+        if node != self._node:
+            self._save()
+            self._node, self._days = node, self._read(node)
+        self._keep()
+        self._cameras = {
+            camera: _Camera(
+                state=CameraState(camera),
+                totals=Totals(days=self._days.get(camera, ()) if camera in live else ()),
+                live=camera in live,
+            )
+            for camera in cameras
+        }
+
+    def through(self, bodies: Sequence[Body]) -> list[Body]:
+        """Take in the cameras' messages; the same, with the totals of the day where they are told."""
+        return [self._passed(body) for body in bodies]
+
+    def news(self, looks: Mapping[str, Look]) -> list[Body]:
+        """States that are to be told now."""
+        now_s = self._clock()
+        due = [(camera, looks[name]) for name, camera in self._cameras.items() if camera.state.due(now_s)]
+        return self._told(due, now_s)
+
+    def stopped(self, looks: Mapping[str, Look]) -> list[Body]:
+        """Last states: nobody looks any more. Sources that ended by themselves have said so."""
+        ends = [
+            (camera, Look(status="ended" if looks[name].status == "ended" else "stopped", frames=looks[name].frames))
+            for name, camera in self._cameras.items()
+        ]
+        bodies = self._told(ends, self._clock())
+        self._save()
+        return bodies
+
+    def _told(self, due: Sequence[tuple[_Camera, Look]], now_s: float) -> list[Body]:
+        # What is told is kept first: totals that go back would be a new day's to their readers.
+        if self._unsaved and now_s - self._saved_s >= SAVE_S:
+            self._save()
+        bodies = []
+        for camera, look in due:
+            camera.state.look(look.status, look.frames)
+            at = self._now() if camera.at is None else camera.at
+            body = camera.state.news(at=at, now_s=now_s, today=camera.totals.on(at))
+            bodies += [] if body is None else [body]
+        return bodies
+
+    def _passed(self, body: Body) -> Body:
+        camera = self._cameras.get(body.camera or "")
+        if camera is None:
+            return body
+        message = body.message
+        if not camera.live:
+            # The time of a file is the one that its frames say.
+            camera.at = moment(message.at)
+        if isinstance(message, VisitMessage):
+            camera.state.visit(message)
+            camera.totals.add(message)
+            self._unsaved = self._unsaved or (camera.live and message.event != "update")
+        if isinstance(message, SummaryMessage):
+            message = msgspec.structs.replace(message, today=camera.totals.on(moment(message.at)))
+            return Body(kind=body.kind, camera=body.camera, message=message)
+        return body
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / f"today-{self._node}.json"
+
+    def _keep(self) -> None:
+        """Take over what was counted so far; of cameras that are gone too, for they may come back today."""
+        self._days |= {name: camera.totals.days for name, camera in self._cameras.items() if camera.live}
+
+    def _save(self) -> None:
+        if not self._unsaved:
+            return
+        self._unsaved = False
+        self._saved_s = self._clock()
+        self._keep()
+        try:
+            write_atomic(self._path, msgspec.json.encode(self._days))
+        except EdgefaceError as error:
+            if not self._broken:
+                logger.warning("totals of the day would not survive a restart: %s", error)
+            self._broken = True
+        else:
+            self._broken = False
+
+    def _read(self, node: str) -> dict[str, tuple[Today, ...]]:
+        path = self._folder / f"today-{node}.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=dict[str, tuple[Today, ...]])
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.DecodeError) as error:
+            logger.warning("%s cannot be read, totals of the day begin at nothing: %s", path, error)
+            return {}

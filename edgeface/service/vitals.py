@@ -1,0 +1,110 @@
+"""What `health` says beside frames and messages: bundle, board, configuration, and the latest trouble of the log."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+
+import msgspec
+
+from edgeface import board
+from edgeface.bundle import MANIFEST, Bundle
+from edgeface.config import Config, redacted
+from edgeface.errors import one_line
+from edgeface.events import HASH_DIGITS, BundleHealth, LastError, MachineHealth, iso
+
+logger = logging.getLogger("edgeface")
+
+
+class Trouble(logging.Handler):
+    """Keeps the latest warning or error of the program's log.
+
+    Attributes
+    ----------
+    latest : None while there was none
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.latest: LastError | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take in a line of the log; what it says of times and levels is left out."""
+        at = datetime.fromtimestamp(record.created, timezone.utc)
+        self.latest = LastError(at=iso(at), text=one_line(record.getMessage()))
+
+    def attach(self) -> Trouble:
+        """Begin to listen."""
+        logger.addHandler(self)
+        return self
+
+    def detach(self) -> None:
+        """Listen no more."""
+        logger.removeHandler(self)
+
+
+class Vitals:
+    """The board as `health` tells of it.
+
+    Parameters
+    ----------
+    folder : where state is kept, whose disk is told of
+    root : where files of the kernel begin, for tests
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        root: Path = board.ROOT,
+        clock: Callable[[], float] = time.monotonic,
+        processor_s: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._folder = folder
+        self._root = root
+        self._clock = clock
+        self._processor_s = processor_s
+        self._board, self._serial = board.model(root), board.serial(root)
+        self._before = clock(), processor_s()
+
+    def measure(self) -> MachineHealth:
+        """How the board fares; `cpu` is that of the time since the last call."""
+        now_s, used_s = self._clock(), self._processor_s()
+        elapsed_s, worked_s = now_s - self._before[0], used_s - self._before[1]
+        self._before = now_s, used_s
+        degrees = board.temperatures(self._root)
+        troubles = board.throttled(self._root)
+        load = board.load()
+        return MachineHealth(
+            board=self._board,
+            serial=self._serial,
+            temperature=max(degrees.values(), default=None),
+            temperatures=degrees,
+            throttled=None if troubles is None else list(troubles[0]),
+            throttled_since_boot=None if troubles is None else list(troubles[1]),
+            cpu=round(max(0.0, worked_s / elapsed_s), 3) if elapsed_s > 0 else None,
+            load=None if load is None else round(load, 2),
+            memory_free_mb=board.free_memory_mb(self._root),
+            disk_free_mb=board.free_disk_mb(self._folder),
+            clock_synchronised=board.clock_synchronised(),
+        )
+
+
+def bundle_health(bundle: Bundle) -> BundleHealth:
+    """Name, version and hash of a bundle that was opened."""
+    manifest = bundle.manifest
+    digest = _digest((bundle.folder / MANIFEST).read_bytes())
+    return BundleHealth(name=manifest.name, version=manifest.version, hash=digest)
+
+
+def config_hash(config: Config) -> str:
+    """Tell configurations apart without their secrets: a password's hash could be guessed against."""
+    return _digest(msgspec.json.encode(redacted(config), order="sorted"))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:HASH_DIGITS]

@@ -1,0 +1,1 @@
+"""Programs that take minutes and prove what a test cannot: `scripts/slow` runs them."""

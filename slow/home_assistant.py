@@ -1,0 +1,305 @@
+"""The messages of discovery in the real Home Assistant: what it made of them, attribute by attribute.
+
+::
+
+    scripts/slow home-assistant --version 2025.4.4 --python python3.13
+    scripts/slow home-assistant --version 2026.11.0 --python python3.14 --root DIR     a system with that Python
+
+Home Assistant drops keys that it does not know without a word, so it does not do to look for warnings. A daemon with a
+pretended camera runs beside it; each line of the result is one thing that was compared, ``ok`` or ``FAIL``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from pretend_camera import CONFIG, PretendCamera  # noqa: E402  the tests' own
+
+from slow.ha_place import MQTT_PORT, Place, enter_namespace, until  # noqa: E402
+
+REMOVED_S = 5.0
+NODE, DOOR, DESK = "edgeface_hall", "edgeface_hall_camera_door", "edgeface_hall_camera_desk"
+MISSING = {"unavailable", None}
+
+
+class Checks:
+    """Counts and prints."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[bool, str]] = []
+
+    def __call__(self, what: str, good: object, seen: object = "") -> None:
+        """Note one thing, with what was seen where it is not good."""
+        self.lines.append((bool(good), what))
+        print("ok  " if good else "FAIL", what, "" if good else f"[{seen}]", flush=True)
+
+    def compare(self, what: str, wanted: object, seen: object) -> None:
+        """Hold one value against another."""
+        self(what, wanted == seen, f"wanted {wanted!r}, got {seen!r}")
+
+
+class Daemon:
+    """``edgeface run`` with a camera that shows what it is told to."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.camera = PretendCamera(folder / "camera")
+        self._config = folder / "edgeface.toml"
+        self.environ = {
+            **os.environ,
+            "PATH": f"{self.camera.programs}:{os.environ['PATH']}",
+            "STATE_DIRECTORY": str(folder / "state"),
+            "PYTHONPATH": str(ROOT),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, *cameras: str) -> None:
+        """Write the configuration; the first camera looks at the scene, others are not there."""
+        sources = [CONFIG, *["source = 9\n"] * (len(cameras) - 1)]
+        tables = [f"[cameras.{name}]\n{source}" for name, source in zip(cameras, sources, strict=True)]
+        self._config.write_text(f'[node]\nid = "hall"\n[mqtt]\nport = {MQTT_PORT}\n{"".join(tables)}')
+
+    def start(self) -> None:
+        """Start it."""
+        with (self._folder / "edgeface.log").open("ab") as log:
+            words = [sys.executable, "-m", "edgeface", "run", "--config", str(self._config)]
+            self.process = subprocess.Popen(words, stderr=log, env=self.environ, cwd=self._folder)
+
+    def reload(self) -> None:
+        """Let it read its configuration again."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
+
+    def stop(self) -> None:
+        """Stop it, if it runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(60)
+
+    def messages(self) -> dict[str, dict[str, Any]]:
+        """What it announces, by the id of the device."""
+        words = [sys.executable, "-m", "edgeface", "discovery", "print", "--json", "--config", str(self._config)]
+        printed = subprocess.run(words, check=True, stdout=subprocess.PIPE, env=self.environ, cwd=self._folder)
+        lines = [json.loads(line) for line in printed.stdout.splitlines()]
+        return {line["topic"].split("/")[2]: line["payload"] for line in lines}
+
+    def remove(self) -> None:
+        """Take everything back from Home Assistant by hand."""
+        words = [sys.executable, "-m", "edgeface", "discovery", "remove", "--config", str(self._config)]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, env=self.environ, cwd=self._folder)
+
+
+def entities(place: Place) -> dict[str, dict[str, Any]]:
+    """Registry entries of MQTT by unique id."""
+    (listed,) = place.ask("config/entity_registry/list")
+    return {str(one["unique_id"]): one for one in listed if one["platform"] == "mqtt"}
+
+
+def devices(place: Place) -> dict[str, dict[str, Any]]:
+    """Devices of MQTT by our id."""
+    (listed,) = place.ask("config/device_registry/list")
+    return {own: one for one in listed for domain, own in one["identifiers"] if domain == "mqtt"}
+
+
+def value_of(place: Place, unique_id: str) -> Any:
+    """State of an entity by its unique id."""
+    entry = entities(place).get(unique_id)
+    return None if entry is None else place.states().get(entry["entity_id"], {}).get("state")
+
+
+def wanted_ids(messages: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Unique ids of everything that is announced and not taken back."""
+    parts = (one for message in messages.values() for one in message["components"].values())
+    return {one["unique_id"] for one in parts if "unique_id" in one}
+
+
+def compare_devices(check: Checks, place: Place, messages: Mapping[str, Mapping[str, Any]]) -> None:
+    """Hold every device against its message."""
+    made = devices(place)
+    for own, message in messages.items():
+        wanted, seen = message["device"], made.get(own, {})
+        for key in ("name", "manufacturer", "model", "sw_version"):
+            check.compare(f"{own}: {key}", wanted[key], seen.get(key))
+        via = made.get(wanted.get("via_device", ""), {}).get("id")
+        check.compare(f"{own}: via_device", via, seen.get("via_device_id"))
+
+
+def compare_entities(check: Checks, place: Place, messages: Mapping[str, Mapping[str, Any]]) -> None:
+    """Hold every entity, attribute by attribute, against its component."""
+    made, states, own_devices = entities(place), place.states(), devices(place)
+    check.compare("unique ids", wanted_ids(messages), set(made))
+    for own, message in messages.items():
+        for key, wanted in message["components"].items():
+            if "unique_id" not in wanted:
+                continue
+            entry = made.get(wanted["unique_id"], {})
+            what = f"{own}: {key}"
+            check.compare(f"{what}: device", own_devices.get(own, {}).get("id"), entry.get("device_id"))
+            check.compare(f"{what}: category", wanted.get("entity_category"), entry.get("entity_category"))
+            off = wanted.get("enabled_by_default") is False
+            check.compare(f"{what}: off at first", "integration" if off else None, entry.get("disabled_by"))
+            check.compare(f"{what}: name", wanted["name"], entry.get("original_name"))
+            entity = str(entry.get("entity_id", ""))
+            slug = f"{message['device']['name']} {wanted['name']}".lower().replace(" ", "_")
+            check.compare(f"{what}: entity id", f"{wanted['platform']}.{slug}", entity)
+            if off:
+                continue
+            attributes = states.get(entity, {}).get("attributes", {})
+            for name in ("device_class", "state_class", "unit_of_measurement", "options", "event_types", "icon"):
+                check.compare(f"{what}: {name}", wanted.get(name), attributes.get(name))
+
+
+def everything_there(place: Place, messages: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether every entity that is on has a value."""
+    made, states = entities(place), place.states()
+    on = [made[own] for own in wanted_ids(messages) if own in made and made[own]["disabled_by"] is None]
+    known = [states.get(entry["entity_id"], {}).get("state") for entry in on]
+    return set(made) >= wanted_ids(messages) and not MISSING & set(known)
+
+
+def examine(check: Checks, place: Place, daemon: Daemon) -> None:
+    """Everything that is asked of both, in the order of a life."""
+    until(lambda: f"{DOOR}_count" in entities(place) and value_of(place, f"{DOOR}_count") == "0")
+    messages = daemon.messages()
+    compare_devices(check, place, messages)
+    compare_entities(check, place, messages)
+
+    def is_so(key: str, value: str, device: str = DOOR) -> None:
+        seen = until(lambda: value_of(place, f"{device}_{key}") == value)
+        check(f"{device}: {key} becomes {value}", seen, value_of(place, f"{device}_{key}"))
+
+    for key, value in (("occupancy", "off"), ("count", "0"), ("age", "unknown"), ("expression", "unknown")):
+        is_so(key, value)
+    is_so("connection", "on")
+    is_so("problem", "on", NODE)  # the other camera is not there
+    daemon.camera.show("face")
+    for key, value in (("occupancy", "on"), ("count", "1"), ("visits", "1")):
+        is_so(key, value)
+    check("age is known", until(lambda: (value_of(place, f"{DOOR}_age") or "unknown") not in {"unknown", *MISSING}))
+    options = messages[DOOR]["components"]["expression"]["options"]
+    check("expression is one of the options", until(lambda: value_of(place, f"{DOOR}_expression") in options))
+    event(check, place, "arrived")
+    daemon.camera.show("empty")
+    is_so("occupancy", "off")
+    event(check, place, "left")
+    check.compare("no complaint in the log", [], place.complaints())
+
+    for what, action in (
+        ("restart of Home Assistant", place.restart),
+        ("reload of its MQTT integration", place.reload_mqtt),
+        ("restart of the broker, which has forgotten all", lambda: restart_broker(place)),
+    ):
+        since = dict(entities(place))
+        start_s = time.monotonic()
+        action()
+        back = until(lambda: everything_there(place, messages))
+        check(f"all back with values after the {what}", back)
+        print(f"     {time.monotonic() - start_s:.1f} s")
+        same = {own: entry["entity_id"] for own, entry in entities(place).items()}
+        check.compare(
+            f"the same entities after the {what}", {own: one["entity_id"] for own, one in since.items()}, same
+        )
+        is_so("visits", "1")
+    # That the broker was gone is its client's to say.
+    complaints = [line for line in place.complaints() if "components.mqtt.client" not in line]
+    check.compare("no complaint in the log after these", [], complaints)
+
+    removal(check, place, daemon)
+
+
+def event(check: Checks, place: Place, kind: str) -> None:
+    """What the event entity tells of the latest visit."""
+    entity = entities(place)[f"{DOOR}_visit"]["entity_id"]
+    is_so = until(lambda: place.states()[entity]["attributes"].get("event_type") == kind)
+    attributes = place.states()[entity]["attributes"]
+    check(f"event {kind}", is_so, attributes)
+    if kind == "left":
+        known = {key for key in ("visit", "seconds", "reason", "age", "gender", "expression") if attributes.get(key)}
+        check.compare("estimates in the event", {"visit", "seconds", "reason", "age", "gender", "expression"}, known)
+
+
+def restart_broker(place: Place) -> None:
+    """Kill the broker and start an empty one."""
+    place.kill_broker()
+    time.sleep(1)
+    place.start_broker()
+
+
+def removal(check: Checks, place: Place, daemon: Daemon) -> None:
+    """A camera leaves the configuration; then all is taken back by hand."""
+    daemon.configure("door")
+    # On a busy machine its frames would keep it from reading the configuration for minutes.
+    daemon.camera.show("frozen")
+    daemon.reload()
+    gone = timed(lambda: DESK not in devices(place))
+    # The configuration is read and its networks are loaded first: what is asked for is the time after that.
+    check("a camera that left the configuration is gone", gone is not None)
+    check("the others stay", f"{DOOR}_count" in entities(place))
+    daemon.stop()
+    check("unavailable after a stop", until(lambda: value_of(place, f"{DOOR}_count") == "unavailable"))
+    daemon.remove()
+    gone = timed(lambda: not entities(place) and not {NODE, DOOR} & set(devices(place)))
+    check(f"all gone within {REMOVED_S:g} s of `discovery remove`", gone is not None and gone <= REMOVED_S, gone)
+    # Home Assistant empties the topic once more for each entity that was never switched on, and wonders at that.
+    complaints = [line for line in place.complaints() if "No device components to cleanup" not in line]
+    check.compare("no complaint in the log after these", [], complaints)
+
+
+def timed(true: Callable[[], bool]) -> float | None:
+    """Seconds until it is so; None: never."""
+    start_s = time.monotonic()
+    return time.monotonic() - start_s if until(true) else None
+
+
+def main() -> int:
+    """Install, start, compare; 1 where something differs."""
+    parser = argparse.ArgumentParser(prog="scripts/slow home-assistant", description=__doc__.split("\n")[0])
+    parser.add_argument("--version", required=True, help="of Home Assistant")
+    parser.add_argument("--python", default="python3", help="interpreter that this version accepts")
+    parser.add_argument("--root", type=Path, help="another system's root to run it in (as root, by chroot)")
+    parser.add_argument("--folder", type=Path, help="where it is installed; default: .cache, or in the other root")
+    args = parser.parse_args()
+    folder = (args.folder or (args.root or ROOT / ".cache") / f"home-assistant-{args.version}").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    place = Place(folder, version=args.version, python=args.python, root=args.root)
+    if "EDGEFACE_SLOW_INSIDE" not in os.environ:
+        place.install()  # the only part that needs a network
+    enter_namespace()
+    work = folder / "edgeface"
+    subprocess.run(["rm", "-rf", str(work)], check=True)
+    work.mkdir()
+    # Who is started by nohup has it ignored, and the daemon would inherit that.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    daemon, check = Daemon(work), Checks()
+    start_s = time.monotonic()
+    try:
+        place.start()
+        daemon.configure("door", "desk")
+        daemon.start()
+        examine(check, place, daemon)
+    finally:
+        daemon.stop()
+        place.stop()
+    good = sum(ok for ok, _ in check.lines)
+    print(
+        f"Home Assistant {args.version}, {datetime.now(timezone.utc):%Y-%m-%d}: "
+        f"{good} of {len(check.lines)} as announced, {time.monotonic() - start_s:.0f} s"
+    )
+    return int(good < len(check.lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

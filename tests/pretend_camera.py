@@ -1,0 +1,44 @@
+"""A live camera that shows what it is told to: stands in for ``rpicam-vid``, the program behind ``picamera``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from astronaut import astronaut
+from scenes_live import put_program
+
+SIDE, FPS = 512, 4
+CONFIG = f'source = "picamera"\nwidth = {SIDE}\nheight = {SIDE}\nfps = {FPS}\nread_timeout = 60.0\n'
+"""Of a ``[cameras.<id>]`` table; so patient that a frozen picture is not noticed by the reader."""
+PROGRAM = """
+import sys, time
+from pathlib import Path
+folder = Path({folder!r})
+while True:
+    scene = (folder / "scene").read_text()
+    if scene != "frozen":
+        sys.stdout.buffer.write((folder / scene).read_bytes())
+        sys.stdout.buffer.flush()
+    time.sleep(1 / {fps})
+"""
+
+
+class PretendCamera:
+    """Somebody before a camera, or nobody, or a camera that gives no more frames."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.programs = folder / "programs"
+        folder.mkdir(parents=True, exist_ok=True)
+        for scene, picture in (("face", astronaut()), ("empty", np.full((SIDE, SIDE, 3), 90, np.uint8))):
+            (folder / scene).write_bytes(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420).tobytes())
+        self.show("empty")
+        put_program(self.programs, "rpicam-vid", PROGRAM.format(folder=str(folder), fps=FPS))
+
+    def show(self, scene: str) -> None:
+        """``face``, ``empty`` or ``frozen``."""
+        part = self._folder / "scene.part"
+        part.write_text(scene)
+        part.replace(self._folder / "scene")

@@ -1,0 +1,145 @@
+"""The account of a subscriber: what is missing, doubled, late, and what a power cut excuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from brokers import Mosquitto, eventually
+from hypothesis import given
+from hypothesis import strategies as st
+from people import NOON, told
+from publishing import Make
+from spools import spooled
+
+from edgeface.events import Interrupted, MqttHealth, SpoolHealth, as_replayed, health_body
+from edgeface.publish.account import Account, RunAccount
+from edgeface.publish.outbox import Outbox
+
+TOPIC = "edgeface/hall/main/visits"
+
+
+def visit(number: int, *, boot: str = "b", event: Any = "start", name: str | None = None, late: bool = False) -> bytes:
+    message = told(event, name or str(number)).stamped(node="hall", boot=boot, seq=number, number=number)
+    payload = msgspec.json.encode(message)
+    return as_replayed(payload) if late else payload
+
+
+def health(number: int | None, *, boot: str = "b", interrupted: list[Interrupted] | None = None) -> bytes:
+    spool = SpoolHealth(state="disk", error=None, number=number, waiting=0, bytes=0, interrupted=interrupted or [])
+    mqtt = MqttHealth(state="connected", protocol="5", queued=0, parked=0, dropped={})
+    body = health_body(at=NOON, uptime_s=1, cameras={}, stages_ms={}, mqtt=mqtt, memory_mb=None, spool=spool)
+    return msgspec.json.encode(body.stamped(node="hall", boot=boot, seq=99))
+
+
+def account(*payloads: bytes, whole: bool = False) -> RunAccount:
+    made = Account(whole=whole)
+    for payload in payloads:
+        made.heard("edgeface/hall/health" if b'"uptime"' in payload else TOPIC, payload)
+    return made.runs()[0]
+
+
+def test_what_is_missing_is_named_in_ranges() -> None:
+    found = account(*(visit(number) for number in (2, 3, 7, 9)))
+    assert (found.first, found.last, found.heard) == (2, 9, 4)
+    assert found.missing == [(4, 6), (8, 8)]
+    assert found.missing_count == 4
+    assert not found.good
+    assert account(visit(2), whole=True).missing == [(0, 1)]
+
+
+def test_the_end_of_a_run_that_goes_on_may_still_come_and_of_one_that_is_over_is_missing() -> None:
+    going_on = account(visit(0), health(4))
+    assert (going_on.missing_count, going_on.outstanding, going_on.good) == (0, 4, True)
+    over = account(visit(0), health(4), health(None, boot="next"))
+    assert (over.missing, over.outstanding, over.good) == ([(1, 4)], 0, False)
+
+
+def test_seconds_before_a_power_cut_excuse_what_lies_in_them_and_nothing_else() -> None:
+    cut = Interrupted(boot="b", number=5, seconds=2.0, ended=1)
+    payloads = [visit(number) for number in (0, 1, 2, 4, 5, 6, 10_006)]
+    found = account(*payloads, health(None, boot="next", interrupted=[cut]))
+    assert (found.missing, found.unsure) == ([(3, 3)], 9999)
+
+
+def test_repeats_are_counted_by_connection() -> None:
+    made = Account()
+    online = ("edgeface/hall/availability", b"online")
+    made.heard(*online)
+    for number in range(30):
+        made.heard(TOPIC, visit(number))
+    for again in (range(10, 30), range(9, 29), range(21)):
+        made.heard(*online)
+        for number in again:
+            made.heard(TOPIC, visit(number, late=True))
+    (found,) = made.runs()
+    assert (found.repeated, found.most_at_once, found.replayed, found.good) == (61, 21, 61, False)
+
+
+def test_a_number_that_means_two_messages_is_a_mistake() -> None:
+    found = account(visit(0), visit(0, name="another"))
+    assert (found.differing, found.repeated, found.good) == (1, 0, False)
+
+
+def test_visits_that_last_are_counted() -> None:
+    found = account(visit(0, name="a"), visit(1, name="b"), visit(2, event="end", name="a"))
+    assert (found.lasting, found.good) == (1, True)
+
+
+def test_what_cannot_be_audited_is_counted() -> None:
+    made = Account()
+    made.heard(TOPIC, msgspec.json.encode(told("start").stamped(node="old", boot="b", seq=1)))
+    made.heard(TOPIC, msgspec.json.encode(told("update").stamped(node="old", boot="b", seq=1)))
+    made.heard(TOPIC, b"\xff{")
+    made.heard("edgeface/hall/main/faces", b"\xff{")
+    made.heard("availability", b"online")
+    assert (made.unnumbered, made.unreadable, made.runs()) == (1, 1, [])
+
+
+@given(heard=st.lists(st.integers(0, 30), min_size=1), whole=st.booleans())
+def test_heard_and_missing_make_all(heard: list[int], whole: bool) -> None:
+    found = account(*(visit(number) for number in heard), whole=whole)
+    missing = {number for low, high in found.missing for number in range(low, high + 1)}
+    assert missing | set(heard) == set(range(0 if whole else min(heard), max(heard) + 1))
+    assert found.missing_count == len(missing)
+    assert found.heard + found.repeated == len(heard)
+
+
+def test_the_command_proves_it_at_a_real_broker(
+    mosquitto: Callable[..., Mosquitto], publish: Make, tmp_path: Path
+) -> None:
+    broker = mosquitto()
+    command = [sys.executable, "-m", "edgeface", "audit", "--port", str(broker.port), "--host", "127.0.0.1", "--json"]
+    with subprocess.Popen([*command, "--whole"], stdout=subprocess.PIPE, env={**os.environ}) as child:
+        eventually(lambda: "SUBSCRIBE" in broker.log(), "the subscription", 60)
+        outbox: Outbox = spooled(tmp_path)
+        publisher, _ = publish(broker.port, outbox=outbox)
+        for name in "abc":
+            outbox.accept(told("start", name))
+            outbox.accept(told("end", name))
+        eventually(lambda: outbox.idle, "delivery")
+        publisher.stop()
+        outbox.close()
+        child.send_signal(signal.SIGINT)
+        assert child.stdout is not None
+        answer = json.loads(child.stdout.read())
+        assert child.wait(30) == 0
+    (run,) = answer["runs"]
+    assert (run["heard"], run["missing"], run["repeated"], run["good"]) == (6, [], 0, True)
+    assert (answer["good"], answer["forgotten"]) == (True, 0)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan"])
+def test_a_time_that_is_none_is_refused(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from edgeface.cli.main import main  # noqa: PLC0415
+
+    assert main(["audit", "--for", seconds]) == 2
+    assert "--for" in capsys.readouterr().err

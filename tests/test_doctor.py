@@ -1,0 +1,376 @@
+"""`edgeface doctor` and `report`: every check says what and how, none stops another, and a daemon keeps its camera."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from brokers import HOST, Mosquitto, free_port
+from publishing import Make
+
+from edgeface.cli.main import main
+from edgeface.config import Camera, Config, Mqtt, Spool
+from edgeface.config import Node as NodeSettings
+from edgeface.diagnosis import broker, camera, checks, hardware, libraries, node, report, service
+from edgeface.diagnosis.checks import Check, examine
+from edgeface.diagnosis.conversation import Conversation, converse
+from edgeface.diagnosis.finding import Finding, bad, good
+from edgeface.diagnosis.node import Node, daemons
+from edgeface.errors import ConfigError, SourceError
+from edgeface.events import (
+    Body,
+    BundleHealth,
+    CameraHealth,
+    ConfigurationHealth,
+    Interrupted,
+    LastError,
+    MqttHealth,
+    SpoolHealth,
+    health_body,
+)
+from edgeface.service.vitals import config_hash
+
+SECRET = "s3cret/with@signs"
+
+
+def node_of(
+    config: Config | ConfigError | None = None,
+    *,
+    spoken: Conversation | None = None,
+    root: Path = Path("/"),
+    **told: Any,
+) -> Node:
+    """A node of which everything is known that a test gives."""
+    made = Node(Config() if config is None else config, path=None, environ=told.pop("environ", {}), root=root)
+    made.__dict__.update(
+        {"conversation": spoken or Conversation(), "running": None, "unit": None, "health": None, **told}
+    )
+    return made
+
+
+def health(**values: Any) -> Any:
+    """What a daemon has said just now."""
+    body = health_body(
+        **{
+            "at": datetime.now(timezone.utc),
+            "uptime_s": 3600,
+            "cameras": {"main": CameraHealth(state="running", fps=14.9, dropped=0, brightness=0.4)},
+            "stages_ms": {},
+            "mqtt": MqttHealth(state="connected", protocol="5", queued=0, parked=0, dropped={}),
+            "memory_mb": 150.0,
+            **values,
+        }
+    )
+    return body.message
+
+
+def states(findings: Iterator[Finding]) -> list[str]:
+    return [finding.state for finding in findings]
+
+
+def only(findings: Iterator[Finding]) -> Finding:
+    (finding,) = findings
+    return finding
+
+
+def test_no_check_keeps_another_from_being_made() -> None:
+    def mistake(_: Node) -> Iterator[Finding]:
+        yield good("so far")
+        raise KeyError("ours")
+
+    def theirs(_: Node) -> Iterator[Finding]:
+        raise SourceError("the camera\nis gone", fix="plug it in")
+
+    made = [
+        Check(name="a", look=mistake),
+        Check(name="b", look=theirs),
+        Check(name="c", look=lambda _: [bad("no", fix="yes")]),
+    ]
+    found = list(examine(node_of(), made))
+    assert [(one.check, one.state) for one in found] == [("a", "good"), ("a", "bad"), ("b", "bad"), ("c", "bad")]
+    assert (found[1].what, found[1].fix) == ("the check failed: KeyError: 'ours'", "please report this")
+    assert found[2].line == "the camera\\u000ais gone; plug it in"
+
+
+def test_without_a_configuration_the_rest_is_looked_at() -> None:
+    broken = ConfigError("edgeface.toml: mqtt.prt: unknown key", fix="did you mean mqtt.port?")
+    some = [check for check in checks.CHECKS if check.name in {"configuration", "clock", "broker", "daemon"}]
+    found = {one.check: one for one in examine(node_of(broken), some)}
+    assert found["configuration"].line == "edgeface.toml: mqtt.prt: unknown key; did you mean mqtt.port?"
+    assert [found[name].state for name in ("configuration", "broker", "daemon")] == ["bad", "skipped", "skipped"]
+    assert found["clock"].state in {"good", "warning", "skipped"}
+
+
+def test_what_is_wrong_has_a_fix() -> None:
+    assert len({check.name for check in checks.CHECKS}) == len(checks.CHECKS)
+    for one in examine(node_of(), [check for check in checks.CHECKS if check.look.__module__ != libraries.__name__]):
+        assert (one.fix is None) == (one.state in {"good", "skipped"}), one
+
+
+@pytest.mark.parametrize(
+    ("words", "runs"),
+    [
+        (["/opt/edgeface/bin/python", "/opt/edgeface/bin/edgeface", "run", "--config", "x"], True),
+        (["/opt/edgeface/bin/edgeface", "run"], True),
+        (["python3", "-m", "edgeface", "run"], True),
+        (["python3", "-m", "edgeface", "doctor"], False),
+        (["vim", "edgeface", "x", "run"], False),
+        ([""], False),
+    ],
+)
+def test_a_daemon_is_known_by_its_command_line(tmp_path: Path, words: list[str], runs: bool) -> None:
+    (tmp_path / "proc/77").mkdir(parents=True)
+    (tmp_path / "proc/77/cmdline").write_bytes(("\0".join(words) + "\0").encode())
+    (tmp_path / "proc" / str(os.getpid())).mkdir()
+    (tmp_path / "proc" / str(os.getpid()) / "cmdline").write_bytes(b"edgeface\0run\0")
+    (tmp_path / "proc/self").mkdir()
+    assert daemons(tmp_path) == ([77] if runs else [])
+
+
+def test_libraries_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libraries, "PICTURES", "raise ImportError('numpy.core.multiarray failed to import')")
+    assert only(libraries.numpy_and_opencv(node_of())).what == "OpenCV was built for another numpy"
+    monkeypatch.setattr(libraries, "PICTURES", "import os, signal; os.kill(os.getpid(), signal.SIGILL)")
+    assert "instructions that this processor does not have" in only(libraries.numpy_and_opencv(node_of())).what
+    monkeypatch.setattr(libraries, "PICTURES", 'print(\'{"numpy": "2.1", "opencv": "5.0.0"}\')')
+    assert only(libraries.numpy_and_opencv(node_of())).what == "OpenCV 5.0.0 is not supported"
+
+
+def test_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        libraries, "RUNTIMES", {"one": "print('1.2')", "two": "import nonesuch", "three": "raise OSError('no libgomp')"}
+    )
+    assert states(libraries.runtimes(node_of())) == ["good", "skipped", "warning"]
+    monkeypatch.setattr(libraries, "RUNTIMES", {"two": "import nonesuch"})
+    assert states(libraries.runtimes(node_of())) == ["skipped", "bad"]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected", "words"),
+    [
+        ("throttled=0x0\n", "good", "as they should be"),
+        ("throttled=0x50005\n", "bad", "under-voltage, throttled"),
+        ("throttled=0x10000\n", "warning", "had: under-voltage"),
+        (None, "skipped", "says nothing"),
+    ],
+)
+def test_power(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str | None, expected: str, words: str) -> None:
+    monkeypatch.setattr(hardware, "ask", lambda *_: said)
+    finding = only(hardware.power_and_heat(node_of(root=tmp_path)))
+    assert finding.state == expected
+    assert words in finding.what
+
+
+def test_heat_and_memory(tmp_path: Path) -> None:
+    (tmp_path / "sys/class/thermal/thermal_zone0").mkdir(parents=True)
+    (tmp_path / "sys/class/thermal/thermal_zone0/temp").write_text("84000\n")
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemAvailable: 50000 kB\n")
+    made = node_of(root=tmp_path)
+    assert states(hardware.power_and_heat(made)) == ["skipped", "warning"]
+    assert only(hardware.memory(made)).what == "51 MB of memory are free"
+
+
+@pytest.mark.parametrize(("days", "expected"), [(-1, "bad"), (29, "warning"), (31, "good")])
+def test_a_certificate_that_ends(days: int, expected: str) -> None:
+    end = datetime.now(timezone.utc) + timedelta(days=days, hours=1)
+    assert states(broker.certificates(node_of(spoken=Conversation(certificate_end=end)))) == [expected]
+
+
+def test_rights_are_known_by_what_the_daemon_delivers() -> None:
+    refused = Conversation(writes="refused")
+    assert states(broker.rights(node_of(spoken=refused))) == ["bad"]
+    assert states(broker.rights(node_of(spoken=refused, running="the service", health=health()))) == ["good"]
+    parked = MqttHealth(state="connected", protocol="5", queued=0, parked=3, dropped={})
+    assert states(broker.rights(node_of(spoken=refused, running="yes", health=health(mqtt=parked)))) == ["bad"]
+    assert states(broker.rights(node_of(spoken=Conversation(writes="unknown", protocol="3.1.1")))) == ["skipped"]
+    assert states(broker.rights(node_of(spoken=Conversation(failure="refused")))) == ["skipped"]
+
+
+def test_a_password_in_plain_text_is_said() -> None:
+    config = Config(mqtt=Mqtt(host="broker.lan", username="door"))
+    assert states(broker.connection(node_of(config))) == ["good", "warning"]
+    assert states(broker.connection(node_of(Config(mqtt=Mqtt(username="door"))))) == ["good"], "on this machine"
+
+
+def test_beside_a_daemon_no_camera_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "_place", lambda camera: f"camera {camera.source}")
+    monkeypatch.setattr(camera, "_first_frame", lambda *_: pytest.fail("the camera was opened"))
+    known = node_of(running="the service", health=health())
+    assert only(camera.cameras(known)).what == "main: camera 0; the daemon has it, running at 14.9 frames a second"
+    assert only(camera.cameras(node_of(running="process 7"))).state == "skipped"
+    away = health(cameras={"main": CameraHealth(state="away", fps=None, dropped=0)})
+    assert only(camera.cameras(node_of(running="process 7", health=away))).state == "bad"
+    black = health(cameras={"main": CameraHealth(state="running", fps=5.0, dropped=0, brightness=0.01)})
+    assert only(camera.cameras(node_of(running="process 7", health=black))).state == "warning"
+
+
+def test_without_a_daemon_a_picture_is_asked_for(tmp_path: Path) -> None:
+    for name, level in (("grey", 120), ("black", 0)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((48, 64, 3), level, np.uint8))
+    config = Config(cameras={name: Camera(source=str(tmp_path / f"{name}.png")) for name in ("grey", "black", "none")})
+    grey, black, none = camera.cameras(node_of(config))
+    assert (grey.state, "64x48, brightness 0.47" in grey.what) == ("good", True)
+    assert (black.state, none.state) == ("warning", "bad")
+    here = free_port()
+    config = Config(
+        cameras={
+            "door": Camera(source=f"rtsp://user:{SECRET}@{HOST}:{here}/x", open_timeout=2.0),
+            "usb": Camera(source=250),
+        }
+    )
+    door, usb = camera.cameras(node_of(config))
+    assert f"{HOST} port {here}: connection refused" in door.what
+    assert SECRET not in door.line
+    assert "usb: there is no camera /dev/video250" in usb.what
+
+
+def test_what_a_daemon_says_of_itself() -> None:
+    config = Config()
+    well = health(
+        configuration=ConfigurationHealth(loaded_at="2026-01-01T00:00:00.000Z", error=None, hash=config_hash(config))
+    )
+    assert states(service.daemon(node_of(config, running="it", health=well))) == ["good"]
+    ill = health(
+        at=datetime.now(timezone.utc) - timedelta(minutes=9),
+        configuration=ConfigurationHealth(loaded_at="2026-01-01T00:00:00.000Z", error="unknown key", hash="0"),
+        mqtt=MqttHealth(state="connected", protocol="5", queued=0, parked=2, dropped={"visits": 4}),
+        invalid={"yunet": 3},
+        last_error=LastError(at="2026-01-01T00:00:00.000Z", text="camera lost"),
+    )
+    found = list(service.daemon(node_of(config, running="it", health=ill)))
+    assert [one.state for one in found] == ["bad", "bad", "warning", "warning", "bad", "good"]
+    assert "9 minutes ago" in found[0].what
+    assert states(service.daemon(node_of(config, running="it", spoken=Conversation(failure="no")))) == ["skipped"]
+    assert states(service.daemon(node_of(config))) == ["skipped"]
+    other = health(configuration=ConfigurationHealth(loaded_at="2026-01-01T00:00:00.000Z", error=None, hash="0"))
+    assert states(service.daemon(node_of(config, running="it", health=other))) == ["good", "warning"]
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"state": "disk", "error": None}, ["good"]),
+        ({"state": "memory", "error": "the disk is full"}, ["warning"]),
+        (
+            {"state": "disk", "error": None, "interrupted": [Interrupted(boot="b", number=7, seconds=2.0, ended=1)]},
+            ["good", "warning"],
+        ),
+    ],
+)
+def test_the_spool_that_a_daemon_tells_of(told: dict[str, Any], expected: list[str]) -> None:
+    said = health(spool=SpoolHealth(number=8, waiting=0, bytes=4096, **told))
+    assert states(service.spool(node_of(running="it", health=said))) == expected
+    off = Config(spool=Spool(enabled=False))
+    assert states(service.spool(node_of(off, running="it", health=health()))) == ["skipped"]
+    assert states(service.spool(node_of(running="it", health=health()))) == ["skipped"]
+
+
+def test_another_bundle_than_the_daemons_is_said() -> None:
+    told = health(bundle=BundleHealth(name="default", version="0.0.1", hash="0"))
+    found = only(service.bundle(node_of(running="it", health=told)))
+    assert (found.state, "but the daemon runs default 0.0.1 (0)" in found.what) == ("warning", True)
+    assert states(service.bundle(node_of(running="it", health=health()))) == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ({"ActiveState": "active", "UnitFileState": "enabled", "NRestarts": "0"}, ["good"]),
+        (
+            {"ActiveState": "failed", "Result": "exit-code", "UnitFileState": "enabled", "NRestarts": "20"},
+            ["bad", "warning"],
+        ),
+        ({"ActiveState": "inactive", "UnitFileState": "disabled"}, ["warning", "warning"]),
+        (None, ["skipped"]),
+    ],
+)
+def test_the_unit(state: dict[str, str] | None, expected: list[str]) -> None:
+    assert states(service.unit(node_of(unit=state))) == expected
+
+
+def test_the_broker_is_asked_by_a_client_of_its_own(mosquitto: Callable[..., Mosquitto], publish: Make) -> None:
+    running = mosquitto()
+    publisher, outbox = publish(running.port)
+    outbox.accept(Body(kind="health", camera=None, message=health()))
+    assert publisher.connection.wait_connected(10)
+    config = Config(node=NodeSettings(id="hall"), mqtt=Mqtt(host=HOST, port=running.port))
+    made = Node(config, path=None, environ={}, root=Path("/nowhere"))
+    assert made.health is not None
+    assert made.health.uptime == 3600
+    assert made.running == "hall is online at the broker"
+    assert made.conversation.writes == "taken"
+    assert "edgeface-doctor-" in running.log()
+    assert running.connections_of("edgeface-hall") == 1, "the daemon was not thrown out"
+    assert publisher.connection.connections == 1
+
+
+def test_a_broker_that_refuses(mosquitto: Callable[..., Mosquitto]) -> None:
+    running = mosquitto(acl="topic read edgeface/#\n")
+    config = Config(mqtt=Mqtt(host=HOST, port=running.port))
+    spoken = converse(config, node="hall", environ={}, retained_s=0.05)
+    assert (spoken.failure, spoken.writes) == (None, "refused")
+    strict = mosquitto(anonymous=False)
+    spoken = converse(Config(mqtt=Mqtt(host=HOST, port=strict.port)), node="hall", environ={})
+    assert spoken.failure is not None
+    assert "not authorized" in spoken.failure
+    assert spoken.hint == "check user, password and certificates"
+
+
+def test_a_broker_that_is_not_there() -> None:
+    spoken = converse(Config(mqtt=Mqtt(host=HOST, port=free_port())), node="hall", environ={})
+    assert spoken.failure == "connection refused"
+    lost = Config(mqtt=Mqtt(password_file="/nowhere/password"))
+    assert "/nowhere/password cannot be read" in str(converse(lost, node="hall", environ={}).failure)
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks.examine, "__defaults__", ((Check(name="x", look=lambda _: [bad("no", fix="yes")]),),))
+    assert main(["doctor", "--json", "--set", "node.id=hall", "--set", "mqtt.port=1"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["node"], told["bad"], told["good"]) == ("hall", 1, 0)
+    assert told["findings"] == [{"check": "x", "state": "bad", "what": "no", "fix": "yes"}]
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().out.splitlines() == ["BAD  x: no; yes", "1 bad, 0 to be looked at, 0 good, 0 not asked"]
+    assert main(["doctor", "--set", "nonsense=1"]) == 0, "the only check needs a configuration"
+    assert capsys.readouterr().out.splitlines()[0] == "-    x: not looked at without a configuration"
+
+
+def test_a_report_has_everything_but_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = (
+        f"edgeface: rtsp://other:pw1@host/x\nffmpeg: Did you mean file:rtsp://eye:{SECRET}@cam/1\nmqtt said {SECRET}\n"
+    )
+    monkeypatch.setattr(report, "ask", lambda *_: log)
+    config = Config(
+        mqtt=Mqtt(host="broker.lan", username="door", password="abc"),
+        cameras={"main": Camera(source=f"rtsp://eye:{SECRET}@cam/1?token=t0ken99")},
+    )
+    said = health(last_error=LastError(at="2026-01-01T00:00:00.000Z", text=f"rtsp://eye:{SECRET}@cam lost"))
+    spoken = Conversation(heard={"health": json.dumps({"text": str(said.last_error.text)}).encode()})
+    made = node_of(config, spoken=spoken, environ={"EDGEFACE_MQTT_PASSWORD": "fromenv", "EDGEFACE__X": "fromenv"})
+    text = report.compose(made, [Finding(check="a", state="bad", what="user abc uses abcdef fromenv", fix="b")])
+    for secret in (SECRET, "fromenv", "t0ken99", "pw1", "rtsp://eye"):
+        assert secret not in text
+    assert "user *** uses abcdef ***; b" in text, "a short secret is masked where it stands alone"
+    for words in ("broker.lan", "EDGEFACE_MQTT_PASSWORD", "== health ==", "numpy", "rtsp://***@cam", "mqtt said ***"):
+        assert words in text
+    assert "connect_timeout" not in text, "what is as usual is left out"
+
+
+def test_the_report_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks.examine, "__defaults__", ((),))
+    monkeypatch.setattr(node, "converse", lambda *_, **__: Conversation())
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "--set", "node.id=hall"]) == 0
+    (path,) = tmp_path.glob("edgeface-report-hall-*.txt")
+    assert capsys.readouterr().out.startswith(f"{path.name} is written.")
+    assert path.read_text().startswith("edgeface ")
