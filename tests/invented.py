@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import secrets
@@ -127,6 +128,7 @@ def main() -> int:
     parser.add_argument("--node", default="chaos")
     parser.add_argument("--no-spool", action="store_true")
     args = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING)
     signals = Signals(os.environ).catch()
     config = Config(
         node=Node(id=args.node),
