@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import secrets
@@ -19,11 +20,12 @@ from people import AGE, HAPPY, WOMAN
 
 from edgeface.config import Config, Mqtt, Node, Spool
 from edgeface.errors import run_command
-from edgeface.events import Body, CameraHealth, visit_body
+from edgeface.events import Body, BundleHealth, CameraHealth, visit_body
 from edgeface.questions import Known
 from edgeface.service.assembly import Assembly
 from edgeface.service.daemon import Daemon, Waits
 from edgeface.service.signals import Signals
+from edgeface.service.standing import Look
 from edgeface.types import Event, Reason
 from edgeface.visit import Visit, VisitChange
 
@@ -43,7 +45,12 @@ class InventedAssembly:
         self.finite = False
         self.running = {"main"}
         self.failure = None
-        network = SimpleNamespace(name="none", licence="-", limits="-")
+        self.live = frozenset(self.running)
+        self.announcement = None
+        self.bundle = BundleHealth(name="none", version="0", hash="0")
+        self.config_hash = "0"
+        self.frames = 0
+        network = SimpleNamespace(name="none", licence="-", limits="-", input=SimpleNamespace(smallest_face_px=None))
         self.networks = SimpleNamespace(invalid={}, heads=[], detector=SimpleNamespace(network=network))
         self.worker = SimpleNamespace(stages=SimpleNamespace(medians_ms=dict))
         self.started = 0
@@ -62,6 +69,7 @@ class InventedAssembly:
             due_s = min(due_s, self._next_s)
         time.sleep(max(0.0, min(timeout_s, due_s - now_s)))
         now_s = time.monotonic()
+        self.frames += 1
         bodies = []
         while self._lasting and self._lasting[0][0] <= now_s:
             bodies.append(self._body("end", self._lasting.popleft()[1], "lost"))
@@ -97,6 +105,9 @@ class InventedAssembly:
     def join(self, _timeout_s: float) -> None:
         pass
 
+    def looks(self) -> dict[str, Look]:
+        return {"main": Look(status="running", frames=self.frames)}
+
     def health(self, _elapsed_s: float) -> dict[str, CameraHealth]:
         return {"main": CameraHealth(state="running", fps=None, dropped=0)}
 
@@ -117,6 +128,7 @@ def main() -> int:
     parser.add_argument("--node", default="chaos")
     parser.add_argument("--no-spool", action="store_true")
     args = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING)
     signals = Signals(os.environ).catch()
     config = Config(
         node=Node(id=args.node),

@@ -20,7 +20,7 @@ from brokers import Auditor, Mosquitto, Proxy, Scripted, eventually
 from people import NOON, at, told, visit
 from publishing import Make
 
-from edgeface.events import SummaryWindow, faces_body, notice_body
+from edgeface.events import NoticeNetwork, SummaryWindow, faces_body, notice_body
 from edgeface.publish.outbox import Outbox
 from edgeface.publish.timing import Timing
 
@@ -64,14 +64,16 @@ def test_a_message_that_is_too_large_blocks_no_other(
 def test_of_two_sizes_the_small_one_arrives(
     mosquitto: Callable[..., Mosquitto], audit: Callable[..., Auditor], publish: Make
 ) -> None:
+    network = NoticeNetwork(task="detect", name="yunet", licence="MIT", limits="not for children; " * 20)
+    notice = notice_body(networks=[network], at=NOON)
     sizes = Outbox(node="hall", boot="b007", capacity=2)
-    for body in (told("end"), NOTICE):
+    for body in (told("end"), notice):
         sizes.accept(body)
     small, large = (len(entry.payload) for entry in (sizes.take(), sizes.take()) if entry)
     broker = mosquitto(lines=[f"message_size_limit {(small + large) // 2}"])
     auditor = audit(broker)
     publisher, outbox = publish(broker.port, timing=QUICK)
-    outbox.accept(NOTICE)
+    outbox.accept(notice)
     outbox.accept(told("start"))
     outbox.accept(told("end"))
     auditor.wait_for(lambda a: [event(h.payload) for h in a.of("visits")] == ["start", "end"])
