@@ -9,7 +9,7 @@ from converters.checkpoints.archive import WEIGHTS
 from converters.checkpoints.keymap import load_weights
 from converters.checkpoints.reading import kind_of, read_tensors
 from converters.networks import make_network
-from converters.recipes.reading import RECIPES, VARIANT, read_network, recipe_path
+from converters.recipes.reading import RECIPES, VARIANT, in_recipes, read_network, recipe_path
 from edgeface.errors import UsageError
 from edgeface.files import write_atomic
 
@@ -33,6 +33,7 @@ def pin(name: str, path: Path, *, recipes: Path = RECIPES, weights: Path = WEIGH
     UsageError : the recipe names no such weights, or the file cannot be read
     EdgefaceError : it does not fit the network
     """
+    name = in_recipes(name, recipes)
     _, network = read_network(name, recipes)
     source = network.source
     if source is None or source.registry != "own" or network.family is None:

@@ -53,7 +53,7 @@ def read_recipe(name: str = "default", *, recipes: Path = RECIPES) -> Recipe:
         built, _ = read_network(name, recipes)
         bundle = BundleRecipe(name=built, version="0", networks=(name,))
     networks, homes, asked = {}, {}, {}
-    for one in bundle.networks:
+    for one in (in_recipes(name, recipes) for name in bundle.networks):
         built, networks[built] = read_network(one, recipes)
         asked[built] = one
         path = recipe_path(split_variant(one)[0], recipes)
@@ -104,9 +104,10 @@ def read_workshop(recipes: Path = RECIPES) -> Workshop:
 def read_network(name: str, recipes: Path = RECIPES) -> tuple[str, NetworkRecipe]:
     """Read a network's recipe: the name that it is built under, and the recipe with its variant put in.
 
-    ``name`` is a recipe's name, ``NAME@VARIANT``, or a path to a ``.toml`` file (``FILE.toml@VARIANT``).
+    ``name`` is a recipe's name, ``NAME@VARIANT``, or a path to a ``.toml`` file (``FILE.toml@VARIANT``); a variant may
+    also be named as it is built, ``NAME-VARIANT``.
     """
-    stem, variant = split_variant(name)
+    stem, variant = split_variant(in_recipes(name, recipes))
     path = recipe_path(stem, recipes)
     table = _table(path)
     table = choose_variant(table, variant, path)
@@ -137,6 +138,16 @@ def read_network(name: str, recipes: Path = RECIPES) -> tuple[str, NetworkRecipe
         source = msgspec.structs.replace(network.source, path=str(path.parent / network.source.path))
         network = msgspec.structs.replace(network, source=source)
     return built, network
+
+
+def in_recipes(name: str, recipes: Path = RECIPES) -> str:
+    """What recipes call a network that is named as manifests and cards name it: ``NAME@VARIANT`` for a variant."""
+    known = list_recipes("networks", recipes)
+    for stem in () if name in known else known:
+        variant = name.removeprefix(f"{stem}-")
+        if variant != name and variant in list_variants(stem, recipes):
+            return f"{stem}{VARIANT}{variant}"
+    return name
 
 
 def _with_module(path: Path, network: NetworkRecipe) -> NetworkRecipe:

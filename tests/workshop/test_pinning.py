@@ -48,7 +48,9 @@ def weights(path: Path, width: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("name", "width", "kept"), [("made", 2, "kept"), ("made@wide", 3, "wide")])
+@pytest.mark.parametrize(
+    ("name", "width", "kept"), [("made", 2, "kept"), ("made@wide", 3, "wide"), ("made-wide", 3, "wide")]
+)
 def test_weights_are_kept_with_their_record_and_pinned(
     name: str, width: int, kept: str, recipes: Path, tmp_path: Path
 ) -> None:
@@ -60,7 +62,7 @@ def test_weights_are_kept_with_their_record_and_pinned(
     source = read_network(name, recipes)[1].source
     assert source is not None
     assert source.sha256 == hashlib.sha256((place / source.path).read_bytes()).hexdigest()
-    other = {"made": WIDE, "made@wide": OLD}[name]
+    other = WIDE if name == "made" else OLD
     assert other in (recipes / "networks" / "made.toml").read_text(), "the other's pin stays"
 
 

@@ -106,6 +106,13 @@ def test_trials_carry_what_a_card_needs() -> None:
         assert msgspec.to_builtins(found)["set"]
 
 
+def test_a_variant_may_be_named_as_cards_name_it() -> None:
+    assert read_recipe("mobilenet-v1-w050").networks == read_recipe("mobilenet-v1@w050").networks
+    assert list(read_recipe("expression-mini-xception-48").networks) == ["expression-mini-xception-48"], "no variant"
+    with pytest.raises(EdgefaceError, match="there is no recipe 'mobilenet-v1-w051'; did you mean"):
+        read_recipe("mobilenet-v1-w051")
+
+
 @pytest.mark.timeout(900)
 def test_public_networks_are_built_as_recorded(classic: Bundle, classic_files: Bundle) -> None:
     """Whoever depends on their answers gets the same bytes, with the tools on record; in any case all that is named."""
