@@ -26,6 +26,7 @@ from edgeface.events import (
     HealthMessage,
     MachineHealth,
     MqttHealth,
+    SpoolHealth,
     Undelivered,
     health_body,
     schemas,
@@ -73,6 +74,7 @@ def health(**values: Any) -> HealthMessage:
                 disk_free_mb=1000.0,
                 clock_synchronised=True,
             ),
+            "spool": SpoolHealth(state="disk", error=None, number=8, waiting=2, bytes=4096),
             **values,
         }
     ).message
@@ -108,6 +110,7 @@ def test_health_is_served_where_it_is_asked_for(metrics: Metrics) -> None:
     assert told["edgeface_stage_seconds"] == {"detect": 0.005}
     assert told["edgeface_resident_memory_bytes"] == {"": 155.5e6}
     assert told["edgeface_mqtt_dropped_messages_total"] == {"faces": 3}
+    assert (told["edgeface_spool_waiting_messages"], told["edgeface_spool_on_disk"]) == ({"": 2}, {"": 1})
     assert told["edgeface_certificate_end_timestamp_seconds"] == {"broker": 1798761600}
     metrics.offer(health(uptime_s=99, memory_mb=None, machine=None, cameras={}))
     told = read(port)

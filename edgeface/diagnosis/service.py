@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from edgeface.config import Config
 from edgeface.diagnosis.finding import Finding, bad, good, skipped, warning
 from edgeface.diagnosis.node import UNIT, Node
+from edgeface.events import moment
 
 OLD_HEALTH_S = 180.0
 """Health comes each minute; this old it has failed three times."""
@@ -104,7 +105,7 @@ def _told(node: Node, config: Config) -> Iterator[Finding]:
 
     health = node.health
     assert health is not None
-    at = datetime.fromisoformat(health.at.replace("Z", "+00:00"))
+    at = moment(health.at)
     age_s = (datetime.now(timezone.utc) - at).total_seconds()
     if age_s > OLD_HEALTH_S:
         yield bad(f"the daemon was last heard {age_s / 60:.0f} minutes ago", fix=LOG)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 import msgspec
 
-from edgeface.events import Interrupted, VisitMessage
+from edgeface.events import Interrupted, VisitMessage, moment
 from edgeface.publish.journal import FLUSH_S, Row
 from edgeface.publish.store import StoreError
 
@@ -52,7 +51,7 @@ def recover(rows: Sequence[Row], boot: str, *, sure: bool) -> Recovered | None:
     seq = max(row.seq for row in own) + 1
     ended = {row.visit for row in own if row.event == "end"}
     lasting = [row for row in own if row.event == "start" and row.visit not in ended]
-    at = max((_message(row).at for row in own), key=_moment)
+    at = max((_message(row).at for row in own), key=moment)
     first = last + 1 + (0 if sure else UNSURE)
     ends = tuple(_end(row, at, number=first + place, seq=seq + place) for place, row in enumerate(lasting))
     return Recovered(rows=ends, told=Interrupted(boot=boot, number=last, seconds=FLUSH_S, ended=len(ends)))
@@ -71,7 +70,7 @@ def expect_message(row: Row) -> None:
 
 def _end(row: Row, at: str, *, number: int, seq: int) -> Row:
     start = _message(row)
-    lasted_s = (_moment(at) - _moment(start.started)).total_seconds()
+    lasted_s = (moment(at) - moment(start.started)).total_seconds()
     message = msgspec.structs.replace(
         start,
         at=at,
@@ -87,7 +86,3 @@ def _end(row: Row, at: str, *, number: int, seq: int) -> Row:
 
 def _message(row: Row) -> VisitMessage:
     return msgspec.json.decode(row.payload, type=VisitMessage)
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import Any
 
 from edgeface.errors import ConfigError, RuntimeMissingError
-from edgeface.events import HealthMessage
+from edgeface.events import HealthMessage, moment
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +31,10 @@ def _cameras(value: Callable[[Any], float | None]) -> Callable[[HealthMessage], 
 
 def _machine(value: Callable[[Any], float | None]) -> Callable[[HealthMessage], Rows]:
     return _one(lambda health: None if health.machine is None else value(health.machine))
+
+
+def _spool(value: Callable[[Any], float]) -> Callable[[HealthMessage], Rows]:
+    return _one(lambda health: None if health.spool is None else value(health.spool))
 
 
 def _info(health: HealthMessage) -> Rows:
@@ -70,7 +73,7 @@ def _mega(value: float | None) -> float | None:
 
 
 def _seconds(at: str) -> float:
-    return datetime.fromisoformat(at.replace("Z", "+00:00")).timestamp()
+    return moment(at).timestamp()
 
 
 GAUGES: tuple[Family, ...] = (
@@ -94,6 +97,13 @@ GAUGES: tuple[Family, ...] = (
         "Of earlier runs",
         _one(lambda health: sum(run.messages for run in health.mqtt.undelivered)),
     ),
+    ("edgeface_spool_waiting_messages", "Starts and ends that wait", _spool(lambda spool: spool.waiting)),
+    (
+        "edgeface_spool_on_disk",
+        "1 while what waits survives the program",
+        _spool(lambda spool: float(spool.state == "disk")),
+    ),
+    ("edgeface_spool_bytes", "On the disk", _spool(lambda spool: spool.bytes)),
     ("edgeface_certificate_end_timestamp_seconds", "When a certificate ends", _certificates),
     (
         "edgeface_configuration_refused",
