@@ -189,7 +189,7 @@ def test_a_recipe_and_its_network_agree(name: str) -> None:
     _, network = read_network(name)
     assert network.family is not None
     module = seeded(network.family, **network.options)
-    assert (network.input.height, network.input.width) in ((48, 48), (64, 64), (224, 224))
+    assert (network.input.height, network.input.width) in ((48, 48), (64, 64), (96, 96), (224, 224))
     answers = run(module, torch.zeros(1, network.channels, network.input.height, network.input.width))
     values = dict(zip(module.outputs, (tuple(answer.shape) for answer in answers), strict=True))
     asked = {}

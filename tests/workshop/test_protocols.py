@@ -368,7 +368,7 @@ def test_speed_in_the_published_form(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert all(row.value > 0 for row in report.figures)
     said = capsys.readouterr().out
     assert "| Network, 1920x1080 | CPU | CPU time |" in said
-    assert re.search(rf"\| {bundles.GENDER} \| \d", said)
+    assert re.search(rf"\| {bundles.GENDER} \(\w+\) \| \d", said)
 
 
 def test_where_the_time_of_a_picture_goes() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from converters.export.ranges import Measured, Pictures, RangesFile, read_ranges, rounded, write_ranges
 from converters.quantization.samples import LEAST, Samples
 from converters.recipes.reading import list_recipes, read_network
-from converters.recipes.schema import RANGES
+from converters.recipes.schema import RANGES, Quantize
 from edgeface.bundle import Signature
 from edgeface.errors import EdgefaceError, UsageError
 
@@ -104,6 +104,6 @@ def test_every_int8_file_that_ships_has_its_ranges() -> None:
         built, network = read_network(name)
         for runtime, precisions in network.files.items():
             if "int8" in precisions and runtime != "opencv" and not network.random:
-                how = network.quantize[runtime]
+                how = network.quantize.get(runtime, Quantize())
                 measured = read_ranges(RANGES / f"{built}.ranges.json", runtime, how.calibration, equalise=how.equalise)
                 assert all(measured.graphs.values())

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 from astronaut import astronaut
+from bundles import GENDER
 
 from converters.__main__ import main
 from converters.evaluation.protocols import quality as protocol
@@ -74,8 +75,8 @@ def test_some_of_the_people_are_numbered_anew() -> None:
     np.testing.assert_array_equal(some.masses, seen.masses[[0, 3]])
 
 
-def test_which_classes_a_label_stands_for(bundle: Bundle) -> None:
-    age, gender = bundle.network("age-v1").answers["age"], bundle.network("gender-v1").answers["gender"]
+def test_which_classes_a_label_stands_for(classic: Bundle) -> None:
+    age, gender = classic.network("age-v1").answers["age"], classic.network("gender-v1").answers["gender"]
     assert np.flatnonzero(protocol.right_classes(age, "3-9")).tolist() == list(range(3, 10))
     assert np.flatnonzero(protocol.right_classes(age, "0-2")).tolist() == [0, 1, 2], "0.25 years are none"
     assert protocol.right_classes(gender, "M").tolist() == [0, 1]
@@ -88,14 +89,14 @@ def test_the_command_tells_what_weights_come_to(tmp_path: Path, capsys: pytest.C
     face_sets.fairface(tmp_path / "data", rows)
     for name, *_ in rows:
         cv2.imwrite(str(tmp_path / "data" / name), astronaut()[40:200, 150:310])
-    arguments = ["--data", tmp_path / "data", "--network", "gender-v1", "--out", tmp_path]
+    arguments = ["--data", tmp_path / "data", "--network", GENDER, "--out", tmp_path]
     assert main(["evaluate", "quality", *map(str, arguments)]) == 0
     first = (tmp_path / "quality-onnx.json").read_bytes()
     report = msgspec.json.decode(first, type=protocol.ViewsReport)
     assert set(report.powers) == set(TERMS)
-    assert [w.weights for w in report.weighings] == [protocol.ALIKE, protocol.DEVICE, protocol.FITTED]
+    assert [w.weights for w in report.weighings] == [protocol.ALIKE, protocol.DEVICE, protocol.FITTED] * 2, "age and gender"
     assert 0 < report.weighings[0].people < 4, "who chose is not told"
-    assert [g.factor for g in report.growths] == list(TERMS)
+    assert [g.factor for g in report.growths] == list(TERMS) * 2
     assert "Powers of the factors: detector " in capsys.readouterr().out
     assert main(["evaluate", "quality", *map(str, arguments)]) == 0
     assert (tmp_path / "quality-onnx.json").read_bytes() == first, "the same views"
