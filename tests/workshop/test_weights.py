@@ -94,7 +94,9 @@ def test_the_command_tells_what_weights_come_to(tmp_path: Path, capsys: pytest.C
     first = (tmp_path / "quality-onnx.json").read_bytes()
     report = msgspec.json.decode(first, type=protocol.ViewsReport)
     assert set(report.powers) == set(TERMS)
-    assert [w.weights for w in report.weighings] == [protocol.ALIKE, protocol.DEVICE, protocol.FITTED] * 2, "age and gender"
+    assert [w.weights for w in report.weighings] == [protocol.ALIKE, protocol.DEVICE, protocol.FITTED] * 2, (
+        "age and gender"
+    )
     assert 0 < report.weighings[0].people < 4, "who chose is not told"
     assert [g.factor for g in report.growths] == list(TERMS) * 2
     assert "Powers of the factors: detector " in capsys.readouterr().out
