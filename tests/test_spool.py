@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 from brokers import eventually
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from people import NOON, told
 from spools import MACHINE, row, spool, spooled
@@ -485,6 +485,7 @@ NUMBERS = [0, 1, 2, 3, 4, 5, 6]
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(places=[0.10706296691841023], rubbish=b"\x00\x80")
 @given(
     places=st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=20),
     rubbish=st.binary(min_size=1, max_size=600),

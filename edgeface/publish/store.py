@@ -227,6 +227,9 @@ class Store:
     def _tried(self, action: Callable[[], T]) -> T:
         try:
             return action()
+        except UnicodeDecodeError:
+            # SQLite names in its error what it met, and that is no text.
+            raise StoreError("its tables have no names", rubbish=True) from None
         except (sqlite3.Error, OverflowError) as error:
             why = str(error)
             if "locked" in why:
