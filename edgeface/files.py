@@ -37,6 +37,13 @@ def look(path: Path) -> Literal["folder", "file"] | None:
         raise UsageError(f"{path} cannot be looked at: {why}", fix="check the path and its permissions") from None
 
 
+def glimpse(path: Path) -> Literal["folder", "file"] | None:
+    """What is at a path, as `look` says; None too where it may not be looked at: it is another user's."""
+    with suppress(UsageError):
+        return look(path)
+    return None
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write beside the target and rename; the old file stays whole until the new one is.
 

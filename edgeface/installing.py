@@ -14,7 +14,7 @@ from pathlib import Path
 from edgeface.archive import NAME, unpack
 from edgeface.bundle import MANIFEST, SEARCH_PATH, Bundle, open_bundle
 from edgeface.errors import BundleError, EdgefaceError, UsageError
-from edgeface.files import restore_swapped, swap_folder
+from edgeface.files import look, restore_swapped, swap_folder
 from edgeface.proof import prove, steps_of, untried_networks
 
 INSTALLED = SEARCH_PATH[0]
@@ -42,7 +42,7 @@ def install(
     BundleError : the archive cannot be trusted, or a network computes wrongly here
     EdgefaceError : the folder cannot be written, or no runtime for a network is installed
     """
-    if not archive.is_file():
+    if look(archive) != "file" or not archive.is_file():
         raise UsageError(f"there is no file {archive}", fix="give an archive that `python -m converters pack` wrote")
     with _scratch(parent) as scratch:
         bundle = open_bundle(unpack(archive, scratch), allow_random=allow_random)
@@ -61,8 +61,12 @@ def remove(name: str, parent: Path = INSTALLED) -> Path:
     EdgefaceError : the folder cannot be written
     """
     place = parent / name
-    if not NAME.fullmatch(name) or not (place / MANIFEST).is_file():
+    try:
+        there = bool(NAME.fullmatch(name)) and (place / MANIFEST).is_file()
         installed = sorted(path.parent.name for path in parent.glob(f"*/{MANIFEST}"))
+    except OSError as error:
+        raise _unwritable(parent, error) from None
+    if not there:
         raise UsageError(
             f"no bundle '{name}' is installed in {parent}", fix=f"installed there: {', '.join(installed) or 'none'}"
         )

@@ -24,7 +24,7 @@ from edgeface.bundle.manifest import (
     NetworkFile,
 )
 from edgeface.config import Config, RuntimeName
-from edgeface.errors import BundleError
+from edgeface.errors import BundleError, UsageError
 from edgeface.files import look
 from edgeface.types import Task
 
@@ -91,18 +91,27 @@ def find_bundle(
 ) -> Path:
     """Folder of the bundle: `--bundle`, EDGEFACE_BUNDLE, configuration, then by name in ``parents``.
 
-    A value with a separator, or that is a folder, is a path; anything else is a name to search for.
+    A value with a separator, or that is a folder, is a path; anything else is a name to search for. A place that may
+    not be looked into is passed over: the service's own is closed to everybody else.
     """
     named = explicit or environ.get("EDGEFACE_BUNDLE") or config.bundle or "default"
     if "/" in named or look(Path(named)) == "folder":
         if look(Path(named)) != "folder":
             raise BundleError(f"there is no bundle folder {named}", fix="give a folder that holds manifest.json")
         return Path(named)
+    closed = []
     for parent in parents:
-        if (parent / named / MANIFEST).is_file():
-            return parent / named
+        try:
+            if look(parent / named / MANIFEST) == "file":
+                return parent / named
+        except UsageError:
+            closed.append(str(parent))
     places = ", ".join(str(parent) for parent in parents)
-    raise BundleError(f"bundle '{named}' is in none of {places}", fix="install it there or give its folder")
+    hidden = f" ({', '.join(closed)} may not be looked into)" if closed else ""
+    raise BundleError(
+        f"bundle '{named}' is in none of {places}{hidden}",
+        fix="run it with sudo, or give its folder" if closed else "install it there or give its folder",
+    )
 
 
 def open_bundle(folder: Path, *, allow_random: bool = False) -> Bundle:

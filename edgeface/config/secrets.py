@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from edgeface.config.types import Config, Mqtt
-from edgeface.errors import ConfigError
+from edgeface.errors import ConfigError, UsageError
+from edgeface.files import look
 
 MASK = "***"
 LONGEST_PASSWORD = 65_535
@@ -46,7 +47,7 @@ def mqtt_password(mqtt: Mqtt, environ: Mapping[str, str]) -> str | None:
     if mqtt.password_file is not None:
         return _first_line(Path(mqtt.password_file))
     credentials = environ.get("CREDENTIALS_DIRECTORY")
-    if credentials and (Path(credentials) / "mqtt_password").is_file():
+    if credentials and _there(Path(credentials) / "mqtt_password"):
         return _first_line(Path(credentials) / "mqtt_password")
     given = environ.get("EDGEFACE_MQTT_PASSWORD")
     return _judged(given.encode("utf-8", "surrogateescape"), "EDGEFACE_MQTT_PASSWORD") if given else mqtt.password
@@ -103,6 +104,13 @@ def _path_only(text: str) -> str:
     """A path without ``user:secret``; a query's words without a key may be a key themselves."""
     path, sign, words = re.match(r"([^?#]*)([?#]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
     return f"{_SEGMENT.sub(MASK, path)}{sign}{MASK if words else ''}"
+
+
+def _there(path: Path) -> bool:
+    try:
+        return look(path) == "file"
+    except UsageError as error:
+        raise ConfigError(error.what, fix=error.fix) from None
 
 
 def _first_line(path: Path) -> str:

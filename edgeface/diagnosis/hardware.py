@@ -10,6 +10,8 @@ from datetime import datetime, timezone
 from edgeface import board
 from edgeface.diagnosis.finding import Finding, bad, good, skipped, warning
 from edgeface.diagnosis.node import Node, ask
+from edgeface.errors import UsageError
+from edgeface.files import look
 
 HOT_C = 80.0
 """From here on boards slow down: the Raspberry Pi at 80 to 85 degrees."""
@@ -72,16 +74,22 @@ def memory(node: Node) -> Iterator[Finding]:
 
 def disk(node: Node) -> Iterator[Finding]:
     """There is room where state is kept, and it can be written."""
-    place = next(path for path in (node.state, *node.state.parents) if path.exists())
     try:
+        place = next(path for path in (node.state, *node.state.parents) if look(path) is not None)
         state = os.statvfs(place)
-    except OSError as error:
-        yield warning(f"{place} cannot be looked at: {error.strerror}", fix="run this as root")
+    except (OSError, UsageError) as error:
+        why = error.what if isinstance(error, UsageError) else f"{node.state}: {error.strerror}"
+        yield warning(why, fix="run this as root, or let this user into the folder")
         return
     free_mb = state.f_bavail * state.f_frsize / 1e6
     text = f"{free_mb:.0f} MB are free for {node.state}"
     if state.f_flag & os.ST_RDONLY:
         yield warning(f"{place} is mounted read-only, nothing survives a restart", fix="mount a writable disk there")
+    elif not os.access(place, os.W_OK | os.X_OK):
+        yield warning(
+            f"this user may not write {place}, nothing survives a restart",
+            fix=f"run this as the daemon's user or as root, or let it write: sudo chown $USER {place}",
+        )
     elif free_mb < LEAST_DISK_MB or state.f_favail == 0 < state.f_files:
         yield bad(f"the disk is full: {text}", fix="delete what is not needed; journalctl --vacuum-size=50M")
     elif free_mb < FEW_DISK_MB:

@@ -69,7 +69,9 @@ class Node:
     def state(self) -> Path:
         """Where a daemon keeps its state: the service's folder where there is one, else the user's."""
         service = self.root / "var/lib" / UNIT
-        return service if service.exists() and not self.environ.get("STATE_DIRECTORY") else state_folder(self.environ)
+        # systemd makes it a link into a folder that is closed to all but root.
+        there = os.path.lexists(service)
+        return service if there and not self.environ.get("STATE_DIRECTORY") else state_folder(self.environ)
 
     @cached_property
     def opened(self) -> Bundle:

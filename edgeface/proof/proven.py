@@ -15,7 +15,7 @@ from edgeface import __version__
 from edgeface.bundle import MANIFEST, Bundle
 from edgeface.config import Config
 from edgeface.errors import BundleError, EdgefaceError
-from edgeface.files import write_atomic
+from edgeface.files import glimpse, write_atomic
 from edgeface.machine import processor, state_folder
 from edgeface.proof.running import prove
 from edgeface.proof.steps import chain_step
@@ -75,7 +75,7 @@ def _folder(environ: Mapping[str, str]) -> Path | None:
     A run by hand leaves nothing in a home directory unasked.
     """
     folder = state_folder(environ)
-    return folder if environ.get("STATE_DIRECTORY") or folder.is_dir() else None
+    return folder if environ.get("STATE_DIRECTORY") or glimpse(folder) == "folder" else None
 
 
 def fingerprint(bundle: Bundle, config: Config) -> str:

@@ -18,7 +18,7 @@ import msgspec
 
 from edgeface.errors import EdgefaceError
 from edgeface.events import Undelivered
-from edgeface.files import make_folder, write_atomic
+from edgeface.files import glimpse, make_folder, write_atomic
 from edgeface.publish.entries import Left
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Ledger:
         if self._opened:
             return
         self._opened = True
-        if self._path.exists() and self._hold():
+        if glimpse(self._path) is not None and self._hold():
             self.earlier = self._keep = _read(self._path)
         for left in self.earlier:
             logger.warning("%s", _sentence(left))

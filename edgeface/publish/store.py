@@ -81,7 +81,7 @@ class Store:
         self._log: int | None = None
         self._offset = ROOM
         old = _files_bytes(path)
-        if path.exists() and path.stat().st_size == 0:
+        if self._tried(lambda: _size(path)) == 0:
             raise StoreError("it is empty", rubbish=True)
         if old > MOST_BYTES:
             raise StoreError(f"it has {old} bytes", rubbish=True)
@@ -298,6 +298,13 @@ def _values(row: Row) -> tuple[str, int, int, str, Literal["start", "end"], str,
 def _checksum(row: Row) -> int:
     """Of all but the key, which a new start counts anew, and of what changes."""
     return zlib.crc32(repr(_values(row)).encode())
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _files_bytes(path: Path) -> int:
