@@ -19,11 +19,20 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose complaint is one line with the fix, exit code 2."""
+    """An ArgumentParser whose complaint is one line with the fix, exit code 2.
+
+    Nothing takes an empty word: it is what a script's unset variable leaves, and would mean the default.
+    """
 
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with 2."""
         self.exit(2, f"edgeface: {message}; see `{self.prog} --help`\n")
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        # A command takes all words behind it, and has them judged by its own parser.
+        if not arg_string and action.nargs != argparse.PARSER:
+            raise argparse.ArgumentError(action, "it is empty")
+        return super()._get_value(action, arg_string)
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
         """As argparse does, but without keeping quiet about a full disk."""
