@@ -14,9 +14,26 @@ from brokers import HOST, Mosquitto
 from people import NOON, visit
 from publishing import Make
 
+from edgeface.cli.aim import _from_daemon
 from edgeface.cli.main import main
+from edgeface.config import Config, Mqtt
+from edgeface.config import Node as NodeConfig
 from edgeface.diagnosis.aim import Heard, Seen, sentences
-from edgeface.events import Body, CameraHealth, MqttHealth, NoticeNetwork, View, faces_body, health_body, notice_body
+from edgeface.diagnosis.node import Node
+from edgeface.events import (
+    Body,
+    CameraHealth,
+    MqttHealth,
+    NoticeNetwork,
+    StateMessage,
+    Status,
+    Today,
+    View,
+    faces_body,
+    health_body,
+    iso,
+    notice_body,
+)
 from edgeface.types import Quality
 
 NEEDS = {"age": 30, "gender": 30, "expression": 48}
@@ -107,6 +124,55 @@ def test_messages_become_what_is_seen() -> None:
     assert heard.seen(9, "main")[0].trouble == "the daemon says it is away"
 
 
+def state(status: Status, *, somebody: bool = False) -> Body:
+    message = StateMessage(
+        v=1,
+        at=iso(NOON),
+        node="",
+        boot="",
+        seq=0,
+        camera="main",
+        status=status,
+        occupied=somebody if status == "running" else None,
+        count=int(somebody) if status == "running" else None,
+        since=iso(NOON),
+        expression=None,
+        age=None,
+        today=Today(date="2026-03-14", visits=0, seconds=0.0),
+    )
+    return Body(kind="state", camera="main", message=message)
+
+
+def test_how_a_camera_fares_is_what_its_state_says() -> None:
+    heard = Heard()
+    take(heard, health("starting"), 0)
+    assert heard.seen(0, "main")[0].trouble == "the daemon says it is starting"
+    take(heard, state("running"), 1)
+    assert heard.seen(1, "main") == [Seen(camera="main")], "the next health comes in a minute"
+    take(heard, state("away"), 2)
+    assert heard.seen(2, "main")[0].trouble == "the daemon says it is away"
+
+
+def test_somebody_of_whom_nothing_is_told_is_not_nobody() -> None:
+    heard = Heard()
+    take(heard, health(), 0)
+    take(heard, state("running", somebody=True), 0)
+    (seen,) = heard.seen(1, "main")
+    assert "somebody is in view" in (seen.trouble or "")
+    assert "visits.faces_rate" in (seen.trouble or "")
+    take(heard, faces_body("main", 640, 360, [], at=NOON, views={}), 2)
+    assert heard.seen(2, "main")[0].trouble is None, "the visit lasts, and no face is seen now"
+
+
+def test_a_daemon_that_has_stopped_sees_nothing() -> None:
+    heard = Heard()
+    take(heard, health(), 0)
+    heard.take("edgeface/hall/availability", b"offline", 1)
+    assert [one.trouble for one in heard.seen(1)] == ["the daemon has stopped, or lost the broker"] * 2
+    heard.take("edgeface/hall/availability", b"online", 2)
+    assert [one.trouble for one in heard.seen(2)] == [None, None]
+
+
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No daemon is found by its process or its unit, whatever else runs on this machine."""
@@ -149,3 +215,23 @@ def test_it_hears_the_daemon_that_has_the_camera(
     monkeypatch.setattr("edgeface.cli.aim.FIRST_WORD_S", 0.1)
     assert main(["aim", "--once", "--camera", "side", *where]) == 1
     assert "hall says nothing of camera side" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_broker_that_is_lost_meanwhile_is_told(
+    mosquitto: object, publish: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running: Mosquitto = mosquitto()  # type: ignore[operator]
+    publisher, outbox = publish(running.port)
+    outbox.accept(health())
+    assert publisher.connection.wait_connected(10)
+    monkeypatch.setattr("edgeface.cli.aim.EVERY_S", 0.05)
+    mqtt = Mqtt(host=HOST, port=running.port)
+    node = Node(Config(node=NodeConfig(id="hall"), mqtt=mqtt), path=None, environ={})
+    looks = _from_daemon(node, "main")
+    (first,), _ = next(looks)
+    assert first.trouble is None
+    running.stop()
+    told = next(one.trouble for (one,), _ in looks if one.trouble is not None)
+    assert told.startswith("the broker is lost: ")
+    looks.close()

@@ -75,7 +75,7 @@ def _from_camera(node: Node, camera: str) -> Iterator[tuple[list[Seen], Mapping[
 
 
 def _from_daemon(node: Node, camera: str | None) -> Iterator[tuple[list[Seen], Mapping[str, int]]]:
-    from edgeface.diagnosis.aim import Heard
+    from edgeface.diagnosis.aim import Heard, Seen
     from edgeface.publish.subscriber import Subscriber
 
     settings = node.config.mqtt
@@ -90,6 +90,9 @@ def _from_daemon(node: Node, camera: str | None) -> Iterator[tuple[list[Seen], M
         while True:
             _take(messages, heard, EVERY_S)
             seen = heard.seen(time.monotonic(), camera)
+            if seen and subscriber.connection.state != "connected":
+                why = f"the broker is lost: {subscriber.connection.last_error}"
+                seen = [Seen(camera=one.camera, trouble=why) for one in seen]
             if seen:
                 yield seen, heard.needs
             elif time.monotonic() - began_s > FIRST_WORD_S:

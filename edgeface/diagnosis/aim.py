@@ -14,7 +14,7 @@ import msgspec
 
 from edgeface.bundle import Bundle, chosen_networks
 from edgeface.config import Config
-from edgeface.events import FacesMessage, HealthMessage, NoticeMessage, View, decode, kind_of_topic
+from edgeface.events import FacesMessage, HealthMessage, NoticeMessage, StateMessage, View, decode, kind_of_topic
 
 DARK, BRIGHT = 0.12, 0.9
 """Means of a picture beyond which little can be seen in it."""
@@ -100,6 +100,8 @@ def look_here(bundle: Bundle, config: Config, camera: str, *, every_s: float) ->
 class Heard:
     """What the daemon's messages say of its cameras; `take` is called with each that arrives.
 
+    How a camera fares is what `state` says: `health` comes once a minute, and the first one when no camera is open yet.
+
     Parameters
     ----------
     patience_s : a `faces` message older than this tells nothing of now
@@ -108,12 +110,16 @@ class Heard:
     def __init__(self, *, patience_s: float = 3.0) -> None:
         self._patience_s = patience_s
         self._faces: dict[str, tuple[float, FacesMessage]] = {}
+        self._states: dict[str, StateMessage] = {}
+        self._online = True
         self._health: HealthMessage | None = None
         self.needs: dict[str, int] = {}
 
     def take(self, topic: str, payload: bytes, now_s: float) -> None:
         """Take in one message; what is not understood says nothing."""
         kind = kind_of_topic(topic)
+        if topic.endswith("/availability"):
+            self._online = payload == b"online"
         if kind is None:
             return
         try:
@@ -122,6 +128,8 @@ class Heard:
             return
         if isinstance(message, FacesMessage):
             self._faces[message.camera] = now_s, message
+        elif isinstance(message, StateMessage):
+            self._states[message.camera] = message
         elif isinstance(message, HealthMessage):
             self._health = message
         elif isinstance(message, NoticeMessage):
@@ -135,11 +143,20 @@ class Heard:
 
     def _of(self, camera: str, now_s: float) -> Seen:
         assert self._health is not None
-        told = self._health.cameras[camera]
+        told, state = self._health.cameras[camera], self._states.get(camera)
+        if not self._online:
+            return Seen(camera=camera, trouble="the daemon has stopped, or lost the broker")
         at_s, message = self._faces.get(camera, (float("-inf"), None))
-        if message is None or now_s - at_s > self._patience_s or not message.faces:
-            if told.state != "running":
-                return Seen(camera=camera, trouble=f"the daemon says it is {told.state}")
+        late = message is None or now_s - at_s > self._patience_s
+        if message is None or late or not message.faces:
+            status = told.state if state is None else state.status
+            if status != "running":
+                return Seen(camera=camera, trouble=f"the daemon says it is {status}")
+            if late and state is not None and state.occupied:
+                return Seen(
+                    camera=camera,
+                    trouble="somebody is in view, and `faces` does not say how well; is visits.faces_rate below 1?",
+                )
             # Brightness is told once a minute, with `health`.
             return Seen(camera=camera, brightness=told.brightness)
         views = [face.view for face in message.faces if face.view is not None]
