@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeface.events import Body, visit_body
+from edgeface.events import Body, StateMessage, Status, Today, iso, visit_body
 from edgeface.questions import QUESTIONS, Known, VisitAge, VisitExpression, VisitLabel
 from edgeface.types import Event
 from edgeface.visit import Visit, VisitChange
@@ -50,3 +50,24 @@ def told(event: Event, name: str = "3f2a", *, camera: str = "main", time_s: floa
         reason="lost" if event == "end" else None,
     )
     return visit_body(change, at=at(time_s), started_at=at)
+
+
+def state(status: Status, *, somebody: bool = False) -> Body:
+    """What `state` says of camera ``main``."""
+    looked = status == "running"
+    message = StateMessage(
+        v=1,
+        at=iso(NOON),
+        node="",
+        boot="",
+        seq=0,
+        camera="main",
+        status=status,
+        occupied=somebody if looked else None,
+        count=int(somebody) if looked else None,
+        since=iso(NOON),
+        expression=None,
+        age=None,
+        today=Today(date=f"{NOON:%Y-%m-%d}", visits=0, seconds=0.0),
+    )
+    return Body(kind="state", camera="main", message=message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from astronaut import astronaut
 from brokers import HOST, Mosquitto
-from people import NOON, visit
+from people import NOON, state, visit
 from publishing import Make
 
 from edgeface.cli.aim import _from_daemon
@@ -25,13 +26,9 @@ from edgeface.events import (
     CameraHealth,
     MqttHealth,
     NoticeNetwork,
-    StateMessage,
-    Status,
-    Today,
     View,
     faces_body,
     health_body,
-    iso,
     notice_body,
 )
 from edgeface.types import Quality
@@ -122,25 +119,6 @@ def test_messages_become_what_is_seen() -> None:
     assert heard.seen(9, "main")[0].faces == (), "too old to be true"
     take(heard, health("away"), 9)
     assert heard.seen(9, "main")[0].trouble == "the daemon says it is away"
-
-
-def state(status: Status, *, somebody: bool = False) -> Body:
-    message = StateMessage(
-        v=1,
-        at=iso(NOON),
-        node="",
-        boot="",
-        seq=0,
-        camera="main",
-        status=status,
-        occupied=somebody if status == "running" else None,
-        count=int(somebody) if status == "running" else None,
-        since=iso(NOON),
-        expression=None,
-        age=None,
-        today=Today(date="2026-03-14", visits=0, seconds=0.0),
-    )
-    return Body(kind="state", camera="main", message=message)
 
 
 def test_how_a_camera_fares_is_what_its_state_says() -> None:
@@ -234,4 +212,5 @@ def test_a_broker_that_is_lost_meanwhile_is_told(
     running.stop()
     told = next(one.trouble for (one,), _ in looks if one.trouble is not None)
     assert told.startswith("the broker is lost: ")
+    assert isinstance(looks, Generator)
     looks.close()

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from brokers import HOST, Mosquitto, free_port
+from people import state
 from publishing import Make
 
 from edgeface.cli.main import main
@@ -33,11 +35,13 @@ from edgeface.events import (
     LastError,
     MqttHealth,
     SpoolHealth,
+    Status,
     health_body,
 )
 from edgeface.service.vitals import config_hash
 
 SECRET = "s3cret/with@signs"
+STATUSES: tuple[Status, ...] = ("running", "away", "starting")
 
 
 def node_of(
@@ -208,6 +212,13 @@ def test_beside_a_daemon_no_camera_is_opened(monkeypatch: pytest.MonkeyPatch) ->
     assert only(camera.cameras(node_of(running="process 7"))).state == "skipped"
     away = health(cameras={"main": CameraHealth(state="away", fps=None, dropped=0)})
     assert only(camera.cameras(node_of(running="process 7", health=away))).state == "bad"
+    begun = health(cameras={"main": CameraHealth(state="starting", fps=None, dropped=0)})
+    assert only(camera.cameras(node_of(running="process 7", health=begun))).state == "warning"
+    for status, expected in zip(STATUSES, ("good", "bad", "warning"), strict=True):
+        spoken = Conversation(heard={"main/state": msgspec.json.encode(state(status).message)})
+        assert only(camera.cameras(node_of(running="process 7", health=begun, spoken=spoken))).state == expected
+    rubbish = Conversation(heard={"main/state": b"{"})
+    assert only(camera.cameras(node_of(running="process 7", health=health(), spoken=rubbish))).state == "good"
     black = health(cameras={"main": CameraHealth(state="running", fps=5.0, dropped=0, brightness=0.01)})
     assert only(camera.cameras(node_of(running="process 7", health=black))).state == "warning"
 
@@ -299,12 +310,14 @@ def test_the_unit(state: dict[str, str] | None, expected: list[str]) -> None:
 def test_the_broker_is_asked_by_a_client_of_its_own(mosquitto: Callable[..., Mosquitto], publish: Make) -> None:
     running = mosquitto()
     publisher, outbox = publish(running.port)
+    outbox.accept(state("away"))
     outbox.accept(Body(kind="health", camera=None, message=health()))
     assert publisher.connection.wait_connected(10)
     config = Config(node=NodeSettings(id="hall"), mqtt=Mqtt(host=HOST, port=running.port))
     made = Node(config, path=None, environ={}, root=Path("/nowhere"))
     assert made.health is not None
     assert made.health.uptime == 3600
+    assert (made.status_of("main"), made.status_of("back")) == ("away", None)
     assert made.running == "hall is online at the broker"
     assert made.conversation.writes == "taken"
     assert "edgeface-doctor-" in running.log()

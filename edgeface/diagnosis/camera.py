@@ -36,13 +36,15 @@ def _camera(node: Node, config: Config, name: str, camera: Camera) -> Iterator[F
         yield _first_frame(config, name, camera)
     elif told is None:
         yield skipped(f"{place}; not opened, for a daemon runs ({node.running})")
-    elif told.state == "running":
+    elif (status := node.status_of(name) or told.state) == "starting":
+        yield warning(f"{place}; the daemon is opening it", fix="ask again in a few seconds")
+    elif status == "running":
         rate = "" if told.fps is None else f" at {told.fps:.1f} frames a second"
         dark = told.brightness is not None and told.brightness < 0.05
-        text = f"{place}; the daemon has it, {told.state}{rate}"
+        text = f"{place}; the daemon has it, {status}{rate}"
         yield warning(f"{text}, nearly black", fix="take the cap off, or give it light") if dark else good(text)
     else:
-        yield bad(f"{place}; the daemon says it is {told.state}", fix="see the log: journalctl -u edgeface -n 50")
+        yield bad(f"{place}; the daemon says it is {status}", fix="see the log: journalctl -u edgeface -n 50")
 
 
 def _place(camera: Camera) -> str:

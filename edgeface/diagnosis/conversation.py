@@ -21,6 +21,8 @@ from edgeface.publish.session import Session
 
 RETAINED_S = 2.0
 """Longest wait for what the broker keeps."""
+QUIET_S = 0.2
+"""What it keeps comes in one go: after so much silence behind `health` there is no more."""
 Writes = Literal["taken", "refused", "unknown"]
 
 
@@ -103,8 +105,11 @@ def _connected(
 def _listen(session: Session, base: str, result: Conversation, retained_s: float) -> None:
     session.subscribe(f"{base}/#")
     until_s = time.monotonic() + retained_s
-    while "health" not in result.heard and (left_s := until_s - time.monotonic()) > 0:
-        session.turn(left_s)
+    while (left_s := until_s - time.monotonic()) > 0:
+        known, before = "health" in result.heard, len(result.heard)
+        session.turn(min(left_s, QUIET_S) if known else left_s)
+        if known and len(result.heard) == before:
+            return
 
 
 def _write(session: Session, topic: str, result: Conversation) -> None:

@@ -14,7 +14,7 @@ from edgeface.bundle import Bundle, find_bundle, open_bundle
 from edgeface.config import Config
 from edgeface.diagnosis.conversation import Conversation, converse
 from edgeface.errors import EdgefaceError
-from edgeface.events import HealthMessage, decode
+from edgeface.events import HealthMessage, StateMessage, Status, decode
 from edgeface.machine import node_id, state_folder
 
 UNIT = "edgeface"
@@ -99,6 +99,15 @@ class Node:
         except ValueError:
             return None
         return message if isinstance(message, HealthMessage) else None
+
+    def status_of(self, camera: str) -> Status | None:
+        """How the daemon's camera fares, by its `state`: `health` is a minute old, and the first tells of no camera."""
+        payload = self.conversation.heard.get(f"{camera}/state")
+        try:
+            message = decode("state", payload) if payload else None
+        except ValueError:
+            return None
+        return message.status if isinstance(message, StateMessage) else None
 
     @cached_property
     def running(self) -> str | None:
