@@ -294,6 +294,31 @@ def test_a_refused_certificate_is_said_once_and_tried_again_later(
     assert len(caplog.records) == 1
 
 
+@pytest.mark.parametrize(
+    ("host", "settings", "hint"),
+    [
+        pytest.param("localhost", {"tls": True}, "set mqtt.ca_file to the certificate of the authority", id="unknown"),
+        pytest.param("127.0.0.1", {"ca_file": "ca"}, "set mqtt.host to a name that it is for", id="another name"),
+        pytest.param("localhost", {}, "if it expects TLS there, set mqtt.tls or mqtt.ca_file", id="no TLS"),
+    ],
+)
+def test_what_to_do_about_a_certificate_is_said(
+    mosquitto: Callable[..., Mosquitto],
+    publish: Make,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    host: str,
+    settings: dict[str, Any],
+    hint: str,
+) -> None:
+    authority = Authority(tmp_path)
+    broker = mosquitto(lines=authority.lines)
+    named = {key: authority.path(name) if isinstance(name, str) else name for key, name in settings.items()}
+    publish(broker.port, host=host, **named)
+    eventually(lambda: bool(caplog.messages))
+    assert hint in caplog.messages[0]
+
+
 def test_tls_towards_a_plain_port_is_no_certificate_riddle(mosquitto: Callable[..., Mosquitto], publish: Make) -> None:
     publisher, _ = publish(mosquitto().port, tls=True)
     eventually(lambda: publisher.connection.last_error is not None)

@@ -38,6 +38,13 @@ MESSAGE_REASONS = frozenset(
 
 NOT_YET_VALID = 9
 """OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID."""
+CERTIFICATE_HINTS = {
+    10: "it has to be renewed on the broker",
+    **dict.fromkeys((18, 19, 20, 21), "set mqtt.ca_file to the certificate of the authority that signed it"),
+    **dict.fromkeys((62, 64), "set mqtt.host to a name that it is for"),
+}
+"""By OpenSSL's X509_V_ERR numbers: it has expired, nobody known signed it, it is for another name or address."""
+PERHAPS_TLS = "if it expects TLS there, set mqtt.tls or mqtt.ca_file"
 
 
 class SessionFailure(Exception):  # noqa: N818
@@ -112,7 +119,8 @@ def connect_failure(error: Exception) -> SessionFailure:
         text = f"its certificate does not hold: {error.verify_message.rstrip('.')}"
         if error.verify_code == NOT_YET_VALID:
             return SessionFailure("clock", f"{text} by this machine's clock")
-        return SessionFailure("refused", text, hint=CHECK_CREDENTIALS)
+        hint = CERTIFICATE_HINTS.get(error.verify_code, CHECK_CREDENTIALS)
+        return SessionFailure("refused", text, hint=hint)
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         reason = (error.reason or str(error)).replace("_", " ").lower()
         ours = "alert" in reason and any(word in reason for word in ("cert", "unknown ca", "access"))

@@ -22,6 +22,7 @@ from edgeface.publish.certificates import peer_end
 from edgeface.publish.client import Abilities
 from edgeface.publish.reasons import (
     CHECK_CREDENTIALS,
+    PERHAPS_TLS,
     SessionFailure,
     connack_failure,
     connect_failure,
@@ -69,6 +70,7 @@ class Session:
         self._answer: tuple[ReasonCode, Properties | None] | None = None
         self._ending: tuple[ReasonCode, Properties | None, bool] | None = None
         self._tls_alert = ""
+        self._encrypted = False
         self._acks: list[tuple[int, int]] = []
         self.subscribed = False
         self.in_flight = IN_FLIGHT
@@ -104,6 +106,7 @@ class Session:
             or what ``doubt`` raises
         """
         self._connect(host, port, keep_alive_s, answer_s)
+        self._encrypted = isinstance(self._client.socket(), ssl.SSLSocket)
         opened_s = time.monotonic()
         while self._answer is None:
             now_s = time.monotonic()
@@ -283,7 +286,8 @@ class Session:
             if self._ending is not None and self._ending[2]:
                 # MQTT 5 lets a broker answer CONNECT with DISCONNECT.
                 return disconnect_failure(self._ending[0], self._ending[1], from_server=True)
-            return SessionFailure("closed_early", "it closes the connection without an answer")
+            hint = "" if self._encrypted else PERHAPS_TLS
+            return SessionFailure("closed_early", "it closes the connection without an answer", hint=hint)
         refusal = connack_failure(*self._answer)
         if refusal is not None:
             return refusal
