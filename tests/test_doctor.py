@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -387,3 +388,9 @@ def test_the_report_command(
     (path,) = tmp_path.glob("edgeface-report-hall-*.txt")
     assert capsys.readouterr().out.startswith(f"{path.name} is written.")
     assert path.read_text().startswith("edgeface ")
+
+
+def test_a_conversation_leaves_no_descriptor(recwarn: pytest.WarningsRecorder) -> None:
+    converse(Config(mqtt=Mqtt(host=HOST, port=free_port())), node="hall", environ={})
+    gc.collect()
+    assert [str(one.message) for one in recwarn if issubclass(one.category, ResourceWarning)] == []

@@ -294,6 +294,14 @@ def test_a_refused_certificate_is_said_once_and_tried_again_later(
     assert len(caplog.records) == 1
 
 
+def test_a_stop_gives_every_descriptor_back(mosquitto: Callable[..., Mosquitto], publish: Make) -> None:
+    publisher, _ = publish(mosquitto().port)
+    assert publisher.connection.wait_connected(10)
+    publisher.stop(timeout_s=5)
+    assert publisher.connection.wake.reader.fileno() == -1
+    publisher.connection.wake.set()  # a message that comes late wakes nobody
+
+
 @pytest.mark.parametrize(
     ("host", "settings", "hint"),
     [

@@ -74,6 +74,8 @@ def converse(config: Config, *, node: str, environ: Mapping[str, str], retained_
         result.failure, result.hint = str(failure), failure.hint
     except ConfigError as error:
         result.failure, result.hint = error.what, error.fix
+    finally:
+        wake.close()
     return result
 
 

@@ -41,7 +41,7 @@ def wait_for(
 
 
 class SelfPipe:
-    """Ends a wait for the network from another thread."""
+    """Ends a wait for the network from another thread; closed, it wakes nobody."""
 
     def __init__(self) -> None:
         self.reader, self._writer = socket.socketpair()
@@ -50,7 +50,7 @@ class SelfPipe:
 
     def set(self) -> None:
         """End the wait that runs, or the next one."""
-        with suppress(BlockingIOError):  # Full of wake-ups: it will wake.
+        with suppress(OSError):  # Full of wake-ups: it will wake. Or closed.
             self._writer.send(b"!")
 
     def clear(self) -> None:
@@ -58,6 +58,11 @@ class SelfPipe:
         with suppress(BlockingIOError):
             while self.reader.recv(4096):
                 pass
+
+    def close(self) -> None:
+        """Give both ends back; once nobody waits any more."""
+        self.reader.close()
+        self._writer.close()
 
     def wait(self, timeout_s: float) -> None:
         """Sleep until woken or ``timeout_s`` have passed."""

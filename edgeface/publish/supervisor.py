@@ -120,6 +120,8 @@ class Supervisor:
         if self._thread.ident is not None:
             # The little more is for a farewell that began in time.
             self._thread.join(timeout_s + 0.5)
+        if not self._thread.is_alive():
+            self.wake.close()
         self._set_state("offline")
 
     def turn(self, session: Session, *, at_most_s: float = float("inf")) -> None:
