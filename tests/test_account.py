@@ -63,6 +63,18 @@ def test_the_end_of_a_run_that_goes_on_may_still_come_and_of_one_that_is_over_is
     assert (over.missing, over.outstanding, over.good) == ([(1, 4)], 0, False)
 
 
+def test_what_was_given_out_before_the_audit_is_not_missing() -> None:
+    quiet = account(health(19), health(19))
+    assert (quiet.first, quiet.last, quiet.outstanding) == (None, None, 0)
+    over = account(health(19), health(21), health(None, boot="next"))
+    assert (over.missing_count, over.good) == (0, True), "between two healths we may have come late"
+    lost = account(health(19), health(19), health(21), health(None, boot="next"))
+    assert (lost.missing, lost.good) == ([(20, 21)], False), "nothing came of what was given out while we listened"
+    assert account(health(19), health(19), health(21)).outstanding == 2
+    assert account(health(19), health(None, boot="next"), whole=True).missing == [(0, 19)]
+    assert account(health(None), health(None), health(1)).outstanding == 2
+
+
 def test_seconds_before_a_power_cut_excuse_what_lies_in_them_and_nothing_else() -> None:
     cut = Interrupted(boot="b", number=5, seconds=2.0, ended=1)
     payloads = [visit(number) for number in (0, 1, 2, 4, 5, 6, 10_006)]

@@ -16,6 +16,8 @@ from edgeface.events import HealthMessage, Interrupted, VisitMessage, decode, ki
 
 MOST_REPEATS = 20
 """In flight when a connection or a program ends."""
+BEFORE_US = 2
+"""Of so many healths of a run the numbers may have come before we did: the first may be retained, a minute old."""
 
 
 class RunAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +68,8 @@ class _Run:
     power: int = 0
     differing: set[int] = field(default_factory=set)
     given_out: int | None = None
+    healths: int = 0
+    before_us: int = -1
     interrupted: Interrupted | None = None
     starts: set[str] = field(default_factory=set)
     ends: set[str] = field(default_factory=set)
@@ -76,7 +80,8 @@ class Account:
 
     Parameters
     ----------
-    whole : count each run from 0: the audit was there before it began; else from the first number that came
+    whole : count each run from 0: the audit was there before it began; else from the first number that came, and where
+        none did, from those that were given out while we listened
 
     Attributes
     ----------
@@ -145,6 +150,9 @@ class Account:
         self._newest[message.node] = message.boot
         if message.spool.number is not None:
             run.given_out = max(run.given_out or 0, message.spool.number)
+        run.healths += 1
+        if run.healths <= BEFORE_US and run.given_out is not None:
+            run.before_us = run.given_out
         for told in message.spool.interrupted:
             earlier = self._runs.get((message.node, told.boot))
             if earlier is not None:
@@ -156,7 +164,9 @@ class Account:
     def _account(self, node: str, boot: str, run: _Run, *, over: bool) -> RunAccount:
         numbers = sorted(run.messages)
         last = max([*numbers[-1:], *([run.given_out] if run.given_out is not None else [])], default=None)
-        first = None if last is None else (0 if self._whole or not numbers else numbers[0])
+        first: int | None = 0 if self._whole else numbers[0] if numbers else run.before_us + 1
+        if last is None or first is None or first > last:
+            first = last = None
         gaps = [] if first is None or last is None else list(_gaps(numbers, first, last))
         outstanding = 0
         if not over and gaps and gaps[-1][1] == last:
