@@ -20,7 +20,7 @@ from people import NOON, told
 from publishing import Make
 from spools import spooled
 
-from edgeface.events import Interrupted, MqttHealth, SpoolHealth, as_replayed, health_body
+from edgeface.events import Interrupted, MqttHealth, SpoolHealth, as_replayed, decode, health_body
 from edgeface.publish.account import Account, RunAccount
 from edgeface.publish.outbox import Outbox
 
@@ -114,6 +114,24 @@ def test_what_cannot_be_audited_is_counted() -> None:
     made.heard("edgeface/hall/main/faces", b"\xff{")
     made.heard("availability", b"online")
     assert (made.unnumbered, made.unreadable, made.runs()) == (1, 1, [])
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"[" * 100_000,
+        b'{"more": ' + b"[" * 100_000,
+        msgspec.json.encode(msgspec.json.decode(visit(1)) | {"at": "2026-13-01T00:00:00.000Z"}),
+        msgspec.json.encode(msgspec.json.decode(visit(1)) | {"at": "0001-01-01T00:00:00.000Z"}),
+    ],
+    ids=["deep", "deep where nobody looks", "month 13", "year 1"],
+)
+def test_a_stranger_s_payload_ends_no_reader(payload: bytes) -> None:
+    made = Account(whole=False)
+    made.heard(TOPIC, payload)
+    assert made.unreadable == 1
+    with pytest.raises(msgspec.DecodeError):
+        decode("visits", payload)
 
 
 @given(heard=st.lists(st.integers(0, 30), min_size=1), whole=st.booleans())

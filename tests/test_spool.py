@@ -559,7 +559,17 @@ def test_a_file_that_sqlite_believes_is_not_believed_for_that(
     begins_empty(tmp_path, caplog, path(tmp_path).read_bytes())
 
 
-@pytest.mark.parametrize("change", [{"suffix": "main/#"}, {"payload": b"{}"}, {"boot": "another"}, {"number": 7}])
+NO_TIME = row(1, "start", "a").payload.replace(b'"started":"2026', b'"started":"0000')
+BAD_ROWS: list[dict[str, Any]] = [
+    {"suffix": "main/#"},
+    {"payload": b"{}"},
+    {"payload": NO_TIME},
+    {"boot": "another"},
+    {"number": 7},
+]
+
+
+@pytest.mark.parametrize("change", BAD_ROWS, ids=str)
 def test_a_row_whose_checksum_holds_must_still_be_its_message(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, change: dict[str, Any]
 ) -> None:

@@ -132,7 +132,7 @@ def _json(payload: bytes | None) -> str:
         return ""
     try:
         return json.dumps(msgspec.json.decode(payload), indent=1)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return one_line(payload.decode(errors="replace"))
 
 

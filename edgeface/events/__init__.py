@@ -12,7 +12,6 @@ from edgeface.events.bodies import (
     faces_body,
     health_body,
     iso,
-    moment,
     notice_body,
     visit_body,
 )
@@ -41,6 +40,7 @@ from edgeface.events.messages import (
     as_replayed,
     decode,
     kind_of_topic,
+    moment,
     schemas,
 )
 from edgeface.events.operation import HASH_DIGITS, BundleHealth, Certificates, LastError, MachineHealth

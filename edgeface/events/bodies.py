@@ -231,11 +231,6 @@ def iso(moment: datetime) -> str:
     return f"{moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
-def moment(text: str) -> datetime:
-    """Read a time of a message; aware. Python 3.10 does not read the ``Z``."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
-
-
 def _face(visit: Visit, width: int, height: int, view: Quality | None) -> Face:
     # A predicted box may reach beyond the frame.
     limits = (float(width), float(height)) * 2

@@ -8,6 +8,7 @@ UTC, with milliseconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -295,9 +296,26 @@ def decode(kind: Kind, payload: bytes) -> Message:
 
     Raises
     ------
-    msgspec.DecodeError : not JSON, a field is missing or out of range
+    msgspec.DecodeError : not JSON, a field is missing or out of range, or it was sent at a time that is none
     """
-    return msgspec.json.decode(payload, type=KINDS[kind])
+    try:
+        message = msgspec.json.decode(payload, type=KINDS[kind])
+    except RecursionError:
+        raise msgspec.DecodeError("JSON is nested too deeply") from None
+    try:
+        year = moment(message.at).year
+    except ValueError as error:
+        # The pattern of a time lets a month 13 pass.
+        raise msgspec.DecodeError(str(error)) from None
+    if not datetime.min.year < year < datetime.max.year:
+        # Another time zone would put it outside of all that can be said.
+        raise msgspec.DecodeError(f"year {year} is out of range")
+    return message
+
+
+def moment(text: str) -> datetime:
+    """Read a time of a message; aware. Python 3.10 does not read the ``Z``."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def as_replayed(payload: bytes) -> bytes:

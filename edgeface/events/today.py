@@ -7,8 +7,7 @@ from datetime import datetime, tzinfo
 
 import msgspec
 
-from edgeface.events.bodies import moment
-from edgeface.events.messages import Today, VisitMessage
+from edgeface.events.messages import Today, VisitMessage, moment
 
 DAYS_KEPT = 3
 """A board whose clock has no battery may begin on another day: the one that it comes back to still has its totals."""

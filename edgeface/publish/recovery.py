@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from edgeface.events import Interrupted, VisitMessage, moment
+from edgeface.events import Interrupted, VisitMessage, decode, moment
 from edgeface.publish.journal import FLUSH_S, Row
 from edgeface.publish.store import StoreError
 
@@ -60,8 +60,10 @@ def recover(rows: Sequence[Row], boot: str, *, sure: bool) -> Recovered | None:
 def expect_message(row: Row) -> None:
     """Raise StoreError for a row that cannot be told: it goes to a topic, and to those who trust what stands there."""
     try:
-        message = msgspec.json.decode(row.payload, type=VisitMessage)
-    except msgspec.DecodeError:
+        message = decode("visits", row.payload)
+        assert isinstance(message, VisitMessage)
+        moment(message.started)
+    except ValueError:
         raise StoreError("a row is no message", rubbish=True) from None
     told = message.boot, message.event, message.visit, message.number, f"{message.camera}/visits"
     if told != (row.boot, row.event, row.visit, row.number, row.suffix) or not SUFFIX.fullmatch(row.suffix):
