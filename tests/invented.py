@@ -136,7 +136,7 @@ def main() -> int:
         spool=Spool(enabled=not args.no_spool),
     )
 
-    def load() -> Assembly:
+    def load(_before: Assembly | None) -> Assembly:
         return cast("Assembly", InventedAssembly(config, args.rate, args.most))
 
     waits = Waits(health_s=2.0)

@@ -11,7 +11,7 @@ import sys
 import termios
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from astronaut import write_film
@@ -19,6 +19,7 @@ from brokers import AnyBroker, Auditor, Mosquitto, eventually, free_port
 from daemons import NO_CAMERA, ROOT, Child, Manager
 
 from edgeface.errors import ConfigError, EdgefaceError
+from edgeface.service.assembly import Assembly
 from edgeface.service.reload import Reload
 
 CAMERA = f'[cameras.main]\nsource = "{NO_CAMERA}"\n'
@@ -258,11 +259,12 @@ def test_an_error_of_the_program_itself_is_a_refusal() -> None:
     def load(error: Exception) -> Any:
         raise error
 
-    broken = Reload(lambda: load(RuntimeError("a bug")))
+    before = cast("Assembly", None)
+    broken = Reload(lambda _: load(RuntimeError("a bug")), before)
     broken.join(10)
     outcome = broken.outcome()
     assert isinstance(outcome, EdgefaceError)
     assert "a bug" in str(outcome)
-    wrong = Reload(lambda: load(ConfigError("x", fix="y")))
+    wrong = Reload(lambda _: load(ConfigError("x", fix="y")), before)
     wrong.join(10)
     assert str(wrong.outcome()) == "x; y"

@@ -126,6 +126,17 @@ class Pipeline:
         # Source time, wall time, width and height of the latest frame; the frame itself may be 6 MB.
         self._last: tuple[float, datetime, tuple[int, int]] | None = None
 
+    def succeed(self, other: Pipeline) -> None:
+        """Go on with the people of another pipeline of this camera, by our own rules and networks from now on.
+
+        Tracks and visits keep their ids; who is there is sampled anew.
+        """
+        self._tracker.succeed(other._tracker)
+        self._book.succeed(other._book)
+        self._pace.shown = other._pace.shown
+        self._summary, self._known, self._views = other._summary, other._known, other._views
+        self._brightness, self._last = other._brightness, other._last
+
     def observe(self, frame: Frame, detections: Detections | None) -> tuple[Sighting, list[Request]]:
         """Follow everybody into this frame; say which inferences are due.
 

@@ -97,6 +97,22 @@ class Worker:
         self.stages = Stages(clock)
         self.frames: dict[str, int] = dict.fromkeys(cameras, 0)
 
+    def take_over(self, camera: str, old: Worker, *, same: bool) -> None:
+        """Go on with the people before a camera where another worker was.
+
+        Parameters
+        ----------
+        same : whether networks and rules are the same, so that all that is remembered of them holds
+        """
+        if same:
+            self._pipelines[camera] = old._pipelines[camera]
+            self._states.take_over(camera, old._states)
+            self._detect_due_s |= {name: due_s for name, due_s in old._detect_due_s.items() if name == camera}
+            self.stages = old.stages
+        else:
+            self._pipelines[camera].succeed(old._pipelines[camera])
+        self.frames[camera] = old.frames[camera]
+
     def turn(self, frames: Sequence[Frame]) -> list[Body]:
         """Take at most one frame per camera all the way; give the messages in the order of the frames."""
         return [body for _, told in self.process(frames) for body in told.bodies]

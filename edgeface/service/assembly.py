@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from edgeface.service.inbox import Ended, Inbox
 from edgeface.service.metrics import expect_metrics
 from edgeface.service.reader import BACKOFF, Reader
 from edgeface.service.standing import Look
+from edgeface.service.untouched import same_networks, same_reading, same_rules
 from edgeface.service.vitals import bundle_health, config_hash
 from edgeface.sources import SCHEMES, is_live, open_source
 from edgeface.types import Frame, Reason
@@ -48,6 +49,7 @@ class Assembly:
     once : whether the run ends with its sources, also when they are cameras
     whole : whether the cameras are all that this node has, not some that a command line names in their place
     backoff : pauses before a live camera is opened again
+    before : what runs now; its networks serve on where the change does not touch them
 
     Attributes
     ----------
@@ -55,7 +57,6 @@ class Assembly:
     finite : whether the run has an end of its own: files only, or ``once``
     bundle, config_hash : which networks and which configuration these are, for `health`
     running : cameras whose sources have not ended
-    failure : the first error of a source that ended
     announcement : what Home Assistant is told, or None
 
     Raises
@@ -72,6 +73,7 @@ class Assembly:
         once: bool,
         whole: bool = True,
         backoff: Backoff = BACKOFF,
+        before: Assembly | None = None,
     ) -> None:
         self.config = config
         self.loaded_at = datetime.now(timezone.utc)
@@ -79,8 +81,12 @@ class Assembly:
         self.password = expect_files(config, environ)
         expect_sources(config, self.loaded_at)
         expect_metrics(config.metrics.address)
-        self.networks = load_networks(config, bundle)
         self.bundle = bundle_health(bundle)
+        self.networks: Networks = (
+            before.networks
+            if before is not None and before.bundle == self.bundle and same_networks(before.config, config)
+            else load_networks(config, bundle)
+        )
         self.config_hash = config_hash(config)
         self.live = frozenset(camera for camera, settings in config.cameras.items() if is_live(settings))
         self.worker = Worker(
@@ -93,29 +99,48 @@ class Assembly:
         )
         self.finite = once or not self.live
         self.running = set(config.cameras)
-        self.failure: EdgefaceError | None = None
         self.announcement = announce(config, bundle, node=self.node, whole=whole)
         self._ended: list[tuple[str, EdgefaceError | None]] = []
+        self._failures: dict[str, EdgefaceError] = {}
+        self._backoff = backoff
         self._inbox = Inbox()
-        self._halt = threading.Event()
-        self._readers = [
-            Reader(
-                camera,
-                partial(open_source, camera, settings, limits=config.limits, started_at=self.loaded_at),
-                self._inbox.feed(camera),
-                self._halt,
-                once=self.finite or not is_live(settings),
-                backoff=backoff,
-            )
-            for camera, settings in config.cameras.items()
-        ]
+        self._readers = {camera: self._reader(camera) for camera in config.cameras}
         self._counted: dict[str, int] = {}
 
+    @property
+    def failure(self) -> EdgefaceError | None:
+        """The first error of a source that ended."""
+        return next(iter(self._failures.values()), None)
+
+    def untouched(self, old: Assembly) -> frozenset[str]:
+        """Cameras that are read as another assembly reads them: their visits need not end."""
+        return frozenset(
+            camera
+            for camera in self.config.cameras.keys() & old.config.cameras.keys()
+            if same_reading(old.config, self.config, camera) and self._once(camera) == old._once(camera)
+        )
+
+    def take_over(self, old: Assembly, cameras: Collection[str]) -> None:
+        """Go on with these cameras of another assembly: with their readers, and the people before them."""
+        same = self.networks is old.networks and same_rules(old.config, self.config)
+        self._inbox = old._inbox
+        for camera in self.config.cameras:
+            if camera not in cameras:
+                self._readers[camera] = self._reader(camera)
+                continue
+            self._readers[camera] = old._readers.pop(camera)
+            self.worker.take_over(camera, old.worker, same=same)
+            self._counted |= {name: count for name, count in old._counted.items() if name == camera}
+            self._failures |= {name: error for name, error in old._failures.items() if name == camera}
+            if camera not in old.running:
+                self.running.discard(camera)
+
     def start(self) -> None:
-        """Begin to read the cameras; from now on OpenCV has as many threads as a network."""
+        """Begin to read the cameras that nobody reads; from now on OpenCV has as many threads as a network."""
         cv2.setNumThreads(self.networks.threads)
-        for reader in self._readers:
-            reader.start()
+        for reader in self._readers.values():
+            if reader.ident is None:
+                reader.start()
 
     def turn(self, timeout_s: float) -> list[Body]:
         """Take what the cameras gave, wait for it at most ``timeout_s``; the messages about it."""
@@ -128,7 +153,8 @@ class Assembly:
             if isinstance(item, Ended):
                 self.running.discard(item.camera)
                 self._ended.append((item.camera, item.error))
-                self.failure = self.failure or item.error
+                if item.error is not None:
+                    self._failures[item.camera] = item.error
                 bodies += self.worker.close(item.camera, "source_ended").bodies
         return bodies
 
@@ -137,36 +163,51 @@ class Assembly:
         ended, self._ended = self._ended, []
         return ended
 
-    def end_visits(self, reason: Reason) -> list[Body]:
-        """End the visits of all cameras that still run."""
-        return [body for camera in sorted(self.running) for body in self.worker.close(camera, reason).bodies]
+    def end_visits(self, reason: Reason, *, but: Collection[str] = ()) -> list[Body]:
+        """End the visits of all cameras that still run, ``but`` of these."""
+        ending = sorted(self.running - set(but))
+        return [body for camera in ending for body in self.worker.close(camera, reason).bodies]
 
     def halt(self) -> None:
         """Ask the readers to leave."""
-        self._halt.set()
-        self._inbox.close()
-        for reader in self._readers:
+        for reader in self._readers.values():
             reader.close()
+            self._inbox.drop(reader.feed)
 
     def join(self, timeout_s: float) -> None:
-        """Wait for each reader at most ``timeout_s``, so that it lets go of its device."""
-        for reader in self._readers:
+        """Wait for the readers at most ``timeout_s``, so that they let go of their devices."""
+        until_s = time.monotonic() + timeout_s
+        for reader in self._readers.values():
             # Without a broker a finite run ends before its readers begin.
             if reader.is_alive():
-                reader.join(timeout_s)
+                reader.join(max(0.0, until_s - time.monotonic()))
 
     def looks(self) -> dict[str, Look]:
         """How the cameras fare, for their states."""
         return {
             reader.camera: Look(status=reader.state, frames=self.worker.frames[reader.camera])
-            for reader in self._readers
+            for reader in self._readers.values()
         }
 
     def health(self, elapsed_s: float) -> dict[str, CameraHealth]:
         """How the cameras fare; frames a second over the ``elapsed_s`` since the last call."""
-        cameras = {reader.camera: self._camera_health(reader, elapsed_s) for reader in self._readers}
+        cameras = {camera: self._camera_health(reader, elapsed_s) for camera, reader in self._readers.items()}
         self._counted = dict(self.worker.frames)
         return cameras
+
+    def _once(self, camera: str) -> bool:
+        return self.finite or camera not in self.live
+
+    def _reader(self, camera: str) -> Reader:
+        opening = partial(
+            open_source,
+            camera,
+            self.config.cameras[camera],
+            limits=self.config.limits,
+            started_at=self.loaded_at,
+        )
+        feed = self._inbox.feed(camera)
+        return Reader(camera, opening, feed, threading.Event(), once=self._once(camera), backoff=self._backoff)
 
     def _camera_health(self, reader: Reader, elapsed_s: float) -> CameraHealth:
         brightness, nearest_px = self.worker.view(reader.camera)

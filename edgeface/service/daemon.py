@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Literal
@@ -53,7 +53,7 @@ class Waits:
     health_s : between two messages on ``health``
     flush_s : for the last messages of a stop, or of a node that a reload renames
     hand_over_s : for the farewell of a connection that a reload replaces; its messages wait for the next
-    join_s : for each reader to let go of its camera
+    join_s : for the readers to let go of their cameras
     leave_s : for a reload that is under way when the program ends
     """
 
@@ -91,7 +91,7 @@ class Daemon:
         self._state_folder = state_folder(environ)
         self._vitals = Vitals(self._state_folder)
         self._metrics = Metrics()
-        self._assembly = load()
+        self._assembly = load(None)
         self._standing = Standing(self._state_folder)
         self._outbox = self._new_outbox(self._assembly)
         self._ledger = self._new_ledger(self._outbox)
@@ -142,10 +142,10 @@ class Daemon:
             if self._publisher.connection.state == "refused" or time.monotonic() >= deadline_s:
                 raise self._broker_error()
 
-    def _begin(self) -> None:
-        """Tell who is here, and read the cameras."""
+    def _begin(self, kept: Collection[str] = ()) -> None:
+        """Tell who is here, and read the cameras; ``kept`` are those that go on as they were."""
         cameras = self._assembly.config.cameras
-        self._standing.begin(self._assembly.node, cameras, live=self._assembly.live)
+        self._standing.begin(self._assembly.node, cameras, live=self._assembly.live, kept=kept)
         self._accept([self._notice()])
         # First of all that nobody looks yet: after a kill the broker may still have it that somebody is there.
         self._accept(self._standing.news(self._assembly.looks()))
@@ -168,7 +168,7 @@ class Daemon:
         if self._reload is None:
             if self._signals.take_reload():
                 self._notifier.reloading(time.monotonic_ns() // 1000)
-                self._reload = Reload(self._load)
+                self._reload = Reload(self._load, self._assembly)
             return
         outcome = self._reload.outcome()
         if outcome is None:
@@ -194,9 +194,12 @@ class Daemon:
             publisher = self._publisher if same else self._new_publisher(new, outbox, ledger)
         except EdgefaceError as error:  # a certificate that went while the networks were loaded
             return error
-        self._accept(old.end_visits("stopped"))
+        # Under other topics nobody would hear the end of what began under the old ones.
+        kept = frozenset[str]() if outbox is not self._outbox else new.untouched(old)
+        self._accept(old.end_visits("stopped", but=kept))
         if outbox is not self._outbox:
             self._accept(self._standing.stopped(old.looks()))
+        new.take_over(old, kept)
         old.halt()
         old.join(self._waits.join_s)
         self._assembly, self._reload_error = new, None
@@ -205,7 +208,7 @@ class Daemon:
             self._clear(camera)
         self._change_publisher(publisher, outbox)
         self._ledger = ledger
-        self._begin()
+        self._begin(kept)
         return None
 
     def _change_publisher(self, publisher: Publisher, outbox: Outbox) -> None:

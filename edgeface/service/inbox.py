@@ -89,9 +89,10 @@ class Inbox:
                 self._ready.notify_all()
             return taken
 
-    def close(self) -> None:
-        """Let readers that wait for room go."""
+    def drop(self, feed: Feed) -> None:
+        """Take a place away, with what lies in it; its reader no longer waits for room."""
         with self._ready:
-            for feed in self._feeds:
-                feed._close()
+            if feed in self._feeds:
+                self._feeds.remove(feed)
+            feed._close()
             self._ready.notify_all()

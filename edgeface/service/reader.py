@@ -30,6 +30,7 @@ class Reader(threading.Thread):
     Parameters
     ----------
     opening : gives the source, not yet begun
+    stop : set by `close`
     once : end with the source; else it is opened again, for ever
     """
 
@@ -85,7 +86,8 @@ class Reader(threading.Thread):
         return self.feed.dropped + self._dropped + (0 if source is None else source.dropped)
 
     def close(self) -> None:
-        """Make a blocked read return."""
+        """Ask it to leave, and make a blocked read return."""
+        self._halt.set()
         source = self._source
         if source is not None:
             source.close()
