@@ -96,6 +96,9 @@ class InventedAssembly:
         self._lasting.clear()
         return ended
 
+    def restrict(self, _paused: Any, _muted: Any) -> list[Body]:
+        return []
+
     def take_ended(self) -> list[Any]:
         return []
 

@@ -111,7 +111,7 @@ def test_a_stop_delivers_within_five_seconds(
     auditor.wait_for(lambda a: len(a.of("visits")) > 20, "visits")
     began_s = time.monotonic()
     child.process.send_signal(signal.SIGTERM)
-    # `offline` is the last word: what was to be delivered is. How long a busy machine takes to end a process is its own.
+    # `offline` is the last word: all is delivered. How long a busy machine takes to end the process is its own.
     auditor.wait_for(lambda a: a.words()[-1] == "offline" and not lasting(a), "everything")
     assert time.monotonic() - began_s < 5
     assert child.wait() == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,6 +95,11 @@ class VisitBook:
             person.gists.pop(task, None)
         else:
             person.gists[task] = question.gist(value)
+
+    def forget(self, tasks: Collection[Task]) -> None:
+        """Forget what is known by these questions of everybody who is there."""
+        for person in self._people.values():
+            _forget(person, tasks)
 
     def current(self) -> list[Visit]:
         """Return the visits in view, in the order in which they began; coasting ones included."""

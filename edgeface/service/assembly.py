@@ -12,13 +12,14 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
 import cv2
 
 from edgeface import board
 from edgeface.backoff import Backoff
 from edgeface.bundle import Bundle, CategoricalHead, chosen_networks
-from edgeface.config import Config, hide_credentials, mqtt_password
+from edgeface.config import Camera, Config, hide_credentials, mqtt_password
 from edgeface.engine.networks import Networks
 from edgeface.engine.turn import Worker
 from edgeface.errors import EdgefaceError, UsageError
@@ -33,9 +34,12 @@ from edgeface.service.reader import BACKOFF, Reader
 from edgeface.service.standing import Look
 from edgeface.service.untouched import same_networks, same_reading, same_rules
 from edgeface.service.vitals import bundle_health, config_hash
-from edgeface.sources import SCHEMES, is_live, open_source
-from edgeface.types import Frame, Reason
+from edgeface.sources import SCHEMES, Source, is_live, open_source
+from edgeface.types import Frame, Reason, Task
 
+LET_GO_S = 5.0
+"""Longest wait for the reader before, when a camera is opened again after a pause."""
+CameraStatus = Literal["starting", "running", "away", "ended", "paused"]
 USUAL_WH = (1280, 720)
 """A camera's picture; whether the detector has a size for it is asked before there is one."""
 
@@ -106,6 +110,8 @@ class Assembly:
         self._inbox = Inbox()
         self._readers = {camera: self._reader(camera) for camera in config.cameras}
         self._counted: dict[str, int] = {}
+        self._paused: frozenset[str] = frozenset()
+        self._started = False
 
     @property
     def failure(self) -> EdgefaceError | None:
@@ -124,6 +130,7 @@ class Assembly:
         """Go on with these cameras of another assembly: with their readers, and the people before them."""
         same = self.networks is old.networks and same_rules(old.config, self.config)
         self._inbox = old._inbox
+        self._paused = old._paused & set(cameras)
         for camera in self.config.cameras:
             if camera not in cameras:
                 self._readers[camera] = self._reader(camera)
@@ -138,13 +145,33 @@ class Assembly:
     def start(self) -> None:
         """Begin to read the cameras that nobody reads; from now on OpenCV has as many threads as a network."""
         cv2.setNumThreads(self.networks.threads)
-        for reader in self._readers.values():
-            if reader.ident is None:
+        self._started = True
+        for camera, reader in self._readers.items():
+            if reader.ident is None and camera not in self._paused & self.live:
                 reader.start()
+
+    def restrict(self, paused: Collection[str], muted: Collection[Task]) -> list[Body]:
+        """Look at all cameras but these, and answer all questions but these; the messages about it.
+
+        A live camera that is paused is let go of; a file waits.
+        """
+        self.worker.mute(muted)
+        before, self._paused = self._paused, frozenset(paused)
+        bodies: list[Body] = []
+        for camera in sorted(self._paused - before):
+            bodies += self.worker.close(camera, "paused").bodies if camera in self.running else []
+            if camera in self.live:
+                self._readers[camera].close()
+                self._inbox.drop(self._readers[camera].feed)
+        for camera in sorted((before - self._paused) & self.live & self.running):
+            self._readers[camera] = self._reader(camera, after=self._readers[camera])
+            if self._started:
+                self._readers[camera].start()
+        return bodies
 
     def turn(self, timeout_s: float) -> list[Body]:
         """Take what the cameras gave, wait for it at most ``timeout_s``; the messages about it."""
-        taken = self._inbox.take(timeout_s=timeout_s)
+        taken = self._inbox.take(timeout_s=timeout_s, but=self._paused)
         frames = [item for item in taken if isinstance(item, Frame)]
         bodies = self.worker.away(self.running - {item.camera for item in taken}, time.monotonic())
         if frames:
@@ -185,8 +212,8 @@ class Assembly:
     def looks(self) -> dict[str, Look]:
         """How the cameras fare, for their states."""
         return {
-            reader.camera: Look(status=reader.state, frames=self.worker.frames[reader.camera])
-            for reader in self._readers.values()
+            camera: Look(status=self._status(reader), frames=self.worker.frames[camera])
+            for camera, reader in self._readers.items()
         }
 
     def health(self, elapsed_s: float) -> dict[str, CameraHealth]:
@@ -198,9 +225,15 @@ class Assembly:
     def _once(self, camera: str) -> bool:
         return self.finite or camera not in self.live
 
-    def _reader(self, camera: str) -> Reader:
+    def _status(self, reader: Reader) -> CameraStatus:
+        paused = reader.camera in self._paused and reader.camera in self.running
+        return "paused" if paused else reader.state
+
+    def _reader(self, camera: str, *, after: Reader | None = None) -> Reader:
+        """A reader that begins when the one before it has let go of the device, or hangs."""
         opening = partial(
-            open_source,
+            _open_after,
+            None if after is None or after.ident is None else after.gone,
             camera,
             self.config.cameras[camera],
             limits=self.config.limits,
@@ -212,9 +245,10 @@ class Assembly:
     def _camera_health(self, reader: Reader, elapsed_s: float) -> CameraHealth:
         brightness, nearest_px = self.worker.view(reader.camera)
         # What was seen before the camera went is nothing that is seen.
-        seeing = reader.state == "running"
+        status = self._status(reader)
+        seeing = status == "running"
         return CameraHealth(
-            state=reader.state,
+            state=status,
             fps=_rate(self.worker.frames[reader.camera], self._counted.get(reader.camera), elapsed_s),
             dropped=reader.dropped,
             ignored=self.worker.ignored(reader.camera),
@@ -270,6 +304,7 @@ def announce(config: Config, bundle: Bundle, *, node: str, whole: bool = True) -
         labels=shown.labels if isinstance(shown, CategoricalHead) else None,
         age="age" in asked,
         temperature=bool(board.temperatures()),
+        commands=config.commands.enabled,
         whole=whole,
     )
 
@@ -285,6 +320,12 @@ def load_networks(config: Config, bundle: Bundle) -> Networks:
     networks.detector.size_for(USUAL_WH)
     networks.verify(bundle)
     return networks
+
+
+def _open_after(gone: threading.Event | None, camera: str, settings: Camera, **options: Any) -> Source:
+    if gone is not None:
+        gone.wait(LET_GO_S)
+    return open_source(camera, settings, **options)
 
 
 def _rate(count: int, before: int | None, elapsed_s: float) -> float | None:

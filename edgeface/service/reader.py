@@ -31,6 +31,10 @@ class Reader(threading.Thread):
     ----------
     opening : gives the source, not yet begun
     stop : set by `close`
+
+    Attributes
+    ----------
+    gone : set when it has let go of its device
     once : end with the source; else it is opened again, for ever
     """
 
@@ -49,6 +53,7 @@ class Reader(threading.Thread):
         super().__init__(name=f"camera-{camera}", daemon=True)
         self.camera = camera
         self.feed = feed
+        self.gone = threading.Event()
         self.state: Literal["starting", "running", "away", "ended"] = "starting"
         self._halt = stop
         self._backoff = backoff
@@ -78,6 +83,8 @@ class Reader(threading.Thread):
             logger.exception("camera %s: reader died", self.camera)
             self.state = "ended"
             self.feed.end(SourceError(f"camera {self.camera}: {error!r}", fix="please report this"))
+        finally:
+            self.gone.set()
 
     @property
     def dropped(self) -> int:

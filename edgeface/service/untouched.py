@@ -6,7 +6,7 @@ import msgspec
 
 from edgeface.config import Config
 
-ABOUT_NO_CAMERA = ("node", "mqtt", "spool", "home_assistant", "metrics")
+ABOUT_NO_CAMERA = ("node", "mqtt", "spool", "home_assistant", "metrics", "commands")
 ABOUT_PEOPLE = ("detector", "attributes", "schedule", "networks", "visits", "runtime", "bundle")
 
 
