@@ -13,6 +13,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
+from astronaut import write_film
 from brokers import HOST, AnyBroker, Auditor, Mosquitto, Scripted, eventually
 from daemons import NO_CAMERA, Child, Manager
 from hypothesis import given
@@ -420,6 +421,30 @@ def test_a_restart_ends_the_program_for_its_manager(node: Node, manager: Manager
     node.auditor.wait_for(lambda a: a.words()[-1] == "offline")
     assert node.auditor.of("visits")[-1].json["reason"] == "stopped"
     assert f"RestartForceExitStatus={RESTART_CODE}" in Path("systemd/edgeface.service").read_text()
+
+
+def test_a_paused_file_waits(
+    mosquitto: Callable[..., Mosquitto], audit: Callable[..., Auditor], run: Callable[..., Child], tmp_path: Path
+) -> None:
+    broker = mosquitto()
+    auditor = audit(broker)
+    film = write_film(tmp_path / "she.mp4", seconds=6.0)
+    settings = ("--set", "node.id=hall", "--set", "commands.enabled=true")
+    child = run(broker.port, "--source", film, "--pace", "realtime", *settings)
+    auditor.wait_for(lambda a: bool(a.of("visits")), "somebody")
+    say(broker, "pause", on=True)
+    auditor.wait_for(lambda a: bool(a.of("state")) and a.of("state")[-1].json["status"] == "paused", "the pause")
+    told = len(auditor.of("health"))
+    auditor.wait_for(lambda a: len(a.of("health")) > told + 1, "what was under way")
+    frames = len(auditor.of("faces"))
+    auditor.wait_for(lambda a: len(a.of("health")) > told + 4, "time that goes by")
+    assert child.process.poll() is None
+    assert len(auditor.of("faces")) == frames
+    say(broker, "pause", on=False)
+    assert child.wait() == 0, child.log()
+    auditor.wait_for(lambda a: a.words()[-1] == "offline")
+    ends = [heard.json["reason"] for heard in auditor.of("visits") if heard.json["event"] == "end"]
+    assert ends == ["paused", "source_ended"]
 
 
 def test_off_unless_asked(

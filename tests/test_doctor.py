@@ -208,6 +208,8 @@ def test_beside_a_daemon_no_camera_is_opened(monkeypatch: pytest.MonkeyPatch) ->
     assert only(camera.cameras(node_of(running="process 7"))).state == "skipped"
     away = health(cameras={"main": CameraHealth(state="away", fps=None, dropped=0)})
     assert only(camera.cameras(node_of(running="process 7", health=away))).state == "bad"
+    paused = health(cameras={"main": CameraHealth(state="paused", fps=0.0, dropped=0)})
+    assert only(camera.cameras(node_of(running="process 7", health=paused))).state == "warning"
     black = health(cameras={"main": CameraHealth(state="running", fps=5.0, dropped=0, brightness=0.01)})
     assert only(camera.cameras(node_of(running="process 7", health=black))).state == "warning"
 

@@ -139,6 +139,8 @@ class Pipeline:
         self._pace.shown = other._pace.shown
         self._summary, self._known, self._views = other._summary, other._known, other._views
         self._brightness, self._last = other._brightness, other._last
+        if self._summary is not None and not any("expression" in tasks for tasks in self._tasks.values()):
+            self._summary.forget_expressions()
 
     def mute(self, tasks: Collection[Task]) -> bool:
         """Ask, keep and tell nothing of these questions from now on, and what was known by them no more.
