@@ -44,8 +44,10 @@ def glimpse(path: Path) -> Literal["folder", "file"] | None:
     return None
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Write beside the target and rename; the old file stays whole until the new one is.
+
+    ``durable``: wait for the disk, so that a power cut right after it takes nothing back.
 
     Raises
     ------
@@ -57,9 +59,14 @@ def write_atomic(path: Path, data: bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             # mkstemp makes private files; a result is as readable as any other file of this user.
             Path(name).chmod(0o666 & ~_umask())
             Path(name).replace(path)
+            if durable:
+                _flush_one(path.parent)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise

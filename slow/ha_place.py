@@ -167,6 +167,10 @@ class Place:
         assert until(lambda: hass.poll() is not None), "it did not stop"
         assert until(self.running, START_S), "it did not come back"
 
+    def act(self, service: str, entity: str) -> None:
+        """Do something with an entity, such as ``switch/turn_on``."""
+        self._http(f"services/{service}", {"entity_id": entity})
+
     def reload_mqtt(self) -> None:
         """Reload the MQTT integration."""
         entry = next(one["entry_id"] for one in self.get("config/config_entries/entry") if one["domain"] == "mqtt")

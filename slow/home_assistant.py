@@ -33,6 +33,7 @@ from slow.ha_place import MQTT_PORT, Place, enter_namespace, until  # noqa: E402
 REMOVED_S = 5.0
 NODE, DOOR, DESK = "edgeface_hall", "edgeface_hall_camera_door", "edgeface_hall_camera_desk"
 MISSING = {"unavailable", None}
+COMMANDS = "[commands]\nenabled = true\n"
 
 
 class Checks:
@@ -70,7 +71,7 @@ class Daemon:
         """Write the configuration; the first camera looks at the scene, others are not there."""
         sources = [CONFIG, *["source = 9\n"] * (len(cameras) - 1)]
         tables = [f"[cameras.{name}]\n{source}" for name, source in zip(cameras, sources, strict=True)]
-        self._config.write_text(f'[node]\nid = "hall"\n[mqtt]\nport = {MQTT_PORT}\n{"".join(tables)}')
+        self._config.write_text(f'[node]\nid = "hall"\n[mqtt]\nport = {MQTT_PORT}\n{COMMANDS}{"".join(tables)}')
 
     def start(self) -> None:
         """Start it."""
@@ -82,6 +83,14 @@ class Daemon:
         """Let it read its configuration again."""
         assert self.process is not None
         self.process.send_signal(signal.SIGHUP)
+
+    def heard_of_restart(self) -> bool:
+        """Whether it said why it doesn't restart: too soon after its start; else it has ended for its manager."""
+        assert self.process is not None
+        if self.process.poll() is not None:
+            self.start()
+            return True
+        return "command/restart: the program was started" in (self._folder / "edgeface.log").read_text()
 
     def stop(self) -> None:
         """Stop it, if it runs."""
@@ -195,6 +204,16 @@ def examine(check: Checks, place: Place, daemon: Daemon) -> None:
     daemon.camera.show("empty")
     is_so("occupancy", "off")
     event(check, place, "left")
+    for device, key in ((DOOR, "pause"), (NODE, "expressions")):
+        before = value_of(place, f"{device}_{key}")
+        check(f"{key} has a state", before in {"on", "off"}, before)
+        for word in ("on", "off") if before == "off" else ("off", "on"):
+            place.act(f"switch/turn_{word}", entities(place)[f"{device}_{key}"]["entity_id"])
+            is_so(key, word, device)
+            if device == DOOR:
+                is_so("occupancy", "unknown" if word == "on" else "off")
+    place.act("button/press", entities(place)[f"{NODE}_restart"]["entity_id"])
+    check("the button arrives", until(daemon.heard_of_restart))
     check.compare("no complaint in the log", [], place.complaints())
 
     for what, action in (

@@ -96,6 +96,9 @@ class InventedAssembly:
         self._lasting.clear()
         return ended
 
+    def restrict(self, _paused: Any, _muted: Any) -> list[Body]:
+        return []
+
     def take_ended(self) -> list[Any]:
         return []
 
@@ -136,7 +139,7 @@ def main() -> int:
         spool=Spool(enabled=not args.no_spool),
     )
 
-    def load() -> Assembly:
+    def load(_before: Assembly | None) -> Assembly:
         return cast("Assembly", InventedAssembly(config, args.rate, args.most))
 
     waits = Waits(health_s=2.0)

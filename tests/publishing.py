@@ -28,6 +28,7 @@ def make_publisher(
     wall: Callable[[], float] = time.time,
     ledger: Ledger | None = None,
     announcer: Announcer | None = None,
+    commands: bool = False,
     **settings: Any,
 ) -> tuple[Publisher, Outbox]:
     """Make and start a publisher on a port of this machine."""
@@ -39,6 +40,7 @@ def make_publisher(
         password=password,
         ledger=ledger,
         announcer=announcer,
+        commands=commands,
         timing=timing,
         clock=Clock(monotonic=clock, wall=wall, uniform=random.Random(1).uniform),
     )

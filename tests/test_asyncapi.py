@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edgeface.events import KINDS, asyncapi
+from edgeface.events import COMMANDS, KINDS, asyncapi
 from edgeface.events.bodies import QOS, RETAINED
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,10 +46,14 @@ def test_every_reference_leads_somewhere() -> None:
 
 def test_every_topic_has_its_parameters_and_is_sent_as_it_says() -> None:
     document = asyncapi()
-    assert set(document["channels"]) == {*KINDS, "availability"}
+    commands = {f"command_{name}" for name in COMMANDS}
+    assert set(document["channels"]) == {*KINDS, "availability", *commands}
     for kind, channel in document["channels"].items():
         assert set(re.findall(r"\{(\w+)\}", channel["address"])) == set(channel["parameters"])
         assert channel["address"].startswith("{prefix}/{node}/")
+        if kind in commands:
+            assert document["operations"][f"receive_{kind}"]["action"] == "receive"
+            continue
         operation = document["operations"][f"send_{kind}"]
         assert operation["action"] == "send"
         if kind in KINDS:
@@ -62,4 +66,5 @@ def test_the_public_parser_takes_it() -> None:
         pytest.skip("the parser of AsyncAPI is not here: run scripts/asyncapi once")
     done = subprocess.run([ROOT / "scripts" / "asyncapi"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{len(KINDS) + 1} channels, {len(KINDS) + 1} messages" in done.stdout
+    both = len(KINDS) + 1 + len(COMMANDS)
+    assert f"{both} channels, {both} messages" in done.stdout

@@ -110,8 +110,10 @@ def test_a_stop_delivers_within_five_seconds(
     child = invented(broker.port, "--rate", "50")
     auditor.wait_for(lambda a: len(a.of("visits")) > 20, "visits")
     began_s = time.monotonic()
-    assert child.ask(signal.SIGTERM) == 0
-    assert time.monotonic() - began_s < 15, "five seconds, and room for a busy machine"
+    child.process.send_signal(signal.SIGTERM)
+    # `offline` is the last word: all is delivered. How long a busy machine takes to end the process is its own.
     auditor.wait_for(lambda a: a.words()[-1] == "offline" and not lasting(a), "everything")
+    assert time.monotonic() - began_s < 5
+    assert child.wait() == 0
     assert child.log() == ""
     assert not (tmp_path / "state" / "spool-chaos.db-wal").exists(), "folded in, and let go of"

@@ -22,7 +22,15 @@ from publishing import Make
 
 from edgeface.cli.main import main
 from edgeface.config import HomeAssistant, load_config
-from edgeface.events import CameraState, StateMessage, Today
+from edgeface.events import (
+    CameraState,
+    ExpressionCommand,
+    PauseCommand,
+    RestartCommand,
+    StateMessage,
+    Today,
+    judge,
+)
 from edgeface.publish import announcer as announcing
 from edgeface.publish.announcer import Announcer
 from edgeface.publish.discovery import Announcement, announcement, camera_of, device_id, node_topic
@@ -56,6 +64,11 @@ def components(told: Announcement, topic: str) -> dict[str, dict[str, Any]]:
     return dict(device(told, topic)["components"])
 
 
+def there(told: Announcement, topic: str) -> dict[str, dict[str, Any]]:
+    """Components that Home Assistant is to have."""
+    return {key: one for key, one in components(told, topic).items() if len(one) > 1}
+
+
 def test_one_message_for_the_node_and_one_for_each_camera() -> None:
     told = announced("door", "desk")
     assert list(told.messages) == [NODE, DOOR, DOOR.replace("door", "desk")]
@@ -81,6 +94,8 @@ KNOWN = {
         "suggested_display_precision",
     },
     "event": {"event_types", "value_template", "state_topic"},
+    "switch": {"command_topic", "command_template", "value_template"},
+    "button": {"command_topic", "command_template", "device_class"},
 }
 COMMON = {"platform", "unique_id", "name", "qos", "icon", "entity_category", "enabled_by_default"}
 
@@ -88,7 +103,7 @@ COMMON = {"platform", "unique_id", "name", "qos", "icon", "entity_category", "en
 @pytest.mark.parametrize("topic", [NODE, DOOR])
 def test_no_key_that_home_assistant_drops_or_refuses(topic: str) -> None:
     """It drops what it does not know in a component without a word, and refuses a device that lacks something."""
-    message = device(announced("door"), topic)
+    message = device(announced("door", commands=True), topic)
     assert set(message) == {"device", "origin", "availability_topic", "state_topic", "qos", "components"}
     assert set(message["device"]) <= {"identifiers", "name", "model", "manufacturer", "sw_version", "via_device"}
     assert message["origin"]["name"] == "edgeface"
@@ -99,13 +114,13 @@ def test_no_key_that_home_assistant_drops_or_refuses(topic: str) -> None:
         assert one["unique_id"] == f"{message['device']['identifiers'][0]}_{key}"
         assert not {"object_id", "default_entity_id"} & set(one)
         assert one["name"] and not one["name"].startswith("Edgeface")
-        assert one.get("entity_category") in {None, "diagnostic"}
+        assert one.get("entity_category") in ({"config"} if "command_topic" in one else {None, "diagnostic"})
         assert one.get("device_class") != "enum" or not {"state_class", "unit_of_measurement"} & set(one)
         assert "options" not in one or one["device_class"] == "enum"
 
 
 def test_the_entities_of_a_camera() -> None:
-    door = components(announced("door"), DOOR)
+    door = there(announced("door"), DOOR)
     assert {key: one["platform"] for key, one in door.items()} == {
         "occupancy": "binary_sensor",
         "count": "sensor",
@@ -127,9 +142,35 @@ def test_the_entities_of_a_camera() -> None:
 
 
 def test_the_entities_of_a_node() -> None:
-    node = components(announced("door"), NODE)
+    node = there(announced("door"), NODE)
     assert set(node) == {"problem", "undelivered", "drops", "start", "temperature"}
     assert {one["entity_category"] for one in node.values()} == {"diagnostic"}
+
+
+def said(component: dict[str, Any], name: str, word: str = "") -> Any:
+    """The command that Home Assistant sends by a component."""
+    return judge(name, render(component["command_template"], value=word).encode(), retained=False, now=NOON)
+
+
+def test_switches_and_a_button_where_there_are_commands() -> None:
+    told = announced("door", commands=True)
+    pause, node = components(told, DOOR)["pause"], components(told, NODE)
+    assert pause["command_topic"] == "edgeface/hall/command/pause"
+    for word, on in (("ON", True), ("OFF", False)):
+        assert said(pause, "pause", word) == PauseCommand(at=NOON, on=on, camera="door")
+        assert said(node["expressions"], "expression", word) == ExpressionCommand(at=NOON, on=on)
+    assert said(node["restart"], "restart") == RestartCommand(at=NOON)
+    assert node["restart"]["command_topic"] == "edgeface/hall/command/restart"
+    # Nobody estimates expressions: there is nothing to switch.
+    assert components(announced("door", commands=True, labels=None), NODE)["expressions"] == {"platform": "switch"}
+
+
+def test_none_where_there_are_no_commands() -> None:
+    told = announced("door")
+    assert components(told, DOOR)["pause"] == {"platform": "switch"}
+    node = components(told, NODE)
+    assert (node["expressions"], node["restart"]) == ({"platform": "switch"}, {"platform": "button"})
+    assert not any(b"command_topic" in payload for payload in told.messages.values())
 
 
 def test_what_is_not_there_is_taken_back() -> None:
@@ -172,11 +213,12 @@ def test_a_topic_tells_its_camera(node: str, camera: str, other: str) -> None:
     assert node_topic("homeassistant", other, topic) == (other == node)
 
 
-def render(template: str, value: object) -> str:
+def render(template: str, value_json: object = None, **values: object) -> str:
     """As Home Assistant does: Jinja in a sandbox, ``None`` for null."""
     sandbox = pytest.importorskip("jinja2.sandbox").ImmutableSandboxedEnvironment()
     sandbox.filters["to_json"] = json.dumps
-    return str(sandbox.from_string(template).render(value_json=value))
+    sandbox.globals["utcnow"] = lambda: NOON
+    return str(sandbox.from_string(template).render(value_json=value_json, **values))
 
 
 def state(**values: Any) -> dict[str, Any]:
@@ -200,10 +242,12 @@ def state(**values: Any) -> dict[str, Any]:
         ("connection", {"status": "running"}, "ON"),
         ("connection", {"status": "away"}, "OFF"),
         ("connection", {"status": "starting"}, "None"),
+        ("pause", {"status": "paused"}, "ON"),
+        ("pause", {"status": "running"}, "OFF"),
     ],
 )
 def test_what_home_assistant_reads_in_a_state(key: str, value: dict[str, Any], seen: str) -> None:
-    template = components(announced("door"), DOOR)[key]["value_template"]
+    template = components(announced("door", commands=True), DOOR)[key]["value_template"]
     assert render(template, state(**value)) == seen
 
 
@@ -249,6 +293,8 @@ HEALTH: dict[str, Any] = {
         (NODE, "start", {}, "2026-03-14T12:00:00.000Z"),
         (NODE, "temperature", {}, "51.5"),
         (NODE, "temperature", {"machine": None}, "None"),
+        (NODE, "expressions", {}, "OFF"),
+        (NODE, "expressions", {"commands": {"expression": True}}, "ON"),
         (DOOR, "fps", {}, "9.5"),
         (DOOR, "fps", {"cameras": {}}, "None"),
         (DOOR, "nearest", {}, "120.4"),
@@ -257,7 +303,7 @@ HEALTH: dict[str, Any] = {
     ],
 )
 def test_what_home_assistant_reads_in_a_health(topic: str, key: str, value: dict[str, Any], seen: str) -> None:
-    template = components(announced("door"), topic)[key]["value_template"]
+    template = components(announced("door", commands=True), topic)[key]["value_template"]
     assert render(template, {**HEALTH, **value}) == seen
 
 

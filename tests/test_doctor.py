@@ -220,6 +220,8 @@ def test_beside_a_daemon_no_camera_is_opened(monkeypatch: pytest.MonkeyPatch) ->
         assert only(camera.cameras(node_of(running="process 7", health=begun, spoken=spoken))).state == expected
     rubbish = Conversation(heard={"main/state": b"{"})
     assert only(camera.cameras(node_of(running="process 7", health=health(), spoken=rubbish))).state == "good"
+    paused = health(cameras={"main": CameraHealth(state="paused", fps=0.0, dropped=0)})
+    assert only(camera.cameras(node_of(running="process 7", health=paused))).state == "warning"
     black = health(cameras={"main": CameraHealth(state="running", fps=5.0, dropped=0, brightness=0.01)})
     assert only(camera.cameras(node_of(running="process 7", health=black))).state == "warning"
 

@@ -64,12 +64,20 @@ def run(args: argparse.Namespace, waits: Waits | None = None, backoff: Backoff |
     # A reload reads the same old names again: once is enough.
     warn = functools.cache(logger.warning)
 
-    def load() -> Assembly:
+    def load(before: Assembly | None) -> Assembly:
         config = _configured(args, warn)
         bundle = read_bundle(args, config)
         prove_once(bundle, config, os.environ)
         whole = args.source is None
-        return Assembly(config, bundle, environ=os.environ, once=args.once, whole=whole, backoff=backoff or BACKOFF)
+        return Assembly(
+            config,
+            bundle,
+            environ=os.environ,
+            once=args.once,
+            whole=whole,
+            backoff=backoff or BACKOFF,
+            before=before,
+        )
 
     set_up_logging(args)
     return Daemon(load, signals=args.signals, environ=os.environ, waits=waits).run()

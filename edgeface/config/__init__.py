@@ -10,6 +10,7 @@ from edgeface.config.secrets import hide_credentials, mqtt_password, redacted
 from edgeface.config.toml import to_toml
 from edgeface.config.types import (
     Camera,
+    Commands,
     Config,
     Detector,
     HomeAssistant,
@@ -28,6 +29,7 @@ from edgeface.config.types import (
 __all__ = [
     "CONFIG_PATHS",
     "Camera",
+    "Commands",
     "Config",
     "Detector",
     "Given",

@@ -130,6 +130,14 @@ class HomeAssistant(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     )
 
 
+class Commands(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What may be told to this node over MQTT; a command only takes away what this file allows."""
+
+    enabled: Annotated[
+        bool, Meta(description="listen for commands: pause, expression, restart; off, what they had set is forgotten")
+    ] = False
+
+
 class Detector(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How faces are found."""
 
@@ -272,6 +280,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     mqtt: Mqtt = msgspec.field(default_factory=Mqtt)
     spool: Spool = msgspec.field(default_factory=Spool)
     home_assistant: HomeAssistant = msgspec.field(default_factory=HomeAssistant)
+    commands: Commands = msgspec.field(default_factory=Commands)
     detector: Detector = msgspec.field(default_factory=Detector)
     cameras: Annotated[dict[Id, Camera], Meta(min_length=1)] = msgspec.field(default_factory=lambda: {"main": Camera()})
     attributes: Annotated[

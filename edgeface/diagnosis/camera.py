@@ -43,6 +43,11 @@ def _camera(node: Node, config: Config, name: str, camera: Camera) -> Iterator[F
         dark = told.brightness is not None and told.brightness < 0.05
         text = f"{place}; the daemon has it, {status}{rate}"
         yield warning(f"{text}, nearly black", fix="take the cap off, or give it light") if dark else good(text)
+    elif told.state == "paused":
+        yield warning(
+            f"{place}; paused by a command, nobody looks",
+            fix='to go on, say "on": false on .../command/pause (docs/mqtt.md), or set commands.enabled = false',
+        )
     else:
         yield bad(f"{place}; the daemon says it is {status}", fix="see the log: journalctl -u edgeface -n 50")
 

@@ -17,7 +17,7 @@ from edgeface.errors import ConfigError
 from edgeface.publish.client import Abilities, Account, Protocol, make_client
 from edgeface.publish.reasons import SessionFailure
 from edgeface.publish.selfpipe import SelfPipe
-from edgeface.publish.session import Session
+from edgeface.publish.session import Arrival, Session
 
 RETAINED_S = 2.0
 """Longest wait for what the broker keeps."""
@@ -57,8 +57,8 @@ def converse(config: Config, *, node: str, environ: Mapping[str, str], retained_
     settings, base = config.mqtt, f"{config.mqtt.prefix.rstrip('/')}/{node}"
     result = Conversation()
 
-    def heard(topic: str, payload: bytes) -> None:
-        result.heard[topic.removeprefix(f"{base}/")] = payload
+    def heard(arrival: Arrival) -> None:
+        result.heard[arrival.topic.removeprefix(f"{base}/")] = arrival.payload
 
     wake = SelfPipe()
     try:
@@ -80,7 +80,7 @@ def converse(config: Config, *, node: str, environ: Mapping[str, str], retained_
 
 
 def _connected(
-    settings: Mqtt, account: Account, wake: SelfPipe, result: Conversation, heard: Callable[[str, bytes], None]
+    settings: Mqtt, account: Account, wake: SelfPipe, result: Conversation, heard: Callable[[Arrival], None]
 ) -> Session:
     """A connection in MQTT 5, or in 3.1.1 with a broker that knows no other."""
     for protocol in ("5", "3.1.1"):

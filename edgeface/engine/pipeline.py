@@ -6,7 +6,7 @@ The worker stands between them and asks the networks. No clock is read here: rep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -111,7 +111,9 @@ class Pipeline:
             confirm_s=config.visits.confirm,
             high_score=config.detector.score,
         )
-        tasks = {name: [head.task for network, head in networks if network.name == name] for name in self._networks}
+        self._tasks = tasks = {
+            name: [head.task for network, head in networks if network.name == name] for name in self._networks
+        }
         self._scheduler = Scheduler(
             {name: choose_schedule(network, tasks[name], config) for name, network in self._networks.items()}
         )
@@ -121,10 +123,39 @@ class Pipeline:
         self._in_view_s = IN_VIEW_S + config.detector.interval
         self._summary: SummaryWindow | None = None
         self._known: set[int] = set()
+        self._muted: frozenset[Task] = frozenset()
         self._views: dict[int, tuple[float, Quality]] = {}
         self._brightness: tuple[float, float] | None = None
         # Source time, wall time, width and height of the latest frame; the frame itself may be 6 MB.
         self._last: tuple[float, datetime, tuple[int, int]] | None = None
+
+    def succeed(self, other: Pipeline) -> None:
+        """Go on with the people of another pipeline of this camera, by our own rules and networks from now on.
+
+        Tracks and visits keep their ids; who is there is sampled anew.
+        """
+        self._tracker.succeed(other._tracker)
+        self._book.succeed(other._book)
+        self._pace.shown = other._pace.shown
+        self._summary, self._known, self._views = other._summary, other._known, other._views
+        self._brightness, self._last = other._brightness, other._last
+        if self._summary is not None and not any("expression" in tasks for tasks in self._tasks.values()):
+            self._summary.forget_expressions()
+
+    def mute(self, tasks: Collection[Task]) -> bool:
+        """Ask, keep and tell nothing of these questions from now on, and what was known by them no more.
+
+        Whether that is a change.
+        """
+        muted = frozenset(tasks)
+        if muted == self._muted:
+            return False
+        self._muted = muted
+        self._book.forget(muted)
+        self._scheduler.rest(name for name, asked in self._tasks.items() if muted.issuperset(asked))
+        if "expression" in muted and self._summary is not None:
+            self._summary.forget_expressions()
+        return True
 
     def observe(self, frame: Frame, detections: Detections | None) -> tuple[Sighting, list[Request]]:
         """Follow everybody into this frame; say which inferences are due.
@@ -155,7 +186,8 @@ class Pipeline:
         The first frame of a run also gives a summary, so that a short run shows every message.
         """
         for track, answer in answers:
-            self._book.absorb(track, answer)
+            if answer.task not in self._muted:
+                self._book.absorb(track, answer)
         frame, changes = sighting.frame, sighting.changes
         bodies = [self._visit(change) for change in changes]
         visits = self._book.current()

@@ -50,6 +50,11 @@ class States:
         while len(self._states) > self._most:
             del self._states[next(iter(self._states))]
 
+    def take_over(self, camera: str, other: States) -> None:
+        """Take everybody before this camera from another."""
+        for person in [person for person in other._states if person[0] == camera]:
+            self._states[person] = other._states.pop(person)
+
     def retain(self, camera: str, tracks: Iterable[int]) -> None:
         """Drop everybody before this camera but these tracks."""
         live = set(tracks)

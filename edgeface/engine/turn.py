@@ -14,7 +14,7 @@ from edgeface.engine.networks import Networks
 from edgeface.engine.pipeline import Pipeline, Request, Sighting, Told
 from edgeface.engine.states import States
 from edgeface.events import Body
-from edgeface.types import Answer, Detections, Frame, Reason
+from edgeface.types import Answer, Detections, Frame, Reason, Task
 
 RECENT = 500
 """Frames over which a stage's median is taken: 500 floats for each of six stages."""
@@ -68,6 +68,10 @@ class Worker:
     live : cameras for which time goes on without us: their turns have a limit, and they can fall silent
     min_score : least detector score; None: `LOW_SCORE` of `detector.score`
     states : what recurrent networks carry of each person; kept here while the track lasts
+
+    Attributes
+    ----------
+    muted : questions that are not answered
     """
 
     def __init__(
@@ -95,7 +99,31 @@ class Worker:
         self._states = States() if states is None else states
         self._detect_due_s: dict[str, float] = {}
         self.stages = Stages(clock)
+        self.muted: frozenset[Task] = frozenset()
         self.frames: dict[str, int] = dict.fromkeys(cameras, 0)
+
+    def take_over(self, camera: str, old: Worker, *, same: bool) -> None:
+        """Go on with the people before a camera where another worker was.
+
+        Parameters
+        ----------
+        same : whether networks and rules are the same, so that all that is remembered of them holds
+        """
+        if same:
+            self._pipelines[camera] = old._pipelines[camera]
+            self._states.take_over(camera, old._states)
+            self._detect_due_s |= {name: due_s for name, due_s in old._detect_due_s.items() if name == camera}
+            self.stages = old.stages
+        else:
+            self._pipelines[camera].succeed(old._pipelines[camera])
+        self.frames[camera] = old.frames[camera]
+
+    def mute(self, tasks: Collection[Task]) -> None:
+        """Answer these questions no more, and all others; recurrent networks begin anew with everybody."""
+        self.muted = frozenset(tasks)
+        for camera, pipeline in self._pipelines.items():
+            if pipeline.mute(self.muted):
+                self._states.retain(camera, ())
 
     def turn(self, frames: Sequence[Frame]) -> list[Body]:
         """Take at most one frame per camera all the way; give the messages in the order of the frames."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeface.events.bodies import QOS, RETAINED
+from edgeface.events.commands import COMMAND, COMMANDS
 from edgeface.events.messages import KINDS, SCHEMA_VERSION, Kind
 
 VERSION = "3.0.0"
@@ -32,9 +33,45 @@ def asyncapi() -> dict[str, Any]:
         },
         "defaultContentType": "application/json",
         "servers": {"broker": {"host": "localhost:1883", "protocol": "mqtt", "protocolVersion": "5"}},
-        "channels": {kind: _channel(kind) for kind in kinds},
-        "operations": {f"send_{kind}": _operation(kind) for kind in kinds},
-        "components": {"messages": {kind: _message(kind) for kind in kinds}},
+        "channels": {kind: _channel(kind) for kind in kinds}
+        | {_of_command(name): _command_channel(name) for name in COMMANDS},
+        "operations": {f"send_{kind}": _operation(kind) for kind in kinds}
+        | {f"receive_{_of_command(name)}": _command_operation(name) for name in COMMANDS},
+        "components": {
+            "messages": {kind: _message(kind) for kind in kinds}
+            | {_of_command(name): _command_message(name) for name in COMMANDS}
+        },
+    }
+
+
+def _of_command(name: str) -> str:
+    return f"{COMMAND}_{name}"
+
+
+def _command_channel(name: str) -> dict[str, Any]:
+    return {
+        "address": f"{{prefix}}/{{node}}/{COMMAND}/{name}",
+        "parameters": {one: {"description": PARAMETERS[one]} for one in PARAMETERS if one != "camera"},
+        "messages": {_of_command(name): {"$ref": f"#/components/messages/{_of_command(name)}"}},
+    }
+
+
+def _command_operation(name: str) -> dict[str, Any]:
+    channel = f"#/channels/{_of_command(name)}"
+    return {
+        "action": "receive",
+        "channel": {"$ref": channel},
+        "messages": [{"$ref": f"{channel}/messages/{_of_command(name)}"}],
+        "bindings": {"mqtt": {"qos": 1, "retain": False}},
+    }
+
+
+def _command_message(name: str) -> dict[str, Any]:
+    return {
+        "name": _of_command(name),
+        "summary": (COMMANDS[name].__doc__ or "").splitlines()[0],
+        "contentType": "application/json",
+        "payload": {"$ref": f"./schemas/{_of_command(name)}.json"},
     }
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from edgeface.events.messages import (
     CameraHealth,
+    CommandsHealth,
     ConfigurationHealth,
     Face,
     FacesMessage,
@@ -163,6 +164,7 @@ def health_body(
     machine: MachineHealth | None = None,
     last_error: LastError | None = None,
     spool: SpoolHealth | None = None,
+    commands: CommandsHealth | None = None,
 ) -> Body:
     """Build the message of how the program fares."""
     message = HealthMessage(
@@ -183,6 +185,7 @@ def health_body(
         machine=machine,
         last_error=last_error,
         spool=spool,
+        commands=commands,
     )
     return Body(kind="health", camera=None, message=message)
 

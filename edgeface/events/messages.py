@@ -154,8 +154,8 @@ class CameraHealth(Struct, frozen=True, kw_only=True):
     """One camera's state."""
 
     state: Annotated[
-        Literal["starting", "running", "away", "ended"],
-        Meta(description="away: cannot be opened or has stopped, and is tried again"),
+        Literal["starting", "running", "away", "ended", "paused"],
+        Meta(description="away: cannot be opened or has stopped, and is tried again; paused: by a command"),
     ]
     fps: Annotated[NotNegative | None, Meta(description="frames a second that were analysed; null: not yet known")]
     dropped: Annotated[Count, Meta(description="frames of a live camera that a newer one replaced")]
@@ -233,6 +233,25 @@ class ConfigurationHealth(Struct, frozen=True, kw_only=True):
     ] = None
 
 
+class LatestCommand(Struct, frozen=True, kw_only=True):
+    """The latest command that was followed."""
+
+    at: Annotated[Timestamp, Meta(description="when it was followed, by this node's clock")]
+    name: Annotated[str, Meta(description="pause, expression or restart")]
+    done: Annotated[str, Meta(description="what came of it, in one line")]
+
+
+class CommandsHealth(Struct, frozen=True, kw_only=True):
+    """What commands have set."""
+
+    paused: Annotated[list[str], Meta(description="ids of cameras that a command has paused")]
+    expression: Annotated[
+        bool, Meta(description="whether expressions are estimated; false: a command, or the configuration, says no")
+    ]
+    refused: Annotated[Count, Meta(description="messages on the topics of commands that were not followed")]
+    latest: Annotated[LatestCommand | None, Meta(description="null: none since the start")] = None
+
+
 class HealthMessage(Envelope, frozen=True, kw_only=True):
     """How the program fares; each minute, at the start and at a clean stop."""
 
@@ -252,6 +271,7 @@ class HealthMessage(Envelope, frozen=True, kw_only=True):
     machine: Annotated[MachineHealth | None, Meta(description="the board")] = None
     last_error: Annotated[LastError | None, Meta(description="latest warning or error of the log; null: none")] = None
     spool: SpoolHealth | None = None
+    commands: Annotated[CommandsHealth | None, Meta(description="null: no command is listened to")] = None
 
 
 class NoticeNetwork(Struct, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ class SummaryWindow:
         self._start_s = start_s
         self._in_view: Sequence[Visit] = ()
         self._expressions: dict[str, VisitExpression] = {}
+        self._before: dict[str, VisitExpression] = {}
         self._begin(start_s)
 
     def observe(self, changes: Sequence[VisitChange], visits: Sequence[Visit]) -> None:
@@ -42,6 +43,10 @@ class SummaryWindow:
             if visit.known.expression is not None:
                 self._expressions[visit.id] = visit.known.expression
         self._in_view = tuple(visits)
+
+    def forget_expressions(self) -> None:
+        """Count no expression that was seen so far."""
+        self._expressions, self._before = {}, {}
 
     def due(self, time_s: float) -> bool:
         """Whether the window is full."""

@@ -79,7 +79,15 @@ class Scheduler:
         self._budget = budget
         self._asked: dict[int, dict[str, _Asked]] = {}
         self._before: dict[tuple[str, int], _Asked | None] = {}
+        self._resting: frozenset[str] = frozenset()
         self.deferred = 0
+
+    def rest(self, networks: Iterable[str]) -> None:
+        """Ask nothing of these networks; one that comes back begins anew with everybody."""
+        self._resting = frozenset(networks)
+        for asked in self._asked.values():
+            for name in self._resting:
+                asked.pop(name, None)
 
     def due(self, time_s: float, qualities: Mapping[int, float]) -> list[Inference]:
         """Say which inferences are due, and record that they are asked for.
@@ -97,6 +105,8 @@ class Scheduler:
         for track, quality in qualities.items():
             asked = self._asked.setdefault(track, {})
             for name, schedule in self._schedules.items():
+                if name in self._resting:
+                    continue
                 overdue_s = _overdue(schedule, asked.get(name), time_s, quality)
                 if overdue_s is not None:
                     wanted.append(Inference(name, track, overdue_s))

@@ -79,6 +79,12 @@ class Tracker:
         """Drop all tracks: the camera was away."""
         self._states = []
 
+    def succeed(self, other: Tracker) -> None:
+        """Follow on whom another one followed, by our own rules from now on."""
+        self._states, self._next_id = other._states, other._next_id
+        self._last_s, self._searched_s, self._rhythm = other._last_s, other._searched_s, other._rhythm
+        self.ignored = other.ignored
+
     def update(self, time_s: float, detections: Detections | None, index: int | None = None) -> list[Track]:
         """Move all tracks to ``time_s`` and give them the detections of that frame.
 

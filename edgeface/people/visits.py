@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,13 @@ class VisitBook:
         self._new_id = new_id
         self._people: dict[int, _Person] = {}
 
+    def succeed(self, other: VisitBook) -> None:
+        """Go on with the visits of another book; what answers of another kind of head added up to is forgotten."""
+        self._people = other._people
+        gone = [task for task, head in other._heads.items() if self._heads.get(task) != head]
+        for person in self._people.values():
+            _forget(person, gone)
+
     def observe(self, time_s: float, tracks: Sequence[Track]) -> list[VisitChange]:
         """Take in the tracks of one frame: who has arrived, who has left, and of whom more is known.
 
@@ -88,6 +95,11 @@ class VisitBook:
             person.gists.pop(task, None)
         else:
             person.gists[task] = question.gist(value)
+
+    def forget(self, tasks: Collection[Task]) -> None:
+        """Forget what is known by these questions of everybody who is there."""
+        for person in self._people.values():
+            _forget(person, tasks)
 
     def current(self) -> list[Visit]:
         """Return the visits in view, in the order in which they began; coasting ones included."""
@@ -128,3 +140,11 @@ class VisitBook:
             score=track.score,
             known=person.known,
         )
+
+
+def _forget(person: _Person, tasks: Iterable[Task]) -> None:
+    """Forget what is known of a person by these questions."""
+    for task in tasks:
+        person.states.pop(task, None)
+        person.gists.pop(task, None)
+        person.known = msgspec.structs.replace(person.known, **{task: None})

@@ -80,7 +80,7 @@ class Announcer:
             self._asking = True
             return (told.birth_topic, *([told.config_topics] if told.whole else []))
 
-    def answered(self) -> None:
+    def answered(self, *, barred: bool = False) -> None:  # noqa: ARG002  what it may not hear it does without
         """Note that the broker has answered what was asked for."""
         self._asking = False
         self._strikes = 0

@@ -67,6 +67,7 @@ def announcement(
     labels: Sequence[str] | None,
     age: bool,
     temperature: bool,
+    commands: bool = False,
     whole: bool = True,
 ) -> Announcement | None:
     """Say what is announced; None where nothing is.
@@ -78,14 +79,20 @@ def announcement(
     labels : of expressions, in the manifest's order; None: nobody looks at them
     age : whether apparent age is estimated
     temperature : whether this machine has a sensor
+    commands : whether there are switches and a button
     whole : whether ``cameras`` are all that the configuration has
     """
     told = [camera for camera in cameras if settings.discovery == "on" or camera in live]
     if settings.discovery == "off" or not told:
         return None
     base, ha = f"{prefix.rstrip('/')}/{node}", settings.prefix.rstrip("/")
-    devices = {device_id(node): _node(base, node, temperature=temperature)}
-    devices |= {device_id(node, camera): _camera(base, node, camera, labels=labels, age=age) for camera in told}
+    devices = {
+        device_id(node): _node(base, node, temperature=temperature, commands=commands, expression=labels is not None)
+    }
+    devices |= {
+        device_id(node, camera): _camera(base, node, camera, labels=labels, age=age, commands=commands)
+        for camera in told
+    }
     return Announcement(
         prefix=ha,
         base=base,
@@ -127,8 +134,8 @@ def _escaped(name: str) -> str:
     return name.replace("_", "__")
 
 
-def _node(base: str, node: str, *, temperature: bool) -> dict[str, Any]:
-    entities: dict[str, dict[str, Any] | None] = {
+def _node(base: str, node: str, *, temperature: bool, commands: bool, expression: bool) -> dict[str, Any]:
+    entities: dict[str, dict[str, Any]] = {
         "problem": {
             "platform": "binary_sensor",
             "name": "Problem",
@@ -172,17 +179,41 @@ def _node(base: str, node: str, *, temperature: bool) -> dict[str, Any]:
             "value_template": "{{ (value_json.get('machine') or {}).get('temperature') }}",
         }
         if temperature
-        else None,
+        else GONE_SENSOR,
+        "expressions": {
+            "platform": "switch",
+            "name": "Expressions",
+            "icon": "mdi:emoticon-outline",
+            "entity_category": "config",
+            "command_topic": f"{base}/command/expression",
+            "command_template": _command("'on': value == 'ON'"),
+            # The `health` of an older version, which the broker may still have, knows no `commands`.
+            "value_template": "{{ 'ON' if (value_json.get('commands') or {}).get('expression') else 'OFF' }}",
+        }
+        if commands and expression
+        else GONE_SWITCH,
+        "restart": {
+            "platform": "button",
+            "name": "Restart",
+            "device_class": "restart",
+            "entity_category": "config",
+            "command_topic": f"{base}/command/restart",
+            "command_template": _command(),
+        }
+        if commands
+        else GONE_BUTTON,
     }
     device = {"identifiers": [device_id(node)], "name": f"Edgeface {node}", "model": "edgeface node"}
     return _message(base, device, entities, state_topic=f"{base}/health")
 
 
-def _camera(base: str, node: str, camera: str, *, labels: Sequence[str] | None, age: bool) -> dict[str, Any]:
+def _camera(
+    base: str, node: str, camera: str, *, labels: Sequence[str] | None, age: bool, commands: bool
+) -> dict[str, Any]:
     health = {"platform": "sensor", "state_topic": f"{base}/health", "state_class": "measurement"}
     diagnostic = {"entity_category": "diagnostic", "enabled_by_default": False}
     of_camera = f"value_json.cameras.get('{camera}', {{}})"
-    entities: dict[str, dict[str, Any] | None] = {
+    entities: dict[str, dict[str, Any]] = {
         "occupancy": {
             "platform": "binary_sensor",
             "name": "Occupancy",
@@ -220,7 +251,7 @@ def _camera(base: str, node: str, camera: str, *, labels: Sequence[str] | None, 
             "value_template": "{{ value_json.expression }}",
         }
         if labels
-        else None,
+        else GONE_SENSOR,
         "age": {
             "platform": "sensor",
             "name": "Mean apparent age",
@@ -231,7 +262,18 @@ def _camera(base: str, node: str, camera: str, *, labels: Sequence[str] | None, 
             "value_template": "{{ value_json.age }}",
         }
         if age
-        else None,
+        else GONE_SENSOR,
+        "pause": {
+            "platform": "switch",
+            "name": "Pause analysis",
+            "icon": "mdi:pause",
+            "entity_category": "config",
+            "command_topic": f"{base}/command/pause",
+            "command_template": _command(f"'on': value == 'ON', 'camera': '{camera}'"),
+            "value_template": "{{ 'ON' if value_json.status == 'paused' else 'OFF' }}",
+        }
+        if commands
+        else GONE_SWITCH,
         "connection": {
             "platform": "binary_sensor",
             "name": "Camera connection",
@@ -292,8 +334,17 @@ EVENT = (
 is to go on for it."""
 
 
+GONE_SENSOR, GONE_SWITCH, GONE_BUTTON = ({"platform": platform} for platform in ("sensor", "switch", "button"))
+"""A component that has only its platform is removed: one that a configuration before this one had."""
+
+
+def _command(fields: str = "") -> str:
+    """Template of a command: its fields, as Jinja writes them in a dict, and when it was said."""
+    return f"{{{{ {{'at': utcnow().isoformat(){f', {fields}' if fields else ''}}} | to_json }}}}"
+
+
 def _message(
-    base: str, device: Mapping[str, Any], entities: Mapping[str, Mapping[str, Any] | None], *, state_topic: str
+    base: str, device: Mapping[str, Any], entities: Mapping[str, Mapping[str, Any]], *, state_topic: str
 ) -> dict[str, Any]:
     (own,) = device["identifiers"]
     return {
@@ -303,11 +354,8 @@ def _message(
         "state_topic": state_topic,
         "qos": 1,
         "components": {
-            # A component that has only its platform is removed: one that a configuration before this one had.
-            key: {"platform": "sensor"}
-            if entity is None
             # Older versions do not hand the root's QoS down.
-            else {"unique_id": f"{own}_{key}", "qos": 1, **entity}
+            key: {"unique_id": f"{own}_{key}", "qos": 1, **entity} if len(entity) > 1 else entity
             for key, entity in entities.items()
         },
     }

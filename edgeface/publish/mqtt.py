@@ -12,18 +12,20 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from edgeface.config import Mqtt
 from edgeface.events import Certificates, MqttHealth, iso
 from edgeface.publish.announcer import Announcer
 from edgeface.publish.certificates import file_end
 from edgeface.publish.client import Account, Will
+from edgeface.publish.commands import CommandQueue
 from edgeface.publish.delivery import Delivery, as_message
 from edgeface.publish.ledger import Ledger
 from edgeface.publish.outbox import Outbox
 from edgeface.publish.reasons import SessionFailure
 from edgeface.publish.refusals import Message, Refusals
-from edgeface.publish.session import Session
+from edgeface.publish.session import Arrival, Session
 from edgeface.publish.supervisor import Supervisor
 from edgeface.publish.timing import Clock, Timing
 from edgeface.publish.topics import Topics
@@ -44,6 +46,7 @@ class Publisher:
     password : for ``settings.username``
     ledger : where it is written down what could not be delivered; None: nowhere
     announcer : tells Home Assistant of us; None: nobody does
+    commands : whether they are listened to
     timing, clock : waits and clocks
 
     Raises
@@ -53,6 +56,7 @@ class Publisher:
     Attributes
     ----------
     connection : state, broker, version and errors
+    commands : those that have arrived; None: nobody listens
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Publisher:
         password: str | None,
         ledger: Ledger | None = None,
         announcer: Announcer | None = None,
+        commands: bool = False,
         timing: Timing | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -73,6 +78,8 @@ class Publisher:
         self._outbox = outbox
         self._ledger = ledger
         self._announcer = announcer or Announcer(None)
+        self.commands = CommandQueue(self._base) if commands else None
+        self._askers: list[_Asker] = [*([self.commands] if self.commands else ()), self._announcer]
         self._timing = timing or Timing()
         self._clock = (clock or Clock()).monotonic
         self._topics = Topics(self._timing)
@@ -130,9 +137,10 @@ class Publisher:
         """Whether a few more tries are worth it at the end."""
         return not self._leave and not self._outbox.idle
 
-    def heard(self, topic: str, payload: bytes) -> None:
+    def heard(self, arrival: Arrival) -> None:
         """Hand on what arrives."""
-        self._announcer.heard(topic, payload)
+        if self.commands is None or not self.commands.heard(arrival):
+            self._announcer.heard(arrival.topic, arrival.payload)
 
     def idle(self) -> None:
         """Write down what could not be delivered so far."""
@@ -156,16 +164,18 @@ class Publisher:
             self._ledger.only_gone(self._outbox.undelivered())
         self._outbox.connected()
         delivery = self._delivery(session)
-        ear = _Ear(session, self._announcer, self._timing)
+        ears = [_Ear(session, asker, self._timing) for asker in self._askers]
         try:
             while not self._finished(session, delivery):
-                if not self._leave and not ear.open(delivery, self._clock()):
+                # One asks after the other: who breaks the connection must be known.
+                if not self._leave and not any(ear.open(delivery, self._clock()) for ear in ears):
                     self._announce(delivery)
                     delivery.pump()
-                next_s = min(delivery.next_s(), self._announcer.next_s(self._clock()), ear.next_s(self._clock()))
+                now_s = self._clock()
+                next_s = min(delivery.next_s(), self._announcer.next_s(now_s), *(ear.next_s(now_s) for ear in ears))
                 self._turn(session, delivery, next_s)
         except SessionFailure as failure:
-            if failure.blames and self._announcer.broke():
+            if failure.blames and any(asker.broke() for asker in self._askers):
                 raise SessionFailure("blamed", str(failure), reason=failure.reason) from failure
             # What was refused may be the very reason why the broker closed.
             refused = delivery.settle()
@@ -246,28 +256,41 @@ def _told(moment: datetime | None) -> str | None:
     return None if moment is None else iso(moment)
 
 
+class _Asker(Protocol):
+    """Who wants to hear of topics."""
+
+    def ask(self) -> tuple[str, ...]:
+        """Topics to be subscribed to now; empty for none."""
+
+    def answered(self, *, barred: bool) -> None:
+        """Note the broker's answer, or that none came in time."""
+
+    def broke(self) -> bool:
+        """Note that the connection broke; whether that was in the midst of asking."""
+
+
 class _Ear:
-    """Asks for Home Assistant's topics, once a connection, when all is announced and nothing else is under way.
+    """Asks for somebody's topics, once a connection, when all is announced and nothing else is under way.
 
     Some brokers close the connection of who asks for what is not theirs: it must be clear that this was why.
     """
 
-    def __init__(self, session: Session, announcer: Announcer, timing: Timing) -> None:
+    def __init__(self, session: Session, asker: _Asker, timing: Timing) -> None:
         self._session = session
-        self._announcer = announcer
+        self._asker = asker
         self._timing = timing
         self._asked = False
         self._until_s: float | None = None
 
     def open(self, delivery: Delivery, now_s: float) -> bool:
         """Ask if it is time to; whether nothing is to be sent, for the answer is awaited."""
-        if not self._asked and delivery.announced() and (topics := self._announcer.ask()):
+        if not self._asked and delivery.announced() and (topics := self._asker.ask()):
             self._asked = True
             self._session.subscribe(*topics)
             self._until_s = now_s + self._timing.proof_s
         if self._until_s is not None and (self._session.subscribed or now_s >= self._until_s):
             self._until_s = None
-            self._announcer.answered()
+            self._asker.answered(barred=self._session.barred)
         return self._until_s is not None
 
     def next_s(self, now_s: float) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from edgeface.config import Mqtt
 from edgeface.publish.client import Account
 from edgeface.publish.discovery import config_topic, node_topic
-from edgeface.publish.session import Session
+from edgeface.publish.session import Arrival, Session
 from edgeface.publish.supervisor import Supervisor
 
 QUIET_S = 1.0
@@ -86,11 +86,11 @@ class Remover:
         """Nothing is left to do at the end."""
         return False
 
-    def heard(self, topic: str, payload: bytes) -> None:
+    def heard(self, arrival: Arrival) -> None:
         """Note a topic of the node."""
-        if payload and node_topic(self._prefix, self._node, topic):
+        if arrival.payload and node_topic(self._prefix, self._node, arrival.topic):
             self._heard_s = time.monotonic()
-            self._topics.add(topic)
+            self._topics.add(arrival.topic)
 
     def idle(self) -> None:
         """Nothing is to be done without a connection."""

@@ -81,6 +81,7 @@ def _visit(message: VisitMessage) -> str:
     if message.event == "update":
         return f"visit {message.visit} after {_length(message.seconds)}: {known or 'nothing known yet'}"
     why = {"lost": "left", "source_ended": "ended with the source", "stopped": "ended with the program"}
+    why["paused"] = "ended with a pause"
     why["power"] = "was cut short: the program ended without a stop"
     gone = why[message.reason or "lost"]
     return f"visit {message.visit} {gone} after {_length(message.seconds)}: {known or 'nothing became known'}"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import paho.mqtt.client as paho
@@ -17,6 +18,7 @@ from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edgeface.publish.certificates import peer_end
 from edgeface.publish.client import Abilities
@@ -32,8 +34,26 @@ from edgeface.publish.selfpipe import SelfPipe, wait_for
 
 IN_FLIGHT = 20
 """Most messages that are sent and not yet acknowledged."""
+LARGEST_IN = 4_000_000
+"""Bytes of the largest packet that a broker of MQTT 5 is to send us: a stranger's message must not take all memory."""
 LEAST_CONNECT_S = 3.0
 """For each address of a broker that has several."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """One message as it came.
+
+    Attributes
+    ----------
+    retained : whether the broker keeps it, or has kept it; a broker of MQTT 3.1.1 says the latter only
+    user : what the sender or the broker has written beside it, as names and values (user properties of MQTT 5)
+    """
+
+    topic: str
+    payload: bytes
+    retained: bool = False
+    user: tuple[tuple[str, str], ...] = ()
 
 
 class Session:
@@ -42,7 +62,7 @@ class Session:
     Parameters
     ----------
     abilities : what the broker may be asked for; its CONNACK can only lessen it
-    on_message : called with topic and payload of what arrives
+    on_message : called with what arrives
     keep_s : as in `Account`
 
     Attributes
@@ -52,6 +72,7 @@ class Session:
     largest : bytes of the largest packet it takes, or None
     abilities : what it takes
     subscribed : whether the broker has answered what was asked for last, be it with a refusal
+    barred : whether it has refused some of it
     """
 
     def __init__(
@@ -60,11 +81,12 @@ class Session:
         wake: SelfPipe,
         *,
         abilities: Abilities | None = None,
-        on_message: Callable[[str, bytes], None] | None = None,
+        on_message: Callable[[Arrival], None] | None = None,
         keep_s: int = 0,
     ) -> None:
         self._client = client
         self._keep_s = keep_s if client.protocol == paho.MQTTv5 else 0
+        self._hears = on_message is not None
         self.resumed = False
         self._wake = wake
         self._answer: tuple[ReasonCode, Properties | None] | None = None
@@ -72,7 +94,7 @@ class Session:
         self._tls_alert = ""
         self._encrypted = False
         self._acks: list[tuple[int, int]] = []
-        self.subscribed = False
+        self.subscribed = self.barred = False
         self.in_flight = IN_FLIGHT
         self.largest: int | None = None
         self.abilities = abilities or Abilities()
@@ -82,7 +104,7 @@ class Session:
         client.on_log = self._on_log
         client.on_subscribe = self._on_subscribe
         if on_message is not None:
-            client.on_message = lambda _client, _data, message: on_message(message.topic, bytes(message.payload))
+            client.on_message = lambda _client, _data, message: on_message(_arrival(message))
 
     def open(
         self,
@@ -136,6 +158,8 @@ class Session:
                 self._client.connect(
                     host, port, keep_alive_s, clean_start=False, properties=_keeping(PacketTypes.CONNECT, self._keep_s)
                 )
+            elif self._hears and self._client.protocol == paho.MQTTv5:
+                self._client.connect(host, port, keep_alive_s, properties=_bounded())
             else:
                 self._client.connect(host, port, keepalive=keep_alive_s)
         except (OSError, UnicodeError) as error:
@@ -192,8 +216,13 @@ class Session:
 
     def subscribe(self, *topics: str) -> None:
         """Ask for topics with QoS 1, in one packet; `subscribed` tells when the broker has answered."""
-        self.subscribed = False
-        self._client.subscribe([(topic, 1) for topic in topics])
+        self.subscribed = self.barred = False
+        if self._client.protocol == paho.MQTTv5:
+            # The broker says of each message whether it keeps it, not only of those that it had kept before.
+            options = SubscribeOptions(qos=1, retainAsPublished=True)
+            self._client.subscribe([(topic, options) for topic in topics])
+        else:
+            self._client.subscribe([(topic, 1) for topic in topics])
 
     @property
     def congested(self) -> bool:
@@ -261,8 +290,10 @@ class Session:
     ) -> None:
         self._acks.append((number, reason.value))
 
-    def _on_subscribe(self, *_: object) -> None:
-        self.subscribed = True
+    def _on_subscribe(
+        self, _client: paho.Client, _data: object, _number: int, reasons: Sequence[ReasonCode], *_: object
+    ) -> None:
+        self.subscribed, self.barred = True, any(reason.is_failure for reason in reasons)
 
     def _on_log(self, _client: paho.Client, _data: object, _level: int, text: str) -> None:
         # Only here paho tells why reading failed; with TLS 1.3 a refused client certificate shows here.
@@ -295,6 +326,17 @@ class Session:
             return SessionFailure("lost", "the connection is closed", blames=True)
         reason, properties, from_server = self._ending
         return disconnect_failure(reason, properties, from_server=from_server)
+
+
+def _arrival(message: paho.MQTTMessage) -> Arrival:
+    user = getattr(message.properties, "UserProperty", ())
+    return Arrival(topic=message.topic, payload=bytes(message.payload), retained=message.retain, user=tuple(user))
+
+
+def _bounded() -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.MaximumPacketSize = LARGEST_IN
+    return properties
 
 
 def _keeping(packet: int, keep_s: int) -> Properties:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from edgeface.config import Mqtt
 from edgeface.publish.client import Account
-from edgeface.publish.session import Session
+from edgeface.publish.session import Arrival, Session
 from edgeface.publish.supervisor import Supervisor
 from edgeface.publish.timing import Clock, Timing
 
@@ -66,9 +66,9 @@ class Subscriber:
         """Nothing is left to do at the end."""
         return False
 
-    def heard(self, topic: str, payload: bytes) -> None:
+    def heard(self, arrival: Arrival) -> None:
         """Hand on what arrives."""
-        self._heard(topic, payload)
+        self._heard(arrival.topic, arrival.payload)
 
     def idle(self) -> None:
         """Nothing is to be done without a connection."""

@@ -13,7 +13,7 @@ from edgeface.publish.client import Abilities, Account, make_client, make_probe
 from edgeface.publish.outage import OutageLog
 from edgeface.publish.reasons import CHECK_CREDENTIALS, TAKEN_OVER, SessionFailure
 from edgeface.publish.selfpipe import SelfPipe
-from edgeface.publish.session import Session
+from edgeface.publish.session import Arrival, Session
 from edgeface.publish.timing import Clock, Timing
 from edgeface.publish.versions import Versions
 
@@ -34,7 +34,7 @@ class Work(Protocol):
     def pending(self) -> bool:
         """Whether something is worth a few more tries once `Supervisor.stop` was called."""
 
-    def heard(self, topic: str, payload: bytes) -> None:
+    def heard(self, arrival: Arrival) -> None:
         """Take in what arrives."""
 
     def idle(self) -> None:

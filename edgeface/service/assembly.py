@@ -8,17 +8,18 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
 import cv2
 
 from edgeface import board
 from edgeface.backoff import Backoff
 from edgeface.bundle import Bundle, CategoricalHead, chosen_networks
-from edgeface.config import Config, hide_credentials, mqtt_password
+from edgeface.config import Camera, Config, hide_credentials, mqtt_password
 from edgeface.engine.networks import Networks
 from edgeface.engine.turn import Worker
 from edgeface.errors import EdgefaceError, UsageError
@@ -31,10 +32,14 @@ from edgeface.service.inbox import Ended, Inbox
 from edgeface.service.metrics import expect_metrics
 from edgeface.service.reader import BACKOFF, Reader
 from edgeface.service.standing import Look
+from edgeface.service.untouched import same_networks, same_reading, same_rules
 from edgeface.service.vitals import bundle_health, config_hash
-from edgeface.sources import SCHEMES, is_live, open_source
-from edgeface.types import Frame, Reason
+from edgeface.sources import SCHEMES, Source, is_live, open_source
+from edgeface.types import Frame, Reason, Task
 
+LET_GO_S = 5.0
+"""Longest wait for the reader before, when a camera is opened again after a pause."""
+CameraStatus = Literal["starting", "running", "away", "ended", "paused"]
 USUAL_WH = (1280, 720)
 """A camera's picture; whether the detector has a size for it is asked before there is one."""
 
@@ -48,6 +53,7 @@ class Assembly:
     once : whether the run ends with its sources, also when they are cameras
     whole : whether the cameras are all that this node has, not some that a command line names in their place
     backoff : pauses before a live camera is opened again
+    before : what runs now; its networks serve on where the change does not touch them
 
     Attributes
     ----------
@@ -55,7 +61,6 @@ class Assembly:
     finite : whether the run has an end of its own: files only, or ``once``
     bundle, config_hash : which networks and which configuration these are, for `health`
     running : cameras whose sources have not ended
-    failure : the first error of a source that ended
     announcement : what Home Assistant is told, or None
 
     Raises
@@ -72,6 +77,7 @@ class Assembly:
         once: bool,
         whole: bool = True,
         backoff: Backoff = BACKOFF,
+        before: Assembly | None = None,
     ) -> None:
         self.config = config
         self.loaded_at = datetime.now(timezone.utc)
@@ -79,8 +85,12 @@ class Assembly:
         self.password = expect_files(config, environ)
         expect_sources(config, self.loaded_at)
         expect_metrics(config.metrics.address)
-        self.networks = load_networks(config, bundle)
         self.bundle = bundle_health(bundle)
+        self.networks: Networks = (
+            before.networks
+            if before is not None and before.bundle == self.bundle and same_networks(before.config, config)
+            else load_networks(config, bundle)
+        )
         self.config_hash = config_hash(config)
         self.live = frozenset(camera for camera, settings in config.cameras.items() if is_live(settings))
         self.worker = Worker(
@@ -93,33 +103,75 @@ class Assembly:
         )
         self.finite = once or not self.live
         self.running = set(config.cameras)
-        self.failure: EdgefaceError | None = None
         self.announcement = announce(config, bundle, node=self.node, whole=whole)
         self._ended: list[tuple[str, EdgefaceError | None]] = []
+        self._failures: dict[str, EdgefaceError] = {}
+        self._backoff = backoff
         self._inbox = Inbox()
-        self._halt = threading.Event()
-        self._readers = [
-            Reader(
-                camera,
-                partial(open_source, camera, settings, limits=config.limits, started_at=self.loaded_at),
-                self._inbox.feed(camera),
-                self._halt,
-                once=self.finite or not is_live(settings),
-                backoff=backoff,
-            )
-            for camera, settings in config.cameras.items()
-        ]
+        self._readers = {camera: self._reader(camera) for camera in config.cameras}
         self._counted: dict[str, int] = {}
+        self._paused: frozenset[str] = frozenset()
+        self._started = False
+
+    @property
+    def failure(self) -> EdgefaceError | None:
+        """The first error of a source that ended."""
+        return next(iter(self._failures.values()), None)
+
+    def untouched(self, old: Assembly) -> frozenset[str]:
+        """Cameras that are read as another assembly reads them: their visits need not end."""
+        return frozenset(
+            camera
+            for camera in self.config.cameras.keys() & old.config.cameras.keys()
+            if same_reading(old.config, self.config, camera) and self._once(camera) == old._once(camera)
+        )
+
+    def take_over(self, old: Assembly, cameras: Collection[str]) -> None:
+        """Go on with these cameras of another assembly: with their readers, and the people before them."""
+        same = self.networks is old.networks and same_rules(old.config, self.config)
+        self._inbox = old._inbox
+        self._paused = old._paused & set(cameras)
+        for camera in self.config.cameras:
+            if camera not in cameras:
+                self._readers[camera] = self._reader(camera)
+                continue
+            self._readers[camera] = old._readers.pop(camera)
+            self.worker.take_over(camera, old.worker, same=same)
+            self._counted |= {name: count for name, count in old._counted.items() if name == camera}
+            self._failures |= {name: error for name, error in old._failures.items() if name == camera}
+            if camera not in old.running:
+                self.running.discard(camera)
 
     def start(self) -> None:
-        """Begin to read the cameras; from now on OpenCV has as many threads as a network."""
+        """Begin to read the cameras that nobody reads; from now on OpenCV has as many threads as a network."""
         cv2.setNumThreads(self.networks.threads)
-        for reader in self._readers:
-            reader.start()
+        self._started = True
+        for camera, reader in self._readers.items():
+            if reader.ident is None and camera not in self._paused & self.live:
+                reader.start()
+
+    def restrict(self, paused: Collection[str], muted: Collection[Task]) -> list[Body]:
+        """Look at all cameras but these, and answer all questions but these; the messages about it.
+
+        A live camera that is paused is let go of; a file waits.
+        """
+        self.worker.mute(muted)
+        before, self._paused = self._paused, frozenset(paused)
+        bodies: list[Body] = []
+        for camera in sorted(self._paused - before):
+            bodies += self.worker.close(camera, "paused").bodies if camera in self.running else []
+            if camera in self.live:
+                self._readers[camera].close()
+                self._inbox.drop(self._readers[camera].feed)
+        for camera in sorted((before - self._paused) & self.live & self.running):
+            self._readers[camera] = self._reader(camera, after=self._readers[camera])
+            if self._started:
+                self._readers[camera].start()
+        return bodies
 
     def turn(self, timeout_s: float) -> list[Body]:
         """Take what the cameras gave, wait for it at most ``timeout_s``; the messages about it."""
-        taken = self._inbox.take(timeout_s=timeout_s)
+        taken = self._inbox.take(timeout_s=timeout_s, but=self._paused)
         frames = [item for item in taken if isinstance(item, Frame)]
         bodies = self.worker.away(self.running - {item.camera for item in taken}, time.monotonic())
         if frames:
@@ -128,7 +180,8 @@ class Assembly:
             if isinstance(item, Ended):
                 self.running.discard(item.camera)
                 self._ended.append((item.camera, item.error))
-                self.failure = self.failure or item.error
+                if item.error is not None:
+                    self._failures[item.camera] = item.error
                 bodies += self.worker.close(item.camera, "source_ended").bodies
         return bodies
 
@@ -137,43 +190,65 @@ class Assembly:
         ended, self._ended = self._ended, []
         return ended
 
-    def end_visits(self, reason: Reason) -> list[Body]:
-        """End the visits of all cameras that still run."""
-        return [body for camera in sorted(self.running) for body in self.worker.close(camera, reason).bodies]
+    def end_visits(self, reason: Reason, *, but: Collection[str] = ()) -> list[Body]:
+        """End the visits of all cameras that still run, ``but`` of these."""
+        ending = sorted(self.running - set(but))
+        return [body for camera in ending for body in self.worker.close(camera, reason).bodies]
 
     def halt(self) -> None:
         """Ask the readers to leave."""
-        self._halt.set()
-        self._inbox.close()
-        for reader in self._readers:
+        for reader in self._readers.values():
             reader.close()
+            self._inbox.drop(reader.feed)
 
     def join(self, timeout_s: float) -> None:
-        """Wait for each reader at most ``timeout_s``, so that it lets go of its device."""
-        for reader in self._readers:
+        """Wait for the readers at most ``timeout_s``, so that they let go of their devices."""
+        until_s = time.monotonic() + timeout_s
+        for reader in self._readers.values():
             # Without a broker a finite run ends before its readers begin.
             if reader.is_alive():
-                reader.join(timeout_s)
+                reader.join(max(0.0, until_s - time.monotonic()))
 
     def looks(self) -> dict[str, Look]:
         """How the cameras fare, for their states."""
         return {
-            reader.camera: Look(status=reader.state, frames=self.worker.frames[reader.camera])
-            for reader in self._readers
+            camera: Look(status=self._status(reader), frames=self.worker.frames[camera])
+            for camera, reader in self._readers.items()
         }
 
     def health(self, elapsed_s: float) -> dict[str, CameraHealth]:
         """How the cameras fare; frames a second over the ``elapsed_s`` since the last call."""
-        cameras = {reader.camera: self._camera_health(reader, elapsed_s) for reader in self._readers}
+        cameras = {camera: self._camera_health(reader, elapsed_s) for camera, reader in self._readers.items()}
         self._counted = dict(self.worker.frames)
         return cameras
+
+    def _once(self, camera: str) -> bool:
+        return self.finite or camera not in self.live
+
+    def _status(self, reader: Reader) -> CameraStatus:
+        paused = reader.camera in self._paused and reader.camera in self.running
+        return "paused" if paused else reader.state
+
+    def _reader(self, camera: str, *, after: Reader | None = None) -> Reader:
+        """A reader that begins when the one before it has let go of the device, or hangs."""
+        opening = partial(
+            _open_after,
+            None if after is None or after.ident is None else after.gone,
+            camera,
+            self.config.cameras[camera],
+            limits=self.config.limits,
+            started_at=self.loaded_at,
+        )
+        feed = self._inbox.feed(camera)
+        return Reader(camera, opening, feed, threading.Event(), once=self._once(camera), backoff=self._backoff)
 
     def _camera_health(self, reader: Reader, elapsed_s: float) -> CameraHealth:
         brightness, nearest_px = self.worker.view(reader.camera)
         # What was seen before the camera went is nothing that is seen.
-        seeing = reader.state == "running"
+        status = self._status(reader)
+        seeing = status == "running"
         return CameraHealth(
-            state=reader.state,
+            state=status,
             fps=_rate(self.worker.frames[reader.camera], self._counted.get(reader.camera), elapsed_s),
             dropped=reader.dropped,
             ignored=self.worker.ignored(reader.camera),
@@ -229,6 +304,7 @@ def announce(config: Config, bundle: Bundle, *, node: str, whole: bool = True) -
         labels=shown.labels if isinstance(shown, CategoricalHead) else None,
         age="age" in asked,
         temperature=bool(board.temperatures()),
+        commands=config.commands.enabled,
         whole=whole,
     )
 
@@ -244,6 +320,12 @@ def load_networks(config: Config, bundle: Bundle) -> Networks:
     networks.detector.size_for(USUAL_WH)
     networks.verify(bundle)
     return networks
+
+
+def _open_after(gone: threading.Event | None, camera: str, settings: Camera, **options: Any) -> Source:
+    if gone is not None:
+        gone.wait(LET_GO_S)
+    return open_source(camera, settings, **options)
 
 
 def _rate(count: int, before: int | None, elapsed_s: float) -> float | None:

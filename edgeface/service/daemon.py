@@ -9,18 +9,16 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Literal
 
 import msgspec
 
 from edgeface import __version__
-from edgeface.bundle import Network
 from edgeface.config import Config, Mqtt
 from edgeface.errors import BrokerError, EdgefaceError, one_line
-from edgeface.events import Body, ConfigurationHealth, HealthMessage, NoticeNetwork, health_body, iso, notice_body
+from edgeface.events import Body, ConfigurationHealth, HealthMessage, health_body, iso
 from edgeface.machine import boot_id, give_back_memory, resident_mb, state_folder
 from edgeface.publish.announcer import Announcer
 from edgeface.publish.ledger import Ledger
@@ -28,13 +26,13 @@ from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
 from edgeface.publish.spool import Spool
 from edgeface.service.assembly import Assembly
+from edgeface.service.control import MINUTE_S, RESTART_CODE, Control
 from edgeface.service.metrics import Metrics
 from edgeface.service.notify import Notifier
 from edgeface.service.reload import Load, Reload
 from edgeface.service.signals import Signals
 from edgeface.service.standing import Standing
-from edgeface.service.vitals import Trouble, Vitals
-from edgeface.types import Task
+from edgeface.service.vitals import Trouble, Vitals, notice_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +51,9 @@ class Waits:
     health_s : between two messages on ``health``
     flush_s : for the last messages of a stop, or of a node that a reload renames
     hand_over_s : for the farewell of a connection that a reload replaces; its messages wait for the next
-    join_s : for each reader to let go of its camera
+    join_s : for the readers to let go of their cameras
     leave_s : for a reload that is under way when the program ends
+    restart_s : least time of a run before a command may end it
     """
 
     turn_s: float = 0.25
@@ -64,6 +63,7 @@ class Waits:
     hand_over_s: float = 1.0
     join_s: float = 1.0
     leave_s: float = 3.0
+    restart_s: float = MINUTE_S
 
 
 class Daemon:
@@ -91,14 +91,16 @@ class Daemon:
         self._state_folder = state_folder(environ)
         self._vitals = Vitals(self._state_folder)
         self._metrics = Metrics()
-        self._assembly = load()
+        self._assembly = load(None)
         self._standing = Standing(self._state_folder)
+        self._control = Control(self._state_folder, restart_s=self._waits.restart_s)
         self._outbox = self._new_outbox(self._assembly)
         self._ledger = self._new_ledger(self._outbox)
         self._announcer = Announcer(self._assembly.announcement)
         self._publisher = self._new_publisher(self._assembly, self._outbox, self._ledger)
         self._reload: Reload | None = None
         self._reload_error: str | None = None
+        self._restart = False
         self._health_due_s = self._watchdog_due_s = 0.0
         self._health_s = self._started_s
 
@@ -129,11 +131,11 @@ class Daemon:
             raise self._assembly.failure
         if self._assembly.finite:
             self._check_refusals()
-        return self._signals.exit_code
+        return RESTART_CODE if self._restart and self._signals.stop is None else self._signals.exit_code
 
     @property
     def _stopping(self) -> bool:
-        return self._signals.stop is not None
+        return self._restart or self._signals.stop is not None
 
     def _await_broker(self) -> None:
         """Wait for the broker, until it refuses us, the time is up, or a signal comes."""
@@ -142,10 +144,17 @@ class Daemon:
             if self._publisher.connection.state == "refused" or time.monotonic() >= deadline_s:
                 raise self._broker_error()
 
-    def _begin(self) -> None:
-        """Tell who is here, and read the cameras."""
-        cameras = self._assembly.config.cameras
-        self._standing.begin(self._assembly.node, cameras, live=self._assembly.live)
+    def _begin(self, kept: Collection[str] = ()) -> None:
+        """Tell who is here, and read the cameras; ``kept`` are those that go on as they were."""
+        config = self._assembly.config
+        self._standing.begin(self._assembly.node, config.cameras, live=self._assembly.live, kept=kept)
+        self._control.begin(
+            self._assembly.node,
+            enabled=config.commands.enabled,
+            cameras=config.cameras,
+            expression=any(head.task == "expression" for _, head in self._assembly.networks.heads),
+        )
+        self._restrict()
         self._accept([self._notice()])
         # First of all that nobody looks yet: after a kill the broker may still have it that somebody is there.
         self._accept(self._standing.news(self._assembly.looks()))
@@ -154,6 +163,7 @@ class Daemon:
 
     def _turn(self) -> None:
         self._accept(self._assembly.turn(self._waits.turn_s))
+        self._obey()
         self._accept(self._standing.news(self._assembly.looks()))
         for camera, error in self._assembly.take_ended():
             if error is not None and not self._assembly.finite:
@@ -163,23 +173,44 @@ class Daemon:
         self._feed_watchdog()
         self._look_after_reload()
 
+    def _obey(self) -> None:
+        """Follow commands, and tell at once what came of them."""
+        queue, muted = self._publisher.commands, self._control.muted
+        if queue is None or not self._control.obey(queue):
+            return
+        self._restrict()
+        if self._control.muted != muted:
+            self._accept([self._notice()])
+        self._tell_health()
+
+    def _restrict(self) -> None:
+        self._accept(self._assembly.restrict(self._control.paused, self._control.muted))
+
     def _look_after_reload(self) -> None:
         """Begin a reload that was asked for, or end one that has an outcome; signals meanwhile make one more."""
         if self._reload is None:
-            if self._signals.take_reload():
+            asked = self._signals.take_reload()
+            if asked:
                 self._notifier.reloading(time.monotonic_ns() // 1000)
-                self._reload = Reload(self._load)
+            if asked or self._control.restarting:
+                # A restart with a file that cannot hold would end the service until somebody comes.
+                self._reload = Reload(self._load, self._assembly)
             return
         outcome = self._reload.outcome()
         if outcome is None:
             return
         self._reload = None
+        restarting, self._control.restarting = self._control.restarting, False
+        if restarting and not isinstance(outcome, EdgefaceError):
+            self._restart = True
+            return
         refusal = outcome if isinstance(outcome, EdgefaceError) else self._change_to(outcome)
         if refusal is None:
             logger.info("the configuration was read again and is in force")
         else:
             self._reload_error = one_line(str(refusal))
-            logger.error("the configuration is not taken, the old one runs on: %s", self._reload_error)
+            what = "the program is not restarted" if restarting else "the configuration is not taken"
+            logger.error("%s, the old one runs on: %s", what, self._reload_error)
             self._tell_health()
         give_back_memory()
         self._notifier.ready()
@@ -194,9 +225,12 @@ class Daemon:
             publisher = self._publisher if same else self._new_publisher(new, outbox, ledger)
         except EdgefaceError as error:  # a certificate that went while the networks were loaded
             return error
-        self._accept(old.end_visits("stopped"))
+        # Under other topics nobody would hear the end of what began under the old ones.
+        kept = frozenset[str]() if outbox is not self._outbox else new.untouched(old)
+        self._accept(old.end_visits("stopped", but=kept))
         if outbox is not self._outbox:
             self._accept(self._standing.stopped(old.looks()))
+        new.take_over(old, kept)
         old.halt()
         old.join(self._waits.join_s)
         self._assembly, self._reload_error = new, None
@@ -205,7 +239,7 @@ class Daemon:
             self._clear(camera)
         self._change_publisher(publisher, outbox)
         self._ledger = ledger
-        self._begin()
+        self._begin(kept)
         return None
 
     def _change_publisher(self, publisher: Publisher, outbox: Outbox) -> None:
@@ -275,6 +309,7 @@ class Daemon:
             machine=self._vitals.measure(),
             last_error=self._trouble.latest,
             spool=self._outbox.spool_health(),
+            commands=self._control.health(),
         )
         self._accept([body])
         self._metrics.use(None if stopping else self._assembly.config.metrics.address)
@@ -289,22 +324,7 @@ class Daemon:
         return self._started_at
 
     def _notice(self) -> Body:
-        networks = self._assembly.networks
-        asked: list[tuple[Task | Literal["detect"], Network]] = [("detect", networks.detector.network)]
-        asked += [(head.task, network) for network, head in networks.heads]
-        return notice_body(
-            networks=[
-                NoticeNetwork(
-                    task=task,
-                    name=n.name,
-                    licence=n.licence,
-                    limits=n.limits,
-                    smallest_face_px=n.input.smallest_face_px,
-                )
-                for task, n in asked
-            ],
-            at=self._assembly.loaded_at,
-        )
+        return notice_of(self._assembly.networks, muted=self._control.muted, at=self._assembly.loaded_at)
 
     def _broker_error(self) -> BrokerError:
         why = self._publisher.connection.last_error or "no answer"
@@ -337,6 +357,7 @@ class Daemon:
             password=assembly.password,
             ledger=ledger,
             announcer=self._announcer,
+            commands=assembly.config.commands.enabled,
         )
 
     def _new_outbox(self, assembly: Assembly) -> Outbox:
@@ -361,6 +382,7 @@ def _base(assembly: Assembly) -> tuple[str, str, bool]:
     return assembly.config.mqtt.prefix.rstrip("/"), assembly.node, assembly.config.spool.enabled
 
 
-def _connection(assembly: Assembly) -> tuple[Mqtt, str | None]:
-    """The settings without what a connection does not see, and the password."""
-    return msgspec.structs.replace(assembly.config.mqtt, queue=Mqtt().queue), assembly.password
+def _connection(assembly: Assembly) -> tuple[Mqtt, str | None, bool]:
+    """The settings without what a connection does not see, the password, and whether commands are asked for."""
+    settings = msgspec.structs.replace(assembly.config.mqtt, queue=Mqtt().queue)
+    return settings, assembly.password, assembly.config.commands.enabled

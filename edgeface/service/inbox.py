@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from edgeface.errors import EdgefaceError
@@ -80,18 +81,20 @@ class Inbox:
         self._feeds.append(feed)
         return feed
 
-    def take(self, *, timeout_s: float) -> list[Frame | Ended]:
-        """Next item of every camera that has one; empty when nothing came in time."""
+    def take(self, *, timeout_s: float, but: Collection[str] = ()) -> list[Frame | Ended]:
+        """Next item of every camera that has one, ``but`` of these; empty when nothing came in time."""
         with self._ready:
-            self._ready.wait_for(lambda: any(feed._items for feed in self._feeds), timeout_s)
-            taken = [item for feed in self._feeds if (item := feed._take()) is not None]
+            asked = [feed for feed in self._feeds if feed.camera not in but]
+            self._ready.wait_for(lambda: any(feed._items for feed in asked), timeout_s)
+            taken = [item for feed in asked if (item := feed._take()) is not None]
             if taken:
                 self._ready.notify_all()
             return taken
 
-    def close(self) -> None:
-        """Let readers that wait for room go."""
+    def drop(self, feed: Feed) -> None:
+        """Take a place away, with what lies in it; its reader no longer waits for room."""
         with self._ready:
-            for feed in self._feeds:
-                feed._close()
+            if feed in self._feeds:
+                self._feeds.remove(feed)
+            feed._close()
             self._ready.notify_all()

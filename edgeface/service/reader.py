@@ -30,6 +30,11 @@ class Reader(threading.Thread):
     Parameters
     ----------
     opening : gives the source, not yet begun
+    stop : set by `close`
+
+    Attributes
+    ----------
+    gone : set when it has let go of its device
     once : end with the source; else it is opened again, for ever
     """
 
@@ -48,6 +53,7 @@ class Reader(threading.Thread):
         super().__init__(name=f"camera-{camera}", daemon=True)
         self.camera = camera
         self.feed = feed
+        self.gone = threading.Event()
         self.state: Literal["starting", "running", "away", "ended"] = "starting"
         self._halt = stop
         self._backoff = backoff
@@ -77,6 +83,8 @@ class Reader(threading.Thread):
             logger.exception("camera %s: reader died", self.camera)
             self.state = "ended"
             self.feed.end(SourceError(f"camera {self.camera}: {error!r}", fix="please report this"))
+        finally:
+            self.gone.set()
 
     @property
     def dropped(self) -> int:
@@ -85,7 +93,8 @@ class Reader(threading.Thread):
         return self.feed.dropped + self._dropped + (0 if source is None else source.dropped)
 
     def close(self) -> None:
-        """Make a blocked read return."""
+        """Ask it to leave, and make a blocked read return."""
+        self._halt.set()
         source = self._source
         if source is not None:
             source.close()

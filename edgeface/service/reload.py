@@ -11,7 +11,8 @@ from edgeface.service.assembly import Assembly
 
 logger = logging.getLogger(__name__)
 
-Load = Callable[[], Assembly]
+Load = Callable[[Assembly | None], Assembly]
+"""Builds what the configuration makes; gets what runs now, None at the start."""
 
 
 class Reload:
@@ -20,10 +21,12 @@ class Reload:
     Parameters
     ----------
     load : reads, judges and builds; an EdgefaceError says why it cannot hold
+    before : what runs now
     """
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, before: Assembly) -> None:
         self._load = load
+        self._before: Assembly | None = before
         self._outcome: Assembly | EdgefaceError | None = None
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
         self._thread.start()
@@ -38,7 +41,7 @@ class Reload:
 
     def _run(self) -> None:
         try:
-            self._outcome = self._load()
+            self._outcome = self._load(self._before)
         except EdgefaceError as error:
             # Its traceback would hold the networks that were loaded.
             self._outcome = error.with_traceback(None)
@@ -46,3 +49,6 @@ class Reload:
             # A mistake of ours in judging a new configuration must not end the one that runs.
             logger.exception("the new configuration met an error of this program")
             self._outcome = EdgefaceError(f"an error of this program: {error!r}", fix="please report this")
+        finally:
+            # Its networks are let go of when another takes its place.
+            self._before = None

@@ -67,14 +67,17 @@ class Standing:
         self._unsaved = self._broken = False
         self._saved_s = float("-inf")
 
-    def begin(self, node: str, cameras: Collection[str], *, live: Collection[str]) -> None:
-        """Begin anew with these cameras, none of which was looked at yet; totals go on."""
+    def begin(self, node: str, cameras: Collection[str], *, live: Collection[str], kept: Collection[str] = ()) -> None:
+        """Begin anew with these cameras, none of which was looked at yet but those ``kept``; totals go on."""
         if node != self._node:
             self._save()
             self._node, self._days = node, self._read(node)
         self._keep()
+        before = self._cameras
         self._cameras = {
-            camera: _Camera(
+            camera: before[camera]
+            if camera in kept
+            else _Camera(
                 state=CameraState(camera),
                 totals=Totals(days=self._days.get(camera, ()) if camera in live else ()),
                 live=camera in live,
