@@ -133,7 +133,7 @@ class Pipeline:
         """
         self._last = (frame.time_s, frame.captured_at, (frame.image.shape[1], frame.image.shape[0]))
         if self._brightness is None or frame.time_s - self._brightness[0] >= BRIGHTNESS_S:
-            self._brightness = frame.time_s, brightness(frame.image)
+            self._brightness = frame.time_s, brightness(frame.image, painted=frame.painted)
         tracks = self._tracker.update(frame.time_s, detections, frame.index)
         seen = [] if detections is None else [track for track in tracks if track.detection is not None]
         qualities = {track.id: self._quality(frame, detections, track) for track in seen if detections}
