@@ -22,7 +22,7 @@ Image = npt.NDArray[np.uint8]
 
 Task = Literal["age", "gender", "expression", "affect"]
 Event = Literal["start", "update", "end"]
-Reason = Literal["lost", "source_ended", "stopped", "power"]
+Reason = Literal["lost", "source_ended", "stopped", "power", "paused"]
 
 
 def expect_shape(name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> None:

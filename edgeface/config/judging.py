@@ -12,7 +12,6 @@ from edgeface.config.secrets import hide_credentials
 from edgeface.config.types import Camera, Config, Shape
 from edgeface.errors import ConfigError
 
-
 BAND_YEARS = 10
 """Narrower bands than the networks' own error would be years by another name."""
 

@@ -10,10 +10,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, time
 from typing import Literal
 
+from edgeface.questions import QUESTIONS
 from edgeface.types import Task
 
 Purpose = Literal["home", "retail", "museum", "public", "research", "workplace", "education", "other"]
-EMOTIONS: Collection[Task] = frozenset({"expression", "affect"})
+EMOTIONS: Collection[Task] = frozenset(task for task, question in QUESTIONS.items() if question.emotion)
 REFUSED: Mapping[str, Collection[Task]] = {"workplace": EMOTIONS, "education": EMOTIONS}
 """Questions that nobody is asked, by purpose."""
 HOURS = r"\A([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)\Z"

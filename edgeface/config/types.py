@@ -169,8 +169,8 @@ class Camera(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     masks: Annotated[
         tuple[Shape, ...],
         Meta(
-            description="parts of the picture that are painted over before anything looks at it, in shares of its width "
-            "and height as it stands after rotate and mirror: [left, top, right, bottom], or a polygon's corners "
+            description="parts of the picture that are painted over before anything looks at it, in shares of its "
+            "width and height as it stands after rotate and mirror: [left, top, right, bottom], or a polygon's corners "
             "[x, y, x, y, x, y, ...]"
         ),
     ] = ()
@@ -265,7 +265,9 @@ class Privacy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     purpose: Annotated[
         Purpose | None,
-        Meta(description="where it is used; at a workplace and in education nobody's expression or affect is estimated"),
+        Meta(
+            description="where it is used; at a workplace and in education nobody's expression or affect is estimated"
+        ),
     ] = None
     statement: Annotated[
         Annotated[str, Meta(pattern=PLAIN, max_length=1000)] | None,
@@ -279,8 +281,8 @@ class Privacy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         tuple[Annotated[int, Meta(ge=1, le=120)], ...],
         Meta(
             max_length=12,
-            description="ages at which bands begin, at least 10 years apart, such as [18, 35, 55]: only the band leaves "
-            "this device; empty: years",
+            description="ages at which bands begin, at least 10 years apart, such as [18, 35, 55]: only the band "
+            "leaves this device; empty: years",
         ),
     ] = ()
     least_count: Annotated[

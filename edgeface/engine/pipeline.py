@@ -14,7 +14,7 @@ import msgspec
 from edgeface.bundle import Network
 from edgeface.config import Config
 from edgeface.crop import cut, reference_boxes
-from edgeface.events import Body, FacesPace, SummaryWindow, faces_body, visit_body
+from edgeface.events import DECADES, AggregateWindow, Body, FacesPace, SummaryWindow, faces_body, visit_body
 from edgeface.people.quality import assess, brightness
 from edgeface.people.schedule import Inference, Scheduler, choose_schedule
 from edgeface.people.tracker import Tracker
@@ -117,9 +117,10 @@ class Pipeline:
         )
         heads: dict[Task, Head] = {head.task: head for _, head in networks}
         self._book = VisitBook(camera, config.visits, heads, new_id)
-        self._pace = FacesPace(config.visits.faces_rate)
+        self._privacy = config.privacy
+        self._pace = FacesPace(0.0 if config.privacy.least_count else config.visits.faces_rate)
         self._in_view_s = IN_VIEW_S + config.detector.interval
-        self._summary: SummaryWindow | None = None
+        self._summary: SummaryWindow | AggregateWindow | None = None
         self._known: set[int] = set()
         self._views: dict[int, tuple[float, Quality]] = {}
         self._brightness: tuple[float, float] | None = None
@@ -164,10 +165,11 @@ class Pipeline:
             bodies.append(self._faces(in_view))
         first = self._summary is None
         if self._summary is None:
-            self._summary = SummaryWindow(self.camera, start_s=frame.time_s)
+            self._summary = self._window(frame.time_s)
         self._summary.observe(changes, visits)
         if first or self._summary.due(frame.time_s):
-            bodies.append(self._summary.body(frame.time_s, at=frame.captured_at, started_at=self._wall))
+            summary = self._summary.body(frame.time_s, at=frame.captured_at, started_at=self._wall)
+            bodies += [] if summary is None else [summary]
         return Told(changes=changes, visits=visits, bodies=bodies)
 
     def away(self, now_s: float) -> Told:
@@ -195,7 +197,8 @@ class Pipeline:
         bodies = [self._visit(change) for change in changes]
         if self._pace.emptied():
             bodies.append(self._faces([], time_s))
-        bodies.append(self._summary.body(time_s, at=self._wall(time_s), started_at=self._wall))
+        summary = self._summary.body(time_s, at=self._wall(time_s), started_at=self._wall)
+        bodies += [] if summary is None else [summary]
         self._tracker.reset()
         self._forget(self._known)
         self._known = set()
@@ -263,8 +266,16 @@ class Pipeline:
             self._views[track.id] = (frame.time_s, quality)
         return quality
 
+    def _window(self, start_s: float) -> SummaryWindow | AggregateWindow:
+        privacy, bands = self._privacy, self._privacy.age_bands or DECADES
+        if privacy.least_count is None:
+            return SummaryWindow(self.camera, start_s=start_s, bands=bands)
+        return AggregateWindow(
+            self.camera, start_s=start_s, length_s=privacy.period, least=privacy.least_count, bands=bands
+        )
+
     def _visit(self, change: VisitChange) -> Body:
-        return visit_body(change, at=self._wall(change.time_s), started_at=self._wall)
+        return visit_body(change, at=self._wall(change.time_s), started_at=self._wall, bands=self._privacy.age_bands)
 
     def _faces(self, visits: Sequence[Visit], time_s: float | None = None) -> Body:
         """Who is in view, as of ``time_s`` or the latest frame."""
@@ -272,7 +283,8 @@ class Pipeline:
         last_s, _, (width, height) = self._last
         at = self._wall(last_s if time_s is None else time_s)
         views = {track: quality for track, (_, quality) in self._views.items()}
-        return faces_body(self.camera, width, height, visits, at=at, views=views)
+        bands = self._privacy.age_bands
+        return faces_body(self.camera, width, height, visits, at=at, views=views, bands=bands)
 
     def _wall(self, time_s: float) -> datetime:
         """Wall time of a source time, from the latest frame that has both."""

@@ -67,6 +67,8 @@ def announcement(
     labels: Sequence[str] | None,
     age: bool,
     temperature: bool,
+    bands: Sequence[str] = (),
+    people: bool = True,
     whole: bool = True,
 ) -> Announcement | None:
     """Say what is announced; None where nothing is.
@@ -78,6 +80,8 @@ def announcement(
     labels : of expressions, in the manifest's order; None: nobody looks at them
     age : whether apparent age is estimated
     temperature : whether this machine has a sensor
+    bands : of age, where these are told and no years
+    people : whether anything is told of single people; False: totals only
     whole : whether ``cameras`` are all that the configuration has
     """
     told = [camera for camera in cameras if settings.discovery == "on" or camera in live]
@@ -85,7 +89,10 @@ def announcement(
         return None
     base, ha = f"{prefix.rstrip('/')}/{node}", settings.prefix.rstrip("/")
     devices = {device_id(node): _node(base, node, temperature=temperature)}
-    devices |= {device_id(node, camera): _camera(base, node, camera, labels=labels, age=age) for camera in told}
+    devices |= {
+        device_id(node, camera): _camera(base, node, camera, labels=labels, age=age, bands=bands, people=people)
+        for camera in told
+    }
     return Announcement(
         prefix=ha,
         base=base,
@@ -178,7 +185,9 @@ def _node(base: str, node: str, *, temperature: bool) -> dict[str, Any]:
     return _message(base, device, entities, state_topic=f"{base}/health")
 
 
-def _camera(base: str, node: str, camera: str, *, labels: Sequence[str] | None, age: bool) -> dict[str, Any]:
+def _camera(
+    base: str, node: str, camera: str, *, labels: Sequence[str] | None, age: bool, bands: Sequence[str], people: bool
+) -> dict[str, Any]:
     health = {"platform": "sensor", "state_topic": f"{base}/health", "state_class": "measurement"}
     diagnostic = {"entity_category": "diagnostic", "enabled_by_default": False}
     of_camera = f"value_json.cameras.get('{camera}', {{}})"
@@ -209,7 +218,7 @@ def _camera(base: str, node: str, camera: str, *, labels: Sequence[str] | None, 
             "icon": "mdi:account-arrow-right",
             "state_topic": f"{base}/{camera}/visits",
             "event_types": ["arrived", "left"],
-            "value_template": EVENT,
+            "value_template": EVENT_OF_BANDS if bands else EVENT,
         },
         "expression": {
             "platform": "sensor",
@@ -230,7 +239,17 @@ def _camera(base: str, node: str, camera: str, *, labels: Sequence[str] | None, 
             "suggested_display_precision": 0,
             "value_template": "{{ value_json.age }}",
         }
-        if age
+        if age and not bands
+        else None,
+        "age_band": {
+            "platform": "sensor",
+            "name": "Age band",
+            "icon": "mdi:account-clock",
+            "device_class": "enum",
+            "options": list(bands),
+            "value_template": "{{ value_json.get('age_band') }}",
+        }
+        if age and bands
         else None,
         "connection": {
             "platform": "binary_sensor",
@@ -269,6 +288,8 @@ def _camera(base: str, node: str, camera: str, *, labels: Sequence[str] | None, 
             **diagnostic,
         },
     }
+    if not people:
+        entities |= {key: {"platform": one["platform"]} for key in OF_PEOPLE if (one := entities[key])}
     device = {
         "identifiers": [device_id(node, camera)],
         "name": f"Edgeface {node} {camera}",
@@ -278,6 +299,8 @@ def _camera(base: str, node: str, camera: str, *, labels: Sequence[str] | None, 
     return _message(base, device, entities, state_topic=f"{base}/{camera}/state")
 
 
+OF_PEOPLE = ("occupancy", "count", "visit", "expression", "age", "age_band", "nearest")
+"""Entities whose values tell of single people."""
 EVENT = (
     "{% if value_json.event == 'update' or value_json.get('replayed') %}{}{% else %}"
     "{{ {'event_type': 'arrived' if value_json.event == 'start' else 'left', 'visit': value_json.visit, "
@@ -290,6 +313,11 @@ EVENT = (
 )
 """An empty object is what Home Assistant passes over without a line. What is replayed happened long ago: nobody's light
 is to go on for it."""
+EVENT_OF_BANDS = EVENT.replace(
+    "'age': (value_json.age or {}).get('years'), 'age_low': (value_json.age or {}).get('low'), "
+    "'age_high': (value_json.age or {}).get('high'), ",
+    "'age_band': value_json.get('age_band'), ",
+)
 
 
 def _message(
@@ -306,6 +334,8 @@ def _message(
             # A component that has only its platform is removed: one that a configuration before this one had.
             key: {"platform": "sensor"}
             if entity is None
+            else entity
+            if len(entity) == 1
             # Older versions do not hand the root's QoS down.
             else {"unique_id": f"{own}_{key}", "qos": 1, **entity}
             for key, entity in entities.items()

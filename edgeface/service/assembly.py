@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 import time
@@ -27,13 +28,18 @@ from edgeface.files import look
 from edgeface.machine import node_id
 from edgeface.publish.client import tls_context
 from edgeface.publish.discovery import Announcement, announcement
+from edgeface.questions import band_names
+from edgeface.service.hours import Hours, Now, local_now
 from edgeface.service.inbox import Ended, Inbox
 from edgeface.service.metrics import expect_metrics
+from edgeface.service.notice import notice
 from edgeface.service.reader import BACKOFF, Reader
 from edgeface.service.standing import Look
 from edgeface.service.vitals import bundle_health, config_hash
 from edgeface.sources import SCHEMES, is_live, open_source
 from edgeface.types import Frame, Reason
+
+logger = logging.getLogger(__name__)
 
 USUAL_WH = (1280, 720)
 """A camera's picture; whether the detector has a size for it is asked before there is one."""
@@ -48,6 +54,7 @@ class Assembly:
     once : whether the run ends with its sources, also when they are cameras
     whole : whether the cameras are all that this node has, not some that a command line names in their place
     backoff : pauses before a live camera is opened again
+    now : local time, for `privacy.hours`
 
     Attributes
     ----------
@@ -72,6 +79,7 @@ class Assembly:
         once: bool,
         whole: bool = True,
         backoff: Backoff = BACKOFF,
+        now: Now = local_now,
     ) -> None:
         self.config = config
         self.loaded_at = datetime.now(timezone.utc)
@@ -95,6 +103,9 @@ class Assembly:
         self.running = set(config.cameras)
         self.failure: EdgefaceError | None = None
         self.announcement = announce(config, bundle, node=self.node, whole=whole)
+        self.notice = notice(config, bundle, node=self.node, at=self.loaded_at)
+        self._hours = Hours(config.privacy.hours, now=now)
+        self._paused = False
         self._ended: list[tuple[str, EdgefaceError | None]] = []
         self._inbox = Inbox()
         self._halt = threading.Event()
@@ -105,6 +116,8 @@ class Assembly:
                 self._inbox.feed(camera),
                 self._halt,
                 once=self.finite or not is_live(settings),
+                # A file is read on, so that it ends; its frames are not looked at.
+                closed=self._hours.closed if is_live(settings) else lambda: False,
                 backoff=backoff,
             )
             for camera, settings in config.cameras.items()
@@ -120,8 +133,9 @@ class Assembly:
     def turn(self, timeout_s: float) -> list[Body]:
         """Take what the cameras gave, wait for it at most ``timeout_s``; the messages about it."""
         taken = self._inbox.take(timeout_s=timeout_s)
-        frames = [item for item in taken if isinstance(item, Frame)]
-        bodies = self.worker.away(self.running - {item.camera for item in taken}, time.monotonic())
+        bodies = self._pause()
+        frames = [] if self._paused else [item for item in taken if isinstance(item, Frame)]
+        bodies += self.worker.away(self.running - {item.camera for item in taken}, time.monotonic())
         if frames:
             bodies += self.worker.turn(frames)
         for item in taken:
@@ -141,6 +155,14 @@ class Assembly:
         """End the visits of all cameras that still run."""
         return [body for camera in sorted(self.running) for body in self.worker.close(camera, reason).bodies]
 
+    def _pause(self) -> list[Body]:
+        """See whether people may be looked at now; the ends of their visits when that is over."""
+        before, self._paused = self._paused, self._hours.closed()
+        if before == self._paused:
+            return []
+        logger.info("within privacy.hours: analysis goes on" if before else "outside of privacy.hours: analysis pauses")
+        return [] if before else self.end_visits("paused")
+
     def halt(self) -> None:
         """Ask the readers to leave."""
         self._halt.set()
@@ -158,9 +180,15 @@ class Assembly:
     def looks(self) -> dict[str, Look]:
         """How the cameras fare, for their states."""
         return {
-            reader.camera: Look(status=reader.state, frames=self.worker.frames[reader.camera])
+            reader.camera: self._look(reader, self.worker.frames[reader.camera], closed=self._hours.closed())
             for reader in self._readers
         }
+
+    def _look(self, reader: Reader, frames: int, *, closed: bool) -> Look:
+        if closed and reader.state != "ended":
+            return Look(status="paused", frames=frames, paused="hours")
+        # Its thread may not have seen yet that it may go on.
+        return Look(status="starting" if reader.state == "paused" else reader.state, frames=frames)
 
     def health(self, elapsed_s: float) -> dict[str, CameraHealth]:
         """How the cameras fare; frames a second over the ``elapsed_s`` since the last call."""
@@ -172,6 +200,8 @@ class Assembly:
         brightness, nearest_px = self.worker.view(reader.camera)
         # What was seen before the camera went is nothing that is seen.
         seeing = reader.state == "running"
+        # From minute to minute it would tell whether somebody is there.
+        near = nearest_px if seeing and self.config.privacy.least_count is None else None
         return CameraHealth(
             state=reader.state,
             fps=_rate(self.worker.frames[reader.camera], self._counted.get(reader.camera), elapsed_s),
@@ -179,7 +209,7 @@ class Assembly:
             ignored=self.worker.ignored(reader.camera),
             deferred=self.worker.deferred(reader.camera),
             brightness=round(brightness, 3) if seeing and brightness is not None else None,
-            nearest_px=round(nearest_px, 1) if seeing and nearest_px is not None else None,
+            nearest_px=None if near is None else round(near, 1),
         )
 
 
@@ -219,6 +249,7 @@ def expect_sources(config: Config, started_at: datetime) -> None:
 def announce(config: Config, bundle: Bundle, *, node: str, whole: bool = True) -> Announcement | None:
     """What Home Assistant is told of a node; see `announcement`."""
     asked = chosen_networks(bundle, config)
+    privacy = config.privacy
     shown = asked["expression"].answers["expression"] if "expression" in asked else None
     return announcement(
         config.home_assistant,
@@ -229,6 +260,8 @@ def announce(config: Config, bundle: Bundle, *, node: str, whole: bool = True) -
         labels=shown.labels if isinstance(shown, CategoricalHead) else None,
         age="age" in asked,
         temperature=bool(board.temperatures()),
+        bands=band_names(privacy.age_bands) if privacy.age_bands else (),
+        people=privacy.least_count is None,
         whole=whole,
     )
 

@@ -21,12 +21,7 @@ def transform(image: Image, *, rotate: int = 0, mirror: bool = False) -> Image:
 
 
 class Preparation:
-    """Turns, mirrors and paints over the pictures of one camera, as it is configured; for one thread.
-
-    Attributes
-    ----------
-    painted : how much of the last picture was painted over, 0 to 1
-    """
+    """Turns, mirrors and paints over the pictures of one camera, as it is configured; for one thread."""
 
     def __init__(self, camera: Camera) -> None:
         self._camera = camera
@@ -40,6 +35,7 @@ class Preparation:
 
     @property
     def painted(self) -> float:
+        """How much of the last picture was painted over, 0 to 1."""
         return self._painter.share
 
 
