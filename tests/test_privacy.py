@@ -99,7 +99,7 @@ def read_trace(text: str) -> Traced:
 
 def unescaped(text: str) -> bytes:
     """Bytes that strace wrote as C does."""
-    return codecs.escape_decode(text.encode())[0]  # type: ignore[attr-defined, no-any-return]
+    return codecs.escape_decode(text.encode())[0]
 
 
 def address(rest: str) -> str:

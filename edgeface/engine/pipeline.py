@@ -116,7 +116,7 @@ class Pipeline:
             {name: choose_schedule(network, tasks[name], config) for name, network in self._networks.items()}
         )
         heads: dict[Task, Head] = {head.task: head for _, head in networks}
-        self._book = VisitBook(camera, config.visits, heads, new_id)
+        self._book = VisitBook(camera, config.visits, heads, new_id, bands=config.privacy.age_bands)
         self._privacy = config.privacy
         self._pace = FacesPace(0.0 if config.privacy.least_count else config.visits.faces_rate)
         self._in_view_s = IN_VIEW_S + config.detector.interval

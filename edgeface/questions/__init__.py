@@ -6,7 +6,7 @@ field in the two messages that tell of people (`events/messages.py`). The rest o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -41,6 +41,7 @@ __all__ = [
     "band_of",
     "by_task",
     "ended",
+    "gist_in_bands",
     "parts_in_bands",
     "rounded_share",
     "told",
@@ -78,9 +79,14 @@ def message_parts(known: Known) -> dict[Task, Any]:
     return {task: None if value is None else QUESTIONS[task].part(value) for task, value in values}
 
 
+def gist_in_bands(task: Task, value: Any, edges: Sequence[int]) -> Hashable:
+    """What a person would say of a value, where of an age no more than its band is told."""
+    return band_of(value.years, edges) if task == "age" and edges else QUESTIONS[task].gist(value)
+
+
 def parts_in_bands(known: Known, edges: Sequence[int]) -> dict[str, Any]:
     """The same with the band of age in the years' place; all of it where there are no bands."""
-    parts: dict[str, Any] = {**message_parts(known)}
+    parts: dict[str, Any] = {str(task): part for task, part in message_parts(known).items()}
     if edges:
         parts |= {"age": None, "age_band": None if known.age is None else band_of(known.age.years, edges)}
     return parts

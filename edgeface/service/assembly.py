@@ -160,7 +160,8 @@ class Assembly:
         before, self._paused = self._paused, self._hours.closed()
         if before == self._paused:
             return []
-        logger.info("within privacy.hours: analysis goes on" if before else "outside of privacy.hours: analysis pauses")
+        what = "within privacy.hours: analysis goes on" if before else "outside of privacy.hours: analysis pauses"
+        logger.info("%s (it is %s here)", what, self._hours.clock())
         return [] if before else self.end_visits("paused")
 
     def halt(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 
@@ -19,8 +20,14 @@ class Hours:
     """Asked by the worker and by the threads of the cameras; ``now`` is local time."""
 
     def __init__(self, spans: Sequence[str], *, now: Now = local_now) -> None:
+        # The machine may be told its place while it runs; a reload looks anew.
+        time.tzset()
         self._spans = spans
         self._now = now
+
+    def clock(self) -> str:
+        """Time as it is told of: a board may believe to be in another zone than its operator does."""
+        return f"{self._now():%H:%M %Z}"
 
     def closed(self) -> bool:
         """Whether nobody may be looked at now."""
