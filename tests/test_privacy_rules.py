@@ -15,6 +15,7 @@ from edgeface.bundle import chosen_networks, open_bundle
 from edgeface.cli.main import main
 from edgeface.config import Config, Privacy, is_open, load_config
 from edgeface.errors import ConfigError
+from edgeface.events import NoticeMessage, decode
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -109,3 +110,66 @@ def test_the_hour_that_comes_twice_in_autumn_is_open_twice_and_the_one_of_spring
     over_night = ("22:00-06:00",)
     assert is_open(over_night, datetime(2026, 10, 25, 4, 59, tzinfo=utc).astimezone(BERLIN))
     assert not is_open(over_night, datetime(2026, 10, 25, 5, 0, tzinfo=utc).astimezone(BERLIN))
+
+
+def notice(capsys: pytest.CaptureFixture[str], *settings: str) -> str:
+    assert main(["privacy", *[word for text in settings for word in ("--set", text)]]) == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_the_notice_is_what_the_configuration_makes_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    usual = notice(capsys)
+    for words in (
+        "apparent age, gender as its training data labels it and facial expression",
+        "Its operator has not said what it is used for",
+        "looked at all day",
+        "where in the picture a face is",
+        "broker localhost port 1883, not encrypted",
+        "lie on the disk of this device until the broker has them",
+        "recognises nobody",
+    ):
+        assert words in usual
+    told = notice(
+        capsys,
+        "privacy.purpose=workplace",
+        "privacy.statement=How many use the hall",
+        "privacy.contact=hall@works.example",
+        "privacy.age_bands=[20, 60]",
+        "privacy.least_count=7",
+        'privacy.hours=["08:00-12:00", "13:00-17:00"]',
+        "cameras.main.masks=[[0, 0, 0.25, 1]]",
+        "mqtt.host=broker.lan",
+        "mqtt.username=me",
+        "mqtt.tls=true",
+        "home_assistant.discovery=off",
+    )
+    for words in (
+        "used at a workplace",
+        "How many use the hall",
+        "hall@works.example",
+        "0-19, 20-59, 60+ years",
+        "totals, of at least 7 visits at once",
+        "from 08:00 to 12:00 and 13:00 to 17:00",
+        "25% of the picture is painted over",
+        "broker broker.lan port 1883, encrypted",
+        "Nothing of a single visit is written on the disk",
+        "does not estimate facial expression or how pleasant and how excited a face looks",
+    ):
+        assert words in told, words
+    assert "Home Assistant" not in told and "where in the picture" not in told
+    assert "facial expression" not in told.partition("does not estimate")[0]
+
+
+def test_the_notice_is_also_a_message_and_tells_no_secret(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEFACE_MQTT_PASSWORD", "hunter2")
+    camera = "cameras.main.source=rtsp://me:hunter2@door.lan/1"
+    assert main(["privacy", "--json", "--set", "node.id=hall", "--set", camera]) == 0
+    text = capsys.readouterr().out
+    message = decode("notice", text.encode())
+    assert isinstance(message, NoticeMessage)
+    assert message.node == "hall"
+    assert message.text == " ".join(part.text for part in message.parts)
+    assert [network.task for network in message.networks] == ["detect", "age", "gender", "expression"]
+    assert "hunter2" not in text
