@@ -42,6 +42,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     time_s : source time in seconds
     captured_at : wall time, aware, UTC; for files the handed-in start time plus the time stamp
     still : a picture of its own, none of a video: faces are looked for in the larger size
+    painted : share of the picture that masks and regions have painted black, 0 to 1
     """
 
     image: Image
@@ -50,6 +51,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     time_s: float
     captured_at: datetime
     still: bool = False
+    painted: float = 0.0
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:

@@ -20,7 +20,7 @@ from people import AGE, HAPPY, WOMAN
 
 from edgeface.config import Config, Mqtt, Node, Spool
 from edgeface.errors import run_command
-from edgeface.events import Body, BundleHealth, CameraHealth, visit_body
+from edgeface.events import Body, BundleHealth, CameraHealth, notice_body, visit_body
 from edgeface.questions import Known
 from edgeface.service.assembly import Assembly
 from edgeface.service.daemon import Daemon, Waits
@@ -50,8 +50,7 @@ class InventedAssembly:
         self.bundle = BundleHealth(name="none", version="0", hash="0")
         self.config_hash = "0"
         self.frames = 0
-        network = SimpleNamespace(name="none", licence="-", limits="-", input=SimpleNamespace(smallest_face_px=None))
-        self.networks = SimpleNamespace(invalid={}, heads=[], detector=SimpleNamespace(network=network))
+        self.networks = SimpleNamespace(invalid={}, heads=[])
         self.worker = SimpleNamespace(stages=SimpleNamespace(medians_ms=dict))
         self.started = 0
         self._pause_s = 1 / rate
@@ -95,6 +94,9 @@ class InventedAssembly:
         ended = [self._body("end", visit, reason) for _, visit in self._lasting]
         self._lasting.clear()
         return ended
+
+    def notice(self, _muted: Any) -> Body:
+        return notice_body(networks=[], at=self.loaded_at)
 
     def restrict(self, _paused: Any, _muted: Any) -> list[Body]:
         return []

@@ -64,7 +64,7 @@ def components(told: Announcement, topic: str) -> dict[str, dict[str, Any]]:
     return dict(device(told, topic)["components"])
 
 
-def there(told: Announcement, topic: str) -> dict[str, dict[str, Any]]:
+def there(told: Announcement, topic: str = DOOR) -> dict[str, dict[str, Any]]:
     """Components that Home Assistant is to have."""
     return {key: one for key, one in components(told, topic).items() if len(one) > 1}
 
@@ -108,7 +108,10 @@ def test_no_key_that_home_assistant_drops_or_refuses(topic: str) -> None:
     assert set(message["device"]) <= {"identifiers", "name", "model", "manufacturer", "sw_version", "via_device"}
     assert message["origin"]["name"] == "edgeface"
     assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", topic)
+    assert [key for key, one in message["components"].items() if len(one) == 1] == ["age_band"] * (topic == DOOR)
     for key, one in message["components"].items():
+        if len(one) == 1:
+            continue
         assert set(one) <= COMMON | KNOWN[one["platform"]], key
         assert one["qos"] == 1, "older versions do not hand the root's down"
         assert one["unique_id"] == f"{message['device']['identifiers'][0]}_{key}"
@@ -120,7 +123,7 @@ def test_no_key_that_home_assistant_drops_or_refuses(topic: str) -> None:
 
 
 def test_the_entities_of_a_camera() -> None:
-    door = there(announced("door"), DOOR)
+    door = there(announced("door"))
     assert {key: one["platform"] for key, one in door.items()} == {
         "occupancy": "binary_sensor",
         "count": "sensor",
@@ -139,6 +142,23 @@ def test_the_entities_of_a_camera() -> None:
     off = {key for key, one in door.items() if one.get("enabled_by_default") is False}
     assert off == {"fps", "nearest", "brightness"}
     assert {key for key, one in door.items() if "entity_category" in one} == off | {"connection"}
+
+
+def test_with_bands_of_age_no_years_are_announced() -> None:
+    told = announced("door", bands=("0-17", "18+"))
+    door = there(told)
+    assert "age" not in door
+    assert door["age_band"]["options"] == ["0-17", "18+"]
+    assert "years" not in door["visit"]["value_template"] and "age_band" in door["visit"]["value_template"]
+    assert "years" not in json.dumps(door)
+
+
+def test_where_only_totals_are_told_only_they_are_announced() -> None:
+    without = components(announced("door", people=False), DOOR)
+    assert {key for key, one in without.items() if len(one) > 1} == {"visits", "connection", "fps", "brightness"}
+    # Home Assistant finds what it is to remove by platform and key.
+    before = components(announced("door"), DOOR)
+    assert {key: one["platform"] for key, one in without.items()} == {k: one["platform"] for k, one in before.items()}
 
 
 def test_the_entities_of_a_node() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib.util
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -18,8 +20,28 @@ from brokers import HOST, AnyBroker, Auditor
 ROOT = Path(__file__).resolve().parents[1]
 CALLS = (
     "socket,connect,bind,sendto,sendmsg,sendmmsg,open,openat,openat2,creat,truncate,"
-    "mkdir,mkdirat,mknod,mknodat,link,linkat,symlink,symlinkat,rename,renameat,renameat2,unlink,unlinkat"
+    "mkdir,mkdirat,mknod,mknodat,link,linkat,symlink,symlinkat,rename,renameat,renameat2,unlink,unlinkat,"
+    "write,pwrite64,writev,pwritev,pwritev2,memfd_create"
 )
+WRITES = {"write", "pwrite64", "writev", "pwritev", "pwritev2"}
+PICTURES = {
+    "JPEG": b"\xff\xd8\xff",
+    "PNG": b"\x89PNG\r\n\x1a\n",
+    "WebP": b"WEBPVP8",
+    "AVIF": b"ftypavif",
+    "HEIC": b"ftypheic",
+    "GIF": b"GIF89a",
+    "TIFF": b"II*\x00",
+    "TIFF, big endian": b"MM\x00*",
+    "array of numpy": b"\x93NUMPY",
+}
+"""What pictures, and arrays of pixels or vectors, begin with."""
+FRAME_BYTES = 512 * 512 * 3
+"""Of the film: without a name that tells it, a frame is known by its size."""
+NEVER = {"landmarks", "points", "embedding", "embeddings", "vector", "image", "picture", "crop", "pixels", "thumbnail"}
+"""Keys that no message has."""
+LONGEST = 4
+"""Numbers in a row in a message: a box."""
 # Where libraries believe themselves watched, some keep quiet; here they must not know.
 WATCHED = ("CI", "GITHUB_ACTIONS", "TF_BUILD", "GITLAB_CI", "CIRCLECI", "TRAVIS", "JENKINS_URL", "BUILDKITE")
 NOWHERE = ("/dev/null", "/dev/tty", "/proc/self/", "/proc/thread-self/")
@@ -40,6 +62,9 @@ class Traced:
     """Addressed datagrams."""
     written: set[str] = field(default_factory=set)
     """Paths opened for writing, made, renamed or removed."""
+    disk: dict[str, bytes] = field(default_factory=dict)
+    """By path what was written to files, as far as strace shows it; what a database maps is seen in the file."""
+    disk_bytes: int = 0
 
 
 def read_trace(text: str) -> Traced:
@@ -51,7 +76,14 @@ def read_trace(text: str) -> Traced:
         name, rest = call.groups()
         # What failed changed nothing; an attempt to connect is one all the same.
         failed = " = -1 " in rest and "EINPROGRESS" not in rest
-        if name == "socket":
+        if name in WRITES:
+            if file := re.match(r"\d+<(/[^>]*)>", rest):
+                shown = b"".join(map(unescaped, re.findall(r'"((?:[^"\\]|\\.)*)"', rest)))
+                seen.disk[file[1]] = seen.disk.get(file[1], b"") + shown
+                seen.disk_bytes += max(0, int((re.findall(r"= (-?\d+)", rest) or ["0"])[-1]))
+        elif name == "memfd_create":
+            seen.written.add(f"memory {rest}")
+        elif name == "socket":
             seen.families.add(rest.split(",", 1)[0])
         elif name == "connect":
             seen.connected.append(address(rest))
@@ -63,6 +95,11 @@ def read_trace(text: str) -> Traced:
         elif name not in {"bind", "sendto", "sendmsg", "sendmmsg"} and not failed:
             seen.written.add(path(rest))
     return seen
+
+
+def unescaped(text: str) -> bytes:
+    """Bytes that strace wrote as C does."""
+    return codecs.escape_decode(text.encode())[0]
 
 
 def address(rest: str) -> str:
@@ -97,7 +134,7 @@ def trace(strace: str, tmp_path: Path) -> Trace:
             name: value for name, value in environ.items() if not name.startswith(("XDG_", "EDGEFACE", "ORT_", "COV"))
         }
         log = tmp_path / "calls"
-        command = [strace, "-f", "-qq", "-s", "400", "--seccomp-bpf", "-e", f"trace={CALLS}", "-o", str(log)]
+        command = [strace, "-f", "-qq", "-y", "-s", "400", "--seccomp-bpf", "-e", f"trace={CALLS}", "-o", str(log)]
         command += [sys.executable, "-m", "edgeface", *words]
         done = subprocess.run(
             command, capture_output=True, text=True, env=environ, cwd=tmp_path / "work", timeout=200, check=False
@@ -139,8 +176,98 @@ def test_a_run_opens_no_socket_but_the_brokers(
     assert spool.match(".local/state/edgeface/spool-*.db")
     told = {heard.json["visit"].encode() for heard in auditor.of("visits")}
     assert not [visit for visit in told if visit in spool.read_bytes()]
+    expect_no_pictures(seen, home)
+    expect_no_marks_of_faces(auditor)
     assert list((tmp_path / "work").iterdir()) == []
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def expect_no_pictures(seen: Traced, *folders: Path) -> None:
+    """No file that was written begins with, or holds, what a picture or an array begins with, nor is large enough."""
+    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+    for name, data in [*seen.disk.items(), *((str(file), file.read_bytes()) for file in files)]:
+        if not name.startswith(NOWHERE):
+            assert [kind for kind, magic in PICTURES.items() if magic in data] == [], name
+    assert seen.disk_bytes + sum(file.stat().st_size for file in files) < FRAME_BYTES
+    assert not [path for path in seen.written if path.startswith("memory")]
+
+
+def expect_no_marks_of_faces(auditor: Auditor) -> None:
+    """No message has a field for it, a row of numbers that could be it, or bytes of a picture in any writing."""
+    kinds = {heard.topic.rpartition("/")[2] for heard in auditor.heard}
+    assert {"visits", "faces", "state", "summary", "health", "notice"} <= kinds
+    for heard in auditor.heard:
+        assert [kind for kind, magic in PICTURES.items() if magic in heard.payload] == [], heard.topic
+        if not heard.payload.startswith(b"{"):
+            assert heard.payload in {b"online", b"offline", b""}
+            continue
+        for key, value in walk(heard.json):
+            assert key not in NEVER, heard.topic
+            if isinstance(value, list) and value and isinstance(value[0], int | float):
+                assert key == "box" and len(value) <= LONGEST, heard.topic
+            if isinstance(value, str):
+                # Words, no writing of bytes: what base64 or hex makes of a crop has thousands of signs without a blank.
+                assert max(map(len, re.split(r"[\s{}|]", value))) < 100, heard.topic
+
+
+def walk(value: object, key: str = "") -> Iterator[tuple[str, object]]:
+    yield key, value
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from walk(inner, name)
+    if isinstance(value, list):
+        for inner in value:
+            yield from walk(inner, key)
+
+
+def test_of_fewer_than_k_no_message_and_no_file_tells(
+    trace: Trace, broker: AnyBroker, audit: Callable[..., Auditor], tmp_path: Path
+) -> None:
+    auditor = audit(broker)
+    left = tmp_path / "home" / ".local" / "state" / "edgeface"
+    left.mkdir(parents=True)
+    (left / "spool-hall.db").write_bytes(b"of an earlier run")
+    film = write_film(tmp_path / "film.mp4")
+    settings = [f"mqtt.host={HOST}", f"mqtt.port={broker.port}", "node.id=hall", "privacy.least_count=2"]
+    settings.append("home_assistant.discovery=on")
+    seen = trace("run", "--source", str(film), *[word for text in settings for word in ("--set", text)])
+    assert seen.returncode == 0, seen.stderr
+    assert "spool-hall.db is deleted" in seen.stderr
+    auditor.wait_for(lambda a: a.words() == ["online", "offline"])
+    assert [heard.topic for heard in auditor.heard if heard.topic.endswith(("/visits", "/faces"))] == []
+    assert [heard.payload for heard in auditor.of("summary") if heard.payload] == []
+    states = [heard.json for heard in auditor.of("state")]
+    assert [state["status"] for state in states][-1] == "ended"
+    for state in states:
+        assert [state[key] for key in ("occupied", "count", "expression", "age", "expires")] == [None] * 5
+        assert state["today"]["visits"] == state["today"]["seconds"] == 0
+    for health in auditor.of("health"):
+        assert health.json["cameras"]["main"]["nearest_px"] is None
+        assert health.json["spool"]["state"] == "off"
+    announced = [heard.json for heard in auditor.heard if heard.topic.endswith("_camera_main/config")][-1]
+    there = {key for key, one in announced["components"].items() if len(one) > 1}
+    assert there == {"visits", "connection", "fps", "brightness"}
+    # Which bundle was proved to run here is no word of a visit.
+    assert {file.name for file in (tmp_path / "home").rglob("*") if file.is_file()} <= {"proven"}
+    assert elsewhere(seen.written, str(left)) == []
+
+
+def test_outside_of_its_hours_nobody_is_looked_at(
+    trace: Trace, broker: AnyBroker, audit: Callable[..., Auditor], tmp_path: Path
+) -> None:
+    auditor = audit(broker)
+    film = write_film(tmp_path / "film.mp4")
+    now = datetime.now(timezone.utc).astimezone()
+    span = f"{now + timedelta(hours=2):%H:%M}-{now + timedelta(hours=3):%H:%M}"
+    settings = [f"mqtt.host={HOST}", f"mqtt.port={broker.port}", f'privacy.hours=["{span}"]']
+    seen = trace("run", "--source", str(film), *[word for text in settings for word in ("--set", text)])
+    assert seen.returncode == 0, seen.stderr
+    auditor.wait_for(lambda a: a.words() == ["online", "offline"])
+    states = [heard.json for heard in auditor.of("state")]
+    first = states[0]
+    assert (first["status"], first["paused"], first["occupied"]) == ("paused", "hours", None)
+    assert [heard.topic for heard in auditor.heard if heard.topic.endswith(("/visits", "/faces"))] == []
+    assert span.replace("-", " to ") in auditor.of("notice")[-1].json["text"]
 
 
 @pytest.mark.parametrize("runtime", runtimes())
@@ -169,6 +296,8 @@ def test_the_traces_reader_sees_what_a_leak_would_look_like() -> None:
                 '13 openat(AT_FDCWD, "/home/user/.cache/Microsoft/deviceid", O_WRONLY|O_CREAT, 0666 <unfinished ...>',
                 '12 openat(AT_FDCWD, "/etc/hosts", O_RDONLY|O_CLOEXEC) = 7',
                 '12 openat(AT_FDCWD, "/etc/shadow", O_RDWR) = -1 EACCES (Permission denied)',
+                r'12 write(3</home/user/x>, "\377\330\377\340\0JFIF\"", 11) = 11',
+                '12 write(1<pipe:[12]>, "hello", 5) = 5',
                 '12 sendto(5, "x", 1, {sa_family=AF_INET, sin_port=htons(9), sin_addr=inet_addr("1.2.3.4")}, 16) = 1',
             ]
         )
@@ -176,6 +305,10 @@ def test_the_traces_reader_sees_what_a_leak_would_look_like() -> None:
     assert seen.connected == ["inet 10.0.0.2:53", "inet 2001:db8::1:443"]
     assert seen.sent == ["inet 1.2.3.4:9"]
     assert seen.families == {"AF_INET"}
+    assert seen.disk == {"/home/user/x": b'\xff\xd8\xff\xe0\x00JFIF"'}
+    assert seen.disk_bytes == 11
+    with pytest.raises(AssertionError, match="JPEG"):
+        expect_no_pictures(seen)
     assert seen.written == {"/home/user/.cache/Microsoft", "/home/user/.cache/Microsoft/deviceid"}
 
 

@@ -34,6 +34,7 @@ MAY_NAME = {
     "bundle/heads.py": "a kind of head has the name of the only question that it answers",
     "config/types.py": "keys of their own in [visits]",
     "events/summary.py": "counts ages and expressions, by the meaning of its message",
+    "events/aggregate.py": "so does this",
     "events/state.py": "tells mean age and dominant expression, by the meaning of its message",
     "publish/discovery.py": "has an entity for each of these two",
     "publish/sentences.py": "says both of a state",

@@ -121,3 +121,40 @@ def test_a_live_reader_that_dies_of_a_bug_is_heard() -> None:
 
     with pytest.raises(SourceError, match="broken failed: ZeroDivisionError"):
         list(LiveSource("door", Camera(source="rtsp://h/x"), Broken()).frames())
+
+
+def test_a_camera_is_closed_while_it_is_not_to_be_open(caplog: pytest.LogCaptureFixture) -> None:
+    door = Door(1000.0)
+    closed = [False]
+    feed = Inbox().feed("door")
+    opened: list[Connection] = []
+    released: list[Connection] = []
+    states: list[str] = []
+
+    def opening() -> Connection:
+        opened.append(door.open())
+        opened[-1].close = lambda: released.append(opened[-1])  # type: ignore[method-assign]
+        return opened[-1]
+
+    def rest(timeout: float | None = None) -> bool:
+        states.append(reader.state)
+        closed[0] = len(states) < 3
+        if len(opened) == 2:
+            door.halt.set()
+        return door.halt.is_set()
+
+    def clock() -> float:
+        if door.now_s > 110 and len(opened) == 1:
+            closed[0] = True
+        if door.now_s > 120:
+            door.halt.set()
+        return door.now_s
+
+    door.halt.wait = rest  # type: ignore[method-assign]
+    reader = Reader("door", opening, feed, door.halt, once=False, closed=lambda: closed[0], clock=clock)
+    with caplog.at_level(logging.WARNING):
+        reader.run()
+    assert states == ["paused"] * 3
+    assert len(opened) == 2, "it was opened again"
+    assert len(released) == 2, "and let go of while nobody was to be looked at"
+    assert caplog.records == [], "a camera that rests is not lost"

@@ -20,6 +20,7 @@ from edgeface.sources import Source, open_source
 from edgeface.sources.base import Origin, Pace
 from edgeface.sources.capture import as_bgr
 from edgeface.sources.length import movie_length_s
+from edgeface.sources.transform import Preparation
 from edgeface.sources.video import VideoFile
 from edgeface.types import Frame
 
@@ -231,7 +232,12 @@ def stubbed(monkeypatch: pytest.MonkeyPatch, clip: Path, stub: Stub) -> VideoFil
     monkeypatch.setattr("edgeface.sources.video.open_file", lambda *_: stub)
     monkeypatch.setattr("edgeface.sources.video.was_written", lambda *_: True)
     monkeypatch.setattr("edgeface.sources.video.movie_length_s", lambda _: None)
-    return VideoFile(clip, Camera(source=str(clip)), Origin(camera="door", started_at=STARTED), limits=Limits())
+    return VideoFile(
+        clip,
+        Camera(source=str(clip)),
+        Origin(camera="door", started_at=STARTED, prepare=Preparation(Camera())),
+        limits=Limits(),
+    )
 
 
 @pytest.mark.parametrize(
@@ -399,7 +405,11 @@ def test_realtime_paces_by_time_stamps(clip: Path) -> None:
     clock = Clock()
     pace = Pace("realtime", clock=clock, sleep=clock.sleep)
     source = VideoFile(
-        clip, Camera(source=str(clip)), Origin(camera="door", started_at=STARTED), limits=Limits(), pace=pace
+        clip,
+        Camera(source=str(clip)),
+        Origin(camera="door", started_at=STARTED, prepare=Preparation(Camera())),
+        limits=Limits(),
+        pace=pace,
     )
     for frame in source.frames():
         late = 10 < frame.index < 15
@@ -414,7 +424,11 @@ def test_max_never_sleeps(clip: Path) -> None:
     pace = Pace("max", clock=clock, sleep=clock.sleep)
     list(
         VideoFile(
-            clip, Camera(source=str(clip)), Origin(camera="door", started_at=STARTED), limits=Limits(), pace=pace
+            clip,
+            Camera(source=str(clip)),
+            Origin(camera="door", started_at=STARTED, prepare=Preparation(Camera())),
+            limits=Limits(),
+            pace=pace,
         ).frames()
     )
     assert clock.slept == []

@@ -23,7 +23,7 @@ from edgeface.bundle.manifest import (
     Network,
     NetworkFile,
 )
-from edgeface.config import Config, RuntimeName
+from edgeface.config import Config, RuntimeName, refused
 from edgeface.errors import BundleError, UsageError
 from edgeface.files import look
 from edgeface.types import Task
@@ -214,7 +214,8 @@ def chosen_detector(bundle: Bundle, config: Config) -> Network:
 def chosen_networks(bundle: Bundle, config: Config) -> Mapping[Task, Network]:
     """Return the network for each question about a face: the bundle's defaults overridden by `[attributes]`.
 
-    In the order age, gender, expression, affect; one network may answer several questions.
+    In the order age, gender, expression, affect; one network may answer several questions. What `privacy.purpose`
+    forbids is asked of none.
 
     Raises
     ------
@@ -223,7 +224,7 @@ def chosen_networks(bundle: Bundle, config: Config) -> Mapping[Task, Network]:
     chosen: dict[Task, Network] = {}
     for task in get_args(Task):
         name = config.attributes.get(task, bundle.manifest.defaults.get(task, False))
-        if name is False:
+        if name is False or task in refused(config.privacy.purpose):
             continue
         network = bundle.network(name)
         if task not in network.answers:

@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
         discovery,
         doctor,
         models,
+        privacy,
         report,
         run,
         watch,
@@ -43,7 +44,21 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"edgeface {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for command in (run, analyze, watch, audit, cameras, models, config, discovery, bench, doctor, report, aim):
+    for command in (
+        run,
+        analyze,
+        watch,
+        audit,
+        cameras,
+        models,
+        config,
+        privacy,
+        discovery,
+        bench,
+        doctor,
+        report,
+        aim,
+    ):
         command.add_parser(subparsers)
     return parser
 

@@ -1,11 +1,13 @@
 """Configuration: TOML file, environment and command line become one frozen `Config`.
 
 `types` has every key with its range and its sentence, `loading` reads and overrides, `keys` knows what was meant by a
-key that is not there, `renames` which key had another name, `secrets` what is never shown, `toml` how it is read and
+key that is not there, `renames` which key had another name, `privacy` what
+`[privacy]` forbids, `secrets` what is never shown, `toml` how it is read and
 written. Unknown keys and values out of range are errors that name the key.
 """
 
 from edgeface.config.loading import CONFIG_PATHS, Given, find_config, load_config, parse_override
+from edgeface.config.privacy import is_open, refused
 from edgeface.config.secrets import hide_credentials, mqtt_password, redacted
 from edgeface.config.toml import to_toml
 from edgeface.config.types import (
@@ -19,9 +21,11 @@ from edgeface.config.types import (
     Mqtt,
     NetworkChoice,
     Node,
+    Privacy,
     Runtime,
     RuntimeName,
     ScheduleChoice,
+    Shape,
     Spool,
     Visits,
 )
@@ -39,16 +43,20 @@ __all__ = [
     "Mqtt",
     "NetworkChoice",
     "Node",
+    "Privacy",
     "Runtime",
     "RuntimeName",
     "ScheduleChoice",
+    "Shape",
     "Spool",
     "Visits",
     "find_config",
     "hide_credentials",
+    "is_open",
     "load_config",
     "mqtt_password",
     "parse_override",
     "redacted",
+    "refused",
     "to_toml",
 ]

@@ -41,6 +41,10 @@ EXAMPLES: Mapping[str, str] = {
     "schedule.NETWORK.interval": "4.0",
     "networks.NETWORK.runtime": '"litert"',
     "networks.NETWORK.precision": '"fp32"',
+    "privacy.purpose": '"retail"',
+    "privacy.statement": '"How many people see the window, at which hours of the day"',
+    "privacy.contact": '"Shop Ltd, privacy@shop.example"',
+    "privacy.least_count": "10",
     "metrics.address": '"127.0.0.1:9464"',
 }
 """What the commented file shows for a key that has no default."""

@@ -1,12 +1,19 @@
-"""What the types cannot say of a value: whether a host can be one."""
+"""What the types cannot say of values: whether a host can be one, a shape has an inside, what a purpose forbids."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
+from itertools import pairwise
 
+from edgeface.config.privacy import expect_span, refused
 from edgeface.config.secrets import hide_credentials
+from edgeface.config.types import Camera, Config, Shape
 from edgeface.errors import ConfigError
+
+BAND_YEARS = 10
+"""Narrower bands than the networks' own error would be years by another name."""
 
 
 def judge_host(host: str, *, where: str) -> None:
@@ -32,6 +39,51 @@ def judge_host(host: str, *, where: str) -> None:
         raise ConfigError(what, fix="check its dots and its length") from None
     if re.search(r"[\s/@\\?#]", host):
         raise ConfigError(what, fix="write the broker's name or address and nothing else")
+
+
+def judge_shapes(cameras: Mapping[str, Camera], *, where: str) -> None:
+    """Raise ConfigError for a mask or region that is neither a rectangle nor a polygon, or has no inside."""
+    for name, camera in cameras.items():
+        for key, shapes in (("masks", camera.masks), ("regions", camera.regions)):
+            for number, shape in enumerate(shapes):
+                wrong = _wrong_shape(shape)
+                if wrong:
+                    raise ConfigError(f"{where}: cameras.{name}.{key}[{number}] {wrong[0]}", fix=wrong[1])
+
+
+def judge_privacy(config: Config, *, where: str) -> None:
+    """Raise ConfigError for what `[privacy]` forbids or cannot hold."""
+    privacy = config.privacy
+    for task in sorted(refused(privacy.purpose)):
+        if config.attributes.get(task):
+            raise ConfigError(
+                f'{where}: attributes.{task}: privacy.purpose = "{privacy.purpose}" forbids it: nobody infers emotions '
+                "at work or in education (EU AI Act, article 5(1)(f))",
+                fix=f"remove attributes.{task}, or set it to false",
+            )
+    edges = (0, *privacy.age_bands)
+    if any(high - low < BAND_YEARS for low, high in pairwise(edges)):
+        raise ConfigError(
+            f"{where}: privacy.age_bands: {list(privacy.age_bands)} has a band of less than {BAND_YEARS} years",
+            fix=f"write ages in rising order, at least {BAND_YEARS} years apart, such as [18, 35, 55]",
+        )
+    for text in privacy.hours:
+        if wrong := expect_span(text):
+            raise ConfigError(f"{where}: privacy.hours: {text} {wrong}", fix="leave hours out for all day")
+
+
+def _wrong_shape(shape: Shape) -> tuple[str, str] | None:
+    """What is wrong with a shape, and the fix; None: nothing."""
+    if len(shape) == 4:
+        left, top, right, bottom = shape
+        if left < right and top < bottom:
+            return None
+        return "is no rectangle", "write left, top, right, bottom: left below right, top below bottom"
+    if len(shape) % 2:
+        return f"has {len(shape)} numbers", "write x and y of each corner of a polygon, or the four of a rectangle"
+    corners = list(zip(shape[::2], shape[1::2], strict=True))
+    area = sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in pairwise([*corners, corners[0]]))
+    return None if area else ("has no inside", "write the corners in their order around the shape")
 
 
 def _is_ipv6(host: str) -> bool:

@@ -62,6 +62,8 @@ def suggest(message: str) -> str:
     meant = _meant(unknown[1], _path(place)) if unknown else None
     if meant is None and re.search(r"Expected `str.*, got `(int|float|bool|date.*)`", text):
         return "write text in quotes"
+    if re.search(r"\.(masks|regions)\b", place):
+        return "write shares of width and height, 0 to 1, each shape in its own brackets: [[0.0, 0.0, 0.5, 1.0]]"
     hint = f"did you mean {meant}? " if meant else ""
     return f"{hint}see `edgeface config show` for every key and its range"
 

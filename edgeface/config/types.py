@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from edgeface.config.privacy import HOURS, Purpose
 from edgeface.questions import QUESTIONS, Schedule
 from edgeface.types import Task
 
@@ -32,6 +33,7 @@ PATTERNS: Mapping[str, str] = {
     PLACE: "text without control characters",
     SIZE: "auto, original or WIDTHxHEIGHT",
     ENDPOINT: "ADDRESS:PORT, an IPv6 address in brackets",
+    HOURS: "HH:MM-HH:MM, such as 08:00-20:00",
 }
 """What a pattern asks for, in words."""
 
@@ -45,6 +47,8 @@ Text = Annotated[str, Meta(pattern=PLAIN, max_length=16_000)]
 Endpoint = Annotated[str, Meta(pattern=ENDPOINT)]
 Place = Annotated[str, Meta(pattern=PLACE, max_length=4096)]
 """A path, or an address."""
+Shape = Annotated[tuple[Share, ...], Meta(min_length=4, max_length=128)]
+"""Part of a picture: left, top, right, bottom of a rectangle, or the corners of a polygon."""
 CameraNumber = Annotated[int, Meta(ge=0, le=255)]
 Rate = Annotated[float, Meta(gt=0, le=1000)]
 Samples = Annotated[int, Meta(ge=1, le=1000)]
@@ -170,6 +174,17 @@ class Camera(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = None
     rotate: Annotated[Literal[0, 90, 180, 270], Meta(description="degrees clockwise, before anything else")] = 0
     mirror: Annotated[bool, Meta(description="swap left and right, after rotating")] = False
+    masks: Annotated[
+        tuple[Shape, ...],
+        Meta(
+            description="parts of the picture that are painted over before anything looks at it, in shares of its "
+            "width and height as it stands after rotate and mirror: [left, top, right, bottom], or a polygon's corners "
+            "[x, y, x, y, x, y, ...]"
+        ),
+    ] = ()
+    regions: Annotated[
+        tuple[Shape, ...], Meta(description="where given, all that lies in none of these is painted over; as masks")
+    ] = ()
     pace: Annotated[
         Literal["realtime", "max"], Meta(description="for files: as a camera would, or as fast as it goes")
     ] = "max"
@@ -253,6 +268,51 @@ class NetworkChoice(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     precision: Annotated[Text | None, Meta(description="fp32, fp16w, int8w or int8, where the bundle has it")] = None
 
 
+class Privacy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What it is for, and how little is told of people; see docs/privacy.md."""
+
+    purpose: Annotated[
+        Purpose | None,
+        Meta(
+            description="where it is used; at a workplace and in education nobody's expression or affect is estimated"
+        ),
+    ] = None
+    statement: Annotated[
+        Annotated[str, Meta(pattern=PLAIN, max_length=1000)] | None,
+        Meta(description="what it is for, in your own words; told in the notice"),
+    ] = None
+    contact: Annotated[
+        Annotated[str, Meta(pattern=PLAIN, max_length=1000)] | None,
+        Meta(description="who answers for it, and how to reach them; told in the notice"),
+    ] = None
+    age_bands: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=120)], ...],
+        Meta(
+            max_length=12,
+            description="ages at which bands begin, at least 10 years apart, such as [18, 35, 55]: only the band "
+            "leaves this device; empty: years",
+        ),
+    ] = ()
+    least_count: Annotated[
+        Annotated[int, Meta(ge=2, le=10_000)] | None,
+        Meta(
+            description="only summaries are told, and only of at least so many visits: no `visits`, no `faces`, nobody "
+            "in `state`, nothing in the spool; unset: all is told"
+        ),
+    ] = None
+    period: Annotated[
+        float, Meta(ge=60, le=86_400, description="seconds of such a summary, and of what is added while it is too few")
+    ] = 3600.0
+    hours: Annotated[
+        tuple[Annotated[str, Meta(pattern=HOURS)], ...],
+        Meta(
+            max_length=24,
+            description='when people may be looked at, by the clock of this place: ["08:00-12:00", "22:00-06:00"]; '
+            "outside cameras are closed; empty: always",
+        ),
+    ] = ()
+
+
 class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is refused."""
 
@@ -291,6 +351,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     networks: Annotated[dict[str, NetworkChoice], Meta(description="by network name")] = {}
     visits: Visits = msgspec.field(default_factory=Visits)
     runtime: Runtime = msgspec.field(default_factory=Runtime)
+    privacy: Privacy = msgspec.field(default_factory=Privacy)
     limits: Limits = msgspec.field(default_factory=Limits)
     metrics: Metrics = msgspec.field(default_factory=Metrics)
     bundle: Annotated[Place | None, Meta(description="name or folder of the bundle; default: default")] = None

@@ -92,7 +92,7 @@ def look_here(bundle: Bundle, config: Config, camera: str, *, every_s: float) ->
                 camera=camera,
                 width=width,
                 height=height,
-                brightness=brightness(frame.image),
+                brightness=brightness(frame.image, painted=frame.painted),
                 faces=_largest_first(views),
             )
 

@@ -107,6 +107,6 @@ def _first_frame(config: Config, name: str, camera: Camera) -> Finding:
     if frame is None:
         return bad(f"{source.description} gives no picture", fix="see `edgeface cameras`")
     height, width = frame.image.shape[:2]
-    light = brightness(frame.image)
+    light = brightness(frame.image, painted=frame.painted)
     text = f"{source.description} gives pictures of {width}x{height}, brightness {light:.2f}"
     return warning(text, fix="take the cap off, or give it light") if light < 0.02 else good(text)

@@ -14,7 +14,7 @@ import msgspec
 from edgeface.bundle import Network
 from edgeface.config import Config
 from edgeface.crop import cut, reference_boxes
-from edgeface.events import Body, FacesPace, SummaryWindow, faces_body, visit_body
+from edgeface.events import DECADES, AggregateWindow, Body, FacesPace, SummaryWindow, faces_body, visit_body
 from edgeface.people.quality import assess, brightness
 from edgeface.people.schedule import Inference, Scheduler, choose_schedule
 from edgeface.people.tracker import Tracker
@@ -118,10 +118,11 @@ class Pipeline:
             {name: choose_schedule(network, tasks[name], config) for name, network in self._networks.items()}
         )
         heads: dict[Task, Head] = {head.task: head for _, head in networks}
-        self._book = VisitBook(camera, config.visits, heads, new_id)
-        self._pace = FacesPace(config.visits.faces_rate)
+        self._book = VisitBook(camera, config.visits, heads, new_id, bands=config.privacy.age_bands)
+        self._privacy = config.privacy
+        self._pace = FacesPace(0.0 if config.privacy.least_count else config.visits.faces_rate)
         self._in_view_s = IN_VIEW_S + config.detector.interval
-        self._summary: SummaryWindow | None = None
+        self._summary: SummaryWindow | AggregateWindow | None = None
         self._known: set[int] = set()
         self._muted: frozenset[Task] = frozenset()
         self._views: dict[int, tuple[float, Quality]] = {}
@@ -164,7 +165,7 @@ class Pipeline:
         """
         self._last = (frame.time_s, frame.captured_at, (frame.image.shape[1], frame.image.shape[0]))
         if self._brightness is None or frame.time_s - self._brightness[0] >= BRIGHTNESS_S:
-            self._brightness = frame.time_s, brightness(frame.image)
+            self._brightness = frame.time_s, brightness(frame.image, painted=frame.painted)
         tracks = self._tracker.update(frame.time_s, detections, frame.index)
         seen = [] if detections is None else [track for track in tracks if track.detection is not None]
         qualities = {track.id: self._quality(frame, detections, track) for track in seen if detections}
@@ -196,10 +197,11 @@ class Pipeline:
             bodies.append(self._faces(in_view))
         first = self._summary is None
         if self._summary is None:
-            self._summary = SummaryWindow(self.camera, start_s=frame.time_s)
+            self._summary = self._window(frame.time_s)
         self._summary.observe(changes, visits)
         if first or self._summary.due(frame.time_s):
-            bodies.append(self._summary.body(frame.time_s, at=frame.captured_at, started_at=self._wall))
+            summary = self._summary.body(frame.time_s, at=frame.captured_at, started_at=self._wall)
+            bodies += [] if summary is None else [summary]
         return Told(changes=changes, visits=visits, bodies=bodies)
 
     def away(self, now_s: float) -> Told:
@@ -227,7 +229,8 @@ class Pipeline:
         bodies = [self._visit(change) for change in changes]
         if self._pace.emptied():
             bodies.append(self._faces([], time_s))
-        bodies.append(self._summary.body(time_s, at=self._wall(time_s), started_at=self._wall))
+        summary = self._summary.body(time_s, at=self._wall(time_s), started_at=self._wall)
+        bodies += [] if summary is None else [summary]
         self._tracker.reset()
         self._forget(self._known)
         self._known = set()
@@ -295,8 +298,16 @@ class Pipeline:
             self._views[track.id] = (frame.time_s, quality)
         return quality
 
+    def _window(self, start_s: float) -> SummaryWindow | AggregateWindow:
+        privacy, bands = self._privacy, self._privacy.age_bands or DECADES
+        if privacy.least_count is None:
+            return SummaryWindow(self.camera, start_s=start_s, bands=bands)
+        return AggregateWindow(
+            self.camera, start_s=start_s, length_s=privacy.period, least=privacy.least_count, bands=bands
+        )
+
     def _visit(self, change: VisitChange) -> Body:
-        return visit_body(change, at=self._wall(change.time_s), started_at=self._wall)
+        return visit_body(change, at=self._wall(change.time_s), started_at=self._wall, bands=self._privacy.age_bands)
 
     def _faces(self, visits: Sequence[Visit], time_s: float | None = None) -> Body:
         """Who is in view, as of ``time_s`` or the latest frame."""
@@ -304,7 +315,8 @@ class Pipeline:
         last_s, _, (width, height) = self._last
         at = self._wall(last_s if time_s is None else time_s)
         views = {track: quality for track, (_, quality) in self._views.items()}
-        return faces_body(self.camera, width, height, visits, at=at, views=views)
+        bands = self._privacy.age_bands
+        return faces_body(self.camera, width, height, visits, at=at, views=views, bands=bands)
 
     def _wall(self, time_s: float) -> datetime:
         """Wall time of a source time, from the latest frame that has both."""

@@ -1,10 +1,11 @@
 """What is said of people: typed messages, their builders and their JSON Schemas.
 
 `messages` holds the structs, the one source of truth of the MQTT API; `bodies` turns visits into them;
-`summary` counts a minute, `today` a day, and `state` says what is so now. Everything here is a function of its
-arguments: no clock, no network.
+`summary` counts a minute, `aggregate` a period of many people, `today` a day, and `state` says what is so now.
+Everything here is a function of its arguments: no clock, no network.
 """
 
+from edgeface.events.aggregate import AggregateWindow
 from edgeface.events.asyncapi import asyncapi
 from edgeface.events.bodies import (
     Body,
@@ -42,6 +43,8 @@ from edgeface.events.messages import (
     MqttHealth,
     NoticeMessage,
     NoticeNetwork,
+    NoticePart,
+    Pause,
     SpoolHealth,
     StateMessage,
     Status,
@@ -58,16 +61,18 @@ from edgeface.events.messages import (
 )
 from edgeface.events.operation import HASH_DIGITS, BundleHealth, Certificates, LastError, MachineHealth
 from edgeface.events.state import CameraState
-from edgeface.events.summary import SummaryWindow
+from edgeface.events.summary import DECADES, SummaryWindow
 from edgeface.events.today import Totals
 
 __all__ = [
     "COMMAND",
     "COMMANDS",
+    "DECADES",
     "HASH_DIGITS",
     "KINDS",
     "LARGEST",
     "SCHEMA_VERSION",
+    "AggregateWindow",
     "AnyCommand",
     "Body",
     "BundleHealth",
@@ -90,6 +95,8 @@ __all__ = [
     "MqttHealth",
     "NoticeMessage",
     "NoticeNetwork",
+    "NoticePart",
+    "Pause",
     "PauseCommand",
     "RestartCommand",
     "SpoolHealth",

@@ -24,13 +24,14 @@ from edgeface.events.messages import (
     MqttHealth,
     NoticeMessage,
     NoticeNetwork,
+    NoticePart,
     SpoolHealth,
     StateMessage,
     View,
     VisitMessage,
 )
 from edgeface.events.operation import BundleHealth, LastError, MachineHealth
-from edgeface.questions import QUESTIONS, message_parts, rounded_share
+from edgeface.questions import QUESTIONS, parts_in_bands, rounded_share
 from edgeface.types import Event, Quality
 from edgeface.visit import Visit, VisitChange
 
@@ -92,13 +93,16 @@ class Body:
         return msgspec.structs.replace(self.message, node=node, boot=boot, seq=seq)
 
 
-def visit_body(change: VisitChange, *, at: datetime, started_at: Callable[[float], datetime]) -> Body:
+def visit_body(
+    change: VisitChange, *, at: datetime, started_at: Callable[[float], datetime], bands: Sequence[int] = ()
+) -> Body:
     """Build the message of one change of a visit.
 
     Parameters
     ----------
     at : wall time of the change, aware
     started_at : wall time of a source time in seconds
+    bands : ages at which bands begin; not empty: only the band is told
     """
     visit = change.visit
     until_s = change.time_s if visit.ended_s is None else visit.ended_s
@@ -114,7 +118,7 @@ def visit_body(change: VisitChange, *, at: datetime, started_at: Callable[[float
         ended=None if visit.ended_s is None else iso(started_at(visit.ended_s)),
         seconds=round(max(0.0, until_s - visit.started_s), 3),
         reason=change.reason,
-        **message_parts(visit.known),
+        **parts_in_bands(visit.known, bands),
     )
     return Body(kind="visits", camera=visit.camera, message=message)
 
@@ -127,6 +131,7 @@ def faces_body(
     *,
     at: datetime,
     views: Mapping[int, Quality] = {},
+    bands: Sequence[int] = (),
 ) -> Body:
     """Build the message of who is in view now.
 
@@ -134,6 +139,7 @@ def faces_body(
     ----------
     width, height : of the frame, pixels
     views : by track, how well a face can be seen
+    bands : as `visit_body`
     """
     message = FacesMessage(
         at=iso(at),
@@ -143,7 +149,7 @@ def faces_body(
         camera=camera,
         width=width,
         height=height,
-        faces=tuple(_face(visit, width, height, views.get(visit.track)) for visit in visits),
+        faces=tuple(_face(visit, width, height, views.get(visit.track), bands) for visit in visits),
     )
     return Body(kind="faces", camera=camera, message=message)
 
@@ -190,9 +196,21 @@ def health_body(
     return Body(kind="health", camera=None, message=message)
 
 
-def notice_body(*, networks: Sequence[NoticeNetwork], at: datetime) -> Body:
-    """Build the message of what is measured here, in plain words that name the tasks that really run."""
-    message = NoticeMessage(at=iso(at), node="", boot="", seq=0, text=_notice(networks), networks=tuple(networks))
+def notice_body(*, networks: Sequence[NoticeNetwork], at: datetime, parts: Sequence[NoticePart] = ()) -> Body:
+    """Build the message of what is measured here, in plain words that name the tasks that really run.
+
+    ``parts`` are what else is to be said, by what it is about.
+    """
+    said = [NoticePart(about="seen", text=_notice(networks)), *parts]
+    message = NoticeMessage(
+        at=iso(at),
+        node="",
+        boot="",
+        seq=0,
+        text=" ".join(part.text for part in said),
+        networks=tuple(networks),
+        parts=said,
+    )
     return Body(kind="notice", camera=None, message=message)
 
 
@@ -234,7 +252,7 @@ def iso(moment: datetime) -> str:
     return f"{moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
-def _face(visit: Visit, width: int, height: int, view: Quality | None) -> Face:
+def _face(visit: Visit, width: int, height: int, view: Quality | None, bands: Sequence[int]) -> Face:
     # A predicted box may reach beyond the frame.
     limits = (float(width), float(height)) * 2
     x1, y1, x2, y2 = (
@@ -245,7 +263,7 @@ def _face(visit: Visit, width: int, height: int, view: Quality | None) -> Face:
         box=(x1, y1, x2, y2),
         score=rounded_share(visit.score),
         view=None if view is None else _view(view),
-        **message_parts(visit.known),
+        **parts_in_bands(visit.known, bands),
     )
 
 

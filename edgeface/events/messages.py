@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from edgeface.events.operation import BundleHealth, Certificates, LastError, MachineHealth, NotNegative
 from edgeface.questions import Affect, Age, Count, Expression, Gender, Share, Shares
@@ -21,6 +21,7 @@ from edgeface.types import Event, Reason, Task
 SCHEMA_VERSION: Literal[1] = 1
 
 Kind = Literal["visits", "faces", "state", "summary", "health", "notice"]
+Pause = Literal["hours", "command"]
 Status = Literal["starting", "running", "away", "ended", "paused", "stopped"]
 
 Timestamp = Annotated[
@@ -30,6 +31,10 @@ Timestamp = Annotated[
         description="ISO 8601, UTC, milliseconds",
         examples=["2026-03-14T12:04:07.250Z"],
     ),
+]
+AgeBand = Annotated[
+    str | UnsetType | None,
+    Meta(description="apparent age by band in years, with `privacy.age_bands` alone: `age` is null then"),
 ]
 Duration = Annotated[float, Meta(ge=0, description="seconds")]
 
@@ -58,6 +63,7 @@ class VisitMessage(Envelope, frozen=True, kw_only=True):
     gender: Gender | None
     expression: Expression | None
     affect: Affect | None = None
+    age_band: AgeBand = UNSET
     number: Annotated[
         Count | None,
         Meta(description="counts starts and ends per node and boot, from 0 and without gaps; null for an update"),
@@ -86,6 +92,7 @@ class Face(Struct, frozen=True, kw_only=True):
     gender: Gender | None
     expression: Expression | None
     affect: Affect | None = None
+    age_band: AgeBand = UNSET
     view: Annotated[View | None, Meta(description="null: the face was not found in this frame")] = None
 
 
@@ -114,8 +121,12 @@ class StateMessage(Envelope, frozen=True, kw_only=True):
         Status,
         Meta(description="whether the camera is looked at: in any state but `running` nobody is, and nothing is known"),
     ]
-    occupied: Annotated[bool | None, Meta(description="whether somebody is there; null: nobody is looking")]
-    count: Annotated[Count | None, Meta(description="visits that last; null: nobody is looking")]
+    occupied: Annotated[
+        bool | None, Meta(description="whether somebody is there; null: nobody is looking, or `privacy.least_count`")
+    ]
+    count: Annotated[
+        Count | None, Meta(description="visits that last; null: nobody is looking, or `privacy.least_count`")
+    ]
     since: Annotated[Timestamp, Meta(description="since when `occupied` is what it is")]
     expression: Annotated[
         str | None, Meta(description="what most of those there show; null: nobody is there, or it is unknown")
@@ -128,6 +139,13 @@ class StateMessage(Envelope, frozen=True, kw_only=True):
         Timestamp | None,
         Meta(description="of a state with somebody there: said again before, and not true after; null: it holds"),
     ] = None
+    age_band: Annotated[
+        str | UnsetType | None,
+        Meta(description="band of age of most of those there, with `privacy.age_bands` alone: `age` is null then"),
+    ] = UNSET
+    paused: Annotated[
+        Pause | UnsetType, Meta(description="why nobody is looked at, while `status` is `paused`: not one of its hours")
+    ] = UNSET
 
 
 class SummaryMessage(Envelope, frozen=True, kw_only=True):
@@ -136,9 +154,13 @@ class SummaryMessage(Envelope, frozen=True, kw_only=True):
     camera: str
     from_: Annotated[Timestamp, Meta(description="begin of the window")] = msgspec.field(name="from")
     to: Annotated[Timestamp, Meta(description="end of the window")]
-    in_: Annotated[Count, Meta(description="visits that started in the window")] = msgspec.field(name="in")
+    in_: Annotated[
+        Count | None, Meta(description="visits that started in the window; null with `privacy.least_count`")
+    ] = msgspec.field(name="in")
     out: Annotated[Count, Meta(description="visits that ended in the window")]
-    in_view: Annotated[Count, Meta(description="visits that last at the window's end")]
+    in_view: Annotated[
+        Count | None, Meta(description="visits that last at the window's end; null with `privacy.least_count`")
+    ]
     ages: Annotated[
         dict[str, Count],
         Meta(description="visits seen in the window by age band in years, and `unknown`"),
@@ -155,7 +177,7 @@ class CameraHealth(Struct, frozen=True, kw_only=True):
 
     state: Annotated[
         Literal["starting", "running", "away", "ended", "paused"],
-        Meta(description="away: cannot be opened or has stopped, and is tried again; paused: by a command"),
+        Meta(description="away: cannot be opened or has stopped, and is tried again; paused: nobody is looked at"),
     ]
     fps: Annotated[NotNegative | None, Meta(description="frames a second that were analysed; null: not yet known")]
     dropped: Annotated[Count, Meta(description="frames of a live camera that a newer one replaced")]
@@ -286,11 +308,19 @@ class NoticeNetwork(Struct, frozen=True, kw_only=True):
     ] = None
 
 
+class NoticePart(Struct, frozen=True, kw_only=True):
+    """Some sentences of the notice about one thing."""
+
+    about: Literal["seen", "purpose", "responsible", "looked_at", "told", "sent", "kept", "not_done"]
+    text: str
+
+
 class NoticeMessage(Envelope, frozen=True, kw_only=True):
     """What is measured here and why, for the people before the camera."""
 
     text: Annotated[str, Meta(description="plain words")]
     networks: tuple[NoticeNetwork, ...]
+    parts: Annotated[list[NoticePart], Meta(description="the same words, by what they are about")] = []
 
 
 Message = VisitMessage | FacesMessage | StateMessage | SummaryMessage | HealthMessage | NoticeMessage

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from statistics import mean
 
+from msgspec import UNSET
+
 from edgeface.events.bodies import OCCUPIED_S, Body, iso
-from edgeface.events.messages import StateMessage, Status, Today, VisitMessage
+from edgeface.events.messages import Pause, StateMessage, Status, Today, VisitMessage
 
 LEAST_S = 1.0
 """Between two messages of one camera."""
@@ -21,10 +23,18 @@ class CameraState:
 
     Nobody is there where nobody looks: with any status but `running`, and after a camera has fallen silent until its
     next frame, the state says that it does not know. ``now_s`` is monotonic, ``at`` aware.
+
+    Parameters
+    ----------
+    bands : whether ages are told as bands
+    details : whether anything is told of people; False: only of the camera, and of the day
     """
 
-    def __init__(self, camera: str) -> None:
+    def __init__(self, camera: str, *, bands: bool = False, details: bool = True) -> None:
         self._camera = camera
+        self._tells_bands = bands and details
+        self._details = details
+        self._paused: Pause | None = None
         self._visits: dict[str, VisitMessage] = {}
         self._status: Status = "starting"
         self._frames = 0
@@ -44,8 +54,9 @@ class CameraState:
         if message.reason == "source_ended":
             self._silent_since = self._frames
 
-    def look(self, status: Status, frames: int) -> None:
-        """Take in how the camera fares, and how many of its frames were analysed so far."""
+    def look(self, status: Status, frames: int, *, paused: Pause | None = None) -> None:
+        """Take in how the camera fares, how many of its frames were analysed so far, and why it is paused."""
+        self._paused = paused
         self._frames = frames
         if self._silent_since is not None and frames != self._silent_since:
             self._silent_since = None
@@ -69,7 +80,7 @@ class CameraState:
         return Body(kind="state", camera=self._camera, message=message)
 
     def _message(self, at: datetime, today: Today) -> StateMessage:
-        running = self._status == "running"
+        running = self._status == "running" and self._details
         there = list(self._visits.values()) if running else []
         occupied = bool(there) if running else None
         return StateMessage(
@@ -86,6 +97,8 @@ class CameraState:
             age=_mean_age(there),
             today=today,
             expires=iso(at + timedelta(seconds=OCCUPIED_S)) if occupied else None,
+            age_band=_band(there) if self._tells_bands else UNSET,
+            paused=self._paused if self._status == "paused" and self._paused else UNSET,
         )
 
     def _changed(self, occupied: bool | None, there: list[VisitMessage], at: datetime) -> str:
@@ -103,7 +116,10 @@ class CameraState:
 
 def _gist(message: StateMessage) -> tuple[object, ...]:
     """What is told, without when."""
-    return (message.status, message.occupied, message.count, message.expression, message.age, message.today)
+    return (
+        *(message.status, message.paused, message.occupied, message.count),
+        *(message.expression, message.age, message.age_band, message.today),
+    )
 
 
 def _dominant(there: Iterable[VisitMessage]) -> str | None:
@@ -120,3 +136,9 @@ def _dominant(there: Iterable[VisitMessage]) -> str | None:
 def _mean_age(there: Iterable[VisitMessage]) -> float | None:
     years = [message.age.years for message in there if message.age is not None]
     return round(mean(years), 1) if years else None
+
+
+def _band(there: Iterable[VisitMessage]) -> str | None:
+    """Band of age of most of them; of bands that as many are in, the first by name."""
+    bands = Counter(message.age_band for message in there if isinstance(message.age_band, str))
+    return min(bands, key=lambda band: (-bands[band], band), default=None)

@@ -8,10 +8,11 @@ from datetime import datetime
 
 from edgeface.events.bodies import Body, iso
 from edgeface.events.messages import SummaryMessage
-from edgeface.questions import QUESTIONS, VisitExpression
+from edgeface.questions import VisitExpression, band_names, band_of
 from edgeface.visit import Visit, VisitChange
 
-AGE_BANDS = ("0-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+")
+DECADES = (10, 20, 30, 40, 50, 60, 70)
+"""Ages at which a summary's bands begin, where `privacy.age_bands` gives no others."""
 UNKNOWN = "unknown"
 TICK_S = 1e-3
 """Less of an expression than this is rounding."""
@@ -24,8 +25,9 @@ class SummaryWindow:
     State is bounded by the visits of one window.
     """
 
-    def __init__(self, camera: str, *, start_s: float, length_s: float = 60.0) -> None:
+    def __init__(self, camera: str, *, start_s: float, length_s: float = 60.0, bands: Sequence[int] = DECADES) -> None:
         self._camera = camera
+        self._edges = bands
         self._length_s = length_s
         self._start_s = start_s
         self._in_view: Sequence[Visit] = ()
@@ -39,7 +41,7 @@ class SummaryWindow:
             self._in += change.event == "start"
             self._out += change.event == "end"
         for visit in (*(change.visit for change in changes), *visits):
-            self._bands[visit.id] = age_band(visit)
+            self._bands[visit.id] = age_band(visit, self._edges)
             if visit.known.expression is not None:
                 self._expressions[visit.id] = visit.known.expression
         self._in_view = tuple(visits)
@@ -66,7 +68,7 @@ class SummaryWindow:
             in_=self._in,
             out=self._out,
             in_view=len(self._in_view),
-            ages={band: counts[band] for band in (*AGE_BANDS, UNKNOWN)},
+            ages={band: counts[band] for band in (*band_names(self._edges), UNKNOWN)},
             expressions=self._shares(),
         )
         self._begin(max(time_s, self._start_s))
@@ -75,7 +77,7 @@ class SummaryWindow:
     def _begin(self, start_s: float) -> None:
         self._start_s = start_s
         self._in = self._out = 0
-        self._bands: dict[str, str] = {visit.id: age_band(visit) for visit in self._in_view}
+        self._bands: dict[str, str] = {visit.id: age_band(visit, self._edges) for visit in self._in_view}
         # Who is still in view goes on from what the window before has counted.
         self._expressions = {v.id: self._expressions[v.id] for v in self._in_view if v.id in self._expressions}
         self._before = dict(self._expressions)
@@ -92,10 +94,6 @@ class SummaryWindow:
         return {label: round(value / total_s, 4) for label, value in spent.items()} if spent else None
 
 
-def age_band(visit: Visit) -> str:
+def age_band(visit: Visit, edges: Sequence[int] = DECADES) -> str:
     """Band of the visit's age in years, or ``unknown``."""
-    if visit.known.age is None:
-        return UNKNOWN
-    # Of the years as `visits` tells them: 29.96 is told as 30.
-    years = QUESTIONS["age"].part(visit.known.age).years
-    return AGE_BANDS[min(max(int(years) // 10, 0), len(AGE_BANDS) - 1)]
+    return UNKNOWN if visit.known.age is None else band_of(visit.known.age.years, edges)

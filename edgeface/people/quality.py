@@ -59,10 +59,14 @@ def factors(quality: Quality) -> tuple[float, float, float, float, float]:
     )
 
 
-def brightness(image: Image) -> float:
-    """Mean of a picture's pixels, 0 black to 1 white, from some thousand of them."""
+def brightness(image: Image, *, painted: float = 0.0) -> float:
+    """Mean of a picture's pixels, 0 black to 1 white, from some thousand of them.
+
+    ``painted`` is the share that was painted black: the rest is told of, nothing of a picture that has none.
+    """
     step = max(1, min(image.shape[:2]) // BRIGHTNESS_PX)
-    return float(image[::step, ::step].mean()) / 255
+    mean = float(image[::step, ::step].mean()) / 255
+    return min(1.0, mean / (1 - painted)) if painted < 1 else 0.0
 
 
 def _blur_and_light(patch: Image) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from edgeface.config import Visits
-from edgeface.questions import QUESTIONS, Known, ended
+from edgeface.questions import QUESTIONS, Known, ended, gist_in_bands
 from edgeface.types import Answer, Event, Head, Reason, Task, Track
 from edgeface.visit import Visit, VisitChange
 
@@ -40,14 +40,23 @@ class VisitBook:
     settings : when a person is here, gone, and known
     heads : by task, to read fused probabilities
     new_id : gives the id of a visit when it starts
+    bands : ages at which bands begin, where no more than the band is told
     """
 
-    def __init__(self, camera: str, settings: Visits, heads: Mapping[Task, Head], new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        camera: str,
+        settings: Visits,
+        heads: Mapping[Task, Head],
+        new_id: Callable[[], str],
+        bands: Sequence[int] = (),
+    ) -> None:
         self._camera = camera
         self._settings = settings
         self._heads = heads
         self._certainty = {task: settings.certainty(task, head.certainty) for task, head in heads.items()}
         self._new_id = new_id
+        self._bands = bands
         self._people: dict[int, _Person] = {}
 
     def succeed(self, other: VisitBook) -> None:
@@ -94,7 +103,7 @@ class VisitBook:
         if value is None:
             person.gists.pop(task, None)
         else:
-            person.gists[task] = question.gist(value)
+            person.gists[task] = gist_in_bands(task, value, self._bands)
 
     def forget(self, tasks: Collection[Task]) -> None:
         """Forget what is known by these questions of everybody who is there."""

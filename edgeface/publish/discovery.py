@@ -68,6 +68,8 @@ def announcement(
     age: bool,
     temperature: bool,
     commands: bool = False,
+    bands: Sequence[str] = (),
+    people: bool = True,
     whole: bool = True,
 ) -> Announcement | None:
     """Say what is announced; None where nothing is.
@@ -80,6 +82,8 @@ def announcement(
     age : whether apparent age is estimated
     temperature : whether this machine has a sensor
     commands : whether there are switches and a button
+    bands : of age, where these are told and no years
+    people : whether anything is told of single people; False: totals only
     whole : whether ``cameras`` are all that the configuration has
     """
     told = [camera for camera in cameras if settings.discovery == "on" or camera in live]
@@ -90,7 +94,9 @@ def announcement(
         device_id(node): _node(base, node, temperature=temperature, commands=commands, expression=labels is not None)
     }
     devices |= {
-        device_id(node, camera): _camera(base, node, camera, labels=labels, age=age, commands=commands)
+        device_id(node, camera): _camera(
+            base, node, camera, labels=labels, age=age, commands=commands, bands=bands, people=people
+        )
         for camera in told
     }
     return Announcement(
@@ -208,7 +214,15 @@ def _node(base: str, node: str, *, temperature: bool, commands: bool, expression
 
 
 def _camera(
-    base: str, node: str, camera: str, *, labels: Sequence[str] | None, age: bool, commands: bool
+    base: str,
+    node: str,
+    camera: str,
+    *,
+    labels: Sequence[str] | None,
+    age: bool,
+    commands: bool,
+    bands: Sequence[str],
+    people: bool,
 ) -> dict[str, Any]:
     health = {"platform": "sensor", "state_topic": f"{base}/health", "state_class": "measurement"}
     diagnostic = {"entity_category": "diagnostic", "enabled_by_default": False}
@@ -240,7 +254,7 @@ def _camera(
             "icon": "mdi:account-arrow-right",
             "state_topic": f"{base}/{camera}/visits",
             "event_types": ["arrived", "left"],
-            "value_template": EVENT,
+            "value_template": EVENT_OF_BANDS if bands else EVENT,
         },
         "expression": {
             "platform": "sensor",
@@ -261,7 +275,17 @@ def _camera(
             "suggested_display_precision": 0,
             "value_template": "{{ value_json.age }}",
         }
-        if age
+        if age and not bands
+        else GONE_SENSOR,
+        "age_band": {
+            "platform": "sensor",
+            "name": "Age band",
+            "icon": "mdi:account-clock",
+            "device_class": "enum",
+            "options": list(bands),
+            "value_template": "{{ value_json.get('age_band') }}",
+        }
+        if age and bands
         else GONE_SENSOR,
         "pause": {
             "platform": "switch",
@@ -270,7 +294,8 @@ def _camera(
             "entity_category": "config",
             "command_topic": f"{base}/command/pause",
             "command_template": _command(f"'on': value == 'ON', 'camera': '{camera}'"),
-            "value_template": "{{ 'ON' if value_json.status == 'paused' else 'OFF' }}",
+            # Out of its hours a camera is paused too; no switch can change that.
+            "value_template": "{{ 'ON' if value_json.get('paused') == 'command' else 'OFF' }}",
         }
         if commands
         else GONE_SWITCH,
@@ -311,6 +336,8 @@ def _camera(
             **diagnostic,
         },
     }
+    if not people:
+        entities |= {key: {"platform": one["platform"]} for key in OF_PEOPLE if (one := entities[key])}
     device = {
         "identifiers": [device_id(node, camera)],
         "name": f"Edgeface {node} {camera}",
@@ -320,6 +347,8 @@ def _camera(
     return _message(base, device, entities, state_topic=f"{base}/{camera}/state")
 
 
+OF_PEOPLE = ("occupancy", "count", "visit", "expression", "age", "age_band", "nearest")
+"""Entities whose values tell of single people."""
 EVENT = (
     "{% if value_json.event == 'update' or value_json.get('replayed') %}{}{% else %}"
     "{{ {'event_type': 'arrived' if value_json.event == 'start' else 'left', 'visit': value_json.visit, "
@@ -332,6 +361,11 @@ EVENT = (
 )
 """An empty object is what Home Assistant passes over without a line. What is replayed happened long ago: nobody's light
 is to go on for it."""
+EVENT_OF_BANDS = EVENT.replace(
+    "'age': (value_json.age or {}).get('years'), 'age_low': (value_json.age or {}).get('low'), "
+    "'age_high': (value_json.age or {}).get('high'), ",
+    "'age_band': value_json.get('age_band'), ",
+)
 
 
 GONE_SENSOR, GONE_SWITCH, GONE_BUTTON = ({"platform": platform} for platform in ("sensor", "switch", "button"))

@@ -57,7 +57,8 @@ def sentence(topic: str, payload: bytes, *, zone: tzinfo | None = None) -> str |
 def describe(message: VisitMessage) -> str:
     """Say what is known of somebody: ``about 31 years (24-39), ...``; empty when nothing is."""
     parts = {task: getattr(message, task) for task in QUESTIONS}
-    return ", ".join(QUESTIONS[task].text(part) for task, part in parts.items() if part is not None)
+    band = [f"{message.age_band} years"] if isinstance(message.age_band, str) else []
+    return ", ".join([*band, *(QUESTIONS[task].text(part) for task, part in parts.items() if part is not None)])
 
 
 def _sentence(message: Message) -> str:
@@ -81,7 +82,7 @@ def _visit(message: VisitMessage) -> str:
     if message.event == "update":
         return f"visit {message.visit} after {_length(message.seconds)}: {known or 'nothing known yet'}"
     why = {"lost": "left", "source_ended": "ended with the source", "stopped": "ended with the program"}
-    why["paused"] = "ended with a pause"
+    why["paused"] = "was not looked at any more (paused)"
     why["power"] = "was cut short: the program ended without a stop"
     gone = why[message.reason or "lost"]
     return f"visit {message.visit} {gone} after {_length(message.seconds)}: {known or 'nothing became known'}"
@@ -96,16 +97,23 @@ def _faces(message: FacesMessage) -> str:
 def _state(message: StateMessage) -> str:
     today = message.today
     total = f"{_count(today.visits, 'visit', 'visits')} today, {_length(today.seconds)}"
+    if message.count is None and message.status == "running":
+        return f"who is there is not told; {total}"
     if message.count is None:
+        why = "outside its hours" if message.paused == "hours" else ""
+        if why:
+            return f"nobody is looking ({why}); {total}"
         return f"nobody is looking (camera {message.status}); {total}"
     there = _count(message.count, "person", "people") if message.count else "nobody"
     known = [f"about {message.age:.0f} years on average"] if message.age is not None else []
+    known += [f"mostly {message.age_band} years"] if isinstance(message.age_band, str) else []
     known += [f"mostly {message.expression}"] if message.expression is not None else []
     return f"now: {', '.join([f'{there} there', *known])}; {total}"
 
 
 def _summary(message: SummaryMessage) -> str:
-    moved = f"{message.in_} came, {message.out} left, {message.in_view} in view"
+    counts = ((message.in_, "came"), (message.out, "left"), (message.in_view, "in view"))
+    moved = ", ".join(f"{count} {what}" for count, what in counts if count is not None)
     ages = [f"{count} of {band}" for band, count in message.ages.items() if count and band != "unknown"]
     mood = max(message.expressions, key=message.expressions.__getitem__) if message.expressions else None
     parts = [moved, *([f"ages: {', '.join(ages)}"] if ages else []), *([f"mostly {mood}"] if mood else [])]

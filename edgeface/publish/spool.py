@@ -28,6 +28,14 @@ STUCK_S = 2.0
 """A disk that takes longer holds up no message."""
 
 
+def forget(folder: Path, node: str) -> None:
+    """Take away what earlier runs left of visits: they may not be told any more. Nobody may have it open."""
+    path = folder / f"spool-{node}.db"
+    if path.exists():
+        discard(path)
+        logger.warning("%s is deleted: privacy.least_count lets no single visit be told, nor be kept", path)
+
+
 class Replays(Protocol):
     """Who takes what earlier runs left, and wants to know when something was written."""
 

@@ -6,13 +6,13 @@ field in the two messages that tell of people (`events/messages.py`). The rest o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from edgeface.questions.affect import Affect, AffectQuestion, VisitAffect
-from edgeface.questions.age import Age, AgeQuestion, VisitAge
+from edgeface.questions.age import Age, AgeQuestion, VisitAge, band_names, band_of
 from edgeface.questions.expression import Expression, ExpressionQuestion, VisitExpression
 from edgeface.questions.gender import Gender, GenderQuestion
 from edgeface.questions.labelled import Labelled, VisitLabel
@@ -37,8 +37,12 @@ __all__ = [
     "VisitAge",
     "VisitExpression",
     "VisitLabel",
+    "band_names",
+    "band_of",
     "by_task",
     "ended",
+    "gist_in_bands",
+    "parts_in_bands",
     "rounded_share",
     "told",
 ]
@@ -73,3 +77,16 @@ def message_parts(known: Known) -> dict[Task, Any]:
     """Round what is known to the parts of a message, None where that is nothing."""
     values = by_task(known).items()
     return {task: None if value is None else QUESTIONS[task].part(value) for task, value in values}
+
+
+def gist_in_bands(task: Task, value: Any, edges: Sequence[int]) -> Hashable:
+    """What a person would say of a value, where of an age no more than its band is told."""
+    return band_of(value.years, edges) if task == "age" and edges else QUESTIONS[task].gist(value)
+
+
+def parts_in_bands(known: Known, edges: Sequence[int]) -> dict[str, Any]:
+    """The same with the band of age in the years' place; all of it where there are no bands."""
+    parts: dict[str, Any] = {str(task): part for task, part in message_parts(known).items()}
+    if edges:
+        parts |= {"age": None, "age_band": None if known.age is None else band_of(known.age.years, edges)}
+    return parts

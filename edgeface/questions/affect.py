@@ -35,6 +35,7 @@ class AffectQuestion(Question[Mean, VisitAffect, Affect]):
     """The mean of the samples; what a face shows changes, so samples are frequent."""
 
     task = "affect"
+    emotion = True
     notice = "how pleasant and how excited a face looks"
     schedule = Schedule(interval=0.5, initial_interval=0.2)
     reads = AffectEstimate

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -22,6 +23,16 @@ class Age(Struct, frozen=True, kw_only=True):
     high: Annotated[float, Meta(description="90th percentile of the network's distribution, years")]
     spread: Annotated[float | None, Meta(description="standard deviation between samples, years")]
     samples: Samples
+
+
+def band_names(edges: Sequence[int]) -> tuple[str, ...]:
+    """Bands of age that begin at these years, and one before them: ``0-17``, ``18-34``, ``35+``."""
+    return (*(f"{low}-{high - 1}" for low, high in pairwise((0, *edges))), f"{edges[-1]}+")
+
+
+def band_of(years: float, edges: Sequence[int]) -> str:
+    """Band of an apparent age, by years as messages tell them: 29.96 is told as 30."""
+    return band_names(edges)[sum(round(years, 1) >= edge for edge in edges)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

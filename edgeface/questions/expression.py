@@ -50,6 +50,7 @@ class ExpressionQuestion(Question[ExpressionState, VisitExpression, Expression])
     schedule = Schedule(interval=0.5, initial_interval=0.2)
     reads = LabelEstimate
     certainty = 0.4
+    emotion = True
     usual = True
     start = ExpressionState()
 

@@ -43,6 +43,7 @@ class Question(ABC, Generic[S, V, P]):
     schedule : how often a network samples a person, where no `[schedule.<network>]` says otherwise
     reads : what its heads' `estimate` gives; a kind of head that gives another estimate cannot answer it
     certainty : probability below which the answer is unknown; 0 where there is none, or it always counts
+    emotion : whether it infers what somebody feels, which some purposes forbid (`privacy.purpose`)
     usual : whether results tell of it also where no network answers it
     start : the state before the first sample
     """
@@ -52,6 +53,7 @@ class Question(ABC, Generic[S, V, P]):
     schedule: ClassVar[Schedule]
     reads: ClassVar[type[Estimate]]
     certainty: ClassVar[float] = 0.0
+    emotion: ClassVar[bool] = False
     usual: ClassVar[bool] = False
     start: S
 

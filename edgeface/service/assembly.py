@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 import time
@@ -23,19 +24,24 @@ from edgeface.config import Camera, Config, hide_credentials, mqtt_password
 from edgeface.engine.networks import Networks
 from edgeface.engine.turn import Worker
 from edgeface.errors import EdgefaceError, UsageError
-from edgeface.events import Body, CameraHealth
+from edgeface.events import Body, CameraHealth, Pause
 from edgeface.files import look
 from edgeface.machine import node_id
 from edgeface.publish.client import tls_context
 from edgeface.publish.discovery import Announcement, announcement
+from edgeface.questions import band_names
+from edgeface.service.hours import Hours, Now, local_now
 from edgeface.service.inbox import Ended, Inbox
 from edgeface.service.metrics import expect_metrics
+from edgeface.service.notice import notice
 from edgeface.service.reader import BACKOFF, Reader
 from edgeface.service.standing import Look
 from edgeface.service.untouched import same_networks, same_reading, same_rules
 from edgeface.service.vitals import bundle_health, config_hash
 from edgeface.sources import SCHEMES, Source, is_live, open_source
 from edgeface.types import Frame, Reason, Task
+
+logger = logging.getLogger(__name__)
 
 LET_GO_S = 5.0
 """Longest wait for the reader before, when a camera is opened again after a pause."""
@@ -54,6 +60,7 @@ class Assembly:
     whole : whether the cameras are all that this node has, not some that a command line names in their place
     backoff : pauses before a live camera is opened again
     before : what runs now; its networks serve on where the change does not touch them
+    now : local time, for `privacy.hours`
 
     Attributes
     ----------
@@ -78,6 +85,7 @@ class Assembly:
         whole: bool = True,
         backoff: Backoff = BACKOFF,
         before: Assembly | None = None,
+        now: Now = local_now,
     ) -> None:
         self.config = config
         self.loaded_at = datetime.now(timezone.utc)
@@ -104,6 +112,9 @@ class Assembly:
         self.finite = once or not self.live
         self.running = set(config.cameras)
         self.announcement = announce(config, bundle, node=self.node, whole=whole)
+        self._notice = partial(notice, config, bundle, node=self.node, at=self.loaded_at)
+        self._hours = Hours(config.privacy.hours, now=now)
+        self._closed = False
         self._ended: list[tuple[str, EdgefaceError | None]] = []
         self._failures: dict[str, EdgefaceError] = {}
         self._backoff = backoff
@@ -118,6 +129,10 @@ class Assembly:
         """The first error of a source that ended."""
         return next(iter(self._failures.values()), None)
 
+    def notice(self, muted: Collection[Task]) -> Body:
+        """The notice, without the questions that are not answered."""
+        return self._notice(muted=muted)
+
     def untouched(self, old: Assembly) -> frozenset[str]:
         """Cameras that are read as another assembly reads them: their visits need not end."""
         return frozenset(
@@ -130,7 +145,7 @@ class Assembly:
         """Go on with these cameras of another assembly: with their readers, and the people before them."""
         same = self.networks is old.networks and same_rules(old.config, self.config)
         self._inbox = old._inbox
-        self._paused = old._paused & set(cameras)
+        self._paused, self._closed = old._paused & set(cameras), old._closed
         for camera in self.config.cameras:
             if camera not in cameras:
                 self._readers[camera] = self._reader(camera)
@@ -172,8 +187,9 @@ class Assembly:
     def turn(self, timeout_s: float) -> list[Body]:
         """Take what the cameras gave, wait for it at most ``timeout_s``; the messages about it."""
         taken = self._inbox.take(timeout_s=timeout_s, but=self._paused)
-        frames = [item for item in taken if isinstance(item, Frame)]
-        bodies = self.worker.away(self.running - {item.camera for item in taken}, time.monotonic())
+        bodies = self._keep_hours()
+        frames = [] if self._closed else [item for item in taken if isinstance(item, Frame)]
+        bodies += self.worker.away(self.running - {item.camera for item in taken}, time.monotonic())
         if frames:
             bodies += self.worker.turn(frames)
         for item in taken:
@@ -195,6 +211,15 @@ class Assembly:
         ending = sorted(self.running - set(but))
         return [body for camera in ending for body in self.worker.close(camera, reason).bodies]
 
+    def _keep_hours(self) -> list[Body]:
+        """See whether people may be looked at now; the ends of their visits when that is over."""
+        before, self._closed = self._closed, self._hours.closed()
+        if before == self._closed:
+            return []
+        what = "within privacy.hours: analysis goes on" if before else "outside of privacy.hours: analysis pauses"
+        logger.info("%s (it is %s here)", what, self._hours.clock())
+        return [] if before else self.end_visits("paused")
+
     def halt(self) -> None:
         """Ask the readers to leave."""
         for reader in self._readers.values():
@@ -212,7 +237,9 @@ class Assembly:
     def looks(self) -> dict[str, Look]:
         """How the cameras fare, for their states."""
         return {
-            camera: Look(status=self._status(reader), frames=self.worker.frames[camera])
+            camera: Look(
+                status=self._status(reader), frames=self.worker.frames[camera], paused=self._why_paused(reader)
+            )
             for camera, reader in self._readers.items()
         }
 
@@ -225,9 +252,16 @@ class Assembly:
     def _once(self, camera: str) -> bool:
         return self.finite or camera not in self.live
 
+    def _why_paused(self, reader: Reader) -> Pause | None:
+        if reader.camera not in self.running:
+            return None
+        return "command" if reader.camera in self._paused else "hours" if self._hours.closed() else None
+
     def _status(self, reader: Reader) -> CameraStatus:
-        paused = reader.camera in self._paused and reader.camera in self.running
-        return "paused" if paused else reader.state
+        if self._why_paused(reader) is not None:
+            return "paused"
+        # Its thread may not have seen yet that it may go on.
+        return "starting" if reader.state == "paused" else reader.state
 
     def _reader(self, camera: str, *, after: Reader | None = None) -> Reader:
         """A reader that begins when the one before it has let go of the device, or hangs."""
@@ -239,14 +273,24 @@ class Assembly:
             limits=self.config.limits,
             started_at=self.loaded_at,
         )
-        feed = self._inbox.feed(camera)
-        return Reader(camera, opening, feed, threading.Event(), once=self._once(camera), backoff=self._backoff)
+        return Reader(
+            camera,
+            opening,
+            self._inbox.feed(camera),
+            threading.Event(),
+            once=self._once(camera),
+            # A file is read on, so that it ends; its frames are not looked at.
+            closed=self._hours.closed if camera in self.live else lambda: False,
+            backoff=self._backoff,
+        )
 
     def _camera_health(self, reader: Reader, elapsed_s: float) -> CameraHealth:
         brightness, nearest_px = self.worker.view(reader.camera)
         # What was seen before the camera went is nothing that is seen.
         status = self._status(reader)
         seeing = status == "running"
+        # From minute to minute it would tell whether somebody is there.
+        near = nearest_px if seeing and self.config.privacy.least_count is None else None
         return CameraHealth(
             state=status,
             fps=_rate(self.worker.frames[reader.camera], self._counted.get(reader.camera), elapsed_s),
@@ -254,7 +298,7 @@ class Assembly:
             ignored=self.worker.ignored(reader.camera),
             deferred=self.worker.deferred(reader.camera),
             brightness=round(brightness, 3) if seeing and brightness is not None else None,
-            nearest_px=round(nearest_px, 1) if seeing and nearest_px is not None else None,
+            nearest_px=None if near is None else round(near, 1),
         )
 
 
@@ -294,6 +338,7 @@ def expect_sources(config: Config, started_at: datetime) -> None:
 def announce(config: Config, bundle: Bundle, *, node: str, whole: bool = True) -> Announcement | None:
     """What Home Assistant is told of a node; see `announcement`."""
     asked = chosen_networks(bundle, config)
+    privacy = config.privacy
     shown = asked["expression"].answers["expression"] if "expression" in asked else None
     return announcement(
         config.home_assistant,
@@ -305,6 +350,8 @@ def announce(config: Config, bundle: Bundle, *, node: str, whole: bool = True) -
         age="age" in asked,
         temperature=bool(board.temperatures()),
         commands=config.commands.enabled,
+        bands=band_names(privacy.age_bands) if privacy.age_bands else (),
+        people=privacy.least_count is None,
         whole=whole,
     )
 

@@ -24,7 +24,7 @@ from edgeface.publish.announcer import Announcer
 from edgeface.publish.ledger import Ledger
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
-from edgeface.publish.spool import Spool
+from edgeface.publish.spool import Spool, forget
 from edgeface.service.assembly import Assembly
 from edgeface.service.control import MINUTE_S, RESTART_CODE, Control
 from edgeface.service.metrics import Metrics
@@ -32,7 +32,7 @@ from edgeface.service.notify import Notifier
 from edgeface.service.reload import Load, Reload
 from edgeface.service.signals import Signals
 from edgeface.service.standing import Standing
-from edgeface.service.vitals import Trouble, Vitals, notice_of
+from edgeface.service.vitals import Trouble, Vitals
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Daemon:
         BrokerError, SourceError : in a finite run, when broker or source is not up in time or fails
         """
         self._signals.started()
-        self._outbox.open()
+        self._open(self._outbox, self._assembly)
         self._publisher.start()
         try:
             if self._assembly.finite:
@@ -147,7 +147,9 @@ class Daemon:
     def _begin(self, kept: Collection[str] = ()) -> None:
         """Tell who is here, and read the cameras; ``kept`` are those that go on as they were."""
         config = self._assembly.config
-        self._standing.begin(self._assembly.node, config.cameras, live=self._assembly.live, kept=kept)
+        self._standing.begin(
+            self._assembly.node, config.cameras, live=self._assembly.live, kept=kept, privacy=config.privacy
+        )
         self._control.begin(
             self._assembly.node,
             enabled=config.commands.enabled,
@@ -155,7 +157,11 @@ class Daemon:
             expression=any(head.task == "expression" for _, head in self._assembly.networks.heads),
         )
         self._restrict()
-        self._accept([self._notice()])
+        if config.privacy.least_count is not None:
+            # What the broker keeps from before may tell of fewer.
+            for camera in config.cameras:
+                self._outbox.clear("summary", f"{camera}/summary")
+        self._accept([self._assembly.notice(self._control.muted)])
         # First of all that nobody looks yet: after a kill the broker may still have it that somebody is there.
         self._accept(self._standing.news(self._assembly.looks()))
         self._tell_health()
@@ -180,7 +186,7 @@ class Daemon:
             return
         self._restrict()
         if self._control.muted != muted:
-            self._accept([self._notice()])
+            self._accept([self._assembly.notice(self._control.muted)])
         self._tell_health()
 
     def _restrict(self) -> None:
@@ -248,7 +254,7 @@ class Daemon:
             self._publisher.stop(timeout_s=self._waits.flush_s)
             # What it could not deliver the next one finds: it may be the same spool.
             self._outbox.close()
-            outbox.open()
+            self._open(outbox, self._assembly)
         elif publisher is not self._publisher:
             self._publisher.hand_over(timeout_s=self._waits.hand_over_s)
         outbox.resize(_capacity(self._assembly.config))
@@ -323,9 +329,6 @@ class Daemon:
             self._started_at = by_clock
         return self._started_at
 
-    def _notice(self) -> Body:
-        return notice_of(self._assembly.networks, muted=self._control.muted, at=self._assembly.loaded_at)
-
     def _broker_error(self) -> BrokerError:
         why = self._publisher.connection.last_error or "no answer"
         left = self._outbox.counters().queued
@@ -364,9 +367,14 @@ class Daemon:
         """An outbox counts from 0, so it has a boot id of its own."""
         boot, node = secrets.token_hex(4), assembly.node
         spool = None
-        if assembly.config.spool.enabled:
+        if _spooled(assembly.config):
             spool = Spool(self._state_folder, node=node, boot=boot, machine=boot_id())
         return Outbox(node=node, boot=boot, capacity=_capacity(assembly.config), spool=spool)
+
+    def _open(self, outbox: Outbox, assembly: Assembly) -> None:
+        if assembly.config.privacy.least_count is not None:
+            forget(self._state_folder, outbox.node)
+        outbox.open()
 
     def _new_ledger(self, outbox: Outbox) -> Ledger:
         return Ledger(self._state_folder, node=outbox.node, boot=outbox.boot)
@@ -374,12 +382,18 @@ class Daemon:
 
 def _capacity(config: Config) -> int:
     """How many messages on visits may wait."""
-    return max(config.mqtt.queue, config.spool.messages) if config.spool.enabled else config.mqtt.queue
+    return max(config.mqtt.queue, config.spool.messages) if _spooled(config) else config.mqtt.queue
 
 
-def _base(assembly: Assembly) -> tuple[str, str, bool]:
-    """What all topics begin with, and whether there is a spool: what an outbox has for good."""
-    return assembly.config.mqtt.prefix.rstrip("/"), assembly.node, assembly.config.spool.enabled
+def _spooled(config: Config) -> bool:
+    """Whether visits are kept on the disk until the broker has them: not those that nobody is told of."""
+    return config.spool.enabled and config.privacy.least_count is None
+
+
+def _base(assembly: Assembly) -> tuple[str, str, bool, bool]:
+    """What all topics begin with, whether visits are told, and spooled: what an outbox has for good."""
+    config = assembly.config
+    return config.mqtt.prefix.rstrip("/"), assembly.node, config.privacy.least_count is None, _spooled(config)
 
 
 def _connection(assembly: Assembly) -> tuple[Mqtt, str | None, bool]:

@@ -20,6 +20,10 @@ BACKOFF = Backoff(most_s=30.0)
 """Pauses before a live camera is opened again; each is jittered. What gave frames for ``settled_s`` has held."""
 
 
+REST_S = 1.0
+"""Between two looks at the clock while the camera is to be closed."""
+
+
 class Reader(threading.Thread):
     """Reads one camera for ever, or one file to its end.
 
@@ -31,11 +35,12 @@ class Reader(threading.Thread):
     ----------
     opening : gives the source, not yet begun
     stop : set by `close`
+    once : end with the source; else it is opened again, for ever
+    closed : whether the camera is not to be open now; asked at each frame of a live one
 
     Attributes
     ----------
     gone : set when it has let go of its device
-    once : end with the source; else it is opened again, for ever
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class Reader(threading.Thread):
         stop: threading.Event,
         *,
         once: bool,
+        closed: Callable[[], bool] = lambda: False,
         backoff: Backoff = BACKOFF,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[float, float], float] = random.uniform,
@@ -54,8 +60,9 @@ class Reader(threading.Thread):
         self.camera = camera
         self.feed = feed
         self.gone = threading.Event()
-        self.state: Literal["starting", "running", "away", "ended"] = "starting"
+        self.state: Literal["starting", "running", "away", "ended", "paused"] = "starting"
         self._halt = stop
+        self._closed = closed
         self._backoff = backoff
         self._opening = opening
         self._clock = clock
@@ -72,6 +79,8 @@ class Reader(threading.Thread):
         """Read until the end or the stop; every failure travels through the feed."""
         try:
             while not self._halt.is_set():
+                if self._rests():
+                    continue
                 if self._read_once():
                     break
             self.state = "ended"
@@ -99,13 +108,25 @@ class Reader(threading.Thread):
         if source is not None:
             source.close()
 
+    def _rests(self) -> bool:
+        """Leave the camera closed for a moment, if it is not to be open; whether that was so."""
+        if self._closed():
+            self.state = "paused"
+            self._halt.wait(REST_S)
+            return True
+        if self.state == "paused":
+            self.state = "starting"
+        return False
+
     def _read_once(self) -> bool:
-        """Open and read to the end; True when there is nothing more to read."""
+        """Open and read until the end, or until it is to be closed; True when there is nothing more to read."""
         try:
             source = self._opening()
             self._source = source
             try:
                 for frame in source.frames():
+                    if source.live and self._closed():
+                        return False
                     self._got_frame(source.description)
                     if source.live:
                         self.feed.put_newest(frame)

@@ -1,8 +1,9 @@
 """What stands between two messages: the state of each camera, and the totals of its day, which survive the process.
 
-Every message of the cameras passes through here on its way to the outbox. Totals of live cameras are written down at
-most every two seconds, and only when a visit has begun or ended; a file begins at nothing each time, so that it gives
-the same messages each time.
+Every message of the cameras passes through here on its way to the outbox. With `privacy.least_count` no message about
+a single visit comes out again, and a visit counts in the totals when the summary that it is part of is told. Totals of
+live cameras are written down at most every two seconds, and only when they have changed; a file begins at nothing each
+time, so that it gives the same messages each time.
 """
 
 from __future__ import annotations
@@ -10,28 +11,42 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
 
+from edgeface.config import Privacy
 from edgeface.errors import EdgefaceError
-from edgeface.events import Body, CameraState, Status, SummaryMessage, Today, Totals, VisitMessage, moment
+from edgeface.events import (
+    Body,
+    CameraState,
+    FacesMessage,
+    Pause,
+    Status,
+    SummaryMessage,
+    Today,
+    Totals,
+    VisitMessage,
+    moment,
+)
 from edgeface.files import write_atomic
 
 logger = logging.getLogger(__name__)
 
+EVERYTHING = Privacy()
 SAVE_S = 2.0
 """Between two writes: a power cut may cost so much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """How a camera fares: its status, and how many of its frames were analysed."""
+    """How a camera fares: its status, how many of its frames were analysed, and why it is paused."""
 
     status: Status
     frames: int
+    paused: Pause | None = None
 
 
 @dataclass(slots=True)
@@ -40,6 +55,8 @@ class _Camera:
     totals: Totals
     live: bool
     at: datetime | None = None
+    ended: list[VisitMessage] = field(default_factory=list)
+    """Those that no summary has told of yet; at most `privacy.least_count` and what one period adds."""
 
 
 class Standing:
@@ -62,23 +79,33 @@ class Standing:
         self._now = now
         self._clock = clock
         self._node = ""
+        self._details = True
         self._cameras: dict[str, _Camera] = {}
         self._days: dict[str, tuple[Today, ...]] = {}
         self._unsaved = self._broken = False
         self._saved_s = float("-inf")
 
-    def begin(self, node: str, cameras: Collection[str], *, live: Collection[str], kept: Collection[str] = ()) -> None:
+    def begin(
+        self,
+        node: str,
+        cameras: Collection[str],
+        *,
+        live: Collection[str],
+        kept: Collection[str] = (),
+        privacy: Privacy = EVERYTHING,
+    ) -> None:
         """Begin anew with these cameras, none of which was looked at yet but those ``kept``; totals go on."""
         if node != self._node:
             self._save()
             self._node, self._days = node, self._read(node)
         self._keep()
+        self._details = privacy.least_count is None
         before = self._cameras
         self._cameras = {
             camera: before[camera]
             if camera in kept
             else _Camera(
-                state=CameraState(camera),
+                state=CameraState(camera, bands=bool(privacy.age_bands), details=self._details),
                 totals=Totals(days=self._days.get(camera, ()) if camera in live else ()),
                 live=camera in live,
             )
@@ -86,8 +113,8 @@ class Standing:
         }
 
     def through(self, bodies: Sequence[Body]) -> list[Body]:
-        """Take in the cameras' messages; the same, with the totals of the day where they are told."""
-        return [self._passed(body) for body in bodies]
+        """Take in the cameras' messages; what may be told of it, with the totals of the day in its place."""
+        return [passed for body in bodies if (passed := self._passed(body)) is not None]
 
     def news(self, looks: Mapping[str, Look]) -> list[Body]:
         """States that are to be told now."""
@@ -111,28 +138,41 @@ class Standing:
             self._save()
         bodies = []
         for camera, look in due:
-            camera.state.look(look.status, look.frames)
+            camera.state.look(look.status, look.frames, paused=look.paused)
             at = self._now() if camera.at is None else camera.at
             body = camera.state.news(at=at, now_s=now_s, today=camera.totals.on(at))
             bodies += [] if body is None else [body]
         return bodies
 
-    def _passed(self, body: Body) -> Body:
+    def _passed(self, body: Body) -> Body | None:
+        message = body.message
+        silenced = not self._details and isinstance(message, VisitMessage | FacesMessage)
         camera = self._cameras.get(body.camera or "")
         if camera is None:
-            return body
-        message = body.message
+            return None if silenced else body
         if not camera.live:
             # The time of a file is the one that its frames say.
             camera.at = moment(message.at)
+        if silenced:
+            camera.ended += [message] if isinstance(message, VisitMessage) and message.event == "end" else []
+            return None
         if isinstance(message, VisitMessage):
             camera.state.visit(message)
             camera.totals.add(message)
             self._unsaved = self._unsaved or (camera.live and message.event != "update")
         if isinstance(message, SummaryMessage):
+            self._count(camera)
             message = msgspec.structs.replace(message, today=camera.totals.on(moment(message.at)))
             return Body(kind=body.kind, camera=body.camera, message=message)
         return body
+
+    def _count(self, camera: _Camera) -> None:
+        """Let the totals have those of whom a summary tells now: each with its start and its end."""
+        for message in camera.ended:
+            camera.totals.add(msgspec.structs.replace(message, event="start"))
+            camera.totals.add(message)
+        self._unsaved = self._unsaved or (camera.live and bool(camera.ended))
+        camera.ended.clear()
 
     @property
     def _path(self) -> Path:

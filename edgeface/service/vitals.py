@@ -5,29 +5,23 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from edgeface import board
-from edgeface.bundle import MANIFEST, Bundle, Network
+from edgeface.bundle import MANIFEST, Bundle
 from edgeface.config import Config, redacted
-from edgeface.engine.networks import Networks
 from edgeface.errors import one_line
 from edgeface.events import (
     HASH_DIGITS,
-    Body,
     BundleHealth,
     LastError,
     MachineHealth,
-    NoticeNetwork,
     iso,
-    notice_body,
 )
-from edgeface.types import Task
 
 logger = logging.getLogger("edgeface")
 
@@ -111,25 +105,6 @@ def bundle_health(bundle: Bundle) -> BundleHealth:
     manifest = bundle.manifest
     digest = _digest((bundle.folder / MANIFEST).read_bytes())
     return BundleHealth(name=manifest.name, version=manifest.version, hash=digest)
-
-
-def notice_of(networks: Networks, *, muted: Collection[Task], at: datetime) -> Body:
-    """What is measured by these networks, without the questions that are ``muted``."""
-    asked: list[tuple[Task | Literal["detect"], Network]] = [("detect", networks.detector.network)]
-    asked += [(head.task, network) for network, head in networks.heads if head.task not in muted]
-    return notice_body(
-        networks=[
-            NoticeNetwork(
-                task=task,
-                name=n.name,
-                licence=n.licence,
-                limits=n.limits,
-                smallest_face_px=n.input.smallest_face_px,
-            )
-            for task, n in asked
-        ],
-        at=at,
-    )
 
 
 def config_hash(config: Config) -> str:

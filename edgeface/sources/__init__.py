@@ -13,6 +13,7 @@ from edgeface.sources.live import Device, LiveSource
 from edgeface.sources.pictures import Files, files_in
 from edgeface.sources.pipe import ChildPipe, csi, picamera
 from edgeface.sources.stream import SCHEMES, Stream
+from edgeface.sources.transform import Preparation
 from edgeface.sources.v4l2 import V4l2Camera
 from edgeface.sources.video import VideoFile
 
@@ -58,9 +59,9 @@ def open_source(
     ------
     UsageError : a path that does not exist or may not be looked at, an empty folder
     """
-    origin = Origin(camera=camera_id, started_at=started_at)
     if is_live(camera):
         return LiveSource(camera_id, camera, _device(camera))
+    origin = Origin(camera=camera_id, started_at=started_at, prepare=Preparation(camera))
     path = Path(str(camera.source))
 
     def video(path: Path, pace: Pace | None = None) -> VideoFile:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from edgeface.config import Camera
-from edgeface.sources.transform import transform
+from edgeface.sources.transform import Preparation
 from edgeface.types import Frame, Image
 
 Monotonic = Callable[[], float]
@@ -44,20 +43,30 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Who asks for frames: the camera's id, and the wall time at which source time 0 of a file lies."""
+    """Where a file's frames come from.
+
+    Attributes
+    ----------
+    camera : id of the camera
+    started_at : wall time at which source time 0 of the file lies
+    prepare : turns, mirrors and paints over
+    """
 
     camera: str
     started_at: datetime
+    prepare: Preparation
 
-    def frame(self, image: Image, settings: Camera, *, index: int, time_s: float, still: bool = False) -> Frame:
-        """Make the frame of a file: turned and mirrored as configured, wall time counted from the start."""
+    def frame(self, image: Image, *, index: int, time_s: float, still: bool = False) -> Frame:
+        """Make the frame of a file: prepared as configured, wall time counted from the start."""
+        image = self.prepare(image)
         return Frame(
-            image=transform(image, rotate=settings.rotate, mirror=settings.mirror),
+            image=image,
             camera=self.camera,
             index=index,
             time_s=time_s,
             captured_at=self.started_at + timedelta(seconds=time_s),
             still=still,
+            painted=self.prepare.painted,
         )
 
 

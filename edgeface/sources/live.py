@@ -19,7 +19,7 @@ import cv2
 from edgeface.config import Camera
 from edgeface.errors import SourceError
 from edgeface.sources.base import Monotonic
-from edgeface.sources.transform import transform
+from edgeface.sources.transform import Preparation
 from edgeface.types import Frame, Image
 
 logger = logging.getLogger(__name__)
@@ -78,6 +78,7 @@ class LiveSource:
         self.dropped = 0
         self._camera_id = camera_id
         self._camera = camera
+        self._prepare = Preparation(camera)
         self.device = device
         self._join_s = join_s
         self._clock = clock
@@ -166,12 +167,14 @@ class LiveSource:
                 self._ready.notify_all()
 
     def _put(self, image: Image, index: int) -> None:
+        image = self._prepare(image)
         frame = Frame(
-            image=transform(image, rotate=self._camera.rotate, mirror=self._camera.mirror),
+            image=image,
             camera=self._camera_id,
             index=index,
             time_s=self._clock(),
             captured_at=self._now(),
+            painted=self._prepare.painted,
         )
         with self._ready:
             if self._newest is not None:

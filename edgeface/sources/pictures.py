@@ -96,7 +96,6 @@ class Files:
     ) -> None:
         self.description = str(camera.source)
         self._files = files
-        self._camera = camera
         self._limits = limits
         self._origin = origin
         self._video = video
@@ -147,6 +146,6 @@ class Files:
         """Frames of one file, its time counted from 0."""
         if still:
             image = read_image(path, self._limits)
-            yield self._origin.frame(image, self._camera, index=0, time_s=0.0, still=True)
+            yield self._origin.frame(image, index=0, time_s=0.0, still=True)
         else:
             yield from self._video(path).frames()

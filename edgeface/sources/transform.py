@@ -1,10 +1,11 @@
-"""What was asked of a camera: its size, and turning and mirroring before anything else sees the picture."""
+"""What was asked of a camera: its size; turning, mirroring and painting over before anything else sees the picture."""
 
 from __future__ import annotations
 
 import cv2
 
 from edgeface.config import Camera
+from edgeface.sources.masks import Painter
 from edgeface.types import Image
 
 ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
@@ -17,6 +18,25 @@ def transform(image: Image, *, rotate: int = 0, mirror: bool = False) -> Image:
     if mirror:
         image = cv2.flip(image, 1)
     return image
+
+
+class Preparation:
+    """Turns, mirrors and paints over the pictures of one camera, as it is configured; for one thread."""
+
+    def __init__(self, camera: Camera) -> None:
+        self._camera = camera
+        self._painter = Painter(camera.masks, camera.regions)
+
+    def __call__(self, image: Image) -> Image:
+        """Prepare a picture that nobody has seen yet; it may be changed in place."""
+        image = transform(image, rotate=self._camera.rotate, mirror=self._camera.mirror)
+        self._painter.paint(image)
+        return image
+
+    @property
+    def painted(self) -> float:
+        """How much of the last picture was painted over, 0 to 1."""
+        return self._painter.share
 
 
 def wanted_size(camera: Camera, default_wh: tuple[int, int]) -> tuple[int, int]:

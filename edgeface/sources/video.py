@@ -58,7 +58,6 @@ class VideoFile:
         self._limits = limits
         self.description = str(path)
         self._path = path
-        self._camera = camera
         self._origin = origin
         self._pace = pace or Pace(camera.pace)
         # A rotation in the file is applied by default, as viewers do.
@@ -84,7 +83,7 @@ class VideoFile:
                 if self._closed:
                     break
                 self._pace.wait(time_s)
-                yield self._origin.frame(square(image, shape), self._camera, index=index, time_s=time_s)
+                yield self._origin.frame(square(image, shape), index=index, time_s=time_s)
                 index += 1
             if not self._closed:
                 self._check_end(index, time_s + step_s, announced_s, clock.rejected_s)
