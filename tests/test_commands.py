@@ -146,6 +146,10 @@ def test_what_is_set_survives(hand: Hand, tmp_path: Path) -> None:
     assert hand.control.paused == frozenset()
     hand.begin()
     assert hand.control.paused == {"door"}
+    # Another name is no reason to look again.
+    hand.begin(node="renamed")
+    assert hand.control.paused == {"door"}
+    assert Hand(tmp_path / "state", node="renamed").control.paused == {"door"}
     # Commands that are turned off have set nothing.
     hand.begin(enabled=False)
     assert (hand.control.paused, hand.control.muted, hand.control.health()) == (frozenset(), frozenset(), None)

@@ -96,14 +96,17 @@ class Control:
         expression : whether expressions are estimated, but for commands
         """
         self._cameras, self._may_express = frozenset(cameras), expression
-        before, self._enabled = self._enabled and self._node == node, enabled
-        self._node = node
+        before, self._enabled = self._enabled, enabled
+        renamed, self._node = self._node != node, node
         if not enabled:
             self._set = Restrictions()
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
         elif not before:
             self._set = self._read()
+        elif renamed and self._set != Restrictions():
+            # Another name of the node is no reason to look again.
+            self._write()
 
     @property
     def paused(self) -> frozenset[str]:
@@ -202,8 +205,11 @@ class Control:
         if new == self._set:
             return
         self._set = new
+        self._write()
+
+    def _write(self) -> None:
         try:
-            write_atomic(self._path, msgspec.json.encode(new), durable=True)
+            write_atomic(self._path, msgspec.json.encode(self._set), durable=True)
         except EdgefaceError as error:
             logger.warning("what the command has set would not survive a restart: %s", error)
 
