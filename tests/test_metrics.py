@@ -142,6 +142,9 @@ def test_what_cannot_hold_is_told_before_anything_starts(monkeypatch: pytest.Mon
     expect_metrics("[::1]:9464")
     with pytest.raises(ConfigError, match="70000 is no port"):
         expect_metrics("localhost:70000")
+    for host in ("a..b", "a" * 64):
+        with pytest.raises(ConfigError, match=f"{host} is no name of a host"):
+            expect_metrics(f"{host}:9464")
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     expect_metrics(None)
     with pytest.raises(RuntimeMissingError, match=r"edgeface\[metrics\]"):

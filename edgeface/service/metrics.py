@@ -215,4 +215,9 @@ def _endpoint(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not 1 <= int(port) <= 65_535:
         raise ConfigError(f"metrics.address: {port} is no port", fix="give HOST:PORT with a port from 1 to 65535")
+    try:
+        # As the socket will do: what it cannot name is no address that may come up later.
+        host.encode("idna")
+    except UnicodeError:
+        raise ConfigError(f"metrics.address: {host} is no name of a host", fix="give HOST:PORT") from None
     return host.strip("[]"), int(port)
