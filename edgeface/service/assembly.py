@@ -105,6 +105,7 @@ class Assembly:
                 self._inbox.feed(camera),
                 self._halt,
                 once=self.finite or not is_live(settings),
+                frozen_after_s=settings.frozen_after,
                 backoff=backoff,
             )
             for camera, settings in config.cameras.items()
