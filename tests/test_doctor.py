@@ -374,3 +374,15 @@ def test_the_report_command(
     (path,) = tmp_path.glob("edgeface-report-hall-*.txt")
     assert capsys.readouterr().out.startswith(f"{path.name} is written.")
     assert path.read_text().startswith("edgeface ")
+
+
+@pytest.mark.parametrize(("place", "words"), [("no/such/report.txt", "there is no folder"), ("", "is a folder")])
+def test_a_place_for_the_report_that_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str, words: str
+) -> None:
+    path = tmp_path / place
+    assert main(["report", "--out", str(path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"--out {path}" in line
+    assert words in line
+    assert list(tmp_path.iterdir()) == []
