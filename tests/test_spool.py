@@ -152,15 +152,20 @@ def test_a_stop_with_everything_delivered_leaves_nothing(tmp_path: Path) -> None
     assert b"3f2a" not in path(tmp_path).read_bytes(), "what was delivered is not left on the card"
 
 
+@pytest.mark.parametrize("set_s", [0.0, 365 * 86_400.0, -365 * 86_400.0])
 @pytest.mark.parametrize(("machine", "skipped"), [(MACHINE, 0), ("another boot", UNSURE)])
 def test_a_visit_that_lasted_when_the_power_went_is_ended(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, machine: str, skipped: int
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, machine: str, skipped: int, set_s: float
 ) -> None:
-    outbox = spooled(tmp_path, "old")
+    now_s = 2.0
+    outbox = spooled(tmp_path, "old", clock=lambda: now_s)
     outbox.accept(told("start", "a"))
+    now_s = 12.0
     outbox.accept(told("start", "b", time_s=12.0))
     outbox.accept(told("start", "c", time_s=12.0))
-    outbox.accept(told("end", "b", time_s=15.0))
+    now_s = 15.0
+    # Meanwhile the wall clock was set: it tells nothing of how long they lasted.
+    outbox.accept(told("end", "b", time_s=15.0 + set_s))
     entries = taken(outbox, 4)
     outbox.done(entries[0])
     outbox.done(entries[3])
