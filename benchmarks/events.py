@@ -48,6 +48,13 @@ def _listen(messages: queue.Queue[tuple[float, str, bytes]], start_s: float) -> 
 @contextmanager
 def broker() -> Iterator[int]:
     """Run a Mosquitto; its port."""
+    with broker_process() as (port, _):
+        yield port
+
+
+@contextmanager
+def broker_process() -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """Run a Mosquitto; its port and its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -55,13 +62,13 @@ def broker() -> Iterator[int]:
         config.write(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n")
         config.flush()
         Path(config.name).chmod(0o644)
-        broker = subprocess.Popen(["mosquitto", "-c", config.name], stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(["mosquitto", "-c", config.name], stderr=subprocess.DEVNULL)
         try:
             _await_listening(port)
-            yield port
+            yield port, process
         finally:
-            broker.terminate()
-            broker.wait()
+            process.terminate()
+            process.wait()
 
 
 def _await_listening(port: int) -> None:

@@ -1,8 +1,10 @@
 """Visits through outages of a real Mosquitto and kills of the daemon, then the account: nothing may be missing.
 
-The daemon is the real one over invented visits (`tests/invented.py`). It speaks through a proxy; the audit speaks to
-the broker itself, with a session that the broker keeps. An outage is one of: the connection cut, the proxy refusing,
-Mosquitto frozen, restarted, killed. A kill is SIGKILL at a random moment.
+The daemon is the real one over invented visits (`tests/invented.py`), and its clock jumps by a year and back all the
+time. It speaks TLS through a proxy; the audit speaks to the broker itself, with a session that the broker keeps. An
+outage is one of: the connection cut, the proxy refusing, or slow and uneven; Mosquitto frozen, restarted, killed, with
+a certificate that has ended; a second client with the node's id. A kill is SIGKILL at a random moment. Where a file
+system may be mounted, the disk is full once, and once read-only from a start on: the node says so and goes on.
 """
 
 from __future__ import annotations
@@ -11,75 +13,77 @@ import argparse
 import contextlib
 import json
 import logging
-import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
+from signal import SIGCONT, SIGSTOP
+from typing import Any
 
 from brokers import Mosquitto, Proxy, eventually
 
 from edgeface.config import Mqtt
 from edgeface.publish.account import MOST_REPEATS, Account
 from edgeface.publish.subscriber import Subscriber
+from edgeface.publish.timing import Timing
+from slow.chaos_place import Certificates, Disk, Node, rival
 
-ROOT = Path(__file__).parents[1]
-OUTAGES = ("cut", "refusing", "frozen", "restarted", "killed")
-LASTS = ("autosave_interval 1",)
-"""Mosquitto writes down each second what it keeps for the audit, so that a kill of it costs no subscription."""
-
-
-class Node:
-    """The daemon as a child, started again after each kill."""
-
-    def __init__(self, folder: Path, port: int, rate: float) -> None:
-        self.kills = 0
-        self._log = folder / "node.log"
-        self._command = [sys.executable, str(ROOT / "tests" / "invented.py"), "--port", str(port), "--rate", str(rate)]
-        self._environ = {
-            **os.environ,
-            "STATE_DIRECTORY": str(folder / "state"),
-            "PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}",
-        }
-        self.start()
-
-    def kill(self) -> None:
-        """SIGKILL, and start anew."""
-        self._process.send_signal(SIGKILL)
-        self._process.wait()
-        self.kills += 1
-        self.start()
-
-    def expect_alive(self) -> None:
-        """A daemon does not end by itself."""
-        assert self._process.poll() is None, f"the daemon ended: {self.log()[-2000:]}"
-
-    def stop(self) -> float:
-        """Ask it to stop; seconds that it took."""
-        began_s = time.monotonic()
-        self._process.send_signal(SIGTERM)
-        code = self._process.wait(30)
-        # One that was still importing had nothing to deliver yet.
-        assert code in (0, -SIGTERM), f"the daemon ended with {code}: {self.log()}"
-        return time.monotonic() - began_s
-
-    def log(self) -> str:
-        """What all its runs said."""
-        return self._log.read_text(errors="replace")
-
-    def start(self, *words: str) -> None:
-        """Start it, once more."""
-        with self._log.open("a") as log:
-            self._process = subprocess.Popen(
-                [*self._command, *words], env=self._environ, stderr=log, stdin=subprocess.DEVNULL
-            )
+OUTAGES = ("cut", "refusing", "slow", "frozen", "restarted", "killed", "expired", "rival")
+DISKS = ("full", "read-only")
+LASTS = ("autosave_on_changes true", "autosave_interval 1")
+"""Mosquitto writes down at each change what it keeps for the audit, so that a kill of it costs nothing there."""
+SLOW_S = 0.25
+"""The most that a piece takes on a slow line."""
+DISK_BACK_S = 90.0
+"""A disk that could not be written is tried again each minute."""
 
 
-def outage(kind: str, broker: Mosquitto, proxy: Proxy, lasts_s: float) -> None:
-    """Let the broker be away for a while."""
+EXPIRED = "certificate has expired"
+MET_S = 70.0
+"""The longest pause before a node tries again."""
+SAID = {
+    "a connection lost": "lost: ",
+    "an ended certificate": EXPIRED,
+    "a spool in memory": "cannot be written (",
+}
+"""What a node says of it, in its words."""
+
+
+@dataclass(slots=True)
+class Heard:
+    """What the audit hears: the account, and what the node says of its spool."""
+
+    account: Account = field(default_factory=lambda: Account(whole=True))
+    spool: dict[str, Any] = field(default_factory=dict)
+
+    def take(self, topic: str, payload: bytes) -> None:
+        """A message, in the thread of the audit."""
+        self.account.heard(topic, payload)
+        if topic.endswith("/health") and payload:
+            self.spool = json.loads(payload)["spool"]
+
+    def expect_spool(self, state: str, timeout_s: float) -> None:
+        """Wait until the node says that of its spool."""
+        eventually(lambda: self.spool.get("state") == state, f"a spool in state {state}", timeout_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything that takes part."""
+
+    node: Node
+    broker: Mosquitto
+    proxy: Proxy
+    certificates: Certificates
+    disk: Disk
+    heard: Heard
+
+
+def outage(kind: str, scene: Scene, lasts_s: float, chance: random.Random) -> None:
+    """Let something be wrong for a while."""
+    broker, proxy = scene.broker, scene.proxy
     if kind == "cut":
         proxy.cut()
     elif kind == "refusing":
@@ -87,14 +91,47 @@ def outage(kind: str, broker: Mosquitto, proxy: Proxy, lasts_s: float) -> None:
         proxy.cut()
         time.sleep(lasts_s)
         proxy.closing = 0
+    elif kind == "slow":
+        proxy.delay_s = lambda: chance.uniform(0, SLOW_S)
+        time.sleep(lasts_s)
+        proxy.delay_s = lambda: 0.0
     elif kind == "frozen":
         broker.signal(SIGSTOP)
         time.sleep(lasts_s)
         broker.signal(SIGCONT)
+    elif kind == "rival":
+        rival(broker.port, scene.certificates.ca, lasts_s)
+    elif kind == "expired":
+        broker.stop()
+        scene.certificates.put(ended=True)
+        broker.start()
+        before = scene.node.log().count(EXPIRED)
+        eventually(lambda: scene.node.log().count(EXPIRED) > before, "a refusal of an ended certificate", MET_S)
+        broker.stop()
+        scene.certificates.put(ended=False)
+        broker.start()
     else:
         (broker.stop if kind == "restarted" else broker.kill)()
         time.sleep(lasts_s)
         broker.start()
+
+
+def disk_trouble(kind: str, scene: Scene) -> None:
+    """Let the disk be full or read-only until the node has said so, and then wait until it is written again."""
+    node, disk = scene.node, scene.disk
+    if kind == "full":
+        disk.fill()
+    else:
+        # Whoever has a file open for writing keeps a file system writable: so it is after a start.
+        node.end()
+        disk.writable(False)
+        node.start()
+    scene.heard.expect_spool("memory", 30)
+    if kind == "full":
+        disk.empty()
+    else:
+        disk.writable(True)
+    scene.heard.expect_spool("disk", DISK_BACK_S)
 
 
 def main() -> int:
@@ -110,53 +147,60 @@ def main() -> int:
     logging.basicConfig(level=logging.ERROR)
     chance = random.Random(args.seed)
     events = ["kill"] * args.kills + [OUTAGES[number % len(OUTAGES)] for number in range(args.outages)]
-    chance.shuffle(events)
     with tempfile.TemporaryDirectory(prefix="edgeface-chaos-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        broker = Mosquitto(folder, lines=LASTS).start()
+        certificates = Certificates(folder)
+        broker = Mosquitto(folder, lines=[*LASTS, *certificates.lines]).start()
         proxy = Proxy(broker.port)
-        account = Account(whole=True)
+        disk = Disk(folder / "state")
+        if disk.mounted:
+            events += DISKS
+        else:
+            print("no file system may be mounted here: the disk is neither full nor read-only", file=sys.stderr)
+        chance.shuffle(events)
+        heard = Heard()
+        settings = Mqtt(host="127.0.0.1", port=broker.port, keep_alive=5, ca_file=str(certificates.ca))
         audit = Subscriber(
-            Mqtt(host="127.0.0.1", port=broker.port, keep_alive=5), password=None, heard=account.heard, keep_s=3600
+            settings,
+            password=None,
+            heard=heard.take,
+            keep_s=3600,
+            connected=heard.account.connected,
+            timing=Timing(refused_s=1.0),
         )
         audit.start()
         assert audit.connection.wait_connected(10)
         time.sleep(0.5)
         began_s = time.monotonic()
-        node = Node(folder, proxy.port, args.rate)
+        node = Node(folder, proxy.port, args.rate, certificates.ca)
         try:
-            happen(events, node, broker, proxy, account, args, chance)
-            node_took_s = settle(node, account, args, began_s)
+            happen(events, Scene(node, broker, proxy, certificates, disk, heard), args, chance)
+            node_took_s = settle(node, heard.account, args, began_s)
         finally:
             broker.stop()
             proxy.close()
             audit.stop()
+            disk.close()
         took_s = time.monotonic() - began_s
-        return verdict(account, audit, node, events, took_s, node_took_s)
+        return verdict(heard.account, audit, node, events, took_s, node_took_s)
 
 
-def happen(
-    events: list[str],
-    node: Node,
-    broker: Mosquitto,
-    proxy: Proxy,
-    account: Account,
-    args: argparse.Namespace,
-    chance: random.Random,
-) -> None:
+def happen(events: list[str], scene: Scene, args: argparse.Namespace, chance: random.Random) -> None:
     """Let everything happen, spread over the visits."""
     began_s = time.monotonic()
     for number, event in enumerate(events):
         due = (number + 1) * args.visits / (len(events) + 1)
-        while visits(account) < due and time.monotonic() - began_s < args.most_s:
-            node.expect_alive()
+        while visits(scene.heard.account) < due and time.monotonic() - began_s < args.most_s:
+            scene.node.expect_alive()
             time.sleep(0.05)
         time.sleep(chance.uniform(0, 0.5))
         if event == "kill":
-            node.kill()
+            scene.node.kill()
+        elif event in DISKS:
+            disk_trouble(event, scene)
         else:
-            outage(event, broker, proxy, chance.uniform(0.2, 3.0))
+            outage(event, scene, chance.uniform(0.2, 3.0), chance)
 
 
 def settle(node: Node, account: Account, args: argparse.Namespace, began_s: float) -> float:
@@ -191,7 +235,8 @@ def verdict(account: Account, audit: Subscriber, node: Node, events: list[str], 
     runs = account.runs()
     told = {
         "visits": visits(account),
-        "outages": len(events) - node.kills,
+        "outages": sum(event in OUTAGES for event in events),
+        "disk": [event for event in events if event in DISKS],
         "kills": node.kills,
         "runs": len(runs),
         "missing": sum(run.missing_count for run in runs),
@@ -202,6 +247,7 @@ def verdict(account: Account, audit: Subscriber, node: Node, events: list[str], 
         "replayed": sum(run.replayed for run in runs),
         "meaning two messages": sum(run.differing for run in runs),
         "the broker forgot the audit": audit.forgotten,
+        "said": {what: node.log().count(words) for what, words in SAID.items()},
         "seconds": round(took_s, 1),
         "stop took": round(stop_s, 2),
     }

@@ -367,6 +367,8 @@ class Proxy:
         """How many of the next connections are closed as soon as the client has spoken."""
         self.cut_at: Callable[[bytes], bool] = lambda _data: False
         """Asked with what the client sends; True cuts the connection before it is passed on."""
+        self.delay_s: Callable[[], float] = lambda: 0.0
+        """Asked for each piece that passes, either way: what a slow or lossy network takes to bring it."""
         self._target = target_port
         self._pairs: list[socket.socket] = []
         self._server = socket.create_server((HOST, self.port))
@@ -413,6 +415,7 @@ class Proxy:
             while data := source.recv(65_536):
                 if from_client and self.cut_at(data):
                     break
+                time.sleep(self.delay_s())
                 sink.sendall(data)
         for sock in (source, sink):
             with contextlib.suppress(OSError):

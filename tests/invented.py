@@ -1,4 +1,7 @@
-"""A daemon without a camera: `Daemon` as it is, over visits that are invented at a steady rate."""
+"""A daemon without a camera: `Daemon` as it is, over visits that are invented at a steady rate.
+
+Its wall clock can jump: a year ahead, and back, again and again.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections import deque
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -21,7 +24,10 @@ from people import AGE, HAPPY, WOMAN
 from edgeface.config import Config, Mqtt, Node, Spool
 from edgeface.errors import run_command
 from edgeface.events import Body, BundleHealth, CameraHealth, notice_body, visit_body
+from edgeface.publish import supervisor
+from edgeface.publish.timing import Clock
 from edgeface.questions import Known
+from edgeface.service import daemon, standing
 from edgeface.service.assembly import Assembly
 from edgeface.service.daemon import Daemon, Waits
 from edgeface.service.signals import Signals
@@ -34,6 +40,32 @@ LASTS_S = 0.3
 BOX = np.array([10, 20, 110, 140], np.float32)
 
 
+YEAR = timedelta(days=365)
+
+
+class JumpingDatetime(datetime):
+    """A wall clock that is set a year ahead and back; in place of `datetime` where the daemon reads it."""
+
+    every_s = float("inf")
+
+    @classmethod
+    def offset(cls) -> timedelta:
+        return YEAR if time.monotonic() / cls.every_s % 2 >= 1 else timedelta(0)
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime.now(tz) + cls.offset()
+
+
+def let_the_clock_jump(every_s: float) -> None:
+    """From now on it jumps every so many seconds."""
+    JumpingDatetime.every_s = every_s
+    for module in (daemon, standing):
+        module.datetime = JumpingDatetime  # type: ignore[attr-defined]
+    jumping = Clock(wall=lambda: time.time() + JumpingDatetime.offset().total_seconds())
+    supervisor.Clock = lambda: jumping  # type: ignore[attr-defined,assignment,misc]
+
+
 class InventedAssembly:
     """Stands in for what a configuration makes: people come ``rate`` times a second, and go."""
 
@@ -41,7 +73,7 @@ class InventedAssembly:
         self.config = config
         self.node = str(config.node.id)
         self.password = None
-        self.loaded_at = datetime.now(timezone.utc)
+        self.loaded_at = JumpingDatetime.now(timezone.utc)
         self.finite = False
         self.running = {"main"}
         self.failure = None
@@ -117,7 +149,7 @@ class InventedAssembly:
         return {"main": CameraHealth(state="running", fps=None, dropped=0)}
 
     def _body(self, event: Event, visit: Visit, reason: Reason | None = None) -> Body:
-        now = datetime.now(timezone.utc)
+        now = JumpingDatetime.now(timezone.utc)
         if event == "end":
             visit = msgspec.structs.replace(visit, ended_s=visit.started_s)
         change = VisitChange(event=event, visit=visit, time_s=visit.started_s, reason=reason)
@@ -132,12 +164,16 @@ def main() -> int:
     parser.add_argument("--most", type=int, default=10**9, help="visits in all")
     parser.add_argument("--node", default="chaos")
     parser.add_argument("--no-spool", action="store_true")
+    parser.add_argument("--ca", help="speak TLS, by this authority")
+    parser.add_argument("--jump-every", type=float, metavar="SECONDS", help="let the clock jump by a year")
     args = parser.parse_args()
+    if args.jump_every:
+        let_the_clock_jump(args.jump_every)
     logging.basicConfig(level=logging.WARNING)
     signals = Signals(os.environ).catch()
     config = Config(
         node=Node(id=args.node),
-        mqtt=Mqtt(host="127.0.0.1", port=args.port, keep_alive=5, connect_timeout=2),
+        mqtt=Mqtt(host="127.0.0.1", port=args.port, keep_alive=5, connect_timeout=2, ca_file=args.ca),
         spool=Spool(enabled=not args.no_spool),
     )
 

@@ -16,17 +16,23 @@ PROGRAM = """
 import sys, time
 from pathlib import Path
 folder = Path({folder!r})
+given = 0
 while True:
     scene = (folder / "scene").read_text()
     if scene != "frozen":
-        sys.stdout.buffer.write((folder / scene).read_bytes())
+        picture = bytearray((folder / scene.removeprefix("same-")).read_bytes())
+        if not scene.startswith("same-"):
+            # A sensor never gives the same picture twice.
+            given += 1
+            picture[0] = 60 + given % 100
+        sys.stdout.buffer.write(picture)
         sys.stdout.buffer.flush()
     time.sleep(1 / {fps})
 """
 
 
 class PretendCamera:
-    """Somebody before a camera, or nobody, or a camera that gives no more frames."""
+    """Somebody before a camera, or nobody, or a camera that gives no more frames, or always the same."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -38,7 +44,7 @@ class PretendCamera:
         put_program(self.programs, "rpicam-vid", PROGRAM.format(folder=str(folder), fps=FPS))
 
     def show(self, scene: str) -> None:
-        """``face``, ``empty`` or ``frozen``."""
+        """``face``, ``empty``, either with ``same-`` before it (each picture exactly the last), or ``frozen``."""
         part = self._folder / "scene.part"
         part.write_text(scene)
         part.replace(self._folder / "scene")

@@ -96,6 +96,23 @@ def test_repeats_are_counted_by_connection() -> None:
     assert (found.repeated, found.most_at_once, found.replayed, found.good) == (61, 21, 61, False)
 
 
+def test_what_the_broker_tells_us_again_is_not_the_nodes() -> None:
+    """The broker was restarted: twenty come again to us, then the node comes back, and twenty of its own."""
+    made = Account()
+    made.connected()
+    made.heard("edgeface/hall/availability", b"online")
+    for number in range(40):
+        made.heard(TOPIC, visit(number))
+    made.connected()
+    for number in range(10, 30):
+        made.heard(TOPIC, visit(number))
+    made.heard("edgeface/hall/availability", b"online")
+    for number in range(20, 40):
+        made.heard(TOPIC, visit(number, late=True))
+    (found,) = made.runs()
+    assert (found.repeated, found.most_at_once, found.good) == (40, 20, True)
+
+
 def test_a_number_that_means_two_messages_is_a_mistake() -> None:
     found = account(visit(0), visit(0, name="another"))
     assert (found.differing, found.repeated, found.good) == (1, 0, False)

@@ -117,3 +117,26 @@ def test_a_stop_delivers_within_five_seconds(
     assert child.process.wait(60) == 0
     assert child.log() == ""
     assert not (tmp_path / "state" / "spool-chaos.db-wal").exists(), "folded in, and let go of"
+
+
+def test_a_clock_that_jumps_by_a_year_costs_nothing(
+    mosquitto: Callable[..., Mosquitto], audit: Callable[..., Auditor], invented: Callable[..., Invented]
+) -> None:
+    """Again and again, to and fro, and a kill in between: every visit once, none longer than it was."""
+    broker = mosquitto()
+    auditor = audit(broker)
+    child = invented(broker.port, "--rate", "20", "--jump-every", "0.4")
+
+    def years() -> set[str]:
+        return {heard.json["at"][:4] for heard in auditor.of("visits")}
+
+    auditor.wait_for(lambda a: len(years()) == 2 and len(a.of("visits")) > 90, "visits of two years")
+    child.ask(signal.SIGKILL)
+    again = invented(broker.port, "--most", "0", "--jump-every", "0.4")
+    auditor.wait_for(lambda a: not lasting(a), "the ends of those that lasted")
+    assert again.ask(signal.SIGTERM) == 0
+    numbers = starts_and_ends(auditor)
+    assert {number for _, number in numbers} == set(range(max(numbers)[1] + 1)), "nothing is missing"
+    ends = [heard.json for heard in auditor.of("visits") if heard.json["event"] == "end"]
+    assert max(end["seconds"] for end in ends) < 60
+    assert {state.json["today"]["date"][:4] for state in auditor.of("state") if state.payload} <= years()

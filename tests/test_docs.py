@@ -12,7 +12,7 @@ import pytest
 
 from edgeface.cli.main import build_parser
 from edgeface.config import load_config, parse_override
-from edgeface.events import VisitMessage, decode
+from edgeface.events import KINDS, VisitMessage, decode, schemas
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "models").glob("*.md"))]
@@ -89,3 +89,30 @@ def test_the_glossary_names_code_that_is_there() -> None:
     rows = re.findall(r"^\| (?!term)([^|]+) \| [^|]+ \| ([^|]+) \|$", text, flags=re.MULTILINE)
     assert len(rows) >= 40
     assert [term for term, place in rows if not (ROOT / place.strip("`")).exists()] == []
+
+
+def said_since(text: str, head: str) -> dict[str, str]:
+    """The names in the first cells of the tables that begin with ``head``, each with its last cell."""
+    said: dict[str, str] = {}
+    for table in re.findall(rf"^\| {head} \|.*\| since \|\n\|[-|]+\|\n((?:\|.*\|\n)+)", text, flags=re.MULTILINE):
+        for row in table.splitlines():
+            cells = row.strip("|").split(" | ")
+            said |= dict.fromkeys(re.findall(r"`([^`]+)`", cells[0]), cells[-1].strip())
+    return said
+
+
+def test_every_topic_and_field_says_since_when_it_is_there() -> None:
+    text = (ROOT / "docs" / "mqtt.md").read_text(encoding="utf-8")
+    topics = said_since(text, "topic")
+    assert {topic.rpartition("/")[2] for topic in topics} >= {*KINDS, "availability"}
+    envelope = said_since(text[: text.index("\n### visits")], "field")
+    told = [topics, envelope]
+    for kind, schema in schemas().items():
+        _, _, section = text.partition(f"\n### {kind}\n")
+        fields = said_since(re.split(r"\n##", section)[0], "field")
+        assert set(schema["properties"]) - set(envelope) <= set(fields), kind
+        assert set(fields) <= set(schema["properties"]), f"{kind} has no such field"
+        told.append(fields)
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for version in {since for said in told for since in said.values()}:
+        assert re.search(rf"^## {re.escape(version)}\b", changelog, flags=re.MULTILINE), version

@@ -396,3 +396,15 @@ def test_a_conversation_leaves_no_descriptor(recwarn: pytest.WarningsRecorder) -
     converse(Config(mqtt=Mqtt(host=HOST, port=free_port())), node="hall", environ={})
     gc.collect()
     assert [str(one.message) for one in recwarn if issubclass(one.category, ResourceWarning)] == []
+
+
+@pytest.mark.parametrize(("place", "words"), [("no/such/report.txt", "there is no folder"), ("", "is a folder")])
+def test_a_place_for_the_report_that_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str, words: str
+) -> None:
+    path = tmp_path / place
+    assert main(["report", "--out", str(path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"--out {path}" in line
+    assert words in line
+    assert list(tmp_path.iterdir()) == []

@@ -161,19 +161,22 @@ def test_grafana_asks_for_metrics_and_labels_that_exist() -> None:
         for row, _ in values(health())
         for label in row
     } | {"instance"}  # fmt: skip
+    asks: set[str] = set()
     asked = [target for panel in board["panels"] for target in panel["targets"]]
     for target in asked:
         found = set(re.findall(r"edgeface_\w+", target["expr"]))
         assert found, target
         assert found <= names | labels, target
         assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= labels
+        asks |= found
         for grouped in re.findall(r"by \(([^)]*)\)", target["expr"]):
             assert set(re.split(r",\s*", grouped)) <= labels
+    assert {"edgeface_spool_waiting_messages", "edgeface_spool_on_disk"} <= asks, "what waits for the broker is shown"
 
 
 def test_telegraf_asks_for_fields_that_exist() -> None:
     config = tomllib.loads((EXAMPLES / "telegraf.conf").read_text())
-    seen = 0
+    seen: set[str] = set()
     for consumer in config["inputs"]["mqtt_consumer"]:
         (topic,) = consumer["topics"]
         schema = schemas()[topic.rsplit("/", 1)[-1]]
@@ -182,8 +185,9 @@ def test_telegraf_asks_for_fields_that_exist() -> None:
             paths = [one["path"] for one in wanted] + ([part["timestamp_path"]] if "timestamp_path" in part else [])
             for path in paths:
                 assert has(schema, schema, path.split(".")), f"{topic} has no {path}"
-                seen += 1
-    assert seen > 15
+                seen.add(path)
+    assert len(seen) > 15
+    assert {"spool.state", "spool.waiting"} <= seen, "what waits for the broker is kept"
 
 
 def has(root: dict[str, Any], schema: dict[str, Any], path: list[str]) -> bool:

@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,15 +152,20 @@ def test_a_stop_with_everything_delivered_leaves_nothing(tmp_path: Path) -> None
     assert b"3f2a" not in path(tmp_path).read_bytes(), "what was delivered is not left on the card"
 
 
+@pytest.mark.parametrize("set_s", [0.0, 365 * 86_400.0, -365 * 86_400.0])
 @pytest.mark.parametrize(("machine", "skipped"), [(MACHINE, 0), ("another boot", UNSURE)])
 def test_a_visit_that_lasted_when_the_power_went_is_ended(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, machine: str, skipped: int
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, machine: str, skipped: int, set_s: float
 ) -> None:
-    outbox = spooled(tmp_path, "old")
+    now_s = 2.0
+    outbox = spooled(tmp_path, "old", clock=lambda: now_s)
     outbox.accept(told("start", "a"))
+    now_s = 12.0
     outbox.accept(told("start", "b", time_s=12.0))
     outbox.accept(told("start", "c", time_s=12.0))
-    outbox.accept(told("end", "b", time_s=15.0))
+    now_s = 15.0
+    # Meanwhile the wall clock was set: it tells nothing of how long they lasted.
+    outbox.accept(told("end", "b", time_s=15.0 + set_s))
     entries = taken(outbox, 4)
     outbox.done(entries[0])
     outbox.done(entries[3])
@@ -253,12 +259,54 @@ def test_what_is_full_drops_in_order_and_on_the_disk_too(tmp_path: Path) -> None
     outbox.close()
     again = spooled(tmp_path)
     assert [(fields(e)["visit"], fields(e)["event"]) for e in taken(again, 4)] == [
-        ("a", "end"),
+        ("b", "start"),
         ("b", "end"),
         ("c", "start"),
         ("c", "end"),
     ]
     again.close()
+
+
+def test_the_oldest_visits_go_first_also_those_of_earlier_runs(tmp_path: Path) -> None:
+    """And a visit that lasts is not one of them: its end tells it whole."""
+    before = spooled(tmp_path, "before")
+    before.accept(told("start", "a"))
+    before.accept(told("end", "a"))
+    before.close()
+    outbox = spooled(tmp_path, "old", capacity=4)
+    outbox.accept(told("start", "long"))
+    outbox.accept(told("update", "long"))
+    outbox.accept(told("start", "b"))
+    outbox.accept(told("end", "b"))
+    outbox.accept(told("update", "long"))
+    outbox.accept(told("end", "long"))
+    counters = outbox.counters()
+    assert (counters.dropped["visits"], counters.queued) == (4, 4)
+    assert outbox.undelivered().gone == 4
+    assert [(fields(e)["visit"], fields(e)["event"]) for e in taken(outbox, 4)] == [
+        ("long", "start"),
+        ("b", "start"),
+        ("b", "end"),
+        ("long", "end"),
+    ]
+    outbox.close()
+
+
+@settings(max_examples=50, deadline=None)
+@given(visits=st.integers(1, 30), capacity=st.integers(1, 20), updates=st.integers(0, 3))
+def test_what_is_left_of_too_many_is_the_newest_without_a_gap(visits: int, capacity: int, updates: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        outbox = spooled(Path(folder), "old", capacity=capacity)
+        for name in range(visits):
+            outbox.accept(told("start", str(name)))
+            for _ in range(updates):
+                outbox.accept(told("update", str(name)))
+            outbox.accept(told("end", str(name)))
+        left = [fields(e) for e in taken(outbox, min(capacity, outbox.counters().queued))]
+        numbers = [one["number"] for one in left if one["event"] != "update"]
+        assert numbers == list(range(2 * visits))[-len(numbers) :]
+        assert len(numbers) == min(capacity, 2 * visits)
+        outbox.close()
 
 
 def test_a_topic_that_is_refused_keeps_its_newest_hundred(tmp_path: Path) -> None:

@@ -50,7 +50,9 @@ def run(args: argparse.Namespace) -> int:
     settings, password = broker_settings(args)
     set_up_logging(args)
     account = Account(whole=args.whole)
-    subscriber = Subscriber(settings, password=password, heard=account.heard, keep_s=KEEP_S)
+    subscriber = Subscriber(
+        settings, password=password, heard=account.heard, keep_s=KEEP_S, connected=account.connected
+    )
     subscriber.start()
     try:
         expect_connected(subscriber)

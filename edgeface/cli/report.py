@@ -9,6 +9,8 @@ from typing import Any
 
 from edgeface.cli.common import add_bundle_option, add_config_options
 from edgeface.cli.doctor import make_node
+from edgeface.errors import UsageError
+from edgeface.files import look
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -26,7 +28,14 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the file and say where it is."""
+    """Write the file and say where it is.
+
+    Raises
+    ------
+    UsageError : ``--out`` is a folder, or lies in one that is not there; before anything is asked
+    """
+    if args.out is not None:
+        _expect_place(Path(args.out))
     from edgeface.diagnosis.checks import examine
     from edgeface.diagnosis.report import ADVICE, compose
     from edgeface.files import write_atomic
@@ -37,3 +46,10 @@ def run(args: argparse.Namespace) -> int:
     write_atomic(path, compose(node, list(examine(node))).encode())
     print(f"{path} is written. {ADVICE}")
     return 0
+
+
+def _expect_place(path: Path) -> None:
+    if look(path) == "folder":
+        raise UsageError(f"--out {path} is a folder", fix="give the name of a file in it")
+    if look(path.parent) != "folder":
+        raise UsageError(f"--out {path}: there is no folder {path.parent}", fix="make it first, or name another")

@@ -192,6 +192,15 @@ class Camera(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     read_timeout: Annotated[float, Meta(gt=0, le=600, description="seconds of silence after which it is reopened")] = (
         5.0
     )
+    frozen_after: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="seconds of exactly the same picture after which a live camera has frozen and is reopened; "
+            "0: never, for a test pattern",
+        ),
+    ] = 60.0
 
 
 class ScheduleChoice(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -30,7 +30,7 @@ class RunAccount(msgspec.Struct, frozen=True, kw_only=True):
     missing : ranges of numbers that did not, both ends included
     outstanding : numbers that are given out, and behind all that came: they may still come, while the run goes on
     unsure : numbers of them in the seconds before a power cut, which may never have been given out
-    repeated : messages that came again; ``most_at_once``: after one connection
+    repeated : messages that came again; ``most_at_once``: after one connection of the node or of ours
     replayed : messages that said that they come late
     lasting : visits with a start and no end
     power : visits that were ended with reason `power`
@@ -63,7 +63,7 @@ class RunAccount(msgspec.Struct, frozen=True, kw_only=True):
 class _Run:
     messages: dict[int, tuple[str, str]] = field(default_factory=dict)
     repeated: int = 0
-    by_connection: Counter[int] = field(default_factory=Counter)
+    by_connection: Counter[tuple[int, int]] = field(default_factory=Counter)
     replayed: int = 0
     power: int = 0
     differing: set[int] = field(default_factory=set)
@@ -94,8 +94,13 @@ class Account:
         self._runs: dict[tuple[str, str], _Run] = {}
         self._newest: dict[str, str] = {}
         self._connections: Counter[str] = Counter()
+        self._own_connections = 0
         self.unnumbered = 0
         self.unreadable = 0
+
+    def connected(self) -> None:
+        """Note a connection of our own: the broker tells again what was on its way to us, and the nodes did not."""
+        self._own_connections += 1
 
     def heard(self, topic: str, payload: bytes) -> None:
         """Take in one message; those of other kinds say nothing."""
@@ -139,7 +144,7 @@ class Account:
             run.power += message.reason == "power"
         elif before == told:
             run.repeated += 1
-            run.by_connection[self._connections[message.node]] += 1
+            run.by_connection[self._connections[message.node], self._own_connections] += 1
         else:
             run.differing.add(message.number)
 

@@ -33,6 +33,7 @@ class Row:
     boot, number, seq : as in the message
     suffix : topic below ``<prefix>/<node>/``
     settled : the broker has it, or will never get it; it only stands for its visit or its number
+    time_s : when it was put, on a clock that nobody sets; comparable within a run
     """
 
     key: int
@@ -44,6 +45,7 @@ class Row:
     visit: str
     payload: bytes
     settled: bool = False
+    time_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

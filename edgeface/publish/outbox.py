@@ -3,11 +3,13 @@
 A message is stamped (node, boot, sequence number) and encoded when it is accepted. It waits in the queue of its
 topic, so that a topic which rests holds up no other. Of `faces` and of the retained kinds only the newest per topic
 waits: an older one is replaced. Visits wait in order; when there are more of them than ``capacity``, or more than
-128 MiB, the oldest `update` goes first, then the oldest `start`, an `end` only when nothing else is left. Whatever
-goes leaves a gap in the sequence numbers and one count in ``dropped``. Every step costs the same however much waits.
+128 MiB, the oldest `update` goes first, then the oldest `start`, an `end` only when nothing else is left, for it tells
+the whole visit. Whatever goes leaves a gap in the sequence numbers and one count in ``dropped``. Every step costs the
+same however much waits.
 
 With a `Spool`, a start or an end is on the disk before it may be taken, and there until it is settled; what earlier
-runs left waits before everything else. Starts and ends have a count of their own, without gaps. What had to wait for a
+runs left waits before everything else. When too many wait, the oldest visits go after the updates, start or end: what
+is left are the newest visits, whole. Starts and ends have a count of their own, without gaps. What had to wait for a
 connection says so (`replayed`).
 """
 
@@ -29,7 +31,7 @@ from edgeface.publish.spool import Spool
 CLEARED = -(2**62)
 """From here on topics are cleared: below all that the spool numbers."""
 VISIT_LANES: tuple[Lane, ...] = ("update", "start", "end")
-"""In the order in which they are given up."""
+"""In the order in which they are given up without a spool."""
 REJECTED_KEPT = 100
 """Refused visits that are kept in case their topic is allowed later: 100 x 1 KB."""
 MOST_BYTES = 128 * 2**20
@@ -348,8 +350,10 @@ class Outbox:
 
     def _keep_bounds(self) -> None:
         while sum(len(lane) for lane in self._lanes.values()) > self._capacity or self._bytes > self._most_bytes:
-            fullest = next(lane for lane in self._lanes.values() if lane)
-            self._drop(next(iter(fullest.values())))
+            heads = [next(iter(lane.values())) for lane in self._lanes.values() if lane]
+            if self._spool is not None and heads[0].lane != "update":
+                heads.sort(key=lambda entry: entry.seq)
+            self._drop(heads[0])
 
     def _drop(self, entry: Entry) -> None:
         self._remove(entry)

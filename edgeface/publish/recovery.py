@@ -1,7 +1,8 @@
 """What a run that ended without a stop has left open: pure, from the rows that it left.
 
 Its visits that lasted are ended with reason ``power``, under its own boot, after its last durable number. What was
-told of them last is their start, so an end says no more than that: they lasted at least until the run's last row.
+told of them last is their start, so an end says no more than that: they lasted at least until the run's last row. How
+long that was is counted on the clock that nobody sets, for the other may have been set in between.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import msgspec
 
-from edgeface.events import Interrupted, VisitMessage, decode, moment
+from edgeface.events import Interrupted, VisitMessage, decode, iso, moment
 from edgeface.publish.journal import FLUSH_S, Row
 from edgeface.publish.store import StoreError
 
@@ -51,9 +53,9 @@ def recover(rows: Sequence[Row], boot: str, *, sure: bool) -> Recovered | None:
     seq = max(row.seq for row in own) + 1
     ended = {row.visit for row in own if row.event == "end"}
     lasting = [row for row in own if row.event == "start" and row.visit not in ended]
-    at = max((_message(row).at for row in own), key=moment)
+    last_s = max(row.time_s for row in own)
     first = last + 1 + (0 if sure else UNSURE)
-    ends = tuple(_end(row, at, number=first + place, seq=seq + place) for place, row in enumerate(lasting))
+    ends = tuple(_end(row, last_s, number=first + place, seq=seq + place) for place, row in enumerate(lasting))
     return Recovered(rows=ends, told=Interrupted(boot=boot, number=last, seconds=FLUSH_S, ended=len(ends)))
 
 
@@ -70,16 +72,20 @@ def expect_message(row: Row) -> None:
         raise StoreError("a row is another message", rubbish=True)
 
 
-def _end(row: Row, at: str, *, number: int, seq: int) -> Row:
+def _end(row: Row, last_s: float, *, number: int, seq: int) -> Row:
     start = _message(row)
-    lasted_s = (moment(at) - moment(start.started)).total_seconds()
+    lasted_s = last_s - row.time_s
+    try:
+        at = iso(moment(start.at) + timedelta(seconds=lasted_s))
+    except OverflowError:  # a clock at the end of all years
+        at = start.at
     message = msgspec.structs.replace(
         start,
         at=at,
         seq=seq,
         event="end",
         ended=at,
-        seconds=round(max(start.seconds, lasted_s), 3),
+        seconds=round(start.seconds + lasted_s, 3),
         reason="power",
         number=number,
     )

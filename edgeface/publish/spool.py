@@ -107,7 +107,7 @@ class Spool:
     def put(self, row: Row) -> None:
         """Take a start or an end, before it is published."""
         with self._changed:
-            self._journal.put(row)
+            self._journal.put(replace(row, time_s=self._clock()))
             self._number = row.number
             self._changed.notify()
 

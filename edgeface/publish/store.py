@@ -31,6 +31,8 @@ PAGE_BYTES = 1024
 LOG_BYTES = 2**20
 MOST_BYTES = 512 * 2**20
 """A larger file is none of ours: 100,000 rows are a quarter of it."""
+MOST_S = 1e10
+"""No machine is up for longer."""
 KEPT_ASIDE = 3
 APPLICATION, VERSION = 0xED6EFACE - 2**32, 1
 """SQLite keeps both as signed numbers in the file's head."""
@@ -38,7 +40,7 @@ SCHEMA = {
     "message": (
         "CREATE TABLE message (id INTEGER PRIMARY KEY, boot TEXT NOT NULL, number INTEGER NOT NULL, "
         "seq INTEGER NOT NULL, suffix TEXT NOT NULL, event TEXT NOT NULL, visit TEXT NOT NULL, payload BLOB NOT NULL, "
-        "settled INTEGER NOT NULL, checksum INTEGER NOT NULL)"
+        "settled INTEGER NOT NULL, time REAL NOT NULL, checksum INTEGER NOT NULL)"
     ),
     "run": "CREATE TABLE run (boot TEXT PRIMARY KEY, machine TEXT NOT NULL) WITHOUT ROWID",
 }
@@ -183,7 +185,8 @@ class Store:
 
     def _read(self) -> Found:
         read = self._db.execute(
-            "SELECT id, boot, number, seq, suffix, event, visit, payload, settled, checksum FROM message ORDER BY id"
+            "SELECT id, boot, number, seq, suffix, event, visit, payload, settled, time, checksum FROM message "
+            "ORDER BY id"
         ).fetchall()
         self._offset = read[-1][0] + 1 + ROOM if read else ROOM
         return Found(
@@ -202,8 +205,8 @@ class Store:
             many("DELETE FROM message WHERE id = ?", [(key + self._offset,) for key in batch.gone])
             many("UPDATE message SET settled = 1 WHERE id = ?", [(key + self._offset,) for key in batch.settled])
             many(
-                "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(row.key + self._offset, *_values(row), row.settled, _checksum(row)) for row in batch.new],
+                "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(row.key + self._offset, *_values(row), row.settled, row.time_s, _checksum(row)) for row in batch.new],
             )
             self._db.execute("COMMIT")
         except BaseException:
@@ -270,10 +273,10 @@ def set_aside(path: Path) -> Path:
 
 
 def _row(values: tuple[Any, ...], offset: int) -> Row:
-    key, boot, number, seq, suffix, event, visit, payload, settled, checksum = values
+    key, boot, number, seq, suffix, event, visit, payload, settled, time_s, checksum = values
     whole = all(isinstance(value, int) for value in (key, number, seq, settled, checksum))
     texts = all(isinstance(value, str) for value in (boot, suffix, event, visit))
-    if not (whole and texts and isinstance(payload, bytes) and event in ("start", "end")):
+    if not (whole and texts and isinstance(payload, bytes) and event in ("start", "end") and _is_time(time_s)):
         raise StoreError("a row is no message", rubbish=True)
     row = Row(
         key=key - offset,
@@ -285,6 +288,7 @@ def _row(values: tuple[Any, ...], offset: int) -> Row:
         visit=visit,
         payload=payload,
         settled=bool(settled),
+        time_s=time_s,
     )
     if _checksum(row) != checksum:
         raise StoreError("a row is not what was written", rubbish=True)
@@ -297,7 +301,11 @@ def _values(row: Row) -> tuple[str, int, int, str, Literal["start", "end"], str,
 
 def _checksum(row: Row) -> int:
     """Of all but the key, which a new start counts anew, and of what changes."""
-    return zlib.crc32(repr(_values(row)).encode())
+    return zlib.crc32(repr((*_values(row), row.time_s)).encode())
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, float) and 0 <= value < MOST_S
 
 
 def _size(path: Path) -> int | None:

@@ -15,6 +15,8 @@ from edgeface.publish.timing import Clock, Timing
 class Subscriber:
     """Hands every message below the prefix to ``heard`` (topic, payload), in the thread of the connection.
 
+    ``connected`` is called there at each connection, before anything is heard.
+
     Raises
     ------
     ConfigError : a certificate or key file that cannot be read
@@ -32,11 +34,13 @@ class Subscriber:
         password: str | None,
         heard: Callable[[str, bytes], None],
         keep_s: int = 0,
+        connected: Callable[[], None] = lambda: None,
         timing: Timing | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._topic = f"{settings.prefix.rstrip('/')}/#"
         self._heard = heard
+        self._connected = connected
         # The node's own id would throw the node out.
         account = Account(client_id=f"edgeface-watch-{uuid.uuid4().hex[:8]}", password=password, keep_s=keep_s)
         self.forgotten = 0
@@ -58,6 +62,7 @@ class Subscriber:
         SessionFailure : the connection is lost
         """
         self.forgotten += self.connection.connections > 1 and not session.resumed
+        self._connected()
         session.subscribe(self._topic)
         while self.connection.stop_by_s is None:
             self.connection.turn(session)

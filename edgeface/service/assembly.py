@@ -281,6 +281,7 @@ class Assembly:
             once=self._once(camera),
             # A file is read on, so that it ends; its frames are not looked at.
             closed=self._hours.closed if camera in self.live else lambda: False,
+            frozen_after_s=self.config.cameras[camera].frozen_after,
             backoff=self._backoff,
         )
 

@@ -13,11 +13,15 @@ from edgeface.backoff import Backoff
 from edgeface.errors import EdgefaceError, SourceError
 from edgeface.service.inbox import Feed
 from edgeface.sources import Source
+from edgeface.sources.frozen import Frozen
+from edgeface.types import Frame
 
 logger = logging.getLogger(__name__)
 
 BACKOFF = Backoff(most_s=30.0)
 """Pauses before a live camera is opened again; each is jittered. What gave frames for ``settled_s`` has held."""
+STALE_S = 5.0
+"""A camera that is opened again may begin with what it had frozen at, for so long."""
 
 
 REST_S = 1.0
@@ -29,7 +33,8 @@ class Reader(threading.Thread):
 
     A live camera that cannot be opened or falls silent is said once, tried again with growing, jittered pauses, and
     said once more when it is back. The pauses grow on until it has held: a camera that gives a frame and closes is not
-    opened every second, and after its second loss nothing more is said of it before it has held.
+    opened every second, and after its second loss nothing more is said of it before it has held. One that has frozen is
+    lost too, and not back before its picture has changed.
 
     Parameters
     ----------
@@ -37,6 +42,7 @@ class Reader(threading.Thread):
     stop : set by `close`
     once : end with the source; else it is opened again, for ever
     closed : whether the camera is not to be open now; asked at each frame of a live one
+    frozen_after_s : seconds of the same picture after which a live camera has frozen; 0: never
 
     Attributes
     ----------
@@ -52,6 +58,7 @@ class Reader(threading.Thread):
         *,
         once: bool,
         closed: Callable[[], bool] = lambda: False,
+        frozen_after_s: float = 0.0,
         backoff: Backoff = BACKOFF,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[float, float], float] = random.uniform,
@@ -68,12 +75,14 @@ class Reader(threading.Thread):
         self._clock = clock
         self._jitter = jitter
         self._once = once
+        self._frozen = Frozen(frozen_after_s)
         self._source: Source | None = None
         self._dropped = 0
         self._lost_s: float | None = None
         self._attempts = 0
         self._failures = 0
         self._first_s: float | None = None
+        self._opened_s: float | None = None
 
     def run(self) -> None:
         """Read until the end or the stop; every failure travels through the feed."""
@@ -122,11 +131,13 @@ class Reader(threading.Thread):
         """Open and read until the end, or until it is to be closed; True when there is nothing more to read."""
         try:
             source = self._opening()
-            self._source = source
+            self._source, self._opened_s = source, None
             try:
                 for frame in source.frames():
                     if source.live and self._closed():
                         return False
+                    if source.live and self._is_stale(frame, source.description):
+                        continue
                     self._got_frame(source.description)
                     if source.live:
                         self.feed.put_newest(frame)
@@ -148,6 +159,18 @@ class Reader(threading.Thread):
                 raise
             self._lost(error)
         return False
+
+    def _is_stale(self, frame: Frame, description: str) -> bool:
+        """Whether a frame shows only what the camera has frozen at; SourceError where that is all it gives."""
+        self._opened_s = frame.time_s if self._opened_s is None else self._opened_s
+        if not self._frozen.look(frame):
+            return False
+        if frame.time_s - self._opened_s < STALE_S:
+            return True
+        raise SourceError(
+            f"{description} has frozen: it gives exactly the same picture again and again",
+            fix=f"it is opened again; set cameras.{self.camera}.frozen_after = 0 for a test pattern",
+        )
 
     def _got_frame(self, description: str) -> None:
         now_s = self._clock()
