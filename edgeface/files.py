@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and what reading what others wrote may raise."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeVar
 
+import msgspec
+
 from edgeface.errors import EdgefaceError, UsageError
 
 T = TypeVar("T")
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 """Of linux/fcntl.h and linux/fs.h."""
 OLD = ".edgeface-old-"
+NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no message: a string that is no text and endless nesting are not its own."""
 
 
 def look(path: Path) -> Literal["folder", "file"] | None:

@@ -128,9 +128,11 @@ def test_what_cannot_be_audited_is_counted() -> None:
     made.heard(TOPIC, msgspec.json.encode(told("start").stamped(node="old", boot="b", seq=1)))
     made.heard(TOPIC, msgspec.json.encode(told("update").stamped(node="old", boot="b", seq=1)))
     made.heard(TOPIC, b"\xff{")
+    made.heard(TOPIC, b'{"at":"\xff"}')
+    made.heard(TOPIC, b"[" * 100_000)
     made.heard("edgeface/hall/main/faces", b"\xff{")
     made.heard("availability", b"online")
-    assert (made.unnumbered, made.unreadable, made.runs()) == (1, 1, [])
+    assert (made.unnumbered, made.unreadable, made.runs()) == (1, 3, [])
 
 
 @pytest.mark.parametrize(

@@ -127,9 +127,9 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, caplog: pyt
     assert "not written down for the next start" in caplog.text
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", '[{"boot": "x"}]'])
-def test_a_damaged_ledger_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str) -> None:
-    (tmp_path / "undelivered-hall.json").write_text(text)
+@pytest.mark.parametrize("data", [b"", b"{", b"[1]", b'[{"boot": "x"}]', b'[{"boot": "\xff"}]', b"[" * 100_000])
+def test_a_damaged_ledger_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture, data: bytes) -> None:
+    (tmp_path / "undelivered-hall.json").write_bytes(data)
     ledger = open_ledger(tmp_path)
     assert ledger.earlier == ()
     assert len(caplog.records) == 1

@@ -128,6 +128,8 @@ def test_the_notice_is_told_as_it_is() -> None:
         pytest.param("edgeface/hall/main/visits", b"{", "edgeface/hall/main/visits: a message", id="not JSON"),
         pytest.param("edgeface/hall/main/visits", b"{}", "edgeface/hall/main/visits: a message", id="not ours"),
         pytest.param("edgeface/hall/main/visits", b"\xff", "edgeface/hall/main/visits: a message", id="not text"),
+        pytest.param("a/b/visits", b'{"at":"\xff"}', "a/b/visits: a message", id="a string that is no text"),
+        pytest.param("a/b/visits", b"[" * 100_000, "a/b/visits: a message", id="nested for ever"),
         pytest.param("visits", b"", "visits: a message that this version does not understand", id="empty"),
         pytest.param("edgeface/hall/command/pause", b"", None, id="another topic"),
     ],

@@ -298,7 +298,16 @@ def test_a_reload_keeps_the_totals(standing: Callable[[Hand], Standing]) -> None
 
 
 @pytest.mark.parametrize(
-    "rubbish", [b"", b"{", b"[1]", b'{"main": [{"date": "x", "visits": 1, "seconds": 2}]}', b"\0" * 99]
+    "rubbish",
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b'{"\xff": 1}',
+        b"[" * 100_000,
+        b'{"main": [{"date": "x", "visits": 1, "seconds": 2}]}',
+        b"\0" * 99,
+    ],
 )
 def test_rubbish_is_one_line(
     standing: Callable[[Hand], Standing], tmp_path: Path, caplog: pytest.LogCaptureFixture, rubbish: bytes

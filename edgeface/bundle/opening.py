@@ -25,7 +25,7 @@ from edgeface.bundle.manifest import (
 )
 from edgeface.config import Config, RuntimeName, refused
 from edgeface.errors import BundleError, UsageError
-from edgeface.files import look
+from edgeface.files import NOT_JSON, look
 from edgeface.types import Task
 
 PACKAGE = Path(__file__).parents[1]
@@ -167,7 +167,7 @@ def read_manifest(data: bytes, path: Path | str) -> Manifest:
                 fix="build it again with `python -m converters build`, pack it, and `edgeface models install` it",
             )
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+    except NOT_JSON as error:
         raise BundleError(f"{path} is not a manifest: {plain(str(error))}", fix=again) from None
     for what in contradictions(manifest):
         raise BundleError(f"{path}: {plain(what)}", fix=again)

@@ -19,6 +19,7 @@ from edgeface.config.secrets import MASK
 from edgeface.diagnosis.finding import Finding
 from edgeface.diagnosis.node import UNIT, Node, ask
 from edgeface.errors import ConfigError, one_line
+from edgeface.files import NOT_JSON
 from edgeface.machine import processor
 
 LIBRARIES = (
@@ -132,7 +133,7 @@ def _json(payload: bytes | None) -> str:
         return ""
     try:
         return json.dumps(msgspec.json.decode(payload), indent=1)
-    except (msgspec.DecodeError, RecursionError):
+    except NOT_JSON:
         return one_line(payload.decode(errors="replace"))
 
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from edgeface.events.bodies import iso
+from edgeface.files import NOT_JSON
 
 FRESH_S = 10.0
 """A command that was said longer ago is not followed; nor one that a clock ahead of ours has said."""
@@ -80,7 +81,7 @@ def judge(name: str, payload: bytes, *, retained: bool, now: datetime) -> AnyCom
         return f"it has more than {LARGEST} bytes"
     try:
         command = msgspec.json.decode(payload, type=kind)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         return f"it is no such command: {error}"
     age = now - command.at
     if abs(age) > timedelta(seconds=FRESH_S):

@@ -350,8 +350,8 @@ def decode(kind: Kind, payload: bytes) -> Message:
     """
     try:
         message = msgspec.json.decode(payload, type=KINDS[kind])
-    except RecursionError:
-        raise msgspec.DecodeError("JSON is nested too deeply") from None
+    except (UnicodeDecodeError, RecursionError) as error:  # neither is msgspec's own
+        raise msgspec.DecodeError(str(error)) from None
     try:
         year = moment(message.at).year
     except ValueError as error:

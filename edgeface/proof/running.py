@@ -13,6 +13,7 @@ from typing import IO
 import msgspec
 
 from edgeface.bundle import Bundle, plain
+from edgeface.files import NOT_JSON
 from edgeface.proof.steps import Outcome, Step, memory_for
 
 START_S = 90.0
@@ -142,5 +143,5 @@ class _Lines:
         line, _, self._held = self._held.partition(b"\n")
         try:
             return msgspec.json.decode(line, type=Report)
-        except msgspec.MsgspecError:
+        except NOT_JSON:
             return None

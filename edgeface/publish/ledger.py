@@ -18,7 +18,7 @@ import msgspec
 
 from edgeface.errors import EdgefaceError
 from edgeface.events import Undelivered
-from edgeface.files import glimpse, make_folder, write_atomic
+from edgeface.files import NOT_JSON, glimpse, make_folder, write_atomic
 from edgeface.publish.entries import Left
 
 logger = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ def _undelivered(boot: str, messages: int, visits: int, *, exact: bool) -> Undel
 def _read(path: Path) -> tuple[Undelivered, ...]:
     try:
         return msgspec.json.decode(path.read_bytes(), type=tuple[Undelivered, ...])
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *NOT_JSON) as error:
         logger.warning("%s cannot be read, what earlier runs did not deliver is not known: %s", path, error)
         return ()
 

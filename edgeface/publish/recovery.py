@@ -65,7 +65,7 @@ def expect_message(row: Row) -> None:
         message = decode("visits", row.payload)
         assert isinstance(message, VisitMessage)
         moment(message.started)
-    except ValueError:
+    except (msgspec.DecodeError, ValueError):
         raise StoreError("a row is no message", rubbish=True) from None
     told = message.boot, message.event, message.visit, message.number, f"{message.camera}/visits"
     if told != (row.boot, row.event, row.visit, row.number, row.suffix) or not SUFFIX.fullmatch(row.suffix):

@@ -26,7 +26,7 @@ from edgeface.events import (
     iso,
     judge,
 )
-from edgeface.files import write_atomic
+from edgeface.files import NOT_JSON, write_atomic
 from edgeface.publish.commands import CommandQueue
 from edgeface.publish.session import Arrival
 from edgeface.types import Task
@@ -218,7 +218,7 @@ class Control:
             return msgspec.json.decode(self._path.read_bytes(), type=Restrictions)
         except (FileNotFoundError, NotADirectoryError):
             return Restrictions()
-        except (OSError, msgspec.MsgspecError, RecursionError) as error:
+        except (OSError, *NOT_JSON) as error:
             logger.warning(
                 "%s cannot be read, so all cameras are paused until a command says otherwise: %s", self._path, error
             )

@@ -31,7 +31,7 @@ from edgeface.events import (
     VisitMessage,
     moment,
 )
-from edgeface.files import write_atomic
+from edgeface.files import NOT_JSON, write_atomic
 
 logger = logging.getLogger(__name__)
 
@@ -203,6 +203,6 @@ class Standing:
             return msgspec.json.decode(path.read_bytes(), type=dict[str, tuple[Today, ...]])
         except FileNotFoundError:
             return {}
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, *NOT_JSON) as error:
             logger.warning("%s cannot be read, totals of the day begin at nothing: %s", path, error)
             return {}
