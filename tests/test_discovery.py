@@ -262,7 +262,8 @@ def state(**values: Any) -> dict[str, Any]:
         ("connection", {"status": "running"}, "ON"),
         ("connection", {"status": "away"}, "OFF"),
         ("connection", {"status": "starting"}, "None"),
-        ("pause", {"status": "paused"}, "ON"),
+        ("pause", {"status": "paused", "paused": "command"}, "ON"),
+        ("pause", {"status": "paused", "paused": "hours"}, "OFF"),
         ("pause", {"status": "running"}, "OFF"),
     ],
 )
