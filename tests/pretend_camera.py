@@ -34,14 +34,14 @@ while True:
 class PretendCamera:
     """Somebody before a camera, or nobody, or a camera that gives no more frames, or always the same."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, fps: float = FPS) -> None:
         self._folder = folder
         self.programs = folder / "programs"
         folder.mkdir(parents=True, exist_ok=True)
         for scene, picture in (("face", astronaut()), ("empty", np.full((SIDE, SIDE, 3), 90, np.uint8))):
             (folder / scene).write_bytes(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420).tobytes())
         self.show("empty")
-        put_program(self.programs, "rpicam-vid", PROGRAM.format(folder=str(folder), fps=FPS))
+        put_program(self.programs, "rpicam-vid", PROGRAM.format(folder=str(folder), fps=fps))
 
     def show(self, scene: str) -> None:
         """``face``, ``empty``, either with ``same-`` before it (each picture exactly the last), or ``frozen``."""

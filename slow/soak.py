@@ -1,0 +1,119 @@
+"""The daemon at full speed for an hour: resident memory, descriptors and threads must not grow.
+
+The real `edgeface run` over a pretended camera that gives more pictures than it can analyse, with somebody who comes
+and goes, beside a real Mosquitto. ``--out`` keeps what was measured as CSV: seconds, megabytes, descriptors, threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from brokers import Mosquitto
+from pretend_camera import CONFIG, PretendCamera
+
+FPS = 60.0
+SCENE_S = 6.0
+"""Somebody for so long, then nobody."""
+SAMPLES = 240
+"""Over the whole time."""
+MOST_GROWTH_MB = 8.0
+PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the process had at some time."""
+
+    seconds: float
+    memory_mb: float
+    descriptors: int
+    threads: int
+
+
+def sample(pid: int, began_s: float) -> Sample:
+    """Ask the kernel."""
+    place = Path(f"/proc/{pid}")
+    return Sample(
+        seconds=round(time.monotonic() - began_s, 1),
+        memory_mb=round(int((place / "statm").read_text().split()[1]) * PAGE_MB, 1),
+        descriptors=len(list((place / "fd").iterdir())),
+        threads=len(list((place / "task").iterdir())),
+    )
+
+
+def verdict(samples: Sequence[Sample]) -> dict[str, float | bool]:
+    """Hold the last quarter against the second one: in the first everything is still loaded for the first time."""
+    quarter = len(samples) // 4
+    before, after = samples[quarter : 2 * quarter], samples[-quarter:]
+    grown_mb = median(one.memory_mb for one in after) - median(one.memory_mb for one in before)
+    told: dict[str, float | bool] = {
+        "seconds": samples[-1].seconds,
+        "memory_mb": samples[-1].memory_mb,
+        "grown_mb": round(grown_mb, 1),
+        "descriptors_grown": max(one.descriptors for one in after) - max(one.descriptors for one in before),
+        "threads_grown": max(one.threads for one in after) - max(one.threads for one in before),
+    }
+    good = grown_mb <= MOST_GROWTH_MB and told["descriptors_grown"] <= 0 and told["threads_grown"] <= 0
+    return {**told, "good": good}
+
+
+def watch(folder: Path, seconds: float) -> list[Sample]:
+    """Run the daemon, and look at it until the time is over."""
+    broker = Mosquitto(folder).start()
+    camera = PretendCamera(folder / "camera", fps=FPS)
+    config = folder / "edgeface.toml"
+    config.write_text(f'[node]\nid = "soak"\n[mqtt]\nport = {broker.port}\n[cameras.main]\n{CONFIG}')
+    environ = {
+        **os.environ,
+        "PATH": f"{camera.programs}:{os.environ['PATH']}",
+        "STATE_DIRECTORY": str(folder / "state"),
+    }
+    child = subprocess.Popen([sys.executable, "-m", "edgeface", "run", "--config", str(config)], env=environ)
+    samples: list[Sample] = []
+    began_s = time.monotonic()
+    try:
+        while (now_s := time.monotonic() - began_s) < seconds:
+            camera.show("face" if now_s / SCENE_S % 2 < 1 else "empty")
+            if now_s >= len(samples) * seconds / SAMPLES:
+                if child.poll() is not None:
+                    raise SystemExit(f"the daemon ended with {child.returncode}")
+                samples.append(sample(child.pid, began_s))
+            time.sleep(0.1)
+    finally:
+        child.terminate()
+        child.wait(30)
+        broker.stop()
+    return samples
+
+
+def main() -> int:
+    """Print what came of it; 1 where something grew."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3600.0)
+    parser.add_argument("--out", type=Path, metavar="CSV", help="where to keep what was measured")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="edgeface-soak-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        samples = watch(folder, args.seconds)
+        days = json.loads((folder / "state" / "today-soak.json").read_bytes())["main"]
+    if args.out is not None:
+        rows = [f"{one.seconds},{one.memory_mb},{one.descriptors},{one.threads}" for one in samples]
+        args.out.write_text("\n".join(["seconds,memory_mb,descriptors,threads", *rows]) + "\n")
+    told = verdict(samples)
+    print(json.dumps({**told, "visits": sum(day["visits"] for day in days)}))
+    return 0 if told["good"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
