@@ -2,7 +2,7 @@
 
 Found by the default bundle's own detector on the chip padded by 30 % of its own edge, cut by `edgeface.crop.cut` with
 the network's own rule at a larger padding. A face that the detector misses is counted and left out: in service, too,
-nobody would ask. Only of sets whose chips are about the box already, faces that are learnt from are kept all the same.
+nobody would ask. Of sets whose chips are about the box already, such a chip is taken as the box.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from edgeface.errors import UsageError
 from edgeface.types import F32, Image
 
 BOXES = ("fer2013",)
-"""Sets whose chips are about the box of the face: the detector misses one in twenty, which would be a pity to lose."""
+"""Sets whose chips are about the box of the face: the shipped detector misses one in twenty of them."""
 TRAINED = ("train", "extra")
 """Parts that are learnt from, in which no picture of a test part may be."""
 SAME = "same_as_test"
@@ -94,7 +94,7 @@ def load_faces(
     spec, view = stored_input(recipe.input)
     shape = [*view.stored_wh[::-1], 3]
     key = key_of(faces.files(), VERSION, spec, *_detector_facts(bundle, detector))
-    keeps_missed = set_name in BOXES and part in TRAINED and not isinstance(recipe.input.crop, LandmarkCrop)
+    boxes = set_name in BOXES and not isinstance(recipe.input.crop, LandmarkCrop)
     folder = cache / f"{set_name}-{part or 'all'}-{key}"
     found = read_cache(folder, shape)
     if found is None:
@@ -102,7 +102,7 @@ def load_faces(
         if done := done_in(folder):
             tqdm.write(f"{title}: {done} are there already")
         shown = tqdm(_allowed(faces, part), desc=title, unit="face", disable=None, leave=False)
-        fill_cache(folder, shape, shown, _cutting(bundle, detector, threads, spec, keeps_missed))
+        fill_cache(folder, shape, shown, _cutting(bundle, detector, threads, spec, boxes))
         found = read_cache(folder, shape)
     assert found is not None
     pixels, rows, missed = found
@@ -116,17 +116,15 @@ def _allowed(faces: FaceSet, part: str) -> Iterator[Chip]:
     return (chip for chip in faces.read(None) if part not in TRAINED or not chip.labels.get(SAME))
 
 
-def _cutting(
-    bundle: Path, detector: str | None, threads: int, spec: Input, keeps_missed: bool
-) -> Callable[[Chip], Seen]:
-    """Load a detector; what cuts its faces out. ``keeps_missed``: of one that it does not find, the chip is the box."""
+def _cutting(bundle: Path, detector: str | None, threads: int, spec: Input, boxes: bool) -> Callable[[Chip], Seen]:
+    """Load a detector; what cuts its faces out. ``boxes``: where it finds none, the chip is the box."""
     finder = Finder(open_bundle(bundle), detector=detector, threads=threads)
 
     def cut(chip: Chip) -> Seen:
         small = prepared(chip.image, pad=False)
         image = padded(small)
         face = finder.face(image)
-        if face is None and keeps_missed:
+        if face is None and boxes:
             face = _middle(image, small), None
         return chip.labels, None if face is None else finder.cut(image, face, spec)
 
