@@ -16,7 +16,7 @@ MODELS = Path(__file__).parents[1] / "models"
 BUNDLE = MODELS / "default"
 LARGEST_BYTES = 15_000_000
 SMALL_NETWORK_BYTES = 2_000_000
-NEEDED = ["yunet", "retinaface", "age-gender-compact", "expression-compact-w012"]
+NEEDED = ["yunet", "retinaface", "age-gender-compact", "expression-compact"]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from converters.formats.markdown import table
-from converters.measurements.confidence import LEAST_FACES, RULE, Confidence, coverage_rows, curve_rows, summary
+from converters.measurements.confidence import (
+    LEAST_FACES,
+    RULE,
+    Confidence,
+    Threshold,
+    coverage_rows,
+    curve_rows,
+    summary,
+)
 from converters.measurements.measured import of_network
 from edgeface.bundle import Network
 
@@ -35,4 +43,23 @@ def confidence(network: Network, found: Sequence[Confidence]) -> Iterator[str]:
     )
     for one in own:
         yield f"{one.task[0].upper()}{one.task[1:]}, {one.set}: {summary(one)}"
-        yield table(*(coverage_rows(one) if one.task == "age" else curve_rows(one)))
+        if one.task == "age":
+            yield table(*coverage_rows(one))
+        else:
+            yield _drawn((one.fitted or one.shipped).curve)
+            yield table(*curve_rows(one))
+
+
+def _drawn(curve: Sequence[Threshold]) -> str:
+    """Both sides of the trade as a chart, in the language that code hosts draw."""
+    places = ", ".join(f'"{row.probability:g}"' for row in curve)
+    answered = ", ".join(f"{100 * row.answered:.1f}" for row in curve)
+    wrong = ", ".join(f"{100 * row.wrong:.1f}" for row in curve)
+    return (
+        "```mermaid\nxychart-beta\n"
+        '    title "Upper line: answered; lower line: of these wrong"\n'
+        f'    x-axis "unknown below" [{places}]\n'
+        '    y-axis "percent of faces" 0 --> 100\n'
+        f"    line [{answered}]\n"
+        f"    line [{wrong}]\n```"
+    )

@@ -37,7 +37,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         " file of a bundle and write converters/measurements, from where `manifest` and `card` take their figures; the"
         " others measure one file and write a picture and a JSON file to build/evaluate/NETWORK. Data come from"
         " EDGEFACE_DATA or --data.",
-        epilog="Example: python -m converters evaluate expression --data fer2013/ --network expression-compact-w012"
+        epilog="Example: python -m converters evaluate expression --data fer2013/ --network expression-compact"
         " --mode chip",
     )
     protocols = parser.add_subparsers(metavar="PROTOCOL", required=True)

@@ -1,40 +1,39 @@
 """Faces of labelled sets as a network will see them in service, with room for jitter, in a memory-mapped cache.
 
 Found by the default bundle's own detector on the chip padded by 30 % of its own edge, cut by `edgeface.crop.cut` with
-the network's own rule at a larger padding. FER-2013 has chips that are the crop already: for a network that is cut by
-boxes they are taken whole. A face that the detector misses is counted and left out: in service, too, nobody would ask.
+the network's own rule at a larger padding. A face that the detector misses is counted and left out: in service, too,
+nobody would ask. Of sets whose chips are about the box already, such a chip is taken as the box.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from converters.datasets.labelled import SETS, Chip
+from converters.datasets.labelled import Chip
 from converters.datasets.layouts import LAYOUTS, find_faces
 from converters.datasets.layouts.sets import FaceSet
-from converters.evaluation.subject import Finder, prepared
+from converters.evaluation.subject import Finder, padded, prepared
 from converters.paths import BUNDLE
 from converters.recipes.schema import NetworkRecipe
 from converters.train.cache import Seen, done_in, fill_cache, key_of, read_cache
-from converters.train.view import View, stored_input, whole_view
+from converters.train.view import View, stored_input
 from edgeface.bundle import Input, LandmarkCrop, choose_file, chosen_detector, open_bundle
 from edgeface.config import Config, Detector
 from edgeface.errors import UsageError
+from edgeface.types import F32, Image
 
-WHOLE = ("fer2013",)
-"""Sets whose chips are the crop."""
+BOXES = ("fer2013",)
+"""Sets whose chips are about the box of the face: the shipped detector misses one in twenty of them."""
 TRAINED = ("train", "extra")
 """Parts that are learnt from, in which no picture of a test part may be."""
 SAME = "same_as_test"
-VERSION = 1
+VERSION = 2
 """Of how crops are made: higher, and every cache is made anew."""
 
 
@@ -44,7 +43,7 @@ class Faces:
 
     Attributes
     ----------
-    pixels : uint8 memory map, (N, S, S, 3) in RGB or (N, S, S) in grey; rows whose face was not found are not in it
+    pixels : uint8 memory map, (N, S, S, 3) in RGB; rows whose face was not found are not in it
     rows : the label table's cells of each face, in the order of ``pixels``
     missed : faces that were not found
     view : how to get the network's input out of a stored crop
@@ -92,15 +91,10 @@ def load_faces(
     if set_name not in LAYOUTS:
         raise UsageError(f"there is no data set '{set_name}'", fix=f"choose one of: {', '.join(LAYOUTS)}")
     (faces,) = find_faces(data, [set_name], part=part or None, where=where)
-    if set_name in WHOLE and not isinstance(recipe.input.crop, LandmarkCrop):
-        side = SETS[set_name].side
-        view, shape = whole_view(recipe.input, side), [side, side]
-        key, start = key_of(faces.files(), VERSION, "whole", side), _taking_whole
-    else:
-        spec, view = stored_input(recipe.input)
-        shape = [*view.stored_wh[::-1], 3]
-        key = key_of(faces.files(), VERSION, spec, *_detector_facts(bundle, detector))
-        start = partial(_cutting, bundle, detector, threads, spec)
+    spec, view = stored_input(recipe.input)
+    shape = [*view.stored_wh[::-1], 3]
+    key = key_of(faces.files(), VERSION, spec, *_detector_facts(bundle, detector))
+    boxes = set_name in BOXES and not isinstance(recipe.input.crop, LandmarkCrop)
     folder = cache / f"{set_name}-{part or 'all'}-{key}"
     found = read_cache(folder, shape)
     if found is None:
@@ -108,7 +102,7 @@ def load_faces(
         if done := done_in(folder):
             tqdm.write(f"{title}: {done} are there already")
         shown = tqdm(_allowed(faces, part), desc=title, unit="face", disable=None, leave=False)
-        fill_cache(folder, shape, shown, start())
+        fill_cache(folder, shape, shown, _cutting(bundle, detector, threads, spec, boxes))
         found = read_cache(folder, shape)
     assert found is not None
     pixels, rows, missed = found
@@ -122,20 +116,26 @@ def _allowed(faces: FaceSet, part: str) -> Iterator[Chip]:
     return (chip for chip in faces.read(None) if part not in TRAINED or not chip.labels.get(SAME))
 
 
-def _cutting(bundle: Path, detector: str | None, threads: int, spec: Input) -> Callable[[Chip], Seen]:
-    """Load a detector; what cuts its faces out."""
+def _cutting(bundle: Path, detector: str | None, threads: int, spec: Input, boxes: bool) -> Callable[[Chip], Seen]:
+    """Load a detector; what cuts its faces out. ``boxes``: where it finds none, the chip is the box."""
     finder = Finder(open_bundle(bundle), detector=detector, threads=threads)
 
     def cut(chip: Chip) -> Seen:
-        image = prepared(chip.image, pad=True)
+        small = prepared(chip.image, pad=False)
+        image = padded(small)
         face = finder.face(image)
+        if face is None and boxes:
+            face = _middle(image, small), None
         return chip.labels, None if face is None else finder.cut(image, face, spec)
 
     return cut
 
 
-def _taking_whole() -> Callable[[Chip], Seen]:
-    return lambda chip: (chip.labels, cv2.cvtColor(chip.image, cv2.COLOR_BGR2GRAY))
+def _middle(image: Image, small: Image) -> F32:
+    """Box (x1, y1, x2, y2) of a picture inside the padded one."""
+    border = (np.array(image.shape[1::-1]) - small.shape[1::-1]) / 2
+    box: F32 = np.concatenate([border, border + small.shape[1::-1]]).astype(np.float32)
+    return box
 
 
 def _detector_facts(bundle: Path, detector: str | None) -> tuple[object, ...]:

@@ -28,7 +28,7 @@ class View:
     ----------
     stored_wh, stored_padding : size in pixels of the stored crop, and what its rule adds on each side of the unpadded
     wanted_wh, padding : the same of the network's input
-    color : channels that the network wants; crops are stored in RGB, or in grey where the set has no colour
+    color : channels that the network wants; crops are stored in RGB
     density : stored pixels per input pixel; where there are more, they are averaged before the crop is sampled
     """
 
@@ -75,18 +75,6 @@ def stored_input(spec: Input) -> tuple[Input, View]:
     )
     cut = Input(color="rgb", mean=0.0, scale=1.0, width=stored[0], height=stored[1], crop=_widened(spec.crop))
     return cut, view
-
-
-def whole_view(spec: Input, side: int) -> View:
-    """View of a set whose whole chip, a grey square of ``side`` pixels, is the crop."""
-    return View(
-        stored_wh=(side, side),
-        stored_padding=0.0,
-        wanted_wh=_size(spec),
-        padding=0.0,
-        color=spec.color,
-        density=RECTANGLE_DENSITY,
-    )
 
 
 def _size(spec: Input) -> tuple[int, int]:

@@ -84,6 +84,4 @@ def coloured(crop: Image, view: View) -> Image:
     """Return a crop in RGB or grey in the channels that the network wants, uint8 (H, W, C)."""
     if view.color == "grey":
         return in_grey(crop)[..., None]
-    if crop.ndim == 2:
-        crop = cv2.cvtColor(crop, cv2.COLOR_GRAY2RGB)
     return crop if view.color == "rgb" else np.ascontiguousarray(crop[..., ::-1])

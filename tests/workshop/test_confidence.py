@@ -242,6 +242,8 @@ def test_the_card_has_it(classic: Bundle, monkeypatch: pytest.MonkeyPatch) -> No
     text = card_module.card(network)
     assert "Gender, Set: 25.0 % wrong; temperature 1.00 (as it ships): expected calibration error 24.0 %." in text
     assert "| 0.8 | 100.0 % | 25.0 % | - | - |" in text
+    assert '"unknown below" ["0.8"]' in text
+    assert "line [100.0]\n    line [25.0]\n```" in text
     assert "66.6 % wrong" not in text, "other weights"
     assert "77.7 % wrong" not in text, "another file"
 

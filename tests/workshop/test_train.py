@@ -34,7 +34,7 @@ from converters.train.recipe import TRAINING, read_training
 from converters.train.schedule import Schedule
 from converters.train.session import train
 from converters.train.state import State, follow, rate_at
-from converters.train.view import whole_view
+from converters.train.view import stored_input
 from edgeface.errors import EdgefaceError, UsageError
 
 
@@ -238,7 +238,8 @@ def test_what_is_wrong_with_one_s_own_faces_is_told_first_things_first(
     def load(network: NetworkRecipe, _set: str, part: str, **_where: object) -> Faces:
         if part == "val":
             raise UsageError("no face", fix="none")
-        return Faces(pixels=np.zeros((2, 48, 48), np.uint8), rows=rows, missed=0, view=whole_view(network.input, 48))
+        _, view = stored_input(network.input)
+        return Faces(pixels=np.zeros((2, 128, 128, 3), np.uint8), rows=rows, missed=0, view=view)
 
     monkeypatch.setattr("converters.train.prepare.storing.load_faces", load)
     with pytest.raises(UsageError, match=r"own train, face 1: emotion is 'joyful', expected one of angry"):

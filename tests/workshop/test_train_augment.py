@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converters.train.augment import NOTHING, Augment, jittered, motion, plain
-from converters.train.view import View, stored_input, whole_view
+from converters.train.view import View, stored_input
 from converters.train.warp import Motion, warp
 from edgeface.bundle import BoxCrop, CropRule, Input, LandmarkCrop, SquareCrop
 from edgeface.crop import cut
@@ -88,19 +88,6 @@ def test_a_plain_crop_is_what_service_cuts_whatever_padding_and_size(seed: int, 
     difference = np.abs(found - cut(image, BOX, points, wanted))
     assert difference.mean() < 1
     assert np.percentile(difference, 99) <= 3
-
-
-@pytest.mark.parametrize(
-    ("side", "color", "channels"), [(48, "grey", 1), (64, "grey", 1), (40, "grey", 1), (48, "rgb", 3)]
-)
-def test_a_whole_chip_is_resized(side: int, color: str, channels: int) -> None:
-    chip = cv2.cvtColor(cv2.resize(smooth(), (48, 48)), cv2.COLOR_BGR2GRAY)
-    view = whole_view(spec(SquareCrop(), size=(side, side), color=color), 48)
-    found = plain(chip, view)
-    assert found.shape == (side, side, channels)
-    kind = cv2.INTER_AREA if side < 48 else cv2.INTER_LINEAR
-    expected = cv2.resize(chip, (side, side), interpolation=kind)
-    assert np.abs(found.astype(int) - expected[..., None]).max() <= 2
 
 
 def test_networks_of_one_rule_share_stored_crops_and_large_ones_get_larger() -> None:
@@ -195,15 +182,6 @@ def test_every_augmentation_keeps_type_and_shape_and_is_the_dice_s_alone(
         assert found.flags.c_contiguous
         np.testing.assert_array_equal(found, again)
     np.testing.assert_array_equal(pixels, before)
-
-
-@pytest.mark.parametrize("augment", SETTINGS)
-def test_a_grey_chip_is_spoilt_too(augment: Augment) -> None:
-    chip = np.arange(48 * 48, dtype=np.uint32).reshape(48, 48).astype(np.uint8)
-    for color, channels in (("grey", 1), ("rgb", 3)):
-        view = whole_view(spec(SquareCrop(), size=(48, 48), color=color), 48)
-        found = jittered(chip, view, augment, np.random.default_rng(3))
-        assert (found.dtype, found.shape) == (np.dtype(np.uint8), (48, 48, channels))
 
 
 def test_a_crop_takes_as_many_throws_whatever_is_done_to_it() -> None:

@@ -100,16 +100,32 @@ def test_another_detector_makes_other_crops(own: Path, tmp_path: Path, aligned: 
     assert len(list((tmp_path / "cache").glob("own-*"))) == 2
 
 
-def test_chips_of_fer2013_are_taken_whole_for_a_network_that_is_cut_by_boxes(
-    tmp_path: Path, square: NetworkRecipe
+def test_a_chip_of_fer2013_that_shows_the_detector_no_face_is_the_box_itself(
+    tmp_path: Path, square: NetworkRecipe, aligned: NetworkRecipe
 ) -> None:
-    rows = [("Training", 3, 7), ("Training", 4, 9), ("PublicTest", 4, 8)]
-    face_sets.fer2013(tmp_path, rows)
+    face_sets.fer2013(tmp_path, [("Training", 3, 7), ("Training", 4, 9), ("PublicTest", 4, 8)])
     faces = load_faces(square, "fer2013", "train", data=tmp_path, cache=tmp_path / "cache")
-    assert (faces.pixels.shape, faces.missed) == ((2, 48, 48), 0)
+    assert (faces.pixels.shape, faces.missed) == ((2, 128, 128, 3), 0)
     assert [int(pixels.mean()) for pixels in faces.pixels] == [7, 9]
     assert [row["emotion"] for row in faces.rows] == ["happy", "sad"]
     assert plain(faces.pixels[1], faces.view).shape == (48, 48, 1)
+    with pytest.raises(UsageError, match="has no face that was found"):
+        load_faces(aligned, "fer2013", "train", data=tmp_path, cache=tmp_path / "cache")
+
+
+def test_the_box_of_a_chip_is_where_the_chip_lies_in_the_padded_picture(tmp_path: Path, square: NetworkRecipe) -> None:
+    """A bright square in the middle of a dark chip, half its side, is half of the crop's side for a scale of 1."""
+    chip = np.full((48, 48), 20, np.uint8)
+    chip[12:36, 12:36] = 220
+    line = f"Training,{' '.join(map(str, chip.ravel()))}"
+    usage, pixels = line.split(",")
+    (tmp_path / "fer2013.csv").write_text(f"emotion,pixels,Usage\n3,{pixels},{usage}\n")
+    faces = load_faces(square, "fer2013", "train", data=tmp_path, cache=tmp_path / "cache")
+    crop = plain(faces.pixels[0], faces.view)[..., 0]
+    assert crop[24, 24] == 220
+    lit = np.flatnonzero(crop[24] > 120)
+    assert (lit[0], lit[-1]) == pytest.approx((12, 35), abs=1)
+    assert (crop[2:9, 2:9].max(), crop[40:46, 40:46].max()) == (20, 20)
 
 
 @pytest.mark.parametrize(("part", "kept"), [("train", ["0", "3"]), ("publictest", ["0", "1", "2", "3"])])

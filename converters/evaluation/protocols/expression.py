@@ -55,7 +55,7 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
         " rate on FER-2013, against its labels and against the majority of FER+'s ten votes; with and without pictures"
         " that also stand in the training part; skew-normalised accuracy and F1 by 200-fold balanced down-sampling.",
         epilog="Layouts: fer2013-csv (fer2013.csv, and fer2013new.csv for FER+) and sheets. Example: python -m"
-        " converters evaluate expression --data fer2013/ --network expression-compact-w012 --mode chip",
+        " converters evaluate expression --data fer2013/ --network expression-compact --mode chip",
     )
     add_arguments(parser, default="chip")
     parser.add_argument("--part", metavar="P", help="train, publictest or privatetest (publictest)")
