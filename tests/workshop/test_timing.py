@@ -35,11 +35,16 @@ def test_every_file_of_a_network_is_timed() -> None:
     assert next(ticks) == len(files) * 2 * 4
 
 
+UNTIMED = {"expression-compact"}
+"""Not timed yet where int8 is quick (VNNI): int8 stands first, as for the narrower network that shipped before."""
+
+
 def test_the_files_of_a_runtime_stand_in_the_order_of_their_time_on_record() -> None:
     """The device takes the first: on a processor where int8 is slower than float, float stands before it."""
     timed = {(speed.network, speed.runtime, speed.precision): speed.cpu_ms for speed in read_speeds()}
     for network in open_bundle(BUNDLE).manifest.networks:
-        for runtime, files in network.files.items():
+        assert (network.name in UNTIMED) == all(name != network.name for name, _, _ in timed)
+        for runtime, files in network.files.items() if network.name not in UNTIMED else ():
             shipped = [file.precision for file in files]
             on_record = {p: ms for (name, of, p), ms in timed.items() if (name, of) == (network.name, runtime)}
             assert shipped == sorted(on_record, key=on_record.__getitem__), f"{network.name} {runtime}"

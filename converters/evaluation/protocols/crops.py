@@ -36,10 +36,10 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
     parser = protocols.add_parser(
         "crops",
         help="what crops a little off, small faces and blur cost; how small a face may be",
-        description="Measures what every attribute network of a bundle loses where the five points are scaled by 10 %%"
-        " and shifted by 10 %% of the distance between the eyes, where faces are 16 to 128 pixels high, and where they"
+        description="Measures what every attribute network of a bundle loses where the five points are scaled by 10 %"
+        " and shifted by 10 % of the distance between the eyes, where faces are 16 to 128 pixels high, and where they"
         " are blurred, on the faces found in both, with paired intervals. From it follows the smallest face within the"
-        f" limits ({LIMITS_TEXT.replace('%', '%%')}), which `manifest` takes.",
+        f" limits ({LIMITS_TEXT}), which `manifest` takes.",
         epilog="Example: python -m converters evaluate crops --set fairface --network age-gender-compact --limit 500",
     )
     add_bundle_arguments(parser)

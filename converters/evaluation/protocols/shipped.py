@@ -59,7 +59,7 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
         "shipped",
         help="a whole bundle end to end: age, gender, expression, multiply-accumulates, bytes",
         description="Measures every attribute network of a bundle from its files as `edgeface analyze` would: chips of"
-        " UTKFace val, FairFace val and FER-2013 PublicTest (also with levels spread evenly) are padded by 30 %% of"
+        " UTKFace val, FairFace val and FER-2013 PublicTest (also with levels spread evenly) are padded by 30 % of"
         " their edge and enlarged, the bundle's detector finds the face, published years and labels count, faces that"
         " are not found are left out and told. What the bundle costs is that of the networks which a device runs.",
         epilog="Example: python -m converters evaluate shipped --bundle build/bundles/research --against default",
