@@ -353,7 +353,7 @@ def test_which_file() -> None:
 def test_a_table_for_one_network() -> None:
     opened = open_bundle(DEFAULT)
     wanted = opened.network(EXPRESSION)
-    config = Config(networks={EXPRESSION: NetworkChoice(runtime="litert", precision="fp32")})
+    config = Config(networks={EXPRESSION: NetworkChoice(runtime="litert", precision="fp16w")})
     assert choose_runner(opened, wanted, config, "onnx", threads=1).file.runtime == "litert"
     assert choose_runner(opened, wanted, Config(), "onnx", threads=1).file.runtime == "onnx"
     lacking = missing_precision(wanted)

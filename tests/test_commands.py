@@ -101,7 +101,7 @@ class Hand:
         self.begin(**options)
 
     def begin(self, node: str = "hall", **options: Any) -> None:
-        self.control.begin(node, **{"enabled": True, "cameras": ("door", "desk"), "expression": True, **options})
+        self.control.begin(node, **{"enabled": True, "cameras": ("door", "desk"), "tasks": ("expression",), **options})
 
     def say(self, name: str, **fields: Any) -> bool:
         return self.heard(f"{BASE}/{name}", body(**fields))
@@ -182,7 +182,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, caplog: pyt
 
 
 def test_a_command_only_takes_away(hand: Hand, caplog: pytest.LogCaptureFixture) -> None:
-    hand.begin(expression=False)
+    hand.begin(tasks=())
     assert not hand.say("expression", on=True)
     assert "the configuration estimates no expressions" in lines(caplog)[0]
     assert not hand.say("pause", on=True, camera="attic")

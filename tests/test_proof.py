@@ -190,7 +190,8 @@ def test_a_network_that_is_not_what_its_manifest_says(
 def test_limits_follow_what_is_declared() -> None:
     bundle = opened(DEFAULT)
     age, expression = (bundle.network(name) for name in (AGE, EXPRESSION))
-    assert 30 < seconds_for(expression, expression.files["onnx"][0]) < seconds_for(age, age.files["onnx"][0]) < 60
+    # The network of expression multiplies more, that of age has the larger picture.
+    assert 30 < seconds_for(age, age.files["onnx"][0]) < seconds_for(expression, expression.files["onnx"][0]) < 60
     assert chain_step(bundle, Config()).seconds < 120
 
 

@@ -19,6 +19,7 @@ from edgeface.people.quality import assess, brightness
 from edgeface.people.schedule import Inference, Scheduler, choose_schedule
 from edgeface.people.tracker import Tracker
 from edgeface.people.visits import VisitBook
+from edgeface.questions import QUESTIONS
 from edgeface.types import (
     Answer,
     Detections,
@@ -140,8 +141,9 @@ class Pipeline:
         self._pace.shown = other._pace.shown
         self._summary, self._known, self._views = other._summary, other._known, other._views
         self._brightness, self._last = other._brightness, other._last
-        if self._summary is not None and not any("expression" in tasks for tasks in self._tasks.values()):
-            self._summary.forget_expressions()
+        if self._summary is not None:
+            asked = {task for tasks in self._tasks.values() for task in tasks}
+            self._summary.forget([task for task in QUESTIONS if task not in asked])
 
     def mute(self, tasks: Collection[Task]) -> bool:
         """Ask, keep and tell nothing of these questions from now on, and what was known by them no more.
@@ -154,8 +156,8 @@ class Pipeline:
         self._muted = muted
         self._book.forget(muted)
         self._scheduler.rest(name for name, asked in self._tasks.items() if muted.issuperset(asked))
-        if "expression" in muted and self._summary is not None:
-            self._summary.forget_expressions()
+        if self._summary is not None:
+            self._summary.forget(muted)
         return True
 
     def observe(self, frame: Frame, detections: Detections | None) -> tuple[Sighting, list[Request]]:

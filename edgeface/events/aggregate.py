@@ -8,13 +8,14 @@ never told. A band of age with fewer than k is among the unknown, and expression
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from edgeface.events.bodies import Body, iso
 from edgeface.events.messages import SummaryMessage
 from edgeface.events.summary import DECADES, UNKNOWN, age_band
 from edgeface.questions import band_names
+from edgeface.types import Task
 from edgeface.visit import Visit, VisitChange
 
 
@@ -43,10 +44,11 @@ class AggregateWindow:
                 for label, share in expression.shares.items():
                     self._seconds[label] += share * expression.seconds
 
-    def forget_expressions(self) -> None:
-        """Count no expression that was seen so far."""
-        self._expressive = 0
-        self._seconds.clear()
+    def forget(self, tasks: Collection[Task]) -> None:
+        """As `SummaryWindow.forget`."""
+        if "expression" in tasks:
+            self._expressive = 0
+            self._seconds.clear()
 
     def due(self, time_s: float) -> bool:
         """Whether another period is over."""

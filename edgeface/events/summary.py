@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from edgeface.events.bodies import Body, iso
 from edgeface.events.messages import SummaryMessage
 from edgeface.questions import VisitExpression, band_names, band_of
+from edgeface.types import Task
 from edgeface.visit import Visit, VisitChange
 
 DECADES = (10, 20, 30, 40, 50, 60, 70)
@@ -46,9 +47,10 @@ class SummaryWindow:
                 self._expressions[visit.id] = visit.known.expression
         self._in_view = tuple(visits)
 
-    def forget_expressions(self) -> None:
-        """Count no expression that was seen so far."""
-        self._expressions, self._before = {}, {}
+    def forget(self, tasks: Collection[Task]) -> None:
+        """Count nothing of these questions that was seen so far, but for ages: those are of visits as they are."""
+        if "expression" in tasks:
+            self._expressions, self._before = {}, {}
 
     def due(self, time_s: float) -> bool:
         """Whether the window is full."""

@@ -37,13 +37,17 @@ class Will:
 class Account:
     """Who we are at the broker.
 
-    ``keep_s``: how long a broker that speaks MQTT 5 keeps what we have subscribed to while we are away.
+    Attributes
+    ----------
+    keep_s : how long a broker that speaks MQTT 5 keeps what we have subscribed to while we are away
+    most_bytes : of the largest packet that such a broker is to send us; None: any
     """
 
     client_id: str
     password: str | None
     will: Will | None = None
     keep_s: int = 0
+    most_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,9 @@ from edgeface.publish.topics import Topics
 
 logger = logging.getLogger(__name__)
 
+LARGEST_IN = 4_000_000
+"""Bytes of what may come where anybody may send: a stranger's message must not take all memory."""
+
 ONLINE, OFFLINE = b"online", b"offline"
 
 
@@ -89,6 +92,7 @@ class Publisher:
             client_id=settings.client_id or f"edgeface-{node}",
             password=password,
             will=Will(topic=self._availability, payload=OFFLINE.decode()),
+            most_bytes=LARGEST_IN if commands else None,
         )
         self.connection = Supervisor(settings, account, self, timing=timing, clock=clock)
 

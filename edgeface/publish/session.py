@@ -34,8 +34,6 @@ from edgeface.publish.selfpipe import SelfPipe, wait_for
 
 IN_FLIGHT = 20
 """Most messages that are sent and not yet acknowledged."""
-LARGEST_IN = 4_000_000
-"""Bytes of the largest packet that a broker of MQTT 5 is to send us: a stranger's message must not take all memory."""
 LEAST_CONNECT_S = 3.0
 """For each address of a broker that has several."""
 
@@ -63,7 +61,7 @@ class Session:
     ----------
     abilities : what the broker may be asked for; its CONNACK can only lessen it
     on_message : called with what arrives
-    keep_s : as in `Account`
+    keep_s, most_bytes : as in `Account`
 
     Attributes
     ----------
@@ -83,10 +81,11 @@ class Session:
         abilities: Abilities | None = None,
         on_message: Callable[[Arrival], None] | None = None,
         keep_s: int = 0,
+        most_bytes: int | None = None,
     ) -> None:
         self._client = client
         self._keep_s = keep_s if client.protocol == paho.MQTTv5 else 0
-        self._hears = on_message is not None
+        self._most_bytes = most_bytes if client.protocol == paho.MQTTv5 else None
         self.resumed = False
         self._wake = wake
         self._answer: tuple[ReasonCode, Properties | None] | None = None
@@ -158,8 +157,8 @@ class Session:
                 self._client.connect(
                     host, port, keep_alive_s, clean_start=False, properties=_keeping(PacketTypes.CONNECT, self._keep_s)
                 )
-            elif self._hears and self._client.protocol == paho.MQTTv5:
-                self._client.connect(host, port, keep_alive_s, properties=_bounded())
+            elif self._most_bytes:
+                self._client.connect(host, port, keep_alive_s, properties=_bounded(self._most_bytes))
             else:
                 self._client.connect(host, port, keepalive=keep_alive_s)
         except (OSError, UnicodeError) as error:
@@ -333,9 +332,9 @@ def _arrival(message: paho.MQTTMessage) -> Arrival:
     return Arrival(topic=message.topic, payload=bytes(message.payload), retained=message.retain, user=tuple(user))
 
 
-def _bounded() -> Properties:
+def _bounded(most_bytes: int) -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.MaximumPacketSize = LARGEST_IN
+    properties.MaximumPacketSize = most_bytes
     return properties
 
 

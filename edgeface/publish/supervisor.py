@@ -173,7 +173,12 @@ class Supervisor:
         abilities = self._abilities
         client = make_client(self._settings, self._account, protocol=self._versions.current, abilities=abilities)
         session = Session(
-            client, self.wake, abilities=abilities, on_message=self._work.heard, keep_s=self._account.keep_s
+            client,
+            self.wake,
+            abilities=abilities,
+            on_message=self._work.heard,
+            keep_s=self._account.keep_s,
+            most_bytes=self._account.most_bytes,
         )
         try:
             doubtful = self._versions.current == "5" and not self._versions.sure

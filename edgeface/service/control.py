@@ -86,16 +86,16 @@ class Control:
         self._told_s = float("-inf")
         self.restarting = False
 
-    def begin(self, node: str, *, enabled: bool, cameras: Collection[str], expression: bool) -> None:
+    def begin(self, node: str, *, enabled: bool, cameras: Collection[str], tasks: Collection[Task]) -> None:
         """Begin, or go on, under a configuration.
 
         Parameters
         ----------
         enabled : whether there are commands; what they had set is forgotten where there are none
         cameras : all that there are
-        expression : whether expressions are estimated, but for commands
+        tasks : questions that are answered, but for commands
         """
-        self._cameras, self._may_express = frozenset(cameras), expression
+        self._cameras, self._may_express = frozenset(cameras), "expression" in tasks
         before, self._enabled = self._enabled, enabled
         renamed, self._node = self._node != node, node
         if not enabled:

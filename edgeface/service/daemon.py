@@ -154,7 +154,7 @@ class Daemon:
             self._assembly.node,
             enabled=config.commands.enabled,
             cameras=config.cameras,
-            expression=any(head.task == "expression" for _, head in self._assembly.networks.heads),
+            tasks={head.task for _, head in self._assembly.networks.heads},
         )
         self._restrict()
         if config.privacy.least_count is not None:
