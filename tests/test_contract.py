@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def start(port: int, source: Path, *options: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=source.parent,
-        env={**environ, "PYTHONPATH": str(ROOT)},
+        # Nothing of what others have left undelivered on this machine.
+        env={**environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": tempfile.mkdtemp(dir=source.parent)},
     )
 
 
