@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,9 @@ from edgeface.bundle import Bundle, open_bundle
 
 CLASSIC = ROOT / ".cache" / "tests"
 """Where `classic` is built for the tests, and kept for the next run."""
+
+SMALL = "expression-mini-xception"
+"""A small network of the classic bundle."""
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +53,12 @@ def classic_files(checkpoint: Callable[[str], bytes]) -> Bundle:
         fcntl.flock(lock, fcntl.LOCK_EX)
         patch.setenv("EDGEFACE_BUILD", str(CLASSIC))
         return open_bundle(build(recipe, jobs=1))
+
+
+@pytest.fixture(scope="session")
+def small_file(classic_files: Bundle) -> Callable[[str, str], Path]:
+    """Files of a small network by precision and suffix, the plain one among them: of ours only smaller forms ship."""
+    return lambda precision, suffix: classic_files.folder / f"{SMALL}.{precision}.{suffix}"
 
 
 @pytest.fixture(scope="session")

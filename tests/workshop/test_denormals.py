@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from bundles import EXPRESSION
 from onnx import TensorProto, helper, numpy_helper
 from tiny import write_tiny
 
@@ -83,8 +83,8 @@ def test_a_tflite_file_without_small_values_keeps_its_bytes() -> None:
     assert clear_tflite(data) == data
 
 
-def test_small_values_of_a_tflite_file_become_zero_in_place() -> None:
-    plain = (BUNDLE / f"{EXPRESSION}.fp32.tflite").read_bytes()
+def test_small_values_of_a_tflite_file_become_zero_in_place(small_file: Callable[[str, str], Path]) -> None:
+    plain = small_file("fp32", "tflite").read_bytes()
     name, stored = max(read_buffers(plain).items(), key=lambda pair: pair[1].size)
     values = np.where(np.abs(stored) < np.quantile(np.abs(stored), 0.01), np.float32(0), stored)
     data = plain.replace(stored.tobytes(), values.tobytes())

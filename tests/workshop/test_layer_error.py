@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import onnx
 import pytest
-from bundles import EXPRESSION
+from conftest import SMALL
 from onnx import numpy_helper
 
 from converters.building.layer_error import constants, decibels, layers_by_error
@@ -16,16 +17,16 @@ from converters.building.parity import picture
 from converters.bundles.gates import WorstLayer, check_limits
 from converters.export.tflite_weights import shrink_weights
 from converters.measurements.trials import read_trials
-from converters.paths import BUNDLE
+from converters.recipes.reading import read_network, read_recipe
 from converters.recipes.schema import Recipe
-from edgeface.bundle import open_bundle
+from edgeface.bundle import Bundle
 from edgeface.errors import EdgefaceError
 from edgeface.runtime import to_tensor
 
 
 @pytest.fixture(scope="module")
 def face(recipe: Recipe) -> np.ndarray:
-    network = recipe.networks[EXPRESSION]
+    network = read_network(SMALL)[1]
     shape = (1, network.input.height or 0, network.input.width or 0)
     return to_tensor(picture(network, recipe, shape), network.input, "NHWC")
 
@@ -38,9 +39,11 @@ def test_decibels() -> None:
 
 
 @pytest.mark.parametrize(("runtime", "suffix"), [("onnx", "onnx"), ("litert", "tflite")])
-def test_int8_files_are_compared_layer_by_layer(face: np.ndarray, runtime: str, suffix: str) -> None:
+def test_int8_files_are_compared_layer_by_layer(
+    face: np.ndarray, small_file: Callable[[str, str], Path], runtime: str, suffix: str
+) -> None:
     feeds = {"input": np.ascontiguousarray(face.transpose(0, 3, 1, 2))} if runtime == "onnx" else {"args_0": face}
-    plain, small = (BUNDLE / f"{EXPRESSION}.{precision}.{suffix}" for precision in ("fp32", "int8"))
+    plain, small = (small_file(precision, suffix) for precision in ("fp32", "int8"))
     layers = layers_by_error(plain, small, runtime, feeds)  # type: ignore[arg-type]
     assert len(layers) >= 5
     assert [layer.decibels for layer in layers] == sorted(layer.decibels for layer in layers)
@@ -48,9 +51,9 @@ def test_int8_files_are_compared_layer_by_layer(face: np.ndarray, runtime: str, 
     assert all(layer.decibels == 200 for layer in layers_by_error(plain, plain, runtime, feeds))  # type: ignore[arg-type]
 
 
-def test_weights_take_no_blame(face: np.ndarray, tmp_path: Path) -> None:
+def test_weights_take_no_blame(face: np.ndarray, small_file: Callable[[str, str], Path], tmp_path: Path) -> None:
     """Small weights differ from large ones, but they are no layer."""
-    plain, small = BUNDLE / f"{EXPRESSION}.fp32.tflite", tmp_path / "small.tflite"
+    plain, small = small_file("fp32", "tflite"), tmp_path / "small.tflite"
     shrink_weights(plain, "int8w", small)
     named = {layer.name for layer in layers_by_error(plain, small, "litert", {"args_0": face})}
     stored = constants(plain.read_bytes())
@@ -59,8 +62,8 @@ def test_weights_take_no_blame(face: np.ndarray, tmp_path: Path) -> None:
     assert not named & stored
 
 
-def test_a_spoiled_layer_comes_first(face: np.ndarray, tmp_path: Path) -> None:
-    plain = BUNDLE / f"{EXPRESSION}.fp32.onnx"
+def test_a_spoiled_layer_comes_first(face: np.ndarray, small_file: Callable[[str, str], Path], tmp_path: Path) -> None:
+    plain = small_file("fp32", "onnx")
     model = onnx.load(plain)
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     spoiled = convolutions[2]
@@ -74,11 +77,9 @@ def test_a_spoiled_layer_comes_first(face: np.ndarray, tmp_path: Path) -> None:
     assert layers[spoiled.output[0]] < 15
 
 
-def test_a_build_that_loses_too_much_says_where(recipe: Recipe) -> None:
-    trials = [msgspec.structs.replace(trial, within=False) for trial in read_trials() if trial.network == EXPRESSION]
-    entries = list(open_bundle(BUNDLE).manifest.networks)
-    blame = WorstLayer(recipe, entries, dict.fromkeys(recipe.networks, BUNDLE))
-    with pytest.raises(
-        EdgefaceError, match=rf"{EXPRESSION} onnx int8 loses .*, most at \w+ \(-?[\d.]+ dB\); run `python"
-    ):
+def test_a_build_that_loses_too_much_says_where(classic_files: Bundle) -> None:
+    recipe, entries = read_recipe("classic"), list(classic_files.manifest.networks)
+    trials = [msgspec.structs.replace(trial, within=False) for trial in read_trials() if trial.network == SMALL]
+    blame = WorstLayer(recipe, entries, dict.fromkeys(recipe.networks, classic_files.folder))
+    with pytest.raises(EdgefaceError, match=rf"{SMALL} onnx int8 loses .*, most at \S+ \(-?[\d.]+ dB\); run `python"):
         check_limits(recipe, trials, entries, blame)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
-from bundles import EXPRESSION
+from conftest import SMALL
 from tiny import write_tiny
 
 from converters.building.maker import Maker
@@ -20,22 +21,21 @@ from converters.export.layers import tflite_layers, tflite_operators
 from converters.export.older_tflite import quantizable
 from converters.export.quantize_tflite import calibrate_tflite, quantize_tflite, signature_inputs
 from converters.export.tflite_weights import shrink_weights
-from converters.paths import BUNDLE, DEFAULT_SIGNATURE
+from converters.paths import DEFAULT_SIGNATURE
 from converters.quantization.calibrate import tflite_ranges
-from converters.recipes.reading import read_recipe
+from converters.recipes.reading import read_network, read_recipe
 from converters.recipes.schema import Quantize
-from edgeface.bundle import Signature, open_bundle
+from edgeface.bundle import Signature
 
-NEW = BUNDLE / f"{EXPRESSION}.fp32.tflite"
-ENTRY = open_bundle(BUNDLE).network(EXPRESSION)
+ENTRY = read_network(SMALL)[1]
 SIDE, LABELS = ENTRY.input.width or 0, ENTRY.head.labels  # type: ignore[union-attr]
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def pair(small_file: Callable[[str, str], Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A file for one face, and the same without signature, with operators by the old field and weights in float16."""
     folder = tmp_path_factory.mktemp("older")
-    model = flatbuffer_utils.read_model(str(NEW))
+    model = flatbuffer_utils.read_model(str(small_file("fp32", "tflite")))
     model.subgraphs, model.signatureDefs = model.subgraphs[:1], model.signatureDefs[:1]
     graph = model.subgraphs[0]
     weights = [

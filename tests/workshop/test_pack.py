@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -39,8 +40,8 @@ def test_a_bundle_packs_to_the_same_bytes_anywhere_and_installs(tmp_path: Path) 
 
 def test_a_file_that_is_not_the_manifests_is_not_packed(tmp_path: Path) -> None:
     shutil.copytree(BUNDLE, tmp_path / "bundle")
-    (tmp_path / "bundle" / f"{EXPRESSION}.fp32.onnx").write_bytes(b"other")
-    with pytest.raises(BundleError, match=rf"{EXPRESSION}\.fp32\.onnx is not the file of the manifest"):
+    (tmp_path / "bundle" / f"{EXPRESSION}.int8.onnx").write_bytes(b"other")
+    with pytest.raises(BundleError, match=rf"{EXPRESSION}\.int8\.onnx is not the file of the manifest"):
         pack(open_bundle(tmp_path / "bundle"))
 
 
@@ -59,13 +60,13 @@ def test_what_differs_between_bundles_is_named(tmp_path: Path, bundle: Bundle) -
     networks = {network.name: network for network in bundle.manifest.networks}
     expression = networks[EXPRESSION]
     figure = expression.measured[0]
-    int8, fp32 = (next(f for f in expression.files["onnx"] if f.precision == p) for p in ("int8", "fp32"))
-    swapped = msgspec.structs.replace(int8, path=fp32.path, bytes=fp32.bytes, sha256=fp32.sha256)
+    int8, half = (next(f for f in expression.files["onnx"] if f.precision == p) for p in ("int8", "fp16w"))
+    swapped = msgspec.structs.replace(int8, path=half.path, bytes=half.bytes, sha256=half.sha256)
     changed = msgspec.structs.replace(
         expression,
         licence="another",
         measured=(msgspec.structs.replace(figure, value=figure.value + 1), *expression.measured[1:]),
-        files={**expression.files, "onnx": (fp32, swapped)},
+        files={**expression.files, "onnx": (half, swapped)},
     )
     kept = [changed if n.name == EXPRESSION else n for n in bundle.manifest.networks if n.name != "yunet"]
     manifest = msgspec.structs.replace(
@@ -81,9 +82,9 @@ def test_what_differs_between_bundles_is_named(tmp_path: Path, bundle: Bundle) -
     assert f"network yunet: only in {bundle.folder}" in lines
     assert f"{EXPRESSION}.licence: '{expression.licence}' -> 'another'" in lines
     (file,) = [line for line in lines if line.startswith(f"{EXPRESSION} onnx int8:")]
-    assert f"{int8.bytes:,} -> {fp32.bytes:,} bytes, outputs up to" in file
+    assert f"{int8.bytes:,} -> {half.bytes:,} bytes, outputs up to" in file
     assert sum(figure.metric in line and f"-> {figure.value + 1}" in line for line in lines) == 1
-    assert f"{EXPRESSION} onnx int8.path: '{int8.path}' -> '{fp32.path}'" in lines
+    assert f"{EXPRESSION} onnx int8.path: '{int8.path}' -> '{half.path}'" in lines
     assert len(lines) == 7
 
 
@@ -102,8 +103,8 @@ def test_what_differs_between_checkpoints_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_networks_are_compared_by_what_they_answer(tmp_path: Path) -> None:
-    plain = BUNDLE / f"{EXPRESSION}.fp32.onnx"
+def test_networks_are_compared_by_what_they_answer(small_file: Callable[[str, str], Path], tmp_path: Path) -> None:
+    plain = small_file("fp32", "onnx")
     assert list(compare_files(plain, plain)) == []
     model = onnx.load(plain)
     (weight, *_) = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 4]
@@ -117,8 +118,8 @@ def test_networks_are_compared_by_what_they_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["onnx", "tflite"])
-def test_an_int8_form_differs_in_operators_and_answers(suffix: str) -> None:
-    lines = list(compare_files(*(BUNDLE / f"{EXPRESSION}.{form}.{suffix}" for form in ("fp32", "int8"))))
+def test_an_int8_form_differs_in_operators_and_answers(small_file: Callable[[str, str], Path], suffix: str) -> None:
+    lines = list(compare_files(*(small_file(form, suffix) for form in ("fp32", "int8"))))
     assert "quantization: none -> full integer, per channel" in lines
     quantize = {"onnx": "operator QuantizeLinear: 0 -> ", "tflite": "operator QUANTIZE: 0 -> "}[suffix]
     assert any(line.startswith(quantize) for line in lines)
@@ -128,8 +129,10 @@ def test_an_int8_form_differs_in_operators_and_answers(suffix: str) -> None:
     )
 
 
-def test_a_signature_less_is_named_and_the_others_answer_the_same(tmp_path: Path) -> None:
-    plain, less = BUNDLE / f"{EXPRESSION}.fp32.tflite", tmp_path / "less.tflite"
+def test_a_signature_less_is_named_and_the_others_answer_the_same(
+    small_file: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    plain, less = small_file("fp32", "tflite"), tmp_path / "less.tflite"
     model = flatbuffer_utils.read_model(str(plain))
     model.signatureDefs = [s for s in model.signatureDefs if s.signatureKey != b"b1"]
     for signature in model.signatureDefs:
@@ -150,8 +153,8 @@ def test_answers_that_are_no_numbers_differ_from_numbers() -> None:
     assert list(compare_answers(one, none, set())) == [], "other inputs: nothing to compare"
 
 
-def test_files_for_two_runtimes_are_compared_by_what_they_are() -> None:
-    lines = list(compare_files(BUNDLE / f"{EXPRESSION}.fp32.onnx", BUNDLE / f"{EXPRESSION}.fp32.tflite"))
+def test_files_for_two_runtimes_are_compared_by_what_they_are(small_file: Callable[[str, str], Path]) -> None:
+    lines = list(compare_files(small_file("fp32", "onnx"), small_file("fp32", "tflite")))
     assert any(line.startswith("inputs: ") for line in lines)
     assert not any("to noise" in line for line in lines)
 
