@@ -64,7 +64,7 @@ def _fact(network: Network, name: str, value: float, sets: str, count: int, prot
     file = network.files["onnx"][0]
     return Measured(
         metric=name,
-        value=value,
+        value=float(value),  # as a manifest that was read has it, or the file would change when it is written again
         set=sets,
         count=count,
         runtime=file.runtime,
