@@ -7,17 +7,19 @@ import pickle
 import numpy as np
 import pytest
 from bundles import EXPRESSION
+from conftest import SMALL
 
 from converters.building.parity import Parity, difference, format_parity, off_by, prove
 from converters.checkpoints.archive import UnreachableError
+from converters.recipes.reading import read_recipe
 from converters.recipes.schema import Recipe
 from edgeface.bundle import Bundle
 from edgeface.errors import BundleError, EdgefaceError
 
 
-def parity(*, shapes: int = 3, real: float = 0.1, random: float = 0.0) -> Parity:
-    path = f"{EXPRESSION}.int8.onnx"
-    return Parity(network=EXPRESSION, path=path, shapes=shapes, real=real, random=random, allowed=0.2)
+def parity(*, shapes: int = 3, real: float = 0.1, random: float = 0.0, network: str = EXPRESSION) -> Parity:
+    path = f"{network}.int8.onnx"
+    return Parity(network=network, path=path, shapes=shapes, real=real, random=random, allowed=0.2)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
@@ -40,9 +42,9 @@ def test_random_pixels_count_as_much_as_a_picture() -> None:
     assert "in its self-test" in format_parity(parity(shapes=0))
 
 
-def test_a_file_that_is_off_is_named_with_its_layer(recipe: Recipe, bundle: Bundle) -> None:
-    text = str(off_by(recipe, bundle, parity(real=0.3)))
-    assert text.startswith(f"{EXPRESSION}.int8.onnx is off by 0.3000, most at ")
+def test_a_file_that_is_off_is_named_with_its_layer(classic_files: Bundle) -> None:
+    text = str(off_by(read_recipe("classic"), classic_files, parity(real=0.3, network=SMALL)))
+    assert text.startswith(f"{SMALL}.int8.onnx is off by 0.3000, most at ")
     assert "\n" not in text
 
 

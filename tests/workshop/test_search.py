@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import EXPRESSION
+from conftest import SMALL
 from tiny import write_tiny
 
 from converters.__main__ import main
 from converters.building.maker import Maker
 from converters.evaluation.runners import RecordingRunner
 from converters.export.ranges import Measured, Pictures, RangesFile, read_ranges
-from converters.paths import BUNDLE
 from converters.quantization import calibrate
 from converters.quantization import search_subject as searching
 from converters.quantization.compare_variants import load, normalised_error
@@ -157,12 +156,12 @@ def test_how_far_outputs_move_has_no_unit_and_no_sign() -> None:
     )
 
 
-def test_a_listener_hears_what_the_file_gives(bundle: Bundle) -> None:
-    network = bundle.network(EXPRESSION)
+def test_a_listener_hears_what_the_file_gives(classic_files: Bundle) -> None:
+    network = classic_files.network(SMALL)
     side, recorded = network.input.width or 0, {}
     for precision in ("fp32", "int8"):
         file = choose_file(network, "onnx", precision)
-        recorder = RecordingRunner(load(BUNDLE / file.path, file))
+        recorder = RecordingRunner(load(classic_files.folder / file.path, file))
         pixels = np.random.default_rng(3).integers(0, 256, (9, side, side, 1), np.uint8)
         (output, given), *_ = run_faces(recorder, network, pixels).items()
         recorded[precision] = recorder.recorded
