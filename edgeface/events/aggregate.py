@@ -11,9 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
-from edgeface.events.bodies import Body, iso
-from edgeface.events.messages import SummaryMessage
-from edgeface.events.summary import DECADES, UNKNOWN, age_band
+from edgeface.events.bodies import Body
+from edgeface.events.summary import DECADES, UNKNOWN, age_band, summary_body
 from edgeface.questions import band_names
 from edgeface.types import Task
 from edgeface.visit import Visit, VisitChange
@@ -60,14 +59,11 @@ class AggregateWindow:
         out = self._bands.total()
         if out < self._least:
             return None
-        message = SummaryMessage(
-            at=iso(at),
-            node="",
-            boot="",
-            seq=0,
-            camera=self._camera,
-            from_=iso(started_at(self._start_s)),
-            to=iso(started_at(self._asked_s)),
+        body = summary_body(
+            self._camera,
+            at=at,
+            begun=started_at(self._start_s),
+            ended=started_at(self._asked_s),
             in_=None,
             out=out,
             in_view=None,
@@ -75,7 +71,7 @@ class AggregateWindow:
             expressions=self._shares(),
         )
         self._begin(self._asked_s)
-        return Body(kind="summary", camera=self._camera, message=message)
+        return body
 
     def _begin(self, start_s: float) -> None:
         self._start_s = self._asked_s = start_s

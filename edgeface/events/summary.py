@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from typing import Any
 
 from edgeface.events.bodies import Body, iso
 from edgeface.events.messages import SummaryMessage
@@ -17,6 +18,14 @@ DECADES = (10, 20, 30, 40, 50, 60, 70)
 UNKNOWN = "unknown"
 TICK_S = 1e-3
 """Less of an expression than this is rounding."""
+
+
+def summary_body(camera: str, *, at: datetime, begun: datetime, ended: datetime, **counts: Any) -> Body:
+    """Message about the time from ``begun`` to ``ended``; ``counts`` are its other fields."""
+    message = SummaryMessage(
+        at=iso(at), node="", boot="", seq=0, camera=camera, from_=iso(begun), to=iso(ended), **counts
+    )
+    return Body(kind="summary", camera=camera, message=message)
 
 
 class SummaryWindow:
@@ -59,22 +68,20 @@ class SummaryWindow:
     def body(self, time_s: float, *, at: datetime, started_at: Callable[[float], datetime]) -> Body:
         """Close the window at ``time_s``, begin the next; ``started_at``: wall time of a source time."""
         counts = Counter(self._bands.values())
-        message = SummaryMessage(
-            at=iso(at),
-            node="",
-            boot="",
-            seq=0,
-            camera=self._camera,
-            from_=iso(started_at(self._start_s)),
-            to=iso(started_at(max(time_s, self._start_s))),
+        end_s = max(time_s, self._start_s)
+        body = summary_body(
+            self._camera,
+            at=at,
+            begun=started_at(self._start_s),
+            ended=started_at(end_s),
             in_=self._in,
             out=self._out,
             in_view=len(self._in_view),
             ages={band: counts[band] for band in (*band_names(self._edges), UNKNOWN)},
             expressions=self._shares(),
         )
-        self._begin(max(time_s, self._start_s))
-        return Body(kind="summary", camera=self._camera, message=message)
+        self._begin(end_s)
+        return body
 
     def _begin(self, start_s: float) -> None:
         self._start_s = start_s
