@@ -79,6 +79,8 @@ class Child:
         clean = {
             key: value for key, value in os.environ.items() if not key.startswith(("EDGEFACE", "NOTIFY", "SYSTEMD"))
         }
+        # What a killed run of another test left in its spool would be delivered by this one.
+        clean["XDG_STATE_HOME"] = str(folder.parent / "state-of-runs")
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
                 command,

@@ -24,10 +24,11 @@ ROUND_S = 0.15
 logger = logging.getLogger(__name__)
 
 
-def measure_bundle(folder: Path) -> list[Speed]:
-    """Time every file of a bundle."""
+def measure_bundle(folder: Path, names: Sequence[str] = ()) -> list[Speed]:
+    """Time every file of the named networks of a bundle, or of all; BundleError for a name that it does not have."""
     bundle = open_bundle(folder)
-    return [speed for network in bundle.manifest.networks for speed in measure_network(bundle, network)]
+    networks = [bundle.network(name) for name in names] or bundle.manifest.networks
+    return [speed for network in networks for speed in measure_network(bundle, network)]
 
 
 def measure_network(

@@ -32,8 +32,9 @@ def read_speeds() -> list[Speed]:
 
 
 def record(speeds: Sequence[Speed]) -> None:
-    """Write the figures, replacing the old ones."""
-    write_json(SPEED, speeds)
+    """Write the figures, replacing the old ones of the same networks."""
+    new = {speed.network for speed in speeds}
+    write_json(SPEED, [*(speed for speed in read_speeds() if speed.network not in new), *speeds])
 
 
 def describe_machine() -> str:

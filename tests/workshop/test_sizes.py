@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from bundles import AGE, EXPRESSION
 
 from converters.building.maker import Maker
 from converters.paths import BUNDLE
@@ -37,13 +38,14 @@ def test_retinaface_in_int8(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("runtime", ["onnx", "litert"])
 def test_shipped_files_of_large_networks(bundle: Bundle, runtime: RuntimeName) -> None:
-    met = 0
+    met = set()
     for network in bundle.manifest.networks:
-        files = {file.precision: file.bytes for file in network.files[runtime]}
-        if network.parameters > LARGE_NETWORK and "fp32" in files and "int8" in files:
-            assert files["int8"] <= SHARE * files["fp32"], network.name
-            met += 1
-    assert met == 2, "RetinaFace and expression ship in both"
+        for file in network.files[runtime]:
+            if network.parameters > LARGE_NETWORK and file.precision == "int8":
+                # Beside four bytes a parameter: not every network ships in float, too.
+                assert file.bytes <= SHARE * 4 * network.parameters, network.name
+                met.add(network.name)
+    assert met == {"retinaface", AGE, EXPRESSION}
 
 
 def test_the_bundle_keeps_its_size(recipe: Recipe) -> None:
