@@ -4,8 +4,9 @@
 
 FOLDER is a bundle (default: the default one), of which those networks count that a device runs on a face unless told
 otherwise; or a network that was built alone, such as ``build/networks/age-gender-compact``, random weights or not. Each
-round runs every file on its network's stored input. A row has the median CPU milliseconds of a call, the median of each
-round's ratio to all networks of the commit together, multiply-accumulates and bytes; *together* are the fastest files.
+round runs every file of both runtimes, or of one, on its network's stored input. A row has the median CPU milliseconds
+of a call, the median of each round's ratio to all networks of the commit together, multiply-accumulates and bytes;
+*together* are the fastest files.
 Values below 1e-15 are cleared in a copy of the commit's files: they would only cost time
 (`converters.export.denormals`).
 """
@@ -36,6 +37,7 @@ from edgeface.errors import EdgefaceError, UsageError
 from edgeface.files import write_atomic
 
 BESIDE = "bf0e387"
+RUNTIMES: tuple[FileRuntime, ...] = ("onnx", "litert")
 
 
 class Timed(NamedTuple):
@@ -82,20 +84,22 @@ def _cleared(folder: Path, file: NetworkFile) -> NetworkFile:
     return msgspec.structs.replace(file, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
-def measure(bundles: Sequence[Bundle], runtime: FileRuntime, *, rounds: int = ROUNDS) -> list[list[Timed]]:
-    """Time the files of each bundle's attribute networks in one runtime, all of them in turns.
+def measure(bundles: Sequence[Bundle], runtimes: Sequence[FileRuntime], *, rounds: int = ROUNDS) -> list[list[Timed]]:
+    """Time the files of each bundle's attribute networks in these runtimes, all of them in turns.
 
     Raises
     ------
-    UsageError : a network has no file in this runtime
+    UsageError : a network has no file in them
     """
     files, calls = list[list[tuple[Network, NetworkFile]]](), list[Callable[[], object]]()
     for bundle in bundles:
         files.append([])
         for network in map(bundle.network, used(bundle)):
-            mine = network.files.get(runtime, ())
+            mine = [file for runtime in runtimes for file in network.files.get(runtime, ())]
             if not mine:
-                raise UsageError(f"{network.name} has no file for {runtime}", fix="choose the other --runtime")
+                raise UsageError(
+                    f"{network.name} has no file for {' or '.join(runtimes)}", fix="choose another --runtime"
+                )
             files[-1] += [(network, file) for file in mine]
             calls += calls_of(bundle, network, mine)
     values = iter(take_turns(calls, rounds=rounds))
@@ -114,9 +118,9 @@ def lines(name: str, timed: Sequence[Timed], beside: Sequence[Timed]) -> Iterato
     """Rows of a bundle's table: every file, and the fastest together where a device runs several networks."""
     chosen = fastest(timed)
     for one in timed:
-        yield _row(f"{one.network.name} {one.file.precision}", [one], beside)
+        yield _row(f"{one.network.name} {one.file.runtime} {one.file.precision}", [one], beside)
     if len(chosen) > 1:
-        kinds = ", ".join(one.file.precision for one in chosen)
+        kinds = ", ".join(f"{one.file.runtime} {one.file.precision}" for one in chosen)
         yield _row(f"**{name}, together** ({kinds})", chosen, beside)
 
 
@@ -137,17 +141,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", metavar="FOLDER", default=[str(BUNDLE)])
     parser.add_argument("--beside", metavar="COMMIT", default=BESIDE, help="whose default bundle (%(default)s)")
-    parser.add_argument("--runtime", choices=("onnx", "litert"), default="onnx")
+    parser.add_argument("--runtime", choices=RUNTIMES, help="of one only (both)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N")
     args = parser.parse_args()
+    runtimes = (args.runtime,) if args.runtime else RUNTIMES
     try:
         with tempfile.TemporaryDirectory() as folder:
             old = cleared(bundle_of(args.beside, Path(folder)))
             bundles = [open_any(one, allow_random=True) for one in args.folders]
-            before, *found = measure([old, *bundles], args.runtime, rounds=args.rounds)
+            before, *found = measure([old, *bundles], runtimes, rounds=args.rounds)
     except EdgefaceError as error:
         parser.error(str(error))
-    print(f"{describe_machine()}, {args.runtime}, one thread, batch 1, medians of {args.rounds} rounds\n")
+    print(f"{describe_machine()}, {' and '.join(runtimes)}, one thread, batch 1, medians of {args.rounds} rounds\n")
     print(f"| network, file | CPU ms | of {args.beside} | M MAC | bytes |\n|---|---|---|---|---|")
     names = [args.beside, *(bundle.manifest.name for bundle in bundles)]
     for name, timed in zip(names, [before, *found], strict=True):

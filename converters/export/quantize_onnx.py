@@ -15,6 +15,7 @@ from onnxruntime.quantization.calibrate import TensorsData, create_calibrator, s
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from converters.export.layers import matching, onnx_layers
+from converters.export.pools import pools_to_convolutions
 from converters.export.ranges import Method, Tensors, lacking
 from converters.export.to_onnx import IR_VERSION, strip
 from edgeface.types import F32
@@ -106,6 +107,7 @@ def quantize_onnx(
         quantized = onnx.load(out)
     quantized.ir_version = min(quantized.ir_version, IR_VERSION)
     del quantized.graph.value_info[:]
+    pools_to_convolutions(quantized)
     strip(quantized)
     onnx.checker.check_model(quantized, full_check=True)
     return quantized

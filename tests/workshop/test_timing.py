@@ -13,7 +13,7 @@ import pytest
 from bundles import AGE, EXPRESSION
 from onnx import numpy_helper
 
-from benchmarks.attributes import Timed, bundle_of, cleared, fastest, lines, measure
+from benchmarks.attributes import RUNTIMES, Timed, bundle_of, cleared, fastest, lines, measure
 from converters.bundles.timing import ROUND_S, measure_network
 from converters.measurements.speeds import describe_machine, read_speeds
 from converters.paths import BUNDLE
@@ -35,16 +35,11 @@ def test_every_file_of_a_network_is_timed() -> None:
     assert next(ticks) == len(files) * 2 * 4
 
 
-UNTIMED = {"expression-compact"}
-"""Not timed yet where int8 is quick (VNNI): int8 stands first, as for the narrower network that shipped before."""
-
-
 def test_the_files_of_a_runtime_stand_in_the_order_of_their_time_on_record() -> None:
     """The device takes the first: on a processor where int8 is slower than float, float stands before it."""
     timed = {(speed.network, speed.runtime, speed.precision): speed.cpu_ms for speed in read_speeds()}
     for network in open_bundle(BUNDLE).manifest.networks:
-        assert (network.name in UNTIMED) == all(name != network.name for name, _, _ in timed)
-        for runtime, files in network.files.items() if network.name not in UNTIMED else ():
+        for runtime, files in network.files.items():
             shipped = [file.precision for file in files]
             on_record = {p: ms for (name, of, p), ms in timed.items() if (name, of) == (network.name, runtime)}
             assert shipped == sorted(on_record, key=on_record.__getitem__), f"{network.name} {runtime}"
@@ -72,8 +67,9 @@ def test_values_that_only_cost_time_are_cleared_in_a_copy_that_still_runs(copied
     values.flat[0] = 0
     np.testing.assert_array_equal(numpy_helper.to_array(kept), values)
     # Each file is held against its hash before it runs.
-    onnx_files, litert_files = measure([found], "onnx", rounds=1)[0], measure([found], "litert", rounds=1)[0]
+    onnx_files, litert_files = measure([found], ["onnx"], rounds=1)[0], measure([found], ["litert"], rounds=1)[0]
     assert len(onnx_files) == len(litert_files) == 4
+    assert len(measure([found], RUNTIMES, rounds=1)[0]) == 8
 
 
 def test_the_fastest_file_of_each_network_counts_and_ratios_are_those_of_rounds(classic: Bundle) -> None:
@@ -88,7 +84,7 @@ def test_the_fastest_file_of_each_network_counts_and_ratios_are_those_of_rounds(
     rows = list(lines("mine", now, before))
     assert len(rows) == 4
     size = now[0].file.bytes + now[2].file.bytes
-    kinds = f"{now[0].file.precision}, {now[2].file.precision}"
+    kinds = f"onnx {now[0].file.precision}, onnx {now[2].file.precision}"
     # 2 of 2, 3 of 4, 4 of 8.
     assert rows[-1] == f"| **mine, together** ({kinds}) | 3.000 | 0.75 | 87.9 | {size:,} |"
 
@@ -97,7 +93,7 @@ def test_what_cannot_be_timed_is_one_line(tmp_path: Path) -> None:
     bundle = open_bundle(BUNDLE)
     bare = msgspec.structs.replace(bundle.network(AGE), files={})
     manifest = msgspec.structs.replace(bundle.manifest, networks=(bare,), defaults={"age": AGE})
-    with pytest.raises(UsageError, match=f"{AGE} has no file for onnx; choose the other --runtime"):
-        measure([Bundle(folder=bundle.folder, manifest=manifest)], "onnx")
+    with pytest.raises(UsageError, match=f"{AGE} has no file for onnx; choose another --runtime"):
+        measure([Bundle(folder=bundle.folder, manifest=manifest)], ["onnx"])
     with pytest.raises(UsageError, match="there is no models/default at none; name another commit"):
         bundle_of("none", tmp_path)
