@@ -2,9 +2,10 @@
 
 The daemon is the real one over invented visits (`tests/invented.py`), and its clock jumps by a year and back all the
 time. It speaks TLS through a proxy; the audit speaks to the broker itself, with a session that the broker keeps. An
-outage is one of: the connection cut, the proxy refusing, or slow and uneven; Mosquitto frozen, restarted, killed, with
-a certificate that has ended; a second client with the node's id. A kill is SIGKILL at a random moment. Where a file
-system may be mounted, the disk is full once, and once read-only from a start on: the node says so and goes on.
+outage is one of: the connection cut, the proxy refusing, or slow and uneven; a quarter of the packets lost, where nft
+may be used; Mosquitto frozen, restarted, killed, with a certificate that has ended; a second client with the node's
+id. A kill is SIGKILL at a random moment. Where a file system may be mounted, the disk is full once, and once read-only
+from a start on: the node says so and goes on.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import random
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
@@ -28,9 +30,10 @@ from edgeface.config import Mqtt
 from edgeface.publish.account import MOST_REPEATS, Account
 from edgeface.publish.subscriber import Subscriber
 from edgeface.publish.timing import Timing
-from slow.chaos_place import Certificates, Disk, Node, rival
+from slow.chaos_place import Certificates, Disk, Loss, Node, rival
 
-OUTAGES = ("cut", "refusing", "slow", "frozen", "restarted", "killed", "expired", "rival")
+LOSSY = "lossy"
+OUTAGES = ("cut", "refusing", "slow", LOSSY, "frozen", "restarted", "killed", "expired", "rival")
 DISKS = ("full", "read-only")
 LASTS = ("autosave_on_changes true", "autosave_interval 1")
 """Mosquitto writes down at each change what it keeps for the audit, so that a kill of it costs nothing there."""
@@ -76,6 +79,7 @@ class Scene:
     node: Node
     broker: Mosquitto
     proxy: Proxy
+    loss: Loss
     certificates: Certificates
     disk: Disk
     heard: Heard
@@ -95,6 +99,10 @@ def outage(kind: str, scene: Scene, lasts_s: float, chance: random.Random) -> No
         proxy.delay_s = lambda: chance.uniform(0, SLOW_S)
         time.sleep(lasts_s)
         proxy.delay_s = lambda: 0.0
+    elif kind == LOSSY:
+        scene.loss.begin()
+        time.sleep(lasts_s)
+        scene.loss.end()
     elif kind == "frozen":
         broker.signal(SIGSTOP)
         time.sleep(lasts_s)
@@ -146,14 +154,18 @@ def main() -> int:
     args = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     chance = random.Random(args.seed)
-    events = ["kill"] * args.kills + [OUTAGES[number % len(OUTAGES)] for number in range(args.outages)]
     with tempfile.TemporaryDirectory(prefix="edgeface-chaos-") as name:
         folder = Path(name)
         folder.chmod(0o755)
         certificates = Certificates(folder)
         broker = Mosquitto(folder, lines=[*LASTS, *certificates.lines]).start()
         proxy = Proxy(broker.port)
+        loss = Loss(proxy.port)
         disk = Disk(folder / "state")
+        outages = [kind for kind in OUTAGES if kind != LOSSY or loss.possible]
+        if not loss.possible:
+            print("nft may not be used here: no packet is lost", file=sys.stderr)
+        events = ["kill"] * args.kills + [outages[number % len(outages)] for number in range(args.outages)]
         if disk.mounted:
             events += DISKS
         else:
@@ -175,9 +187,10 @@ def main() -> int:
         began_s = time.monotonic()
         node = Node(folder, proxy.port, args.rate, certificates.ca)
         try:
-            happen(events, Scene(node, broker, proxy, certificates, disk, heard), args, chance)
+            happen(events, Scene(node, broker, proxy, loss, certificates, disk, heard), args, chance)
             node_took_s = settle(node, heard.account, args, began_s)
         finally:
+            loss.end()
             broker.stop()
             proxy.close()
             audit.stop()
@@ -235,7 +248,7 @@ def verdict(account: Account, audit: Subscriber, node: Node, events: list[str], 
     runs = account.runs()
     told = {
         "visits": visits(account),
-        "outages": sum(event in OUTAGES for event in events),
+        "outages": dict(Counter(event for event in events if event in OUTAGES)),
         "disk": [event for event in events if event in DISKS],
         "kills": node.kills,
         "runs": len(runs),

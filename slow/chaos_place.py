@@ -1,8 +1,9 @@
-"""Where the chaos happens: the daemon as a child, a broker whose certificate can end, a disk that can fill."""
+"""Where the chaos happens: the daemon as a child, a broker whose certificate can end, a lossy line, a full disk."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ NODE = "chaos"
 DAY = timedelta(days=1)
 DISK_BYTES = 8 * 2**20
 JUMP_S = 5.0
+LOST_PERCENT = 25
 
 
 class Node:
@@ -126,6 +128,29 @@ class Disk:
         """Take it down."""
         if self.mounted:
             subprocess.run(["umount", "--lazy", self._place], check=True)
+
+
+class Loss:
+    """Packets of one port that the kernel throws away by chance, both ways, where it may be asked to (root, nft)."""
+
+    def __init__(self, port: int) -> None:
+        self._table = f"edgeface_chaos_{port}"
+        rules = " ".join(f"tcp {end} {port} numgen random mod 100 < {LOST_PERCENT} drop;" for end in ("dport", "sport"))
+        self._rules = f"table inet {self._table} {{ chain lossy {{ type filter hook input priority 0; {rules} }}; }}"
+        self.possible = shutil.which("nft") is not None and self._ask("--check", "--file", "-") == 0
+
+    def begin(self) -> None:
+        """Lose packets from now on."""
+        assert self._ask("--file", "-") == 0, "nft took these rules before"
+
+    def end(self) -> None:
+        """Lose none any more; right, too, when none were lost."""
+        if self.possible:
+            self._ask("delete", "table", "inet", self._table)
+
+    def _ask(self, *words: str) -> int:
+        command = ["nft", *words]
+        return subprocess.run(command, input=self._rules, text=True, stderr=subprocess.DEVNULL, check=False).returncode
 
 
 def rival(port: int, ca: Path, lasts_s: float) -> None:
