@@ -30,7 +30,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     command.add_argument("--data", type=Path, metavar="DIR", help="folder of the labelled data")
     command.add_argument("--out", type=Path, metavar="DIR", help="where the run lies (default: build/train/RECIPE)")
     command.add_argument("--cache", type=Path, metavar="DIR", help="where cropped faces are kept, pictures of people")
-    command.add_argument("--resume", nargs="?", const="", metavar="FILE", help="go on with it, or from a checkpoint")
+    command.add_argument("--resume", nargs="?", const=True, metavar="FILE", help="go on with it, or from a checkpoint")
     command.add_argument("--dry-run", action="store_true", help="only say the faces, the steps and the time")
     command.add_argument("--minutes", type=float, metavar="N", help="end, annealed, after so many")
     command.add_argument("--threads", type=int, default=1, metavar="N", help="of each process (default: 1)")
@@ -68,7 +68,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 print(line, flush=True)
             return 0
         resumed = arguments.resume is not None
-        weights = Path(arguments.resume) if arguments.resume else None
+        weights = Path(arguments.resume) if isinstance(arguments.resume, str) else None
         found = train(prepared, folder, data=data, resume=resumed, weights=weights, told=_tell)
         if group.first:
             print(found)
@@ -81,7 +81,7 @@ def _study(
     from converters.train.study import prepare_study
     from converters.train.study_session import describe_study, run_study
 
-    if arguments.resume:
+    if isinstance(arguments.resume, str):
         raise UsageError("a study goes on in its own folder", fix="give --resume without a file")
     study = prepare_study(training, data=data, cache=cache, processes=group)
     if arguments.dry_run:

@@ -189,6 +189,22 @@ def test_minutes_end_a_training_annealed(tmp_path: Path) -> None:
     assert state["curve"][-1]["step"] == state["step"], "it is judged where it ends"
 
 
+def test_the_command_resumes_what_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, out = write_training(tmp_path), tmp_path / "out"
+    words = ["train", str(recipe), "--data", str(tmp_path / "data"), "--cache", str(tmp_path / "cache")]
+    words += ["--out", str(out)]
+    assert main([*words, "--resume"]) == 2
+    assert capsys.readouterr().err == f"edgeface: {out} holds no training to resume; begin it without --resume\n"
+    with monkeypatch.context() as patch:
+        stop_at(patch, 13)
+        assert main(words) == 1
+    assert "go on with --resume" in capsys.readouterr().err
+    assert main([*words, "--resume"]) == 0
+    assert torch.load(out / "state.pt", weights_only=True)["step"] == 24
+
+
 def test_two_processes_learn_one_network(tmp_path: Path) -> None:
     recipe, out = write_training(tmp_path), tmp_path / "out"
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
@@ -355,6 +371,9 @@ def test_recipes_that_ship_can_be_read(name: str) -> None:
     for one in (found, *(read_training(f"{name}@{variant}") for variant in found.variants)):
         assert one.recipe.network.partition("@")[0] in list_recipes("networks")
         assert msgspec.to_builtins(one.recipe)
+        recipe = one.recipe
+        named = [recipe.start.checkpoint, *(recipe.teacher.checkpoints if recipe.teacher else ())]
+        assert all(one.path(path).is_file() for path in named if path), "a recipe names weights that are kept"
         for task, said in one.recipe.loss.items():
             loss_for(task, heads_of(one.network, one.network_name)[task], said)
 
