@@ -17,7 +17,7 @@ from edgeface.files import write_atomic
 def pin(name: str, path: Path, *, recipes: Path = RECIPES, weights: Path = WEIGHTS) -> list[Path]:
     """Keep a file of weights under the name that the network's recipe gives it, and write its sha256 there.
 
-    The training record beside the file (``.json``) is kept, too.
+    The training record and the log beside the file (``.json``, ``.log``) are kept, too.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ def pin(name: str, path: Path, *, recipes: Path = RECIPES, weights: Path = WEIGH
         )
     try:
         data = path.read_bytes()
-        beside = path.with_suffix(".json")
-        record = beside.read_bytes() if beside.is_file() else None
+        beside = [path.with_suffix(ending) for ending in (".json", ".log")]
+        told = {one.suffix: one.read_bytes() for one in beside if one.is_file()}
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read: {error.strerror}", fix="give the .safetensors of a training"
@@ -57,8 +57,7 @@ def pin(name: str, path: Path, *, recipes: Path = RECIPES, weights: Path = WEIGH
         raise UsageError(f"{recipe} has the sha256 of {source.path} more than once", fix="correct it by hand")
     kept = weights / source.path
     made = {kept: data, recipe: text.replace(source.sha256, hashlib.sha256(data).hexdigest()).encode()}
-    if record is not None:
-        made[kept.with_suffix(".json")] = record
+    made.update({kept.with_suffix(ending): content for ending, content in told.items()})
     for place, content in made.items():
         write_atomic(place, content)
     return list(made)

@@ -56,9 +56,15 @@ def test_weights_are_kept_with_their_record_and_pinned(
 ) -> None:
     path = weights(tmp_path / "run.safetensors", width)
     path.with_suffix(".json").write_text("{}")
+    path.with_suffix(".log").write_text("epoch 1\n")
     place = tmp_path / "weights"
     written = pin(name, path, recipes=recipes, weights=place)
-    assert written == [place / f"{kept}.safetensors", recipes / "networks" / "made.toml", place / f"{kept}.json"]
+    assert written == [
+        place / f"{kept}.safetensors",
+        recipes / "networks" / "made.toml",
+        place / f"{kept}.json",
+        place / f"{kept}.log",
+    ]
     source = read_network(name, recipes)[1].source
     assert source is not None
     assert source.sha256 == hashlib.sha256((place / source.path).read_bytes()).hexdigest()
