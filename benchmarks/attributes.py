@@ -18,34 +18,24 @@ import hashlib
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
 import msgspec
 import onnx
 
-from converters.bundles.timing import ROUNDS, calls_of, take_turns
 from converters.evaluation.shipped import used
+from converters.evaluation.timing import ROUNDS, RUNTIMES, Timed, fastest, ratio, time_together, together
 from converters.export.denormals import clear_onnx, clear_tflite
 from converters.measurements.speeds import describe_machine
 from converters.paths import BUNDLE, ROOT, open_any
-from edgeface.bundle import Bundle, FileRuntime, Network, NetworkFile, open_bundle
+from edgeface.bundle import Bundle, NetworkFile, open_bundle
 from edgeface.errors import EdgefaceError, UsageError
 from edgeface.files import write_atomic
 
 BESIDE = "bf0e387"
-RUNTIMES: tuple[FileRuntime, ...] = ("onnx", "litert")
-
-
-class Timed(NamedTuple):
-    """One file, and the milliseconds of a call in each round."""
-
-    network: Network
-    file: NetworkFile
-    rounds: list[float]
 
 
 def bundle_of(commit: str, folder: Path) -> Bundle:
@@ -84,36 +74,6 @@ def _cleared(folder: Path, file: NetworkFile) -> NetworkFile:
     return msgspec.structs.replace(file, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
-def measure(bundles: Sequence[Bundle], runtimes: Sequence[FileRuntime], *, rounds: int = ROUNDS) -> list[list[Timed]]:
-    """Time the files of each bundle's attribute networks in these runtimes, all of them in turns.
-
-    Raises
-    ------
-    UsageError : a network has no file in them
-    """
-    files, calls = list[list[tuple[Network, NetworkFile]]](), list[Callable[[], object]]()
-    for bundle in bundles:
-        files.append([])
-        for network in map(bundle.network, used(bundle)):
-            mine = [file for runtime in runtimes for file in network.files.get(runtime, ())]
-            if not mine:
-                raise UsageError(
-                    f"{network.name} has no file for {' or '.join(runtimes)}", fix="choose another --runtime"
-                )
-            files[-1] += [(network, file) for file in mine]
-            calls += calls_of(bundle, network, mine)
-    values = iter(take_turns(calls, rounds=rounds))
-    return [[Timed(network, file, next(values)) for network, file in one] for one in files]
-
-
-def fastest(timed: Sequence[Timed]) -> list[Timed]:
-    """Of each network the file with the lowest median."""
-    by_network: dict[str, list[Timed]] = {}
-    for one in timed:
-        by_network.setdefault(one.network.name, []).append(one)
-    return [min(mine, key=lambda one: median(one.rounds)) for mine in by_network.values()]
-
-
 def lines(name: str, timed: Sequence[Timed], beside: Sequence[Timed]) -> Iterator[str]:
     """Rows of a bundle's table: every file, and the fastest together where a device runs several networks."""
     chosen = fastest(timed)
@@ -125,15 +85,11 @@ def lines(name: str, timed: Sequence[Timed], beside: Sequence[Timed]) -> Iterato
 
 
 def _row(title: str, files: Sequence[Timed], beside: Sequence[Timed]) -> str:
-    mine, theirs = _together(files), _together(fastest(beside))
-    ratio = median(own / other for own, other in zip(mine, theirs, strict=True))
     macs = [one.network.macs for one in files]
     shown = "-" if None in macs else f"{sum(one or 0 for one in macs) / 1e6:.1f}"
-    return f"| {title} | {median(mine):.3f} | {ratio:.2f} | {shown} | {sum(one.file.bytes for one in files):,} |"
-
-
-def _together(files: Sequence[Timed]) -> list[float]:
-    return [sum(values) for values in zip(*(one.rounds for one in files), strict=True)]
+    size = sum(one.file.bytes for one in files)
+    of_beside = ratio(files, fastest(beside))
+    return f"| {title} | {median(together(files)):.3f} | {of_beside:.2f} | {shown} | {size:,} |"
 
 
 def main() -> None:
@@ -149,7 +105,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             old = cleared(bundle_of(args.beside, Path(folder)))
             bundles = [open_any(one, allow_random=True) for one in args.folders]
-            before, *found = measure([old, *bundles], runtimes, rounds=args.rounds)
+            groups = [(bundle, list(used(bundle))) for bundle in (old, *bundles)]
+            before, *found = time_together(groups, runtimes, rounds=args.rounds)
     except EdgefaceError as error:
         parser.error(str(error))
     print(f"{describe_machine()}, {' and '.join(runtimes)}, one thread, batch 1, medians of {args.rounds} rounds\n")

@@ -73,7 +73,21 @@ def describe_network(maker: Maker, recipe: Recipe, folder: Path) -> Network:
         landmarks_to_reference=None if fit is None else fit.landmarks,
         measured=read_measured(maker.name),
     )
-    return with_chosen(network, read_crop_losses(), read_confidence())
+    return with_chosen(
+        network,
+        read_crop_losses(),
+        read_confidence(),
+        judged_on=maker.network.judged_on,
+        bundle=_bundle_words(recipe),
+    )
+
+
+def _bundle_words(recipe: Recipe) -> str:
+    """What commands on this bundle, or on a network that is built alone, name as ``--bundle``."""
+    name = recipe.bundle.name
+    if name == "default":
+        return ""
+    return f"build/{'networks' if list(recipe.networks) == [name] else 'bundles'}/{name}"
 
 
 def _remembered(maker: Maker) -> Network | None:

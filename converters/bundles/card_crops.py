@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from converters.formats.markdown import table
-from converters.measurements.chosen import CHOSEN_ON, choosing
-from converters.measurements.crops import LIMITS_TEXT, CropLoss, change_text, loss_text, smallest_face_px
+from converters.measurements.chosen import SMALLEST_FACE
+from converters.measurements.crops import LIMITS_TEXT, CropLoss, change_text, loss_text
 from converters.measurements.measured import of_network
 from edgeface.bundle import Network
 
@@ -17,12 +17,16 @@ def crops(network: Network, losses: Sequence[CropLoss]) -> Iterator[str]:
     if not own:
         return
     yield "### Crops that are a little off, small faces, blur"
-    smallest = smallest_face_px(choosing(own))
-    down_to = "even the largest faces that were tried lose more" if smallest is None else f"down to {smallest} pixels"
+    smallest = next((fact for fact in network.chosen if fact.metric == SMALLEST_FACE), None)
+    down_to = (
+        f"No height of a face was chosen by which at most {LIMITS_TEXT} are lost"
+        if smallest is None
+        else f"At most {LIMITS_TEXT} are lost on {smallest.set.replace(' + ', ' and ')}: "
+        f"down to {smallest.value:g} pixels"
+    )
     yield (
         "Against the same faces as they are; in brackets 95 % confidence, paired. *Found* are those that the detector "
-        "finds again in the changed picture; points are moved after it. At most "
-        f"{LIMITS_TEXT} are lost on {' and '.join(CHOSEN_ON)}: {down_to}. "
+        f"finds again in the changed picture; points are moved after it. {down_to}. "
         f"Made by `python -m converters evaluate crops --network {network.name}`."
     )
     for name, task in dict.fromkeys((loss.set, loss.task) for loss in own):

@@ -21,8 +21,8 @@ from converters.building.maker import Maker
 from converters.bundles.build import build
 from converters.bundles.card import own_documents
 from converters.bundles.pack import pack
-from converters.bundles.timing import measure_network
 from converters.bundles.variants import Variant, judge_variants, make_variants
+from converters.evaluation.timing import measure_network
 from converters.paths import BUNDLE
 from converters.recipes.reading import NAME, list_recipes, read_network, read_workshop
 from converters.recipes.schema import BundleRecipe, NetworkRecipe, Recipe, Taken

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from converters.bundles.timing import measure_bundle
+from converters.evaluation.timing import measure_bundle
 from converters.measurements.speeds import record
 from converters.paths import BUNDLE
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import msgspec
 import numpy as np
@@ -19,6 +20,7 @@ from converters.evaluation.groups import paired_loss
 from converters.evaluation.statistics import Figure, mean_figure, share_figure
 from converters.evaluation.stills import F64, Stills, errors_of
 from converters.evaluation.subject import Answers, Subject
+from converters.evaluation.timing import Timed, fastest, ratio, together
 from edgeface.bundle import Bundle, FileRuntime, Network, NetworkFile, Precision, attribute_networks
 from edgeface.config import Config
 from edgeface.types import Task
@@ -36,9 +38,10 @@ Labels = Sequence[Mapping[str, str]]
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the table.
 
-    ``unit`` is ``years``, ``share`` (0 to 1), ``macs`` or ``bytes``; ``group`` is the worst one where the row is over
-    several. ``low`` and ``high`` bound the value with 95 % confidence. ``change`` is what it is more than the bundle
-    that it is held against, on the faces that both found, with a paired interval.
+    ``unit`` is ``years``, ``share`` (0 to 1), ``macs``, ``bytes``, ``ms`` or ``ratio``; ``group`` is the worst one
+    where the row is over several, of bytes and time the kinds of files. ``low`` and ``high`` bound the value with 95 %
+    confidence. ``change`` is what it is more than the bundle that it is held against: of means on the faces that both
+    found, with a paired interval.
     """
 
     row: str
@@ -118,6 +121,32 @@ def cost_rows(networks: Sequence[Network], runtime: FileRuntime) -> Iterator[Row
     kinds = " + ".join(dict.fromkeys(file.precision for file in files if file))
     size = sum(file.bytes for file in files if file)
     yield Row(row="int8 bytes of all attribute networks", network=names, value=size, unit="bytes", group=kinds)
+
+
+def time_rows(timed: Sequence[Timed], beside: Sequence[Timed] = (), against: str = "") -> Iterator[Row]:
+    """CPU time of all networks of a face, of each its quickest file of any runtime; that of another bundle beside it.
+
+    Parameters
+    ----------
+    timed, beside : every file of this bundle's networks, and of the other's, timed in the same rounds
+    against : what to call the other
+    """
+    own = _time_row("CPU time of all, a face, one thread, quickest files, ms", timed)
+    if not beside:
+        yield own
+        return
+    other = _time_row(f"the same of {against}, ms", beside)
+    yield msgspec.structs.replace(own, change=own.value - other.value)
+    yield other
+    share = ratio(fastest(timed), fastest(beside))
+    yield Row(row=f"CPU time of all, of that of {against}", network=own.network, value=share, unit="ratio")
+
+
+def _time_row(name: str, timed: Sequence[Timed]) -> Row:
+    files = fastest(timed)
+    networks = " + ".join(one.network.name for one in files)
+    kinds = " + ".join(dict.fromkeys(f"{one.file.runtime} {one.file.precision}" for one in files))
+    return Row(row=name, network=networks, value=median(together(files)), unit="ms", group=kinds)
 
 
 def smallest(files: Sequence[NetworkFile]) -> NetworkFile | None:

@@ -25,7 +25,8 @@ from converters.evaluation import widerface
 from converters.evaluation.groups import Bools, Loss, paired_loss, people
 from converters.evaluation.runners import RecordingRunner
 from converters.evaluation.subject import Face, Finder, padded, whole
-from converters.recipes.schema import Recipe
+from converters.measurements.chosen import TITLES
+from converters.recipes.schema import LabelledSet, Recipe
 from edgeface.attributes import make_heads
 from edgeface.bundle import Network, NetworkFile, Precision, open_bundle
 from edgeface.config import RuntimeName
@@ -37,14 +38,13 @@ from edgeface.types import F32, AgeEstimate, Detections, Image, Task
 Half = Literal["all", "search", "decide"]
 T = TypeVar("T")
 DETECTOR_SIZES = ("320x320", "640x640")
-FACES: Mapping[str, tuple[str, ...]] = {
+FACES: Mapping[str, tuple[LabelledSet, ...]] = {
     "age": ("utkface",),
     "gender": ("utkface", "fairface"),
     "expression": ("fer2013",),
 }
 """By task, the labelled sets on which variants are judged, all together, unless a recipe says otherwise."""
-PARTS = {"utkface": "val", "fairface": "val", "fer2013": "publictest"}
-TITLES = {"utkface": "UTKFace val", "fairface": "FairFace val", "fer2013": "FER-2013 PublicTest"}
+PARTS: Mapping[LabelledSet, str] = {"utkface": "val", "fairface": "val", "fer2013": "publictest"}
 THREADS = 2
 
 
@@ -96,7 +96,7 @@ class Crops:
         self.answers: dict[Hashable, Mapping[str, F32]] = {}
         """What files of networks that answer several questions gave: each is asked once for all of them."""
 
-    def cut(self, network: Network, sets: Sequence[str], half: Half) -> tuple[Image, list[Mapping[str, str]]]:
+    def cut(self, network: Network, sets: Sequence[LabelledSet], half: Half) -> tuple[Image, list[Mapping[str, str]]]:
         """Input pixels (N, H, W, C) of a network for the faces of these sets, and their labels."""
         pixels: list[Image] = []
         labels: list[Mapping[str, str]] = []
@@ -122,7 +122,7 @@ class Crops:
             self._photographs = [(photograph, read(photograph.path)) for photograph in shown]
         return half_of(self._photographs, half)
 
-    def _find(self, name: str, part: str) -> Finder:
+    def _find(self, name: LabelledSet, part: str) -> Finder:
         if self._finder is None:
             self._finder = Finder(open_bundle(self._bundle))
         if (name, part) not in self._faces:
@@ -156,9 +156,6 @@ class Comparator:
         if self.task not in (*FACES, "detect"):
             raise UsageError(f"{maker.name} answers {self.task}, which no set here can judge", fix="ship fp32")
         self._sets = maker.network.judged_on or FACES.get(self.task, ())
-        strange = [name for name in self._sets if name not in PARTS]
-        if strange:
-            raise UsageError(f"{maker.name}: judged_on names '{strange[0]}'", fix=f"choose among {', '.join(PARTS)}")
         self._crops = crops
         self._half: Half = half
         self._most = most

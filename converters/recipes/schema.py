@@ -31,6 +31,8 @@ RANGES = Path(__file__).parent / "ranges"
 """Ranges of int8 files, committed: with them a build needs no pictures."""
 
 DetectOrTask = Task | Literal["detect"]
+LabelledSet = Literal["utkface", "fairface", "fer2013"]
+"""Sets of labelled faces by which something may be chosen."""
 Calibration = Literal["average", "minmax"]
 """How int8 ranges are gathered: a moving average over the samples, or the least and the largest value."""
 
@@ -121,8 +123,8 @@ class NetworkRecipe(Closed, frozen=True, kw_only=True):
     measured_with: tuple[str, ...] = ()
     tolerances: dict[Precision, float] = msgspec.field(default_factory=dict)
     judged: tuple[Precision, ...] = msgspec.field(name="try", default=())
-    judged_on: tuple[str, ...] = ()
-    """Labelled sets on which quantized variants are judged, where it may not be all that there are for the task."""
+    judged_on: tuple[LabelledSet, ...] = ()
+    """Labelled sets by which everything about it may be chosen, where it is not those that are usual."""
 
     @property
     def is_detector(self) -> bool:

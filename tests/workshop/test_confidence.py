@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import bundles
@@ -27,9 +28,10 @@ from converters.evaluation.confidence import (
 )
 from converters.evaluation.protocols import confidence as protocol
 from converters.evaluation.protocols.confidence import ConfidenceReport
-from converters.evaluation.subject import Answers
+from converters.evaluation.subject import Answers, Finder, shipped_subjects
 from converters.evaluation.sureness import Asked, choose_certainty, fit, sureness
-from converters.measurements.chosen import with_chosen
+from converters.evaluation.whole_bundle import BundleRun
+from converters.measurements.chosen import allowed, with_chosen
 from converters.measurements.confidence import (
     Confidence,
     Coverage,
@@ -39,6 +41,7 @@ from converters.measurements.confidence import (
     read_confidence,
     record,
 )
+from converters.recipes.reading import read_recipe
 from edgeface.bundle import Bundle, open_bundle
 
 FACE = astronaut()[40:200, 150:310]
@@ -287,3 +290,54 @@ def test_a_manifest_takes_what_was_chosen_with_its_provenance(classic: Bundle, m
         msgspec.structs.replace(mine, fitted=None, fitted_on=()),
     ):
         assert with_chosen(network, [], [other]) == network
+
+
+def test_what_utkface_chose_is_taken_where_the_recipe_lets_it_choose_and_nowhere_else(classic: Bundle) -> None:
+    network = classic.network("gender-v1")
+    both = ("UTKFace val", "FairFace val")
+    fitted = Sureness(temperature=1.7, ece=0.02, certainty=0.65)
+    first = one(weights=network.source.sha256, set=both[0], fitted=fitted, fitted_on=both, count=2000)
+    second = msgspec.structs.replace(first, set=both[1], count=3000)
+    narrow = msgspec.structs.replace(
+        second, fitted=Sureness(temperature=0.9, certainty=0.7), fitted_on=("FairFace val",), set="FairFace val"
+    )
+    assert with_chosen(network, [], [first, second]) == network
+    assert with_chosen(network, [], [first, second], judged_on=["fairface"]) == network
+    made = with_chosen(network, [], [second, first], judged_on=["utkface", "fairface"], bundle="build/bundles/mine")
+    assert made.head == msgspec.structs.replace(network.head, temperature=1.7, certainty=0.65)
+    assert {(fact.set, fact.count) for fact in made.chosen} == {("UTKFace val + FairFace val", 5000)}
+    assert made.chosen[0].command == (
+        "python -m converters evaluate confidence --bundle build/bundles/mine --network gender-v1 --record"
+    )
+    # A fit on fewer sets that is on record, too, is no second one.
+    kept = with_chosen(network, [], [narrow, first], judged_on=["utkface", "fairface"])
+    assert [(fact.metric, fact.value) for fact in kept.chosen] == [
+        ("gender.temperature", 1.7),
+        ("gender.certainty", 0.65),
+    ]
+
+
+def test_default_is_never_chosen_by_utkface_and_research_is() -> None:
+    for name in ("default", "classic"):
+        for built in read_recipe(name).networks:
+            assert "utkface" not in allowed(built), built
+    (built,) = read_recipe("research").networks
+    assert allowed(built) == ("utkface", "fairface")
+    assert allowed("nobodys-network") == ("fairface", "fer2013")
+
+
+def test_without_a_word_temperatures_are_fitted_where_the_recipe_allows(
+    classic: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [
+        dataclasses.replace(gender_of(classic, [0.7, 0.4], ["F", "M"]), title=title, set=name)
+        for name, title in (("utkface", "UTKFace val"), ("fairface", "FairFace val"))
+    ]
+    finder = Finder(open_bundle(bundles.DEFAULT))
+    run = BundleRun(
+        bundle=classic, finder=finder, subjects=shipped_subjects(classic, finder, runtime="onnx", precision=None)
+    )
+    assert {c.fitted_on for c in protocol.confidences(run, asked)} == {("FairFace val",)}
+    assert {c.fitted_on for c in protocol.confidences(run, asked, ["utkface"])} == {("UTKFace val",)}
+    monkeypatch.setattr(protocol, "allowed", lambda _name: ("utkface", "fairface"))
+    assert {c.fitted_on for c in protocol.confidences(run, asked)} == {("UTKFace val", "FairFace val")}

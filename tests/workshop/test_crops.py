@@ -173,6 +173,13 @@ def test_a_manifest_takes_the_smallest_face_with_its_provenance(classic: Bundle)
     (fact,) = made.chosen
     assert (fact.metric, fact.value, fact.set, fact.count) == ("smallest_face_px", 24, "FairFace val", 500)
     assert with_chosen(network, [told, *of_gender(network, [(64, 0.9)])], []) == network, "as its recipe says"
+    both = with_chosen(network, [*mine, told], [], judged_on=["utkface", "fairface"], bundle="build/bundles/mine")
+    assert both.input.smallest_face_px == 64, "where its recipe lets UTKFace choose, the 24 pixels lose too much there"
+    (fact,) = both.chosen
+    assert (fact.set, fact.command) == (
+        "FairFace val + UTKFace val",
+        "python -m converters evaluate crops --bundle build/bundles/mine --network gender-v1 --record",
+    )
 
 
 def test_the_card_has_them(classic: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +188,8 @@ def test_the_card_has_them(classic: Bundle, monkeypatch: pytest.MonkeyPatch) -> 
     others: list[dict[str, str]] = [{"precision": "int8w"}, {"weights": ""}]
     strange = [msgspec.structs.replace(mine[0], value=0.7, **other) for other in others]
     monkeypatch.setattr(card_module, "read_crop_losses", lambda: [*mine, *strange])
-    text = card_module.card(network)
-    assert "1 % of the answers are lost on FairFace val and FER-2013 PublicTest: down to 64 pixels." in text
+    text = card_module.card(with_chosen(network, mine, []))
+    assert "At most 0.5 years or 1 % of the answers are lost on FairFace val: down to 64 pixels." in text
     assert "| face 32 pixels high | +5.0 points (+4.0 to +6.0) | 500 | 100.0 % |" in text
     assert "70.0 points" not in text
+    assert "No height of a face was chosen by which at most" in card_module.card(network)

@@ -61,7 +61,7 @@ def test_the_manifest_is_what_the_recipe_says(recipe: Recipe, bundle: Bundle) ->
         wanted = recipe.networks[network.name]
         maker = Maker(network.name, recipe)
         plain = msgspec.structs.replace(network, input=wanted.input, head=wanted.head, also=wanted.also, chosen=())
-        assert network == with_chosen(plain, read_crop_losses(), read_confidence())
+        assert network == with_chosen(plain, read_crop_losses(), read_confidence(), judged_on=wanted.judged_on)
         for field in ("task", "title", "paper", "licence", "training_data", "limits", "source"):
             assert getattr(network, field) == getattr(wanted, field), (
                 f"{network.name}: run `python -m converters manifest`"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import bundles
@@ -15,12 +17,15 @@ from astronaut import astronaut
 from converters.__main__ import main
 from converters.datasets import labelled as data_module
 from converters.datasets.labelled import Chip, Sheets
+from converters.evaluation import timing
+from converters.evaluation.protocols import shipped as shipped_module
 from converters.evaluation.protocols.shipped import Shipped
-from converters.evaluation.shipped import Measure, Row, against, cost_rows, person_measures, smallest, used
+from converters.evaluation.shipped import Measure, Row, against, cost_rows, person_measures, smallest, time_rows, used
 from converters.evaluation.stills import Stills, age_error, answer_stills, bin_of, errors_of, find_stills, photograph
 from converters.evaluation.subject import Answers, Face, Finder, Subject, shipped_subjects
+from converters.evaluation.timing import Timed
 from converters.paths import alone
-from edgeface.bundle import Bundle, open_bundle
+from edgeface.bundle import Bundle, Network, NetworkFile, open_bundle
 from edgeface.types import Image
 
 FACE = astronaut()[40:200, 150:310]
@@ -157,6 +162,46 @@ def test_what_a_bundle_costs_is_that_of_the_networks_in_use(classic: Bundle, mad
     assert [row.unit for row in cost_rows([made.network("answers")], "onnx")] == ["bytes"], "its work is not known"
 
 
+def test_the_quickest_file_of_each_network_counts_for_the_time_of_all_and_ratios_are_those_of_rounds(
+    classic: Bundle,
+) -> None:
+    age, gender = classic.network("age-v1"), classic.network("gender-v1")
+    old = [Timed(age, age.files["onnx"][0], [2.0, 4.0, 8.0])]
+    new = [
+        Timed(age, age.files["onnx"][0], [1.0, 2.0, 3.0]),
+        Timed(gender, gender.files["onnx"][0], [5.0, 9.0, 9.0]),
+        Timed(gender, gender.files["litert"][0], [1.0, 1.0, 1.0]),
+    ]
+    row, other, ratio = time_rows(new, old, "old")
+    assert row.row == "CPU time of all, a face, one thread, quickest files, ms"
+    kinds = f"onnx {age.files['onnx'][0].precision} + litert {gender.files['litert'][0].precision}"
+    assert (row.network, row.group) == ("age-v1 + gender-v1", kinds)
+    assert (row.value, row.change, row.unit) == (3.0, -1.0, "ms")
+    assert (other.row, other.value) == ("the same of old, ms", 4.0)
+    # 2 of 2, 3 of 4, 4 of 8.
+    assert (ratio.row, ratio.value, ratio.unit) == ("CPU time of all, of that of old", 0.75, "ratio")
+    assert [one.change for one in time_rows(new)] == [None]
+
+
+def test_files_of_both_bundles_are_timed_in_turns(classic: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the clock a round passes between any two looks at it: a call a round, of each file in its turn."""
+    ticks = count()
+    calls: list[str] = []
+    whole = open_bundle(bundles.DEFAULT)
+
+    def called(_bundle: Bundle, network: Network, files: Sequence[NetworkFile]) -> list[Callable[[], object]]:
+        return [partial(calls.append, file.path) for file in files]
+
+    monkeypatch.setattr(timing, "calls_of", called)
+    groups = [(whole, [bundles.AGE]), (classic, ["gender-v1"])]
+    own, other = timing.time_together(groups, rounds=2, warm_up=0, clock=lambda: next(ticks) * 0.2)
+    paths = [one.file.path for one in (*own, *other)]
+    assert {one.network.name for one in own} == {bundles.AGE}
+    assert {one.file.runtime for one in own} == {"onnx", "litert"}
+    assert calls == paths * 2
+    assert {round(ms) for one in (*own, *other) for ms in one.rounds} == {200}
+
+
 def test_moved_faces_are_cut_where_they_were_moved(subject: Subject) -> None:
     """Left half black, right half white."""
     chip = np.zeros((100, 100, 3), np.uint8)
@@ -192,8 +237,13 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("runtime", ["onnx", "litert"])
 def test_the_default_bundle_from_its_files(
-    runtime: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    runtime: str,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(shipped_module, "ROUNDS", 1)
     arguments = ["--data", data, "--runtime", runtime, "--precision", "int8", "--against", "default", "--out", tmp_path]
     assert main(["evaluate", "shipped", *map(str, arguments)]) == 0
     report = msgspec.json.decode((tmp_path / f"shipped-{runtime}-int8.json").read_bytes(), type=Shipped)
@@ -209,11 +259,14 @@ def test_the_default_bundle_from_its_files(
     assert rows["gender, UTKFace val"].change == 0
     assert rows["expression accuracy, FER-2013 PublicTest"].count == 1
     assert rows["expression accuracy, FER-2013 PublicTest, equalised"].count == 1
-    assert report.rows[-1].row == "int8 bytes of all attribute networks"
+    assert [row.unit for row in report.rows[-5:]] == ["macs", "bytes", "ms", "ms", "ratio"]
+    assert report.rows[-2].row == "the same of default, ms"
+    assert 0.2 < report.rows[-1].value < 5, "of the same bundle, about one"
     said = capsys.readouterr().out
     assert f"| gender, FairFace val | {bundles.GENDER} | 100.0 % | 20.6 to 100.0 % | 1 |" in said
     macs = sum(shipped.network(name).macs or 0 for name in in_use)
     assert f"{macs / 1e6:.1f} M" in said
+    assert f"| the same of default, ms | {' + '.join(in_use)} | {report.rows[-2].value:.3f} ms |" in said
 
 
 def test_a_face_is_found_once_for_all_networks(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:

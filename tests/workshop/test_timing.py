@@ -13,11 +13,12 @@ import pytest
 from bundles import AGE, EXPRESSION
 from onnx import numpy_helper
 
-from benchmarks.attributes import RUNTIMES, Timed, bundle_of, cleared, fastest, lines, measure
-from converters.bundles.timing import ROUND_S, measure_network
+from benchmarks.attributes import bundle_of, cleared, lines
+from converters.evaluation.shipped import used
+from converters.evaluation.timing import ROUND_S, RUNTIMES, Timed, fastest, measure_network, time_together
 from converters.measurements.speeds import describe_machine, read_speeds
 from converters.paths import BUNDLE
-from edgeface.bundle import Bundle, open_bundle
+from edgeface.bundle import Bundle, FileRuntime, open_bundle
 from edgeface.errors import UsageError
 
 
@@ -48,6 +49,12 @@ def test_the_files_of_a_runtime_stand_in_the_order_of_their_time_on_record() -> 
 # Attribute networks, beside those of a commit
 
 
+def measure(bundle: Bundle, *runtimes: FileRuntime) -> list[Timed]:
+    """Time every file of a bundle's networks once, all in turns."""
+    (timed,) = time_together([(bundle, list(used(bundle)))], runtimes, rounds=1)
+    return timed
+
+
 @pytest.fixture
 def copied(tmp_path: Path) -> Bundle:
     shutil.copytree(BUNDLE, tmp_path / "bundle")
@@ -67,9 +74,9 @@ def test_values_that_only_cost_time_are_cleared_in_a_copy_that_still_runs(copied
     values.flat[0] = 0
     np.testing.assert_array_equal(numpy_helper.to_array(kept), values)
     # Each file is held against its hash before it runs.
-    onnx_files, litert_files = measure([found], ["onnx"], rounds=1)[0], measure([found], ["litert"], rounds=1)[0]
+    onnx_files, litert_files = measure(found, "onnx"), measure(found, "litert")
     assert len(onnx_files) == len(litert_files) == 4
-    assert len(measure([found], RUNTIMES, rounds=1)[0]) == 8
+    assert len(measure(found, *RUNTIMES)) == 8
 
 
 def test_the_fastest_file_of_each_network_counts_and_ratios_are_those_of_rounds(classic: Bundle) -> None:
@@ -94,6 +101,6 @@ def test_what_cannot_be_timed_is_one_line(tmp_path: Path) -> None:
     bare = msgspec.structs.replace(bundle.network(AGE), files={})
     manifest = msgspec.structs.replace(bundle.manifest, networks=(bare,), defaults={"age": AGE})
     with pytest.raises(UsageError, match=f"{AGE} has no file for onnx; choose another --runtime"):
-        measure([Bundle(folder=bundle.folder, manifest=manifest)], ["onnx"])
+        measure(Bundle(folder=bundle.folder, manifest=manifest), "onnx")
     with pytest.raises(UsageError, match="there is no models/default at none; name another commit"):
         bundle_of("none", tmp_path)

@@ -21,10 +21,8 @@ from converters.evaluation.whole_bundle import (
     write_report,
 )
 from converters.formats.markdown import table
+from converters.measurements.chosen import allowed
 from converters.measurements.confidence import Confidence, coverage_rows, curve_rows, record, summary
-
-FITTED_ON = ("fairface", "fer2013")
-"""The default bundle sees no UTKFace, in no choice."""
 
 
 class ConfidenceReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,15 +43,14 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
         " expected calibration error, the share of ages in the interval by age band, and for thresholds of *unknown*"
         " how many faces are answered and how many of those wrongly, over all and in the worst group, and chooses one."
         " `--record` keeps all of it; `manifest` then puts temperature and threshold into the heads.",
-        epilog="Example: python -m converters evaluate confidence --bundle build/bundles/research --fit utkface"
-        " --fit fairface --fit fer2013",
+        epilog="Example: python -m converters evaluate confidence --bundle build/bundles/research --fit fairface",
     )
     add_bundle_arguments(parser)
     parser.add_argument(
         "--fit",
         action="append",
         choices=ALL_SETS,
-        help=f"set on which temperatures are fitted (repeatable; {' and '.join(FITTED_ON)})",
+        help="set on which temperatures are fitted (repeatable; those by which the network's recipe lets it be chosen)",
     )
     parser.set_defaults(run=run)
 
@@ -70,23 +67,26 @@ def run(args: argparse.Namespace) -> int:
             for s, tasks in (found.able if answers else ())
             for task in tasks
         ]
-    fit_on = args.fit or FITTED_ON
     command = command_of_run("confidence", this.bundle, args) + "".join(f" --fit {name}" for name in args.fit or ())
     report = ConfidenceReport(
         command=command,
         bundle=f"{this.bundle.manifest.name} {this.bundle.manifest.version}",
-        found=tuple(confidences(this, asked, fit_on)),
+        found=tuple(confidences(this, asked, args.fit)),
     )
     print("\n\n".join(text(report.found)))
     write_report("confidence", this.bundle, args, report, lambda: record(report.found))
     return 0
 
 
-def confidences(run: BundleRun, asked: Sequence[Asked], fit_on: Sequence[str]) -> Iterator[Confidence]:
-    """One for every question and set; a temperature is that of a question over all sets of the fit."""
+def confidences(run: BundleRun, asked: Sequence[Asked], fit_on: Sequence[str] | None = None) -> Iterator[Confidence]:
+    """One for every question and set; a temperature is that of a question over all sets of the fit.
+
+    ``fit_on`` : names of these; None: those that each network's recipe allows.
+    """
     files = {subject.network.name: subject.runner.file for subject in run.subjects}
     for one in asked:
-        alike = [o for o in asked if (o.network.name, o.task) == (one.network.name, one.task) and o.set in fit_on]
+        fit_sets = fit_on or allowed(one.network.name)
+        alike = [o for o in asked if (o.network.name, o.task) == (one.network.name, one.task) and o.set in fit_sets]
         temperature, shipped = fit(alike), temperature_of(one.network, one.task)
         certainty = None if temperature is None else choose_certainty(alike, temperature)
         file = files[one.network.name]

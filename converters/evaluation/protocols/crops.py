@@ -18,7 +18,7 @@ from converters.evaluation.whole_bundle import (
     write_report,
 )
 from converters.formats.markdown import table
-from converters.measurements.chosen import choosing
+from converters.measurements.chosen import allowed, choosing
 from converters.measurements.crops import LIMITS_TEXT, CropLoss, change_text, loss_text, record, smallest_face_px
 
 
@@ -54,11 +54,11 @@ def run(args: argparse.Namespace) -> int:
         wanted = progress(list(changes()), f"{found.faces.title}, changes", unit="change")
         losses += crop_losses(found.stills, found.able, found.faces.title, wanted)
     names = list(dict.fromkeys(loss.network for loss in losses))
-    chosen = choosing(losses)
+    own = {name: [loss for loss in losses if loss.network == name] for name in names}
     report = Crops(
         command=command_of_run("crops", this.bundle, args),
         bundle=f"{this.bundle.manifest.name} {this.bundle.manifest.version}",
-        smallest_face_px={name: smallest_face_px([one for one in chosen if one.network == name]) for name in names},
+        smallest_face_px={name: smallest_face_px(choosing(mine, allowed(name))) for name, mine in own.items()},
         losses=tuple(losses),
     )
     print("\n\n".join(text(report)))

@@ -19,9 +19,11 @@ from converters.evaluation.shipped import (
     expression_measures,
     found_measure,
     person_measures,
+    time_rows,
     used,
 )
 from converters.evaluation.stills import answer_stills, equalised, find_stills
+from converters.evaluation.timing import ROUNDS, time_together
 from converters.evaluation.whole_bundle import (
     EXPRESSIONS,
     BundleRun,
@@ -37,7 +39,14 @@ from converters.formats.markdown import table
 from edgeface.config import RuntimeName
 
 EQUALISED = "{}, equalised"
-UNITS = {"years": (1.0, "{:.2f} years"), "share": (100.0, "{:.1f} %"), "macs": (1e-6, "{:.1f} M"), "bytes": (1, "{:,}")}
+UNITS = {
+    "years": (1.0, "{:.2f} years"),
+    "share": (100.0, "{:.1f} %"),
+    "macs": (1e-6, "{:.1f} M"),
+    "bytes": (1, "{:,}"),
+    "ms": (1.0, "{:.3f} ms"),
+    "ratio": (1.0, "{:.2f}"),
+}
 """By unit of a row its factor and how it is printed."""
 
 
@@ -57,11 +66,12 @@ def add(protocols: argparse._SubParsersAction[Any]) -> None:
     """Add ``shipped``."""
     parser = protocols.add_parser(
         "shipped",
-        help="a whole bundle end to end: age, gender, expression, multiply-accumulates, bytes",
+        help="a whole bundle end to end: age, gender, expression, multiply-accumulates, bytes, CPU time",
         description="Measures every attribute network of a bundle from its files as `edgeface analyze` would: chips of"
         " UTKFace val, FairFace val and FER-2013 PublicTest (also with levels spread evenly) are padded by 30 % of"
         " their edge and enlarged, the bundle's detector finds the face, published years and labels count, faces that"
-        " are not found are left out and told. What the bundle costs is that of the networks which a device runs.",
+        " are not found are left out and told. What the bundle costs is that of the networks which a device runs; CPU"
+        " time is timed at the end, of every file of every runtime in turns with those of the other bundle.",
         epilog="Example: python -m converters evaluate shipped --bundle build/bundles/research --against default",
     )
     add_bundle_arguments(parser, choose=False)
@@ -74,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     sets, this = sets_of(args), open_run(args.bundle, args)
     measured = [one for faces in sets for one in measure(this, faces, args.limit)]
     rows = [one.row for one in measured]
+    timed = [this.bundle]
     if args.against:
         other = open_run(args.against, args)
         others = {
@@ -83,8 +94,10 @@ def run(args: argparse.Namespace) -> int:
             if m.row.network in used(other.bundle)
         }
         rows = [against(one, others.get(one.row.row)) for one in measured]
+        timed.append(other.bundle)
     own = used(this.bundle)
-    costs = cost_rows([this.bundle.network(name) for name in own], args.runtime)
+    costs = list(cost_rows([this.bundle.network(name) for name in own], args.runtime))
+    costs += time_rows(*time_together([(one, list(used(one))) for one in timed], rounds=ROUNDS), against=args.against)
     command = command_of_run("shipped", this.bundle, args) + (f" --against {args.against}" if args.against else "")
     report = Shipped(
         command=command,

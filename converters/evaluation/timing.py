@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
 from converters.measurements.speeds import Speed, describe_machine
-from edgeface.bundle import Bundle, Network, NetworkFile, open_bundle
+from edgeface.bundle import Bundle, FileRuntime, Network, NetworkFile, open_bundle
+from edgeface.errors import UsageError
 from edgeface.runtime import load_network, to_tensor
 from edgeface.selftest import stored_input
 
@@ -21,7 +23,17 @@ ROUNDS = 15
 ROUND_S = 0.15
 """CPU seconds of one round; the median over the rounds shrugs off other jobs."""
 
+RUNTIMES: tuple[FileRuntime, ...] = ("onnx", "litert")
+
 logger = logging.getLogger(__name__)
+
+
+class Timed(NamedTuple):
+    """One file, and the milliseconds of a call in each round."""
+
+    network: Network
+    file: NetworkFile
+    rounds: list[float]
 
 
 def measure_bundle(folder: Path, names: Sequence[str] = ()) -> list[Speed]:
@@ -68,6 +80,53 @@ def calls_of(bundle: Bundle, network: Network, files: Sequence[NetworkFile]) -> 
     runners = [load_network(bundle, network, f.runtime, precision=f.precision, threads=1) for f in files]
     tensors = [np.ascontiguousarray(to_tensor(pixels, network.input, f.layout)) for f in files]
     return [partial(runner.run, tensor) for runner, tensor in zip(runners, tensors, strict=True)]
+
+
+def time_together(
+    groups: Sequence[tuple[Bundle, Sequence[str]]],
+    runtimes: Sequence[FileRuntime] = RUNTIMES,
+    *,
+    rounds: int = ROUNDS,
+    warm_up: int = WARM_UP,
+    clock: Callable[[], float] = time.process_time,
+) -> list[list[Timed]]:
+    """Time the files of some networks of each bundle in these runtimes, all of all bundles in turns.
+
+    Raises
+    ------
+    UsageError : a network has no file in them
+    """
+    files, calls = list[list[tuple[Network, NetworkFile]]](), list[Callable[[], object]]()
+    for bundle, names in groups:
+        files.append([])
+        for network in map(bundle.network, names):
+            mine = [file for runtime in runtimes for file in network.files.get(runtime, ())]
+            if not mine:
+                raise UsageError(
+                    f"{network.name} has no file for {' or '.join(runtimes)}", fix="choose another --runtime"
+                )
+            files[-1] += [(network, file) for file in mine]
+            calls += calls_of(bundle, network, mine)
+    values = iter(take_turns(calls, rounds=rounds, warm_up=warm_up, clock=clock))
+    return [[Timed(network, file, next(values)) for network, file in one] for one in files]
+
+
+def fastest(timed: Sequence[Timed]) -> list[Timed]:
+    """Of each network the file with the lowest median."""
+    by_network: dict[str, list[Timed]] = {}
+    for one in timed:
+        by_network.setdefault(one.network.name, []).append(one)
+    return [min(mine, key=lambda one: median(one.rounds)) for mine in by_network.values()]
+
+
+def together(files: Sequence[Timed]) -> list[float]:
+    """Milliseconds of all these files one after another, in each round."""
+    return [sum(values) for values in zip(*(one.rounds for one in files), strict=True)]
+
+
+def ratio(files: Sequence[Timed], beside: Sequence[Timed]) -> float:
+    """How much of the time of ``beside`` these files take: the median over the rounds, whose ends hit both."""
+    return median(mine / theirs for mine, theirs in zip(together(files), together(beside), strict=True))
 
 
 def take_turns(
