@@ -123,7 +123,7 @@ def cost_rows(networks: Sequence[Network], runtime: FileRuntime) -> Iterator[Row
     yield Row(row="int8 bytes of all attribute networks", network=names, value=size, unit="bytes", group=kinds)
 
 
-def time_rows(timed: Sequence[Timed], beside: Sequence[Timed] = (), against: str = "") -> Iterator[Row]:
+def time_rows(timed: Sequence[Timed], beside: Sequence[Timed] = (), against: str | None = None) -> Iterator[Row]:
     """CPU time of all networks of a face, of each its quickest file of any runtime; that of another bundle beside it.
 
     Parameters

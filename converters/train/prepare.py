@@ -20,6 +20,7 @@ from converters.train.belief import believed
 from converters.train.figures import Figures, Judged, judge
 from converters.train.loop import Lesson
 from converters.train.losses import loss_for, make_question
+from converters.train.people import Shown, expect_apart
 from converters.train.processes import Processes
 from converters.train.recipe import Data, Distribution, Held, Training
 from converters.train.start import Begun, Teachers, begin
@@ -63,7 +64,8 @@ def prepare(
 
     Raises
     ------
-    EdgefaceError : in one line: data or a start that is missing or damaged, a label out of range, a head without a loss
+    EdgefaceError : in one line: data or a start that is missing or damaged, a label out of range, a head without a
+        loss, somebody who is both learnt from and judged by
     """
     recipe, network = training.recipe, training.network
     heads = heads_of(network, training.network_name)
@@ -79,7 +81,7 @@ def prepare(
         task: np.concatenate([targets(task, heads[task], loss, one.rows, name) for name, one in parts.items()])
         for task, loss in losses.items()
     }
-    held = [Judged(name=one.set, faces=load(training, one, one.part, data, cache)) for one in recipe.validation.sets]
+    held = held_out(training, parts, data, cache)
     for task, rows in wanted.items():
         if np.isnan(rows[:, 0]).all() and recipe.teacher is None and losses[task].weight > 0:
             # Its answers would drift with a trunk that learns something else.
@@ -143,6 +145,20 @@ def training_faces(
     return parts, joined(weights, shares)
 
 
+def held_out(training: Training, parts: Mapping[str, Crops], data: Path | None, cache: Path) -> list[Judged]:
+    """Faces to judge by; UsageError where somebody in them is in the training ``parts``, too."""
+    recipe = training.recipe
+    held = [Judged(name=one.set, faces=load(training, one, one.part, data, cache)) for one in recipe.validation.sets]
+    named = [(one, part, parts[f"{one.set} {part}"].rows) for one in recipe.data for part in one.parts]
+    told = [(one, one.part, judged.faces.rows) for one, judged in zip(recipe.validation.sets, held, strict=True)]
+    learnt, judged = (
+        [Shown(one.set, part, _folder(training, one, data), rows) for one, part, rows in several]
+        for several in (named, told)
+    )
+    expect_apart(learnt, judged)
+    return held
+
+
 def _weights(rows: Sequence[Mapping[str, str]], one: Data) -> npt.NDArray[np.float64]:
     """How often each row is drawn: those that taggers take out never, the others evened out among themselves."""
     kept = [is_kept(row, one.taggers) for row in rows]
@@ -155,8 +171,13 @@ def _weights(rows: Sequence[Mapping[str, str]], one: Data) -> npt.NDArray[np.flo
 
 def load(training: Training, one: Data | Held, part: str, data: Path | None, cache: Path) -> Crops:
     """Faces of one part that a recipe names."""
-    folder = training.path(one.folder) if one.folder else data
+    folder = _folder(training, one, data)
     if folder is None:
         raise UsageError(f"recipe {training.name}: where {one.set} lies is not said", fix="give --data DIR")
     where = f"`folder` of {one.set} in recipe {training.name}" if one.folder else "--data"
     return storing.load_faces(training.network, one.set, part, data=folder, cache=cache, where=where)
+
+
+def _folder(training: Training, one: Data | Held, data: Path | None) -> Path | None:
+    """Where a set lies; None where nothing says it."""
+    return training.path(one.folder) if one.folder else data

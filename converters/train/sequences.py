@@ -1,13 +1,13 @@
 """Sequences of frames: made of still faces by a course, or cut out of real labelled ones; and whom they show.
 
 A set whose table has the columns ``sequence`` and ``seconds`` holds real frames: those of one sequence, in the order
-of time, are cut into windows, and nothing is simulated. Every other set holds still faces. ``group`` names a person (or
-a picture that occurs more than once); without it a sequence is a person, and a still face is one.
+of time, are cut into windows, and nothing is simulated. Every other set holds still faces. A still face of whom nothing
+is known (`converters.train.people`) is a person of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -17,13 +17,13 @@ import numpy as np
 from converters.datasets.camera import share_seen, spoilt
 from converters.train.batches import Crops
 from converters.train.courses import F64, Moving, make_course
+from converters.train.people import Row, person_of
 from converters.train.view import View
 from converters.train.warp import STILL, Motion, coloured, in_grey, warp
 from edgeface.errors import UsageError
 from edgeface.people.quality import SIZE_PX, assess
 from edgeface.types import F32, Image
 
-Row = Mapping[str, str]
 NEAR_PX = SIZE_PX[1]
 """Height of a simulated face that is near, in pixels of the camera."""
 FRAME: Image = np.broadcast_to(np.uint8(0), (480, 640, 3))
@@ -125,21 +125,8 @@ def windows(rows: Sequence[Row], frames: int, name: str) -> list[list[int]]:
     return [own[at : at + frames] for own in numbers for at in range(0, len(own) - frames + 1, frames)]
 
 
-def expect_apart(learnt: Sequence[Clips], judged: Sequence[Clips]) -> None:
-    """Raise UsageError where somebody is both learnt from and judged by."""
-    known = {person for clips in learnt for person in clips.people}
-    for clips in judged:
-        if both := known.intersection(clips.people):
-            raise UsageError(
-                f"{len(both)} people of {clips.name} are learnt from, too", fix="keep each group in one part"
-            )
-
-
 def _person(set_name: str, part: str, row: Row, number: int) -> str:
-    for column in ("group", "sequence"):
-        if row.get(column):
-            return f"{set_name} {column} {row[column]}"
-    return f"{set_name} {part} face {number}"
+    return f"{set_name} {person_of(row) or f'{part} face {number}'}"
 
 
 def _quality(crop: Image, view: View, motion: Motion, share: float) -> float:

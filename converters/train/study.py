@@ -17,11 +17,11 @@ from converters.train.batches import Crops, Scale
 from converters.train.features import F16, Features, compute_features, load_features
 from converters.train.figures import Figures, Judged, figures_of
 from converters.train.memory import FRAME, Memory
-from converters.train.prepare import load, training_faces
+from converters.train.prepare import held_out, training_faces
 from converters.train.processes import Processes
 from converters.train.recipe import Training
 from converters.train.remembering import answer_windows, make_net
-from converters.train.sequences import Clips, expect_apart
+from converters.train.sequences import Clips
 from converters.train.start import Begun, begin
 from edgeface.bundle import AttributeHead
 from edgeface.errors import UsageError
@@ -96,12 +96,11 @@ def prepare_study(training: Training, *, data: Path | None, cache: Path, process
         Clips(set_name, part, faces, memory.moving, memory.frames)
         for (set_name, part), faces in zip(named, parts.values(), strict=True)
     ]
-    held = [Judged(name=one.set, faces=load(training, one, one.part, data, cache)) for one in recipe.validation.sets]
+    held = held_out(training, parts, data, cache)
     judged = [
         Clips(one.set, one.part, faces.faces, memory.moving, memory.frames)
         for one, faces in zip(recipe.validation.sets, held, strict=True)
     ]
-    expect_apart(clips, judged)
     kept = partial(
         load_features,
         backbone=begun.module,

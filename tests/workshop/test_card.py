@@ -9,6 +9,9 @@ import pytest
 
 from converters.bundles.card import card, documents
 from converters.bundles.recorded import recorded
+from converters.measurements.chosen import with_chosen
+from converters.measurements.confidence import read_confidence
+from converters.measurements.crops import read_crop_losses
 from converters.measurements.measured import read_measured
 from converters.paths import ROOT
 from converters.recipes.reading import read_recipe
@@ -201,18 +204,18 @@ def test_recorded_bundles_are_what_their_recipes_say() -> None:
         for network in manifest.networks:
             if network.name in recipe.networks:
                 wanted = recipe.networks[network.name]
-                for field in (
-                    "task",
-                    "title",
-                    "paper",
-                    "licence",
-                    "training_data",
-                    "limits",
-                    "source",
-                    "input",
-                    "head",
-                ):
+                for field in ("task", "title", "paper", "licence", "training_data", "limits", "source"):
                     assert getattr(network, field) == getattr(wanted, field), network.name
+                plain = msgspec.structs.replace(
+                    network, input=wanted.input, head=wanted.head, also=wanted.also, chosen=()
+                )
+                assert network == with_chosen(
+                    plain,
+                    read_crop_losses(),
+                    read_confidence(),
+                    judged_on=wanted.judged_on,
+                    bundle=f"build/bundles/{manifest.name}",
+                ), network.name
                 shipped = {runtime: tuple(f.precision for f in files) for runtime, files in network.files.items()}
                 assert shipped == wanted.files
                 assert network.measured == read_measured(network.name)

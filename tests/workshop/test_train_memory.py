@@ -25,7 +25,7 @@ from converters.train.arms import prepare_run
 from converters.train.courses import FARTHEST, PEAK, Moving, fastest, make_course, smooth
 from converters.train.processes import Processes
 from converters.train.recipe import read_training
-from converters.train.sequences import Clips, expect_apart, simulated, windows
+from converters.train.sequences import Clips, simulated, windows
 from converters.train.state import follow
 from converters.train.study import Study, prepare_study
 from converters.train.study_report import Report
@@ -176,12 +176,6 @@ class TestSequences:
         calm: dict[str, Any] = dict.fromkeys(("occlusion", "light", "low_resolution", "noise", "jpeg", "equalise"), 0)
         sharp, soft = (simulated(face, VIEW, Moving(**calm, blur=blur), 6, np.random.default_rng(1)) for blur in (0, 1))
         assert (soft.quality < sharp.quality).all()
-
-    def test_people_of_both_parts_are_refused(self) -> None:
-        learnt, judged = (Clips("own", part, crops(part, 8), Moving(), 4) for part in ("train", "val"))
-        expect_apart([learnt], [judged])
-        with pytest.raises(UsageError, match="4 people of own train are learnt from, too; keep each group in one part"):
-            expect_apart([learnt, judged], [learnt])
 
     def test_halves_share_no_person(self, recipe: Path) -> None:
         study = prepared(recipe)
@@ -340,7 +334,9 @@ class TestStudy:
             pytest.param('kinds = ["lstm-1", "gru-2"]', 'kinds = ["lstm-4"]', "Invalid enum value", id="layers"),
             pytest.param("spacing = [0.1, 0.5]", "jitter_shift = 0.05", "<= 0.013", id="jitter"),
             pytest.param("spacing = [0.1, 0.5]", "spacing = [0.5, 0.1]", "least first", id="spacing"),
-            pytest.param('set = "own" }', 'set = "own", parts = ["val"] }', "are learnt from, too", id="people"),
+            pytest.param(
+                'set = "own" }', 'set = "own", parts = ["val"] }', "val is both learnt from and judged by", id="people"
+            ),
         ],
     )
     def test_what_is_wrong_is_one_line(self, recipe: Path, old: str, new: str, words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,9 @@ import torch
 from own_module import write_own
 
 from converters.__main__ import main
+from converters.building.pinning import pin
+from converters.recipes.reading import RECIPES, read_network, recipe_path
+from converters.references.torch_module import load_module
 
 COUNT = 16
 
@@ -110,6 +114,67 @@ def test_a_wrong_row_is_one_line(folder: Path, row: str, words: str, capsys: pyt
     assert main(arguments(folder)) == 2 or "none.png" in row
     said = capsys.readouterr().err.splitlines()
     assert words in said[-1], said
+    assert not (folder / "out").exists()
+
+
+FINE = """
+network = "age-gender-compact"
+start = { network = "age-gender-compact" }
+data = [{ set = "own", folder = "faces" }]
+validation = { sets = [{ set = "own", folder = "faces" }], score = { "own gender accuracy" = 1.0 } }
+schedule = { epochs = 4, batch = 4, rate = 1e-3 }
+"""
+
+
+def test_a_network_that_ships_is_fine_tuned_and_its_weights_become_a_network_and_are_pinned(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the recipe of the documentation; then both ways on: a recipe of one's own, and `pin`."""
+    for part in ("train", "val"):
+        table = folder / "faces" / f"{part}.csv"
+        rows = table.read_text().replace("gender", "gender,age").replace(",M", ",M,20").replace(",F", ",F,60-69")
+        table.write_text(rows)
+    (folder / "training.toml").write_text(FINE)
+    assert main(arguments(folder)) == 0, capsys.readouterr().err
+    made = folder / "out" / "training.safetensors"
+    record = json.loads(made.with_suffix(".json").read_text())
+    recipe = recipe_path("age-gender-compact").read_text("utf-8")
+    assert record["start_sha256"] in recipe
+    assert record["start"] == "age-gender-compact: 88 of 88 tensors", "it begins as all of what ships"
+    first, *_, last = (sum(row["loss"].values()) for row in record["curve"])
+    assert last < 0.9 * first
+    assert record["best"]["figures"]["own gender accuracy"] >= 90
+
+    recipes = folder / "recipes"
+    shutil.copytree(RECIPES, recipes)
+    kept, *_ = pin("age-gender-compact", made, recipes=recipes, weights=folder / "weights")
+    assert kept.read_bytes() == made.read_bytes()
+    _, pinned = read_network("age-gender-compact", recipes)
+    assert pinned.source is not None
+    assert pinned.source.sha256 == record["weights_sha256"]
+
+    (folder / "mine.toml").write_text(
+        recipe.partition("[variants")[0]
+        .replace('registry = "own"', 'registry = "file"')
+        .replace('path = "age-gender-compact-fairface.safetensors"', 'path = "out/training.safetensors"')
+        .replace(record["start_sha256"], record["weights_sha256"])
+    )
+    built, mine = read_network(str(folder / "mine.toml"))
+    assert (built, list(mine.also)) == ("mine", ["gender"])
+    weights = load_module(mine).state_dict()
+    shipped = load_module(read_network("age-gender-compact")[1]).state_dict()
+    assert not torch.equal(weights["heads.gender.weight"], shipped["heads.gender.weight"])
+
+
+def test_somebody_in_both_parts_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part in ("train", "val"):
+        table = folder / "faces" / f"{part}.csv"
+        head, *rows = table.read_text().splitlines()
+        named = [f"{row},{part if number else 'ann'}" for number, row in enumerate(rows)]
+        table.write_text("\n".join([f"{head},group", *named, ""]))
+    assert main(arguments(folder)) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].endswith("set own: group ann is both in train and in val; keep each group in one part"), said
     assert not (folder / "out").exists()
 
 

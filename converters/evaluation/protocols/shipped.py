@@ -97,7 +97,8 @@ def run(args: argparse.Namespace) -> int:
         timed.append(other.bundle)
     own = used(this.bundle)
     costs = list(cost_rows([this.bundle.network(name) for name in own], args.runtime))
-    costs += time_rows(*time_together([(one, list(used(one))) for one in timed], rounds=ROUNDS), against=args.against)
+    times = time_together([(one, list(used(one))) for one in timed], rounds=ROUNDS)
+    costs += time_rows(times[0], times[-1] if args.against else (), args.against)
     command = command_of_run("shipped", this.bundle, args) + (f" --against {args.against}" if args.against else "")
     report = Shipped(
         command=command,
