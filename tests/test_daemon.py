@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from astronaut import write_film
-from brokers import AnyBroker, Auditor, Mosquitto, eventually, free_port
+from brokers import AnyBroker, Auditor, Authority, Mosquitto, eventually, free_port
 from bundles import Tree, copy, network
 from contract import hold
 from daemons import NO_CAMERA, Child, Manager
@@ -103,6 +103,14 @@ def test_a_finite_run_without_a_broker_fails(run: Callable[..., Child], manager:
     assert child.log().splitlines()[-1].startswith("edgeface: broker 127.0.0.1:")
     assert "connection refused" in child.log().splitlines()[-1]
     assert "READY=1" not in manager.words()
+
+
+def test_a_finite_run_that_fails_says_what_its_connection_knew(
+    mosquitto: Callable[..., Mosquitto], run: Callable[..., Child], film: Path, tmp_path: Path
+) -> None:
+    child = run(mosquitto(lines=Authority(tmp_path).lines).port, "--source", film)
+    assert child.wait() == 1
+    assert child.log().splitlines()[-1].endswith(": it expects TLS on this port; set mqtt.tls or mqtt.ca_file")
 
 
 def test_a_finite_run_whose_visits_are_refused_fails(

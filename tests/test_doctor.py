@@ -14,7 +14,7 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
-from brokers import HOST, Mosquitto, free_port
+from brokers import HOST, Authority, Mosquitto, free_port
 from people import state
 from publishing import Make
 
@@ -338,6 +338,12 @@ def test_a_broker_that_refuses(mosquitto: Callable[..., Mosquitto]) -> None:
     assert spoken.failure is not None
     assert "not authorized" in spoken.failure
     assert spoken.hint == "check user, password and certificates"
+
+
+def test_a_broker_that_expects_tls(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    running = mosquitto(lines=Authority(tmp_path).lines)
+    spoken = converse(Config(mqtt=Mqtt(host=HOST, port=running.port)), node="hall", environ={})
+    assert (spoken.failure, spoken.hint) == ("it expects TLS on this port", "set mqtt.tls or mqtt.ca_file")
 
 
 def test_a_broker_that_is_not_there() -> None:

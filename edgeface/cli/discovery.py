@@ -87,8 +87,7 @@ def remove(args: argparse.Namespace) -> int:
         known=[config_topic(prefix, device_id(node, camera)) for camera in ours],
     )
     if not remover.run(connect_s=CONNECT_S, timeout_s=REMOVE_S):
-        why = remover.connection.last_error or "no answer"
-        raise BrokerError(f"broker {remover.connection.broker}: {why}", fix="check [mqtt] and that the broker runs")
+        raise remover.connection.error()
     if remover.refused:
         raise BrokerError(
             f"broker {remover.connection.broker} refused {', '.join(remover.refused)}",

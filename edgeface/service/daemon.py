@@ -330,13 +330,8 @@ class Daemon:
         return self._started_at
 
     def _broker_error(self) -> BrokerError:
-        why = self._publisher.connection.last_error or "no answer"
         left = self._outbox.counters().queued
-        undelivered = f", {left} messages were not delivered" if left else ""
-        return BrokerError(
-            f"broker {self._publisher.connection.broker}: {why}{undelivered}",
-            fix="check [mqtt] and that the broker runs",
-        )
+        return self._publisher.connection.error(f", {left} messages were not delivered" if left else "")
 
     def _check_refusals(self) -> None:
         """BrokerError when the broker has refused visits of a finite run: what it was for has not arrived."""
