@@ -384,6 +384,26 @@ def test_refused_credentials_are_one_line_and_five_minutes(
     assert publisher.stop(timeout_s=5) is False
 
 
+def test_a_refusal_costs_the_others_no_pause_and_is_told_as_what_it_is(
+    guarded: Mosquitto, audit: Callable[..., Auditor], publish: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    guarded.allow(f"{RIGHTS}topic write edgeface/hall/availability\ntopic write edgeface/hall/yes/#\n")
+    auditor = audit(guarded, set_up=as_reader)
+    long = Timing(first_s=120.0)
+    publisher, outbox = publish(guarded.port, username="hall", password="secret", timing=long)
+    for camera in ("no", "nor", "never", "neither", "nowhere", "yes"):
+        outbox.accept(told("start", camera=camera))
+    auditor.wait_for(lambda a: bool(a.of("visits")))
+    eventually(lambda: outbox.idle)
+    assert outbox.counters().rejected == 5
+    eventually(lambda: publisher.connection.connections == 6, "the connection after the last refusal")
+    told_of = [message for message in caplog.messages if " lost: " in message]
+    assert len(told_of) == 5
+    assert all("it closes the connection after it refused a message on edgeface/hall/n" in text for text in told_of)
+    assert publisher.connection.hint == "check what it allows this node to publish, and its limits"
+    assert "used twice" not in caplog.text
+
+
 def test_a_refused_topic_is_parked_and_never_looped(
     guarded: Mosquitto, audit: Callable[..., Auditor], publish: Make, caplog: pytest.LogCaptureFixture
 ) -> None:

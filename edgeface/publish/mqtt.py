@@ -20,10 +20,10 @@ from edgeface.publish.announcer import Announcer
 from edgeface.publish.certificates import file_end
 from edgeface.publish.client import Account, Will
 from edgeface.publish.commands import CommandQueue
-from edgeface.publish.delivery import Delivery, as_message
+from edgeface.publish.delivery import Delivery, Refusal, as_message
 from edgeface.publish.ledger import Ledger
 from edgeface.publish.outbox import Outbox
-from edgeface.publish.reasons import SessionFailure
+from edgeface.publish.reasons import CHECK_RIGHTS, Cause, SessionFailure
 from edgeface.publish.refusals import Message, Refusals
 from edgeface.publish.session import Arrival, Session
 from edgeface.publish.supervisor import Supervisor
@@ -181,9 +181,11 @@ class Publisher:
         except SessionFailure as failure:
             if failure.blames and any(asker.broke() for asker in self._askers):
                 raise SessionFailure("blamed", str(failure), reason=failure.reason) from failure
-            # What was refused may be the very reason why the broker closed.
-            refused = delivery.settle()
-            if failure.blames and not refused and delivery.blame():
+            delivery.settle()
+            refusal = delivery.refusal()
+            if failure.blames and refusal is not None:
+                raise _denied(failure, refusal) from failure
+            if failure.blames and delivery.blame():
                 raise SessionFailure("blamed", str(failure), reason=failure.reason) from failure
             raise
         finally:
@@ -254,6 +256,13 @@ class Publisher:
 
     def _availability_message(self, word: bytes) -> Message:
         return Message(topic=self._availability, payload=word, qos=1, retain=True)
+
+
+def _denied(failure: SessionFailure, refusal: Refusal) -> SessionFailure:
+    """Say that a connection was closed for what was refused, as Mosquitto does after each refusal in MQTT 5."""
+    text = f"it closes the connection after it refused a message on {refusal.topic}"
+    cause: Cause = "denied" if refusal.verdict == "topic" else failure.cause
+    return SessionFailure(cause, text, reason=failure.reason, hint=CHECK_RIGHTS)
 
 
 def _told(moment: datetime | None) -> str | None:

@@ -8,7 +8,7 @@ from typing import Literal
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-Cause = Literal["away", "silent", "closed_early", "old_broker", "refused", "lost", "clock", "blamed"]
+Cause = Literal["away", "silent", "closed_early", "old_broker", "refused", "lost", "clock", "blamed", "denied"]
 Verdict = Literal["taken", "wait", "topic", "message"]
 
 OLD_BROKER, TAKEN_OVER, KEEP_ALIVE, QUOTA = 0x84, 0x8E, 0x8D, 0x97
@@ -45,6 +45,7 @@ CERTIFICATE_HINTS = {
 }
 """By OpenSSL's X509_V_ERR numbers: it has expired, nobody known signed it, it is for another name or address."""
 SET_TLS = "set mqtt.tls or mqtt.ca_file"
+CHECK_RIGHTS = "check what it allows this node to publish, and its limits"
 PERHAPS_TLS = f"if it expects TLS there, {SET_TLS}"
 
 

@@ -218,7 +218,7 @@ class Supervisor:
         try:
             self._work.serve(session)
         except SessionFailure as failure:
-            if not self._settled and failure.cause != "blamed" and failure.reason != TAKEN_OVER:
+            if not self._settled and failure.cause not in {"blamed", "denied"} and failure.reason != TAKEN_OVER:
                 self._outage.short()
             self._versions.lost()
             self._abilities = Abilities()
@@ -252,7 +252,7 @@ class Supervisor:
         if self._versions.failed(failure.cause):
             self._outage.old_broker()
             return 0.0
-        self._failures += 1
+        self._failures += failure.cause != "denied"
         refused = failure.cause in {"refused", "old_broker"}
         self._outage.failed(failure, self._clock.monotonic())
         self._set_state("refused" if refused else "connecting")

@@ -41,6 +41,9 @@ class Timing(Backoff):
         """
         if cause == "refused":
             return self.refused_s * uniform(0.9, 1.1)
+        if cause == "denied":
+            # The topic rests now, and each topic does so once: what others have waiting goes at once.
+            return 0.0
         if cause == "blamed":
             # The message that broke it is known and travels last: nothing speaks for a longer pause.
             failures = 1

@@ -24,6 +24,7 @@ from edgeface.publish.announcer import Announcer
 from edgeface.publish.ledger import Ledger
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
+from edgeface.publish.reasons import CHECK_RIGHTS
 from edgeface.publish.spool import Spool, forget
 from edgeface.service.assembly import Assembly
 from edgeface.service.control import MINUTE_S, RESTART_CODE, Control
@@ -129,8 +130,8 @@ class Daemon:
             raise self._broker_error()
         if self._assembly.failure is not None:
             raise self._assembly.failure
-        if self._assembly.finite:
-            self._check_refusals()
+        if self._assembly.finite and self._outbox.counters().rejected_visits:
+            raise self._broker_error()
         return RESTART_CODE if self._restart and self._signals.stop is None else self._signals.exit_code
 
     @property
@@ -330,17 +331,13 @@ class Daemon:
         return self._started_at
 
     def _broker_error(self) -> BrokerError:
-        left = self._outbox.counters().queued
-        return self._publisher.connection.error(f", {left} messages were not delivered" if left else "")
-
-    def _check_refusals(self) -> None:
-        """BrokerError when the broker has refused visits of a finite run: what it was for has not arrived."""
-        refused = self._outbox.counters().rejected_visits
-        if refused:
-            raise BrokerError(
-                f"broker {self._publisher.connection.broker} refused {refused} messages on visits",
-                fix="check what it allows this node to publish, and its limits",
-            )
+        """Say why a finite run has failed at the broker: what it was for has not arrived."""
+        counters, connection = self._outbox.counters(), self._publisher.connection
+        undelivered = f", {counters.queued} messages were not delivered" if counters.queued else ""
+        if counters.rejected_visits:
+            what = f"broker {connection.broker} refused {counters.rejected_visits} messages on visits{undelivered}"
+            return BrokerError(what, fix=CHECK_RIGHTS)
+        return connection.error(undelivered)
 
     def _clear(self, camera: str) -> None:
         """Let the broker forget what it keeps of a camera that is gone."""
