@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -351,6 +353,30 @@ def test_a_broker_that_is_not_there() -> None:
     assert spoken.failure == "connection refused"
     lost = Config(mqtt=Mqtt(password_file="/nowhere/password"))
     assert "/nowhere/password cannot be read" in str(converse(lost, node="hall", environ={}).failure)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "ascii", "latin-1"])
+def test_whatever_the_terminal_is_written_in(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    monkeypatch.setattr(libraries, "RUNTIMES", {"one": "print('1.2 \\u00b0')"})
+    assert states(libraries.numpy_and_opencv(node_of())) == ["good"]
+    assert only(libraries.runtimes(node_of())).what == "one 1.2 \u00b0"
+    command = [
+        sys.executable,
+        "-m",
+        "edgeface",
+        "config",
+        "check",
+        "--set",
+        "node.id=d\u00f6r",
+        "--set",
+        "x\U0001f600=1",
+    ]
+    done = subprocess.run(command, capture_output=True, check=False, env={**os.environ, "PYTHONUTF8": "1"})
+    assert done.returncode == 2
+    told = done.stderr.decode(encoding)
+    assert told.startswith("edgeface: ")
+    assert "Traceback" not in told
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
