@@ -27,7 +27,8 @@ from edgeface.diagnosis import broker, camera, checks, hardware, libraries, node
 from edgeface.diagnosis.checks import Check, examine
 from edgeface.diagnosis.conversation import Conversation, converse
 from edgeface.diagnosis.finding import Finding, bad, good
-from edgeface.diagnosis.node import Node, daemons
+from edgeface.diagnosis.node import Node
+from edgeface.diagnosis.processes import daemons
 from edgeface.errors import ConfigError, SourceError
 from edgeface.events import (
     Body,
@@ -139,6 +140,45 @@ def test_a_daemon_is_known_by_its_command_line(tmp_path: Path, words: list[str],
     (tmp_path / "proc" / str(os.getpid()) / "cmdline").write_bytes(b"edgeface\0run\0")
     (tmp_path / "proc/self").mkdir()
     assert daemons(tmp_path) == ([77] if runs else [])
+
+
+FILE = '[node]\nid = "hall"\n'
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "ours"),
+    [
+        pytest.param("", "", True, id="the file of its folder"),
+        pytest.param("--config edgeface.toml -v --source x --set mqtt.port=1", "", True, id="named"),
+        pytest.param("--set node.id=yard", "", False, id="another node by the command line"),
+        pytest.param("", "EDGEFACE__NODE__ID=yard", False, id="another node by the environment"),
+        pytest.param("--config=other.toml", "", False, id="another file"),
+        pytest.param("", "EDGEFACE_CONFIG=other.toml", False, id="another file by the environment"),
+        pytest.param("--set mqtt.prt=1", "", True, id="what does not hold any more"),
+        pytest.param("", None, True, id="one that we may not look into"),
+    ],
+)
+def test_only_a_daemon_of_this_node_and_configuration_counts(
+    tmp_path: Path, words: str, variables: str | None, ours: bool
+) -> None:
+    process, home = tmp_path / "proc/77", tmp_path / "home"
+    process.mkdir(parents=True)
+    home.mkdir()
+    for name in ("edgeface.toml", "other.toml"):
+        (home / name).write_text(FILE)
+    command = ["/bin/edgeface", "run", *words.split()]
+    (process / "cmdline").write_bytes(("\0".join(command) + "\0").encode())
+    if variables is not None:
+        (process / "environ").write_bytes(f"HOME=/root\0{variables}\0".encode())
+        (process / "cwd").symlink_to(home)
+    config = Config(node=NodeSettings(id="hall"))
+    made = Node(config, path=home / "edgeface.toml", environ={}, root=tmp_path)
+    unit = {"ActiveState": "active", "MainPID": "77"}
+    made.__dict__.update({"conversation": Conversation(), "unit": unit})
+    assert made.running == ("process 77" if ours else None)
+    unit["MainPID"] = "78"
+    del made.__dict__["running"]
+    assert made.running == ("process 77" if ours else "the service"), "another user's may be hidden"
 
 
 def test_libraries_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
