@@ -94,7 +94,14 @@ def remove(args: argparse.Namespace) -> int:
             fix=f"use an account that may write {config_topic(prefix, '+')}",
         )
     for topic in remover.removed:
-        print(topic)
+        if topic in remover.found:
+            print(topic)
+    if not remover.found:
+        print(
+            f"edgeface: broker {remover.connection.broker} kept nothing of node {node}, or lets us read none of it; "
+            f"emptied all the same: {', '.join(remover.removed)}",
+            file=sys.stderr,
+        )
     return 0
 
 
