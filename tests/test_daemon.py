@@ -184,6 +184,15 @@ def test_a_live_daemon_gives_up_neither_on_the_camera_nor_on_the_broker(
     auditor.wait_for(lambda a: a.words() == ["online", "offline"])
 
 
+def test_health_tells_of_a_lost_camera_at_once(
+    broker: AnyBroker, audit: Callable[..., Auditor], run: Callable[..., Child]
+) -> None:
+    auditor = audit(broker)
+    run(broker.port, "--source", NO_CAMERA, health_s=3600.0)
+    auditor.wait_for(lambda a: bool(a.of("health")) and a.of("health")[-1].json["cameras"]["main"]["state"] == "away")
+    assert len(auditor.of("health")) == 2, "the first one, and one about the camera"
+
+
 def test_a_stop_does_not_wait_long_for_a_broker_that_is_away(run: Callable[..., Child], manager: Manager) -> None:
     child = run(free_port(), "--source", NO_CAMERA, environ=manager.environ)
     eventually(lambda: manager.count("WATCHDOG=1") > 1, "the daemon")
