@@ -23,12 +23,13 @@ import paho.mqtt.client as paho
 import pytest
 from brokers import Amqtt, AnyBroker, Auditor, Authority, Mosquitto, Proxy, eventually, free_port
 from contract import hold
+from paho.mqtt.enums import CallbackAPIVersion
 from people import NOON, told, visit
 from publishing import FAST, Make
 
 from edgeface.config import Mqtt
 from edgeface.errors import ConfigError
-from edgeface.events import faces_body, notice_body
+from edgeface.events import faces_body, health_body, notice_body
 from edgeface.publish.delivery import Delivery
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
@@ -382,6 +383,29 @@ def test_refused_credentials_are_one_line_and_five_minutes(
     assert "wrong" not in caplog.text
     assert Timing().pause_s("refused", 1, random.Random(3).uniform) == pytest.approx(300, rel=0.1)
     assert publisher.stop(timeout_s=5) is False
+
+
+def test_the_will_of_a_twin_that_dies_does_not_stay(
+    mosquitto: Callable[..., Mosquitto], audit: Callable[..., Auditor], publish: Make
+) -> None:
+    broker = mosquitto()
+    auditor = audit(broker)
+    publisher, outbox = publish(broker.port, timing=Timing(proof_s=0.05, online_s=0.0))
+    assert publisher.connection.wait_connected(10)
+    auditor.wait_for(lambda a: a.words() == ["online"])
+    twin = paho.Client(CallbackAPIVersion.VERSION2, client_id="edgeface-hall-copied")
+    twin.will_set("edgeface/hall/availability", "offline", qos=1, retain=True)
+    twin.connect("127.0.0.1", broker.port)
+    twin.loop_read()
+    sock = twin.socket()
+    assert sock is not None
+    sock.close()
+    auditor.wait_for(lambda a: a.words() == ["online", "offline"], "the will")
+    health: dict[str, Any] = {"at": NOON, "uptime_s": 1.0, "cameras": {}, "stages_ms": {}, "memory_mb": 1.0}
+    outbox.accept(health_body(**health, mqtt=publisher.health()))
+    auditor.wait_for(lambda a: a.words() == ["online", "offline", "online"], "the word that holds")
+    assert publisher.stop()
+    auditor.wait_for(lambda a: a.words()[-1] == "offline")
 
 
 def test_a_refusal_costs_the_others_no_pause_and_is_told_as_what_it_is(
