@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgeface.archive import NAME, unpack
@@ -96,16 +96,14 @@ def _try(bundle: Bundle, scratch: Path, *, allow_untried: bool) -> None:
 def _scratch(parent: Path) -> Iterator[Path]:
     """Folder beside the bundles, so that the last step is a rename; gone afterwards.
 
-    Whoever holds it is alone: what others left when they were killed is swept.
+    Whoever holds it is alone: what others left when they were killed is swept. Folders that were made for a bundle
+    that did not come go with it.
     """
+    made: list[Path] = []
+    lock: int | None = None
     try:
-        _make_readable(parent)
-        lock = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise _unwritable(parent, error) from None
-    try:
-        _lock(lock, parent)
         try:
+            lock = _own(parent, made)
             restore_swapped(parent)
             for left in parent.glob(f"{SCRATCH}*"):
                 shutil.rmtree(left, ignore_errors=True)
@@ -116,7 +114,29 @@ def _scratch(parent: Path) -> Iterator[Path]:
             yield scratch
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+    except BaseException:
+        for folder in reversed(made):
+            with suppress(OSError):  # Somebody has put something into it.
+                folder.rmdir()
+        raise
     finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _own(parent: Path, made: list[Path]) -> int:
+    """Make the folder where it is not there, noting in ``made`` what was, and lock it; its descriptor."""
+    while True:
+        _make_readable(parent, made)
+        lock = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _lock(lock, parent)
+            if parent.exists() and os.path.samestat(os.fstat(lock), parent.stat()):
+                return lock
+        except BaseException:
+            os.close(lock)
+            raise
+        # Who had it before us has made it, failed, and taken it away.
         os.close(lock)
 
 
@@ -131,11 +151,12 @@ def _lock(descriptor: int, parent: Path) -> None:
         logger.debug("this file system has no locks: %s", parent)
 
 
-def _make_readable(parent: Path) -> None:
+def _make_readable(parent: Path, made: list[Path]) -> None:
     """Make the folder of bundles, and those above it, such that the service's user can look into it."""
     if not parent.exists():
-        _make_readable(parent.parent)
+        _make_readable(parent.parent, made)
         parent.mkdir(exist_ok=True)
+        made.append(parent)
         parent.chmod(0o755)
     elif not parent.is_dir():
         raise NotADirectoryError(20, os.strerror(20))

@@ -8,6 +8,7 @@ import json
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -18,6 +19,7 @@ from typing import Any
 
 import jsonschema
 import paho.mqtt.client as paho
+import trustme
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -26,6 +28,8 @@ from edgeface.events import kind_of_topic, schemas
 
 HOST = "127.0.0.1"
 DEADLINE_S = 20.0
+CONNECT = b"\x10"
+"""First byte of MQTT's first packet."""
 
 
 def find_mosquitto() -> str | None:
@@ -187,6 +191,37 @@ class Heard:
         value = json.loads(self.payload)
         assert isinstance(value, dict)
         return value
+
+
+class Authority:
+    """A certificate authority with a broker, a node, and a stranger."""
+
+    def __init__(self, folder: Path) -> None:
+        self.authority = trustme.CA()
+        self.authority.cert_pem.write_to_path(folder / "ca.pem")
+        server = self.authority.issue_cert("localhost")
+        server.private_key_pem.write_to_path(folder / "server.key")
+        with (folder / "server.pem").open("wb") as file:
+            file.write(b"".join(part.bytes() for part in server.cert_chain_pems))
+        for name, authority in (("node", self.authority), ("stranger", trustme.CA())):
+            cert = authority.issue_cert("hall")
+            cert.private_key_and_cert_chain_pem.write_to_path(folder / f"{name}.pem")
+        self.folder = folder
+        self.lines = [
+            f"cafile {folder / 'ca.pem'}",
+            f"certfile {folder / 'server.pem'}",
+            f"keyfile {folder / 'server.key'}",
+            "require_certificate true",
+        ]
+
+    def path(self, name: str) -> str:
+        return str(self.folder / f"{name}.pem")
+
+    def set_up(self, client: Any) -> None:
+        context = ssl.create_default_context(cafile=self.path("ca"))
+        context.check_hostname = False
+        context.load_cert_chain(self.path("node"))
+        client.tls_set_context(context)
 
 
 class Auditor:
@@ -364,7 +399,7 @@ class Proxy:
         self.port = free_port()
         self.accepted = 0
         self.closing = 0
-        """How many of the next connections are closed as soon as the client has spoken."""
+        """How many of the next connections are closed as soon as the client has spoken; what speaks no MQTT is too."""
         self.cut_at: Callable[[bytes], bool] = lambda _data: False
         """Asked with what the client sends; True cuts the connection before it is passed on."""
         self.delay_s: Callable[[], float] = lambda: 0.0
@@ -394,12 +429,12 @@ class Proxy:
                 client, _ = self._server.accept()
             except OSError:
                 return
-            self.accepted += 1
             if self.closing > 0:
-                self.closing -= 1
-                client.recv(4096)
+                if client.recv(4096)[:1] == CONNECT:
+                    self.accepted, self.closing = self.accepted + 1, self.closing - 1
                 client.close()
                 continue
+            self.accepted += 1
             try:
                 broker = socket.create_connection((HOST, self._target), 5)
             except OSError:

@@ -23,7 +23,7 @@ from edgeface.service.daemon import Waits
 from edgeface.errors import run_command
 args = build_parser().parse_args(sys.argv[1:])
 args.signals = signals
-waits = Waits(health_s=0.2, flush_s={flush_s}, up_within_s=1.0, restart_s={restart_s})
+waits = Waits(health_s={health_s}, flush_s={flush_s}, up_within_s=1.0, restart_s={restart_s})
 sys.exit(run_command(lambda: run.run(args, waits, Backoff(first_s=0.05, most_s=0.1))))
 """
 
@@ -65,13 +65,14 @@ class Child:
         *,
         flush_s: float = 1.0,
         restart_s: float = 60.0,
+        health_s: float = 0.2,
         **options: Any,
     ) -> None:
         self.folder = folder
         self._log = folder / "log"
         # A file, unlike -c, leaves the current folder off the path, as the installed program does.
         program = folder.parent / f"{folder.name}.py"
-        program.write_text(PRELUDE.format(flush_s=flush_s, restart_s=restart_s))
+        program.write_text(PRELUDE.format(flush_s=flush_s, restart_s=restart_s, health_s=health_s))
         keys = {"mqtt.host": "127.0.0.1", "mqtt.port": port}
         command = [sys.executable, str(program), "run", *(str(word) for word in words)]
         for key, value in keys.items():

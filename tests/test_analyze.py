@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -211,6 +212,25 @@ def test_usage(analyze: Callable[..., Any], words: list[str], said: str) -> None
     assert (code, lines) == (2, [])
     assert errors.startswith(said)
     assert errors.count("\n") == 1
+
+
+def test_results_in_the_folder_of_their_pictures_are_not_analysed(
+    analyze: Callable[..., Any], tmp_path: Path, film: Path
+) -> None:
+    pictures, more = tmp_path / "pics", tmp_path / "more"
+    sources = []
+    for folder in (pictures, more):
+        folder.mkdir()
+        sources.append(write_picture(folder / "she.png"))
+    sources.insert(1, pictures / film.name)
+    shutil.copy(film, pictures)
+    words = ("--out", pictures, "--crops", pictures, more)
+    for _ in range(2):
+        code, _, errors = analyze(*words)
+        assert (code, errors.splitlines()[-2]) == (0, "edgeface: 3 of 3 files analysed, 0 bad")
+    mine = write_picture(pictures / "our.faces.jpg")
+    _, lines, _ = analyze("--json", pictures)
+    assert {line["path"] for line in lines} == {str(path) for path in (mine, *sources[:2])}
 
 
 @pytest.mark.parametrize("score", ["0", "1.5", "-1", "nan", "high"])

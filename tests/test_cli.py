@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -412,6 +413,30 @@ def test_of_what_a_library_says_the_first_line_is_told(said: str, line: str) -> 
     assert first_line(ValueError(said)) == line
     assert first_line(ValueError(said), otherwise="no more is known") == line.replace("ValueError", "no more is known")
     assert named_line(ValueError(said)) == ("ValueError" if line == "ValueError" else f"ValueError: {line}")
+
+
+INTERRUPTED = """
+import os, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+module = sys.argv.pop(1)
+class Finder:
+    def find_spec(self, name, *_):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+runpy.run_module("edgeface", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("words", [["run"], ["doctor"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "module", ["edgeface.cli", "edgeface.errors", "edgeface.service.signals", "edgeface.cli.doctor"]
+)
+def test_an_interrupt_while_the_program_is_loaded_shows_no_traceback(module: str, words: list[str]) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, module, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode in {-signal.SIGINT, 130}
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), SystemExit(0)], ids=["Ctrl-C", "a stop of the daemon"])

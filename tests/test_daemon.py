@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from astronaut import write_film
-from brokers import AnyBroker, Auditor, Mosquitto, eventually, free_port
+from brokers import AnyBroker, Auditor, Authority, Mosquitto, eventually, free_port
 from bundles import Tree, copy, network
 from contract import hold
 from daemons import NO_CAMERA, Child, Manager
@@ -105,13 +105,22 @@ def test_a_finite_run_without_a_broker_fails(run: Callable[..., Child], manager:
     assert "READY=1" not in manager.words()
 
 
+def test_a_finite_run_that_fails_says_what_its_connection_knew(
+    mosquitto: Callable[..., Mosquitto], run: Callable[..., Child], film: Path, tmp_path: Path
+) -> None:
+    child = run(mosquitto(lines=Authority(tmp_path).lines).port, "--source", film)
+    assert child.wait() == 1
+    assert child.log().splitlines()[-1].endswith(": it expects TLS on this port; set mqtt.tls or mqtt.ca_file")
+
+
 def test_a_finite_run_whose_visits_are_refused_fails(
     mosquitto: Callable[..., Mosquitto], audit: Callable[..., Auditor], run: Callable[..., Child], film: Path
 ) -> None:
     rights = "".join(f"topic write edgeface/hall/{kind}\n" for kind in ("availability", "health", "notice"))
     broker = mosquitto(acl=f"topic read #\n{rights}")
     auditor = audit(broker)
-    child = run(broker.port, "--source", film, "--set", "node.id=hall")
+    # Each refused topic costs a connection of its own: on a busy machine that is more than the second of other tests.
+    child = run(broker.port, "--source", film, "--set", "node.id=hall", flush_s=20.0)
     assert child.wait() == 1
     assert re.search(r"edgeface: broker \S+ refused \d+ messages on visits; ", child.log().splitlines()[-1])
     assert auditor.of("visits") == []
@@ -173,6 +182,15 @@ def test_a_live_daemon_gives_up_neither_on_the_camera_nor_on_the_broker(
     assert child.log().count("camera main lost: ") == 1
     assert sum("broker" in line and "WARNING" in line for line in child.log().splitlines()) == 1, child.log()
     auditor.wait_for(lambda a: a.words() == ["online", "offline"])
+
+
+def test_health_tells_of_a_lost_camera_at_once(
+    broker: AnyBroker, audit: Callable[..., Auditor], run: Callable[..., Child]
+) -> None:
+    auditor = audit(broker)
+    run(broker.port, "--source", NO_CAMERA, health_s=3600.0)
+    auditor.wait_for(lambda a: bool(a.of("health")) and a.of("health")[-1].json["cameras"]["main"]["state"] == "away")
+    assert len(auditor.of("health")) == 2, "the first one, and one about the camera"
 
 
 def test_a_stop_does_not_wait_long_for_a_broker_that_is_away(run: Callable[..., Child], manager: Manager) -> None:

@@ -513,9 +513,15 @@ def test_taken_back_by_hand(mosquitto: Callable[..., Mosquitto], capsys: pytest.
         say(broker.port, topic, "{}", retain=True)
     words = ["discovery", "remove", "--set", f"mqtt.port={broker.port}", "--set", "node.id=hall"]
     assert main(words) == 0
-    assert set(capsys.readouterr().out.splitlines()) >= {NODE, DOOR}
+    told = capsys.readouterr()
+    assert (set(told.out.splitlines()), told.err) == ({NODE, DOOR}, "")
     assert set(retained(broker.port)) == {other}
+    assert main([*words, "--node", "nothere"]) == 0
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert f"broker localhost:{broker.port} kept nothing of node nothere, or lets us read none of it" in told.err
     assert main([*words, "--node", "hall-2"]) == 0
+    assert capsys.readouterr().out.splitlines() == [other]
     assert retained(broker.port) == {}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -14,7 +16,7 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
-from brokers import HOST, Mosquitto, free_port
+from brokers import HOST, Authority, Mosquitto, free_port
 from people import state
 from publishing import Make
 
@@ -25,7 +27,8 @@ from edgeface.diagnosis import broker, camera, checks, hardware, libraries, node
 from edgeface.diagnosis.checks import Check, examine
 from edgeface.diagnosis.conversation import Conversation, converse
 from edgeface.diagnosis.finding import Finding, bad, good
-from edgeface.diagnosis.node import Node, daemons
+from edgeface.diagnosis.node import Node
+from edgeface.diagnosis.processes import daemons
 from edgeface.errors import ConfigError, SourceError
 from edgeface.events import (
     Body,
@@ -137,6 +140,45 @@ def test_a_daemon_is_known_by_its_command_line(tmp_path: Path, words: list[str],
     (tmp_path / "proc" / str(os.getpid()) / "cmdline").write_bytes(b"edgeface\0run\0")
     (tmp_path / "proc/self").mkdir()
     assert daemons(tmp_path) == ([77] if runs else [])
+
+
+FILE = '[node]\nid = "hall"\n'
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "ours"),
+    [
+        pytest.param("", "", True, id="the file of its folder"),
+        pytest.param("--config edgeface.toml -v --source x --set mqtt.port=1", "", True, id="named"),
+        pytest.param("--set node.id=yard", "", False, id="another node by the command line"),
+        pytest.param("", "EDGEFACE__NODE__ID=yard", False, id="another node by the environment"),
+        pytest.param("--config=other.toml", "", False, id="another file"),
+        pytest.param("", "EDGEFACE_CONFIG=other.toml", False, id="another file by the environment"),
+        pytest.param("--set mqtt.prt=1", "", True, id="what does not hold any more"),
+        pytest.param("", None, True, id="one that we may not look into"),
+    ],
+)
+def test_only_a_daemon_of_this_node_and_configuration_counts(
+    tmp_path: Path, words: str, variables: str | None, ours: bool
+) -> None:
+    process, home = tmp_path / "proc/77", tmp_path / "home"
+    process.mkdir(parents=True)
+    home.mkdir()
+    for name in ("edgeface.toml", "other.toml"):
+        (home / name).write_text(FILE)
+    command = ["/bin/edgeface", "run", *words.split()]
+    (process / "cmdline").write_bytes(("\0".join(command) + "\0").encode())
+    if variables is not None:
+        (process / "environ").write_bytes(f"HOME=/root\0{variables}\0".encode())
+        (process / "cwd").symlink_to(home)
+    config = Config(node=NodeSettings(id="hall"))
+    made = Node(config, path=home / "edgeface.toml", environ={}, root=tmp_path)
+    unit = {"ActiveState": "active", "MainPID": "77"}
+    made.__dict__.update({"conversation": Conversation(), "unit": unit})
+    assert made.running == ("process 77" if ours else None)
+    unit["MainPID"] = "78"
+    del made.__dict__["running"]
+    assert made.running == ("process 77" if ours else "the service"), "another user's may be hidden"
 
 
 def test_libraries_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,11 +382,41 @@ def test_a_broker_that_refuses(mosquitto: Callable[..., Mosquitto]) -> None:
     assert spoken.hint == "check user, password and certificates"
 
 
+def test_a_broker_that_expects_tls(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    running = mosquitto(lines=Authority(tmp_path).lines)
+    spoken = converse(Config(mqtt=Mqtt(host=HOST, port=running.port)), node="hall", environ={})
+    assert (spoken.failure, spoken.hint) == ("it expects TLS on this port", "set mqtt.tls or mqtt.ca_file")
+
+
 def test_a_broker_that_is_not_there() -> None:
     spoken = converse(Config(mqtt=Mqtt(host=HOST, port=free_port())), node="hall", environ={})
     assert spoken.failure == "connection refused"
     lost = Config(mqtt=Mqtt(password_file="/nowhere/password"))
     assert "/nowhere/password cannot be read" in str(converse(lost, node="hall", environ={}).failure)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "ascii", "latin-1"])
+def test_whatever_the_terminal_is_written_in(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    monkeypatch.setattr(libraries, "RUNTIMES", {"one": "print('1.2 \\u00b0')"})
+    assert states(libraries.numpy_and_opencv(node_of())) == ["good"]
+    assert only(libraries.runtimes(node_of())).what == "one 1.2 \u00b0"
+    command = [
+        sys.executable,
+        "-m",
+        "edgeface",
+        "config",
+        "check",
+        "--set",
+        "node.id=d\u00f6r",
+        "--set",
+        "x\U0001f600=1",
+    ]
+    done = subprocess.run(command, capture_output=True, check=False, env={**os.environ, "PYTHONUTF8": "1"})
+    assert done.returncode == 2
+    told = done.stderr.decode(encoding)
+    assert told.startswith("edgeface: ")
+    assert "Traceback" not in told
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -9,10 +10,12 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from brokers import eventually
 from bundles import DEFAULT, EXPRESSION
 
 from edgeface.bundle import MANIFEST, SEARCH_PATH, open_bundle
@@ -143,7 +146,7 @@ def test_only_what_the_manifest_states_is_unpacked(tmp_path: Path) -> None:
     ):
         with pytest.raises(BundleError, match=words):
             install(write(tmp_path / "small.tar", content), place)
-    assert list(place.iterdir()) == []
+    assert not place.exists()
 
 
 def test_a_sparse_member_is_no_plain_file(tmp_path: Path) -> None:
@@ -189,7 +192,36 @@ def test_a_chain_that_does_not_hold_is_not_installed(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=rf"network {EXPRESSION}: .* gives \(7,\) values for 3 labels") as caught:
         install(write(tmp_path / "small.tar", with_manifest(content, manifest)), place)
     assert str(tmp_path) not in str(caught.value)
-    assert list(place.iterdir()) == []
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("there", ["", "models"], ids=["made for it", "there before"])
+def test_a_failed_install_leaves_no_folder_that_was_not_there(tmp_path: Path, there: str) -> None:
+    base = tmp_path / "var"
+    (base / there).mkdir(parents=True)
+    content = members()
+    tampered(content)
+    (tmp_path / "no.tar").write_bytes(b"rubbish")
+    for archive in (write(tmp_path / "bad.tar", content), tmp_path / "no.tar"):
+        with pytest.raises(BundleError):
+            install(archive, base / "models" if there else base / "lib" / "models")
+        assert [str(path.relative_to(base)) for path in base.rglob("*")] == ([there] if there else [])
+
+
+def test_a_folder_that_another_took_away_while_we_waited_is_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive, place = write(tmp_path / "small.tar", members()), tmp_path / "models"
+    place.mkdir()
+    other = os.open(place, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    with ThreadPoolExecutor(1) as pool:
+        installed = pool.submit(install, archive, place)
+        eventually(lambda: "waiting for it" in caplog.text)
+        place.rmdir()
+        os.close(other)
+        assert installed.result(60).folder == place / "small"
+    open_bundle(place / "small")
 
 
 def test_the_service_can_read_what_a_private_umask_installs(tmp_path: Path) -> None:
@@ -264,7 +296,7 @@ def test_a_bundle_whose_runtime_is_not_here_is_installed_only_when_asked(tmp_pat
         in done.stderr
     )
     assert "--allow-untried" in done.stderr
-    assert list((tmp_path / "models").iterdir()) == []
+    assert not (tmp_path / "models").exists()
     done = edgeface("install", str(archive), "--to", str(tmp_path / "models"), "--allow-untried")
     assert done.returncode == 0, done.stderr
     done = edgeface("verify", "--bundle", str(tmp_path / "models" / "small"))
@@ -285,7 +317,7 @@ def test_an_archive_cut_short_is_refused(tmp_path: Path) -> None:
     archive.write_bytes(archive.read_bytes()[:100_000])
     with pytest.raises(BundleError):
         install(archive, tmp_path / "models")
-    assert list((tmp_path / "models").iterdir()) == []
+    assert not (tmp_path / "models").exists()
 
 
 def test_missing_things_are_one_line(tmp_path: Path) -> None:

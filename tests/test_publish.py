@@ -10,26 +10,26 @@ import random
 import re
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
-import trustme
-from brokers import Amqtt, AnyBroker, Auditor, Mosquitto, Proxy, eventually, free_port
+from brokers import Amqtt, AnyBroker, Auditor, Authority, Mosquitto, Proxy, eventually, free_port
 from contract import hold
+from paho.mqtt.enums import CallbackAPIVersion
 from people import NOON, told, visit
 from publishing import FAST, Make
 
 from edgeface.config import Mqtt
 from edgeface.errors import ConfigError
-from edgeface.events import faces_body, notice_body
+from edgeface.events import faces_body, health_body, notice_body
 from edgeface.publish.delivery import Delivery
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
@@ -218,37 +218,6 @@ def test_a_stop_during_an_outage_still_delivers(
     auditor.wait_for(lambda a: len(a.of("visits")) == 1)
 
 
-class Authority:
-    """A certificate authority with a broker, a node, and a stranger."""
-
-    def __init__(self, folder: Path) -> None:
-        self.authority = trustme.CA()
-        self.authority.cert_pem.write_to_path(folder / "ca.pem")
-        server = self.authority.issue_cert("localhost")
-        server.private_key_pem.write_to_path(folder / "server.key")
-        with (folder / "server.pem").open("wb") as file:
-            file.write(b"".join(part.bytes() for part in server.cert_chain_pems))
-        for name, authority in (("node", self.authority), ("stranger", trustme.CA())):
-            cert = authority.issue_cert("hall")
-            cert.private_key_and_cert_chain_pem.write_to_path(folder / f"{name}.pem")
-        self.folder = folder
-        self.lines = [
-            f"cafile {folder / 'ca.pem'}",
-            f"certfile {folder / 'server.pem'}",
-            f"keyfile {folder / 'server.key'}",
-            "require_certificate true",
-        ]
-
-    def path(self, name: str) -> str:
-        return str(self.folder / f"{name}.pem")
-
-    def set_up(self, client: Any) -> None:
-        context = ssl.create_default_context(cafile=self.path("ca"))
-        context.check_hostname = False
-        context.load_cert_chain(self.path("node"))
-        client.tls_set_context(context)
-
-
 def test_tls_with_a_client_certificate(
     mosquitto: Callable[..., Mosquitto], audit: Callable[..., Auditor], publish: Make, tmp_path: Path
 ) -> None:
@@ -307,7 +276,7 @@ def test_a_stop_gives_every_descriptor_back(mosquitto: Callable[..., Mosquitto],
     [
         pytest.param("localhost", {"tls": True}, "set mqtt.ca_file to the certificate of the authority", id="unknown"),
         pytest.param("127.0.0.1", {"ca_file": "ca"}, "set mqtt.host to a name that it is for", id="another name"),
-        pytest.param("localhost", {}, "if it expects TLS there, set mqtt.tls or mqtt.ca_file", id="no TLS"),
+        pytest.param("localhost", {}, "it expects TLS on this port; set mqtt.tls or mqtt.ca_file", id="no TLS"),
     ],
 )
 def test_what_to_do_about_a_certificate_is_said(
@@ -327,10 +296,40 @@ def test_what_to_do_about_a_certificate_is_said(
     assert hint in caplog.messages[0]
 
 
-def test_tls_towards_a_plain_port_is_no_certificate_riddle(mosquitto: Callable[..., Mosquitto], publish: Make) -> None:
-    publisher, _ = publish(mosquitto().port, tls=True)
-    eventually(lambda: publisher.connection.last_error is not None)
-    assert publisher.connection.state in {"refused", "connecting"}
+def test_a_port_that_expects_tls_is_no_old_broker(
+    mosquitto: Callable[..., Mosquitto], publish: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    publisher, _ = publish(mosquitto(lines=Authority(tmp_path).lines).port)
+    eventually(lambda: publisher.connection.state == "refused")
+    assert publisher.connection.last_error == "it expects TLS on this port"
+    assert publisher.connection.hint == "set mqtt.tls or mqtt.ca_file"
+    assert "does not speak MQTT 5" not in caplog.text
+
+
+@pytest.mark.parametrize("anonymous", [True, False])
+def test_tls_towards_a_plain_port_is_no_certificate_riddle(
+    mosquitto: Callable[..., Mosquitto], publish: Make, anonymous: bool
+) -> None:
+    publisher, _ = publish(mosquitto(anonymous=anonymous).port, tls=True)
+    eventually(lambda: publisher.connection.state == "refused")
+    assert publisher.connection.last_error == "it speaks MQTT without TLS on this port"
+    assert publisher.connection.hint.startswith("set mqtt.port to its port for TLS")
+
+
+def test_a_broker_that_waits_for_more_than_a_tls_greeting_is_asked_too(amqtt: Amqtt, publish: Make) -> None:
+    publisher, _ = publish(amqtt.port, tls=True, connect_timeout=1.0)
+    eventually(lambda: publisher.connection.last_error == "it speaks MQTT without TLS on this port")
+
+
+def test_tls_towards_something_else_blames_the_port(publish: Make) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        publisher, _ = publish(server.server_port, tls=True)
+        eventually(lambda: publisher.connection.state == "refused")
+        server.shutdown()
+    assert publisher.connection.last_error == "no TLS with it: wrong version number"
+    assert publisher.connection.hint == "check mqtt.port: what listens there speaks no TLS"
 
 
 @pytest.fixture
@@ -384,6 +383,49 @@ def test_refused_credentials_are_one_line_and_five_minutes(
     assert "wrong" not in caplog.text
     assert Timing().pause_s("refused", 1, random.Random(3).uniform) == pytest.approx(300, rel=0.1)
     assert publisher.stop(timeout_s=5) is False
+
+
+def test_the_will_of_a_twin_that_dies_does_not_stay(
+    mosquitto: Callable[..., Mosquitto], audit: Callable[..., Auditor], publish: Make
+) -> None:
+    broker = mosquitto()
+    auditor = audit(broker)
+    publisher, outbox = publish(broker.port, timing=Timing(proof_s=0.05, online_s=0.0))
+    assert publisher.connection.wait_connected(10)
+    auditor.wait_for(lambda a: a.words() == ["online"])
+    twin = paho.Client(CallbackAPIVersion.VERSION2, client_id="edgeface-hall-copied")
+    twin.will_set("edgeface/hall/availability", "offline", qos=1, retain=True)
+    twin.connect("127.0.0.1", broker.port)
+    twin.loop_read()
+    sock = twin.socket()
+    assert sock is not None
+    sock.close()
+    auditor.wait_for(lambda a: a.words() == ["online", "offline"], "the will")
+    health: dict[str, Any] = {"at": NOON, "uptime_s": 1.0, "cameras": {}, "stages_ms": {}, "memory_mb": 1.0}
+    outbox.accept(health_body(**health, mqtt=publisher.health()))
+    auditor.wait_for(lambda a: a.words() == ["online", "offline", "online"], "the word that holds")
+    assert publisher.stop()
+    auditor.wait_for(lambda a: a.words()[-1] == "offline")
+
+
+def test_a_refusal_costs_the_others_no_pause_and_is_told_as_what_it_is(
+    guarded: Mosquitto, audit: Callable[..., Auditor], publish: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    guarded.allow(f"{RIGHTS}topic write edgeface/hall/availability\ntopic write edgeface/hall/yes/#\n")
+    auditor = audit(guarded, set_up=as_reader)
+    long = Timing(first_s=120.0)
+    publisher, outbox = publish(guarded.port, username="hall", password="secret", timing=long)
+    for camera in ("no", "nor", "never", "neither", "nowhere", "yes"):
+        outbox.accept(told("start", camera=camera))
+    auditor.wait_for(lambda a: bool(a.of("visits")))
+    eventually(lambda: outbox.idle)
+    assert outbox.counters().rejected == 5
+    eventually(lambda: publisher.connection.connections == 6, "the connection after the last refusal")
+    told_of = [message for message in caplog.messages if " lost: " in message]
+    assert len(told_of) == 5
+    assert all("it closes the connection after it refused a message on edgeface/hall/n" in text for text in told_of)
+    assert publisher.connection.hint == "check what it allows this node to publish, and its limits"
+    assert "used twice" not in caplog.text
 
 
 def test_a_refused_topic_is_parked_and_never_looped(
@@ -485,7 +527,7 @@ def test_two_closes_before_the_answer_mean_3_1_1(
     publisher, _ = publish(between.port)
     assert publisher.connection.wait_connected(10)
     assert publisher.connection.protocol == protocol
-    assert between.accepted == closes + 1
+    assert between.closing == 0
     between.cut()
     eventually(lambda: publisher.connection.connections == 2)
     # A guess of ours is not for ever: this broker does speak MQTT 5.

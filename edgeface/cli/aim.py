@@ -20,6 +20,7 @@ from edgeface.errors import BrokerError, SourceError, UsageError
 if TYPE_CHECKING:
     from edgeface.diagnosis.aim import Heard, Seen
     from edgeface.diagnosis.node import Node
+    from edgeface.publish.supervisor import Supervisor
 
 EVERY_S = 1.0
 FIRST_WORD_S = 10.0
@@ -96,7 +97,7 @@ def _from_daemon(node: Node, camera: str | None) -> Iterator[tuple[list[Seen], M
             if seen:
                 yield seen, heard.needs
             elif time.monotonic() - began_s > FIRST_WORD_S:
-                _complain(node, subscriber.connection.state == "connected", subscriber.connection.last_error, camera)
+                _complain(node, subscriber.connection, camera)
     finally:
         subscriber.stop()
 
@@ -112,11 +113,12 @@ def _take(messages: queue.Queue[tuple[str, bytes]], heard: Heard, for_s: float) 
         heard.take(topic, payload, time.monotonic())
 
 
-def _complain(node: Node, connected: bool, why: str | None, camera: str | None) -> None:
-    if not connected:
+def _complain(node: Node, connection: Supervisor, camera: str | None) -> None:
+    if connection.state != "connected":
+        why = connection.last_error
         raise BrokerError(
             f"a daemon has the camera ({node.running}), and the broker that it talks to is not reached: {why}",
-            fix="check [mqtt], or stop the daemon",
+            fix=f"{connection.hint or 'check [mqtt]'}, or stop the daemon",
         )
     raise SourceError(
         f"{node.id} says nothing of {'its cameras' if camera is None else f'camera {camera}'} at the broker",

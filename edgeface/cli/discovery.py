@@ -87,15 +87,21 @@ def remove(args: argparse.Namespace) -> int:
         known=[config_topic(prefix, device_id(node, camera)) for camera in ours],
     )
     if not remover.run(connect_s=CONNECT_S, timeout_s=REMOVE_S):
-        why = remover.connection.last_error or "no answer"
-        raise BrokerError(f"broker {remover.connection.broker}: {why}", fix="check [mqtt] and that the broker runs")
+        raise remover.connection.error()
     if remover.refused:
         raise BrokerError(
             f"broker {remover.connection.broker} refused {', '.join(remover.refused)}",
             fix=f"use an account that may write {config_topic(prefix, '+')}",
         )
     for topic in remover.removed:
-        print(topic)
+        if topic in remover.found:
+            print(topic)
+    if not remover.found:
+        print(
+            f"edgeface: broker {remover.connection.broker} kept nothing of node {node}, or lets us read none of it; "
+            f"emptied all the same: {', '.join(remover.removed)}",
+            file=sys.stderr,
+        )
     return 0
 
 

@@ -74,6 +74,8 @@ def _run(words: Sequence[str]) -> int:
     signals = Signals(os.environ)
     if words[:1] == ["run"]:
         signals.catch()
+    else:
+        signals.interruptible()
     for stream in (sys.stdout, sys.stderr):
         # Names of files and words of other people are printed: what the terminal's encoding lacks is no failure.
         if hasattr(stream, "reconfigure"):

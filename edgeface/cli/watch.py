@@ -75,7 +75,7 @@ def expect_connected(subscriber: Subscriber) -> None:
         why = subscriber.connection.last_error or "no answer within ten seconds"
         raise BrokerError(
             f"broker {subscriber.connection.broker}: {why}",
-            fix="check mqtt.host, mqtt.port and credentials, and that the broker runs",
+            fix=subscriber.connection.hint or "check mqtt.host, mqtt.port and credentials, and that the broker runs",
         )
 
 

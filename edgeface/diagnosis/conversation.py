@@ -15,6 +15,7 @@ from typing import Literal
 from edgeface.config import Config, Mqtt, mqtt_password
 from edgeface.errors import ConfigError
 from edgeface.publish.client import Abilities, Account, Protocol, make_client
+from edgeface.publish.encryption import explained
 from edgeface.publish.reasons import SessionFailure
 from edgeface.publish.selfpipe import SelfPipe
 from edgeface.publish.session import Arrival, Session
@@ -96,6 +97,9 @@ def _connected(
             )
         except SessionFailure as failure:
             session.close()
+            known = explained(failure, settings)
+            if known is not failure:
+                raise known from failure
             if protocol == "5" and failure.cause in {"old_broker", "closed_early", "silent"}:
                 continue
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -62,8 +63,10 @@ def _run(program: str) -> tuple[str, str | None]:
         done = subprocess.run(
             [sys.executable, "-c", program],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
+            # Else it writes as our own output is to be written, which may be in any encoding.
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
             timeout=6 * ASK_S,
             check=False,
             stdin=subprocess.DEVNULL,

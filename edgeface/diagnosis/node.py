@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from edgeface.board import ROOT
 from edgeface.bundle import Bundle, find_bundle, open_bundle
 from edgeface.config import Config
 from edgeface.diagnosis.conversation import Conversation, converse
+from edgeface.diagnosis.processes import Purpose, daemons, purpose
 from edgeface.errors import EdgefaceError
 from edgeface.events import HealthMessage, StateMessage, Status, decode
 from edgeface.machine import node_id, state_folder
@@ -81,7 +81,7 @@ class Node:
     @cached_property
     def unit(self) -> Mapping[str, str] | None:
         """What systemd says of the service, by property; None where there is no systemd or no such unit."""
-        said = ask("systemctl", "show", UNIT, "--property=LoadState,UnitFileState,ActiveState,Result,NRestarts")
+        said = ask("systemctl", "show", UNIT, "--property=LoadState,UnitFileState,ActiveState,Result,NRestarts,MainPID")
         state = dict(line.partition("=")[::2] for line in (said or "").splitlines())
         return state if state.get("LoadState") == "loaded" else None
 
@@ -111,37 +111,26 @@ class Node:
 
     @cached_property
     def running(self) -> str | None:
-        """How it is known that a daemon runs, in words; None where none is found.
+        """How it is known that a daemon runs for this node, in words; None where none is found.
 
         Processes first: another user's may be hidden, so systemd is asked too, and last the broker.
         """
-        numbers = daemons(self.root)
-        if numbers:
-            return f"process {', '.join(map(str, numbers))}"
-        if self.unit is not None and self.unit.get("ActiveState") in {"active", "reloading", "activating"}:
+        runs = {number: self._is_ours(purpose(number, self.root)) for number in daemons(self.root)}
+        if any(runs.values()):
+            return f"process {', '.join(str(number) for number, ours in runs.items() if ours)}"
+        active = self.unit is not None and self.unit.get("ActiveState") in {"active", "reloading", "activating"}
+        if self.unit is not None and active and self.unit.get("MainPID") not in [str(run) for run in runs]:
             return "the service"
         if self.readable and self.conversation.heard.get("availability") == b"online":
             return f"{self.id} is online at the broker"
         return None
 
-
-def daemons(root: Path = ROOT) -> list[int]:
-    """Numbers of other processes that are ``edgeface run``."""
-    found = []
-    for folder in (root / "proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue
-        if int(folder.name) != os.getpid() and _is_run(words):
-            found.append(int(folder.name))
-    return sorted(found)
-
-
-def _is_run(words: Sequence[str]) -> bool:
-    """Whether a command line is ``.../edgeface run`` or ``python -m edgeface run``."""
-    pairs = itertools.pairwise(words[:5])
-    return any(follower == "run" and Path(word).name in {"edgeface", "__main__.py"} for word, follower in pairs)
+    def _is_ours(self, known: Purpose | None) -> bool:
+        """Whether a process runs for this node: one that we may not look into may."""
+        if known is None or not self.readable:
+            return True
+        own = None if self.path is None else self.path.resolve()
+        return known.path == own and known.node in {self.id, None}
 
 
 def ask(*command: str) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from edgeface.publish.entries import Entry
 from edgeface.publish.outbox import Outbox
-from edgeface.publish.reasons import SessionFailure, puback_verdict
+from edgeface.publish.reasons import SessionFailure, Verdict, puback_verdict
 from edgeface.publish.refusals import Message, Refusals
 from edgeface.publish.session import Session
 from edgeface.publish.timing import Timing
@@ -25,6 +25,15 @@ class Sent:
     message: Message
     at_s: float
     acks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A message that the broker refused in its acknowledgement."""
+
+    topic: str
+    verdict: Verdict
+    at_s: float
 
 
 class Delivery:
@@ -60,6 +69,7 @@ class Delivery:
         self._sent: dict[int, Sent] = {}
         self._written: dict[str, tuple[Message, float]] = {}
         self._suspect: Message | None = None
+        self._refusal: Refusal | None = None
         self._alone: str | None = None
         self._alone_until_s = self._since_s
         self._acks = 0
@@ -119,9 +129,8 @@ class Delivery:
             raise
         self._sent[number] = Sent(message=replace(message, qos=qos), at_s=self._clock(), acks=self._acks)
 
-    def settle(self) -> int:
-        """Take in what the broker has acknowledged; how many of them it refused."""
-        refused = 0
+    def settle(self) -> None:
+        """Take in what the broker has acknowledged."""
         for number, reason in self._session.take_acks():
             sent = self._sent.pop(number, None)
             if sent is None:
@@ -136,9 +145,13 @@ class Delivery:
                 self._acks += 1
                 self._refusals.taken(sent.message, self._clock(), in_turn=not self._passed_over(sent))
             else:
-                refused += 1
-                self._refusals.refused(sent.message, reason, self._clock())
-        return refused
+                verdict = self._refusals.refused(sent.message, reason, self._clock())
+                self._refusal = Refusal(topic=sent.message.topic, verdict=verdict, at_s=self._clock())
+
+    def refusal(self) -> Refusal | None:
+        """Give the latest refusal where it is so fresh that the connection may have broken on it."""
+        known = self._refusal
+        return None if known is None or self._clock() - known.at_s >= self._timing.proof_s else known
 
     def held(self) -> list[Message]:
         """Give what was written with QoS 0 and has not broken the connection since: it counts as taken."""

@@ -1,7 +1,8 @@
 """The publisher: takes messages from the outbox to the broker, and never loses one that was not acknowledged.
 
 Topics are ``<prefix>/<node>/...``. ``availability`` is ``online`` while we are connected; the broker sets it
-to ``offline`` by our last will, and a clean stop does so itself. A message leaves the outbox when the broker
+to ``offline`` by our last will, and a clean stop does so itself; a node of the same id that dies does it too, so
+`online` is said again with `health`. A message leaves the outbox when the broker
 has acknowledged it; what is promised to be retained is sent again at each connection, for a broker may have
 forgotten it. One message, topic or limit of the broker never blocks the others: what it refuses is set aside or
 waits (`refusals`, `topics`), and what it does not acknowledge has a deadline (`delivery`).
@@ -20,10 +21,10 @@ from edgeface.publish.announcer import Announcer
 from edgeface.publish.certificates import file_end
 from edgeface.publish.client import Account, Will
 from edgeface.publish.commands import CommandQueue
-from edgeface.publish.delivery import Delivery, as_message
+from edgeface.publish.delivery import Delivery, Refusal, as_message
 from edgeface.publish.ledger import Ledger
 from edgeface.publish.outbox import Outbox
-from edgeface.publish.reasons import SessionFailure
+from edgeface.publish.reasons import CHECK_RIGHTS, Cause, SessionFailure
 from edgeface.publish.refusals import Message, Refusals
 from edgeface.publish.session import Arrival, Session
 from edgeface.publish.supervisor import Supervisor
@@ -88,6 +89,7 @@ class Publisher:
         self._topics = Topics(self._timing)
         self._refusals = Refusals(outbox, self._topics, self._timing, forgo=self._announcer.refused)
         self._leave = False
+        self._online_s = float("-inf")
         account = Account(
             client_id=settings.client_id or f"edgeface-{node}",
             password=password,
@@ -181,9 +183,11 @@ class Publisher:
         except SessionFailure as failure:
             if failure.blames and any(asker.broke() for asker in self._askers):
                 raise SessionFailure("blamed", str(failure), reason=failure.reason) from failure
-            # What was refused may be the very reason why the broker closed.
-            refused = delivery.settle()
-            if failure.blames and not refused and delivery.blame():
+            delivery.settle()
+            refusal = delivery.refusal()
+            if failure.blames and refusal is not None:
+                raise _denied(failure, refusal) from failure
+            if failure.blames and delivery.blame():
                 raise SessionFailure("blamed", str(failure), reason=failure.reason) from failure
             raise
         finally:
@@ -195,6 +199,7 @@ class Publisher:
         return Certificates(broker=_told(broker), own=_told(own)) if broker or own else None
 
     def _delivery(self, session: Session) -> Delivery:
+        self._online_s = self._clock()
         births = [
             self._availability_message(ONLINE),
             *self._retained(),
@@ -225,10 +230,18 @@ class Publisher:
         self.connection.turn(session, at_most_s=at_most_s)
         delivery.settle()
         for message in delivery.held():
-            if self._ledger is not None and message.topic.endswith("/health"):
-                self._ledger.forget_earlier()
+            if message.topic.endswith("/health"):
+                self._well(delivery)
         delivery.overdue()
         self.idle()
+
+    def _well(self, delivery: Delivery) -> None:
+        """Note that `health` has arrived; with it goes `online` again, should another's will have said `offline`."""
+        if self._ledger is not None:
+            self._ledger.forget_earlier()
+        if self._clock() - self._online_s >= self._timing.online_s:
+            self._online_s = self._clock()
+            delivery.also([self._availability_message(ONLINE)])
 
     def _finished(self, session: Session, delivery: Delivery) -> bool:
         stop_by_s = self.connection.stop_by_s
@@ -254,6 +267,13 @@ class Publisher:
 
     def _availability_message(self, word: bytes) -> Message:
         return Message(topic=self._availability, payload=word, qos=1, retain=True)
+
+
+def _denied(failure: SessionFailure, refusal: Refusal) -> SessionFailure:
+    """Say that a connection was closed for what was refused, as Mosquitto does after each refusal in MQTT 5."""
+    text = f"it closes the connection after it refused a message on {refusal.topic}"
+    cause: Cause = "denied" if refusal.verdict == "topic" else failure.cause
+    return SessionFailure(cause, text, reason=failure.reason, hint=CHECK_RIGHTS)
 
 
 def _told(moment: datetime | None) -> str | None:

@@ -20,6 +20,7 @@ class OutageLog:
     Attributes
     ----------
     last_error : why the latest attempt failed, in words; None before any has
+    hint : what a person can do about it, or empty
     """
 
     def __init__(self, broker: str, client_id: str, timing: Timing) -> None:
@@ -36,6 +37,7 @@ class OutageLog:
         self._limits: set[str] = set()
         self._old = False
         self.last_error: str | None = None
+        self.hint = ""
 
     def connected(self, protocol: Protocol, now_s: float) -> None:
         """Tell that a connection stands."""
@@ -82,7 +84,7 @@ class OutageLog:
 
     def failed(self, failure: SessionFailure, now_s: float) -> None:
         """Tell of a failure: once per outage, and once more when it turns into a refusal or out of one."""
-        self.last_error = str(failure)
+        self.last_error, self.hint = str(failure), failure.hint
         self._attempts += 1
         if self._since_s is None:
             self._since_s = now_s

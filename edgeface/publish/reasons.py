@@ -8,7 +8,7 @@ from typing import Literal
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-Cause = Literal["away", "silent", "closed_early", "old_broker", "refused", "lost", "clock", "blamed"]
+Cause = Literal["away", "silent", "closed_early", "old_broker", "refused", "lost", "clock", "blamed", "denied"]
 Verdict = Literal["taken", "wait", "topic", "message"]
 
 OLD_BROKER, TAKEN_OVER, KEEP_ALIVE, QUOTA = 0x84, 0x8E, 0x8D, 0x97
@@ -44,7 +44,9 @@ CERTIFICATE_HINTS = {
     **dict.fromkeys((62, 64), "set mqtt.host to a name that it is for"),
 }
 """By OpenSSL's X509_V_ERR numbers: it has expired, nobody known signed it, it is for another name or address."""
-PERHAPS_TLS = "if it expects TLS there, set mqtt.tls or mqtt.ca_file"
+SET_TLS = "set mqtt.tls or mqtt.ca_file"
+CHECK_RIGHTS = "check what it allows this node to publish, and its limits"
+PERHAPS_TLS = f"if it expects TLS there, {SET_TLS}"
 
 
 class SessionFailure(Exception):  # noqa: N818
@@ -55,16 +57,25 @@ class SessionFailure(Exception):  # noqa: N818
     reason : the broker's own word, or None
     hint : what a person can do about it, or empty
     blames : whether a message that was under way may have caused it
+    tls_in_doubt : whether the port may speak TLS where we do not, or the other way round
     """
 
     def __init__(
-        self, cause: Cause, text: str, *, reason: int | None = None, hint: str = "", blames: bool = False
+        self,
+        cause: Cause,
+        text: str,
+        *,
+        reason: int | None = None,
+        hint: str = "",
+        blames: bool = False,
+        tls_in_doubt: bool = False,
     ) -> None:
         super().__init__(text)
         self.cause = cause
         self.reason = reason
         self.hint = hint
         self.blames = blames
+        self.tls_in_doubt = tls_in_doubt
 
 
 def puback_verdict(reason: int) -> Verdict:
@@ -125,12 +136,15 @@ def connect_failure(error: Exception) -> SessionFailure:
         reason = (error.reason or str(error)).replace("_", " ").lower()
         ours = "alert" in reason and any(word in reason for word in ("cert", "unknown ca", "access"))
         text = f"{'it refuses our certificate' if ours else 'no TLS with it'}: {reason}"
-        return SessionFailure("refused", text, hint=CHECK_CREDENTIALS)
+        no_tls = reason == "wrong version number"
+        hint = "check mqtt.port: what listens there speaks no TLS" if no_tls else CHECK_CREDENTIALS
+        return SessionFailure("refused", text, hint=hint, tls_in_doubt=no_tls)
     if isinstance(error, TimeoutError):
-        return SessionFailure("away", "no connection in time")
-    if isinstance(error, OSError):
-        return SessionFailure("away", (error.strerror or str(error)).lower())
-    return SessionFailure("away", str(error))
+        return SessionFailure("away", "no connection in time", tls_in_doubt="handshake" in str(error))
+    if isinstance(error, ssl.SSLError | ConnectionResetError):
+        return SessionFailure("away", "it closes the connection in the TLS handshake", tls_in_doubt=True)
+    text = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+    return SessionFailure("away", text)
 
 
 def _named(reason: ReasonCode, properties: Properties | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edgeface.publish.entries import Entry
 from edgeface.publish.outbox import Outbox
-from edgeface.publish.reasons import QUOTA, puback_verdict
+from edgeface.publish.reasons import QUOTA, Verdict, puback_verdict
 from edgeface.publish.timing import Timing
 from edgeface.publish.topics import Topics
 
@@ -67,8 +67,8 @@ class Refusals:
             if refused:
                 self._outbox.release(entry.suffix)
 
-    def refused(self, message: Message, reason: int, now_s: float) -> None:
-        """Settle a message that was acknowledged with a refusal."""
+    def refused(self, message: Message, reason: int, now_s: float) -> Verdict:
+        """Settle a message that was acknowledged with a refusal; what the refusal means."""
         verdict = puback_verdict(reason)
         if message.extra:
             self._forgo(message.topic, f"reason {reason}")
@@ -80,6 +80,7 @@ class Refusals:
                 self._outbox.reject(message.entry)
         else:
             self._set_aside(message.entry, message.topic, f"refuses a message on {message.topic}: reason {reason}")
+        return verdict
 
     def struck(self, message: Message, now_s: float) -> bool:
         """Judge a message on which the connection broke, or that is not acknowledged; whether it is set aside."""

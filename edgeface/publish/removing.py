@@ -32,6 +32,7 @@ class Remover:
     Attributes
     ----------
     connection : state, broker and errors
+    found : topics that the broker kept, as far as it lets us read
     removed, refused : topics that were emptied, and those that the broker did not let us empty
     done : whether all was tried
     """
@@ -43,6 +44,7 @@ class Remover:
         self._node = node
         self._topics = set(known)
         self._heard_s = 0.0
+        self.found: set[str] = set()
         self.removed: list[str] = []
         self.refused: list[str] = []
         self.done = False
@@ -91,6 +93,7 @@ class Remover:
         if arrival.payload and node_topic(self._prefix, self._node, arrival.topic):
             self._heard_s = time.monotonic()
             self._topics.add(arrival.topic)
+            self.found.add(arrival.topic)
 
     def idle(self) -> None:
         """Nothing is to be done without a connection."""

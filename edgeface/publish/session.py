@@ -316,8 +316,10 @@ class Session:
             if self._ending is not None and self._ending[2]:
                 # MQTT 5 lets a broker answer CONNECT with DISCONNECT.
                 return disconnect_failure(self._ending[0], self._ending[1], from_server=True)
-            hint = "" if self._encrypted else PERHAPS_TLS
-            return SessionFailure("closed_early", "it closes the connection without an answer", hint=hint)
+            plain = not self._encrypted
+            hint = PERHAPS_TLS if plain else ""
+            text = "it closes the connection without an answer"
+            return SessionFailure("closed_early", text, hint=hint, tls_in_doubt=plain)
         refusal = connack_failure(*self._answer)
         if refusal is not None:
             return refusal

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from edgeface.config import Mqtt
-from edgeface.errors import ConfigError
+from edgeface.errors import BrokerError, ConfigError
 from edgeface.publish.client import Abilities, Account, make_client, make_probe
+from edgeface.publish.encryption import explained
 from edgeface.publish.outage import OutageLog
 from edgeface.publish.reasons import CHECK_CREDENTIALS, TAKEN_OVER, SessionFailure
 from edgeface.publish.selfpipe import SelfPipe
@@ -19,6 +20,7 @@ from edgeface.publish.versions import Versions
 
 logger = logging.getLogger(__name__)
 
+CHECK_BROKER = "check [mqtt] and that the broker runs"
 State = Literal["connected", "connecting", "refused", "offline"]
 
 
@@ -98,6 +100,16 @@ class Supervisor:
         return self._outage.last_error
 
     @property
+    def hint(self) -> str:
+        """What a person can do about the latest failure, or empty."""
+        return self._outage.hint
+
+    def error(self, more: str = "") -> BrokerError:
+        """Say of a program that gives up why, and ``more`` about what that cost."""
+        why = self.last_error or "no answer"
+        return BrokerError(f"broker {self.broker}: {why}{more}", fix=self.hint or CHECK_BROKER)
+
+    @property
     def stop_by_s(self) -> float | None:
         """Until when the work is to be finished, by the monotonic clock; None while nobody has asked to stop."""
         return self._stop_by_s
@@ -153,7 +165,8 @@ class Supervisor:
         try:
             self._connect_and_serve()
         except SessionFailure as failure:
-            return failure
+            # A port that has served us speaks as we do.
+            return failure if self.connections else explained(failure, self._settings)
         except ConfigError as error:
             # A certificate that was there at the start and has gone, or is being renewed.
             return SessionFailure("refused", str(error), hint=CHECK_CREDENTIALS)
@@ -205,7 +218,7 @@ class Supervisor:
         try:
             self._work.serve(session)
         except SessionFailure as failure:
-            if not self._settled and failure.cause != "blamed" and failure.reason != TAKEN_OVER:
+            if not self._settled and failure.cause not in {"blamed", "denied"} and failure.reason != TAKEN_OVER:
                 self._outage.short()
             self._versions.lost()
             self._abilities = Abilities()
@@ -239,7 +252,7 @@ class Supervisor:
         if self._versions.failed(failure.cause):
             self._outage.old_broker()
             return 0.0
-        self._failures += 1
+        self._failures += failure.cause != "denied"
         refused = failure.cause in {"refused", "old_broker"}
         self._outage.failed(failure, self._clock.monotonic())
         self._set_state("refused" if refused else "connecting")

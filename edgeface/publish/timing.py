@@ -21,6 +21,7 @@ class Timing(Backoff):
     doubt_s : the wait for a first answer before the broker is asked for its version
     ack_s : the longest wait for an acknowledgement, before the connection is given up
     proof_s : a connection that holds this long after a message does not break on that message
+    online_s : least time between two `online` on one connection
     linger_s : how long a farewell in MQTT 3.1.1 stays on the line
     turn_s : longest wait for the network in one turn; the keep-alive is looked after at this beat
     jump_s : a step of the clock against the monotonic one that ends a pause
@@ -30,6 +31,7 @@ class Timing(Backoff):
     doubt_s: float = 0.8
     ack_s: float = 30.0
     proof_s: float = 1.0
+    online_s: float = 30.0
     linger_s: float = 0.5
     turn_s: float = 1.0
     jump_s: float = 10.0
@@ -41,6 +43,9 @@ class Timing(Backoff):
         """
         if cause == "refused":
             return self.refused_s * uniform(0.9, 1.1)
+        if cause == "denied":
+            # The topic rests now, and each topic does so once: what others have waiting goes at once.
+            return 0.0
         if cause == "blamed":
             # The message that broke it is known and travels last: nothing speaks for a longer pause.
             failures = 1

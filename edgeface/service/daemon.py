@@ -16,7 +16,6 @@ from datetime import datetime, timedelta, timezone
 import msgspec
 
 from edgeface import __version__
-from edgeface.config import Config, Mqtt
 from edgeface.errors import BrokerError, EdgefaceError, one_line
 from edgeface.events import Body, ConfigurationHealth, HealthMessage, health_body, iso
 from edgeface.machine import boot_id, give_back_memory, resident_mb, state_folder
@@ -24,14 +23,17 @@ from edgeface.publish.announcer import Announcer
 from edgeface.publish.ledger import Ledger
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
+from edgeface.publish.reasons import CHECK_RIGHTS
 from edgeface.publish.spool import Spool, forget
 from edgeface.service.assembly import Assembly
+from edgeface.service.beat import HealthBeat, Troubles, troubles
 from edgeface.service.control import MINUTE_S, RESTART_CODE, Control
 from edgeface.service.metrics import Metrics
 from edgeface.service.notify import Notifier
 from edgeface.service.reload import Load, Reload
 from edgeface.service.signals import Signals
 from edgeface.service.standing import Standing
+from edgeface.service.untouched import capacity, connection_of, outbox_of, spooled
 from edgeface.service.vitals import Trouble, Vitals
 
 logger = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ class Waits:
     ----------
     turn_s : longest wait for a frame: how soon a signal is noticed, and how often an idle daemon feeds the watchdog
     up_within_s : a run that has an end waits this long for the broker
-    health_s : between two messages on ``health``
+    health_s, extra_s : between two messages on ``health``, and between two that a change makes come earlier
     flush_s : for the last messages of a stop, or of a node that a reload renames
     hand_over_s : for the farewell of a connection that a reload replaces; its messages wait for the next
     join_s : for the readers to let go of their cameras
@@ -59,6 +61,7 @@ class Waits:
     turn_s: float = 0.25
     up_within_s: float = 10.0
     health_s: float = 60.0
+    extra_s: float = 10.0
     flush_s: float = 5.0
     hand_over_s: float = 1.0
     join_s: float = 1.0
@@ -101,7 +104,8 @@ class Daemon:
         self._reload: Reload | None = None
         self._reload_error: str | None = None
         self._restart = False
-        self._health_due_s = self._watchdog_due_s = 0.0
+        self._beat = HealthBeat(every_s=self._waits.health_s, extra_s=self._waits.extra_s)
+        self._watchdog_due_s = 0.0
         self._health_s = self._started_s
 
     def run(self) -> int:
@@ -129,8 +133,8 @@ class Daemon:
             raise self._broker_error()
         if self._assembly.failure is not None:
             raise self._assembly.failure
-        if self._assembly.finite:
-            self._check_refusals()
+        if self._assembly.finite and self._outbox.counters().rejected_visits:
+            raise self._broker_error()
         return RESTART_CODE if self._restart and self._signals.stop is None else self._signals.exit_code
 
     @property
@@ -174,7 +178,7 @@ class Daemon:
         for camera, error in self._assembly.take_ended():
             if error is not None and not self._assembly.finite:
                 logger.error("camera %s ended: %s", camera, error)
-        if time.monotonic() >= self._health_due_s:
+        if self._beat.due(time.monotonic(), self._troubles):
             self._tell_health()
         self._feed_watchdog()
         self._look_after_reload()
@@ -224,8 +228,14 @@ class Daemon:
     def _change_to(self, new: Assembly) -> EdgefaceError | None:
         """Let a new assembly take the old one's place; why not, before anything is touched."""
         old = self._assembly
-        outbox = self._outbox if _base(old) == _base(new) else self._new_outbox(new)
-        same = outbox is self._outbox and _connection(old) == _connection(new)
+        outbox = (
+            self._outbox
+            if outbox_of(old.config, old.node) == outbox_of(new.config, new.node)
+            else self._new_outbox(new)
+        )
+        same = outbox is self._outbox and (
+            connection_of(old.config, old.password) == connection_of(new.config, new.password)
+        )
         try:
             ledger = self._ledger if outbox is self._outbox else self._new_ledger(outbox)
             publisher = self._publisher if same else self._new_publisher(new, outbox, ledger)
@@ -257,7 +267,7 @@ class Daemon:
             self._open(outbox, self._assembly)
         elif publisher is not self._publisher:
             self._publisher.hand_over(timeout_s=self._waits.hand_over_s)
-        outbox.resize(_capacity(self._assembly.config))
+        outbox.resize(capacity(self._assembly.config))
         if publisher is not self._publisher:
             self._publisher, self._outbox = publisher, outbox
             publisher.start()
@@ -289,7 +299,7 @@ class Daemon:
 
     def _tell_health(self, *, stopping: bool = False) -> None:
         now_s = time.monotonic()
-        self._health_due_s = now_s + self._waits.health_s
+        self._beat.told(now_s, self._troubles())
         cameras = self._assembly.health(now_s - self._health_s)
         self._health_s = now_s
         if not stopping:
@@ -322,6 +332,10 @@ class Daemon:
         assert isinstance(body.message, HealthMessage)
         self._metrics.offer(msgspec.structs.replace(body.message, node=self._assembly.node))
 
+    def _troubles(self) -> Troubles:
+        assembly = self._assembly
+        return troubles(assembly.looks(), self._outbox, assembly.networks.invalid, self._reload_error)
+
     def _started(self, now_s: float) -> datetime:
         """When we were started; told anew only where the clock was set meanwhile, for it is no measurement."""
         by_clock = datetime.now(timezone.utc) - timedelta(seconds=now_s - self._started_s)
@@ -330,22 +344,13 @@ class Daemon:
         return self._started_at
 
     def _broker_error(self) -> BrokerError:
-        why = self._publisher.connection.last_error or "no answer"
-        left = self._outbox.counters().queued
-        undelivered = f", {left} messages were not delivered" if left else ""
-        return BrokerError(
-            f"broker {self._publisher.connection.broker}: {why}{undelivered}",
-            fix="check [mqtt] and that the broker runs",
-        )
-
-    def _check_refusals(self) -> None:
-        """BrokerError when the broker has refused visits of a finite run: what it was for has not arrived."""
-        refused = self._outbox.counters().rejected_visits
-        if refused:
-            raise BrokerError(
-                f"broker {self._publisher.connection.broker} refused {refused} messages on visits",
-                fix="check what it allows this node to publish, and its limits",
-            )
+        """Say why a finite run has failed at the broker: what it was for has not arrived."""
+        counters, connection = self._outbox.counters(), self._publisher.connection
+        undelivered = f", {counters.queued} messages were not delivered" if counters.queued else ""
+        if counters.rejected_visits:
+            what = f"broker {connection.broker} refused {counters.rejected_visits} messages on visits{undelivered}"
+            return BrokerError(what, fix=CHECK_RIGHTS)
+        return connection.error(undelivered)
 
     def _clear(self, camera: str) -> None:
         """Let the broker forget what it keeps of a camera that is gone."""
@@ -367,9 +372,9 @@ class Daemon:
         """An outbox counts from 0, so it has a boot id of its own."""
         boot, node = secrets.token_hex(4), assembly.node
         spool = None
-        if _spooled(assembly.config):
+        if spooled(assembly.config):
             spool = Spool(self._state_folder, node=node, boot=boot, machine=boot_id())
-        return Outbox(node=node, boot=boot, capacity=_capacity(assembly.config), spool=spool)
+        return Outbox(node=node, boot=boot, capacity=capacity(assembly.config), spool=spool)
 
     def _open(self, outbox: Outbox, assembly: Assembly) -> None:
         if assembly.config.privacy.least_count is not None:
@@ -378,25 +383,3 @@ class Daemon:
 
     def _new_ledger(self, outbox: Outbox) -> Ledger:
         return Ledger(self._state_folder, node=outbox.node, boot=outbox.boot)
-
-
-def _capacity(config: Config) -> int:
-    """How many messages on visits may wait."""
-    return max(config.mqtt.queue, config.spool.messages) if _spooled(config) else config.mqtt.queue
-
-
-def _spooled(config: Config) -> bool:
-    """Whether visits are kept on the disk until the broker has them: not those that nobody is told of."""
-    return config.spool.enabled and config.privacy.least_count is None
-
-
-def _base(assembly: Assembly) -> tuple[str, str, bool, bool]:
-    """What all topics begin with, whether visits are told, and spooled: what an outbox has for good."""
-    config = assembly.config
-    return config.mqtt.prefix.rstrip("/"), assembly.node, config.privacy.least_count is None, _spooled(config)
-
-
-def _connection(assembly: Assembly) -> tuple[Mqtt, str | None, bool]:
-    """The settings without what a connection does not see, the password, and whether commands are asked for."""
-    settings = msgspec.structs.replace(assembly.config.mqtt, queue=Mqtt().queue)
-    return settings, assembly.password, assembly.config.commands.enabled

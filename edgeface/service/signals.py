@@ -41,6 +41,11 @@ class Signals:
                 signal.signal(number, self._on_signal)
         return self
 
+    def interruptible(self) -> None:
+        """Let an interrupt be an exception again, where ``edgeface/__main__.py`` has let it end the program."""
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def started(self) -> None:
         """From now on a stop is noticed by who asks for `stop`, and interrupts nothing."""
         self._starting = False

@@ -1,10 +1,10 @@
-"""What a change of the configuration leaves as it is: networks, the reading of a camera, the rules for people. Pure."""
+"""What a change of the configuration leaves as it is: networks, cameras, rules, outbox and connection. Pure."""
 
 from __future__ import annotations
 
 import msgspec
 
-from edgeface.config import Config
+from edgeface.config import Config, Mqtt
 
 ABOUT_NO_CAMERA = ("node", "mqtt", "spool", "home_assistant", "metrics", "commands")
 ABOUT_PEOPLE = ("detector", "attributes", "schedule", "networks", "visits", "runtime", "bundle")
@@ -27,6 +27,27 @@ def same_reading(old: Config, new: Config, camera: str) -> bool:
     nothing that does not hold any more.
     """
     return old.cameras[camera] == new.cameras[camera] and _rest(old) == _rest(new)
+
+
+def outbox_of(config: Config, node: str) -> tuple[str, str, bool, bool]:
+    """What all topics begin with, whether visits are told, and spooled: what an outbox has for good."""
+    return config.mqtt.prefix.rstrip("/"), node, config.privacy.least_count is None, spooled(config)
+
+
+def connection_of(config: Config, password: str | None) -> tuple[Mqtt, str | None, bool]:
+    """The settings without what a connection does not see, the password, and whether commands are asked for."""
+    settings = msgspec.structs.replace(config.mqtt, queue=Mqtt().queue)
+    return settings, password, config.commands.enabled
+
+
+def capacity(config: Config) -> int:
+    """How many messages on visits may wait."""
+    return max(config.mqtt.queue, config.spool.messages) if spooled(config) else config.mqtt.queue
+
+
+def spooled(config: Config) -> bool:
+    """Whether visits are kept on the disk until the broker has them: not those that nobody is told of."""
+    return config.spool.enabled and config.privacy.least_count is None
 
 
 def _loading(config: Config) -> tuple[object, ...]:

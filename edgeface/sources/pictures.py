@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 SECONDS_PER_PICTURE = 1.0
 SECONDS_BETWEEN_FILMS = 10.0
 SKIPPED_FOLDERS = ("edgeface-out",)
+RESULT = re.compile(r"(?P<source>.+)\.(faces\.(jpg|mp4)|face\d+\..+\.png)")
+"""Pictures and films that `edgeface analyze` writes, which may be into the folder that it reads."""
 
 OpenVideo = Callable[[Path], VideoFile]
 
@@ -52,13 +54,24 @@ def files_in(folder: Path) -> list[tuple[Path, bool]]:
         entries = sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=natural)
     except OSError as error:
         raise UsageError(f"{folder} cannot be read: {error.strerror}", fix="check its permissions") from None
-    kinds = [] if folder.name in SKIPPED_FOLDERS else [(path, _kind(path)) for path in entries]
+    names = {path.name for path in entries}
+    sources = [path for path in entries if not _is_result(path.name, names)]
+    kinds = [] if folder.name in SKIPPED_FOLDERS else [(path, _kind(path)) for path in sources]
     found = [(path, still) for path, still in kinds if still is not None]
     if not found:
         raise UsageError(
             f"{folder} holds no pictures or videos", fix="give a folder with pictures or videos, or a file"
         )
     return found
+
+
+def _is_result(name: str, names: Container[str]) -> bool:
+    """Whether a picture or video is what `edgeface analyze` has drawn of another: its name begins with that one's."""
+    found = RESULT.fullmatch(name)
+    if found is None:
+        return False
+    source = Path(found["source"])
+    return source.name in names or is_picture_name(source) or is_video_name(source)
 
 
 def _kind(path: Path) -> bool | None:
