@@ -18,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 ROOT = Path(__file__).parents[1]
 NODE = "chaos"
 DAY = timedelta(days=1)
-DISK_BYTES = 8 * 2**20
+DISK_BYTES = 64 * 2**20
 JUMP_S = 5.0
 LOST_PERCENT = 25
 

@@ -206,7 +206,7 @@ def test_the_command_writes_and_records(
     assert gender.fitted_on == ("FairFace val",)
     assert gender.error == 0
     said = capsys.readouterr().out
-    as_shipped = f"temperature {gender.shipped.temperature:.2f} (before calibration)"
+    as_shipped = f"temperature {gender.shipped.temperature:.2f} (as the bundle had it)"
     assert f"{bundles.GENDER} onnx {gender.precision}, gender, FairFace val: 0.0 % wrong; {as_shipped}" in said
     arguments = ["--data", str(tmp_path / "data"), "--out", str(tmp_path), "--fit", "utkface", "--network", bundles.AGE]
     assert main(["evaluate", "confidence", *arguments]) == 0
@@ -244,7 +244,7 @@ def test_the_card_has_it(classic: Bundle, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(card_module, "read_confidence", lambda: [mine, *others])
     text = card_module.card(network)
     assert (
-        "Gender, Set: 25.0 % wrong; temperature 1.00 (before calibration): expected calibration error 24.0 %." in text
+        "Gender, Set: 25.0 % wrong; temperature 1.00 (as the bundle had it): expected calibration error 24.0 %." in text
     )
     assert "| 0.8 | 100.0 % | 25.0 % | - | - |" in text
     assert '"unknown below" ["0.8"]' in text
