@@ -28,6 +28,7 @@ from edgeface.events import kind_of_topic, schemas
 
 HOST = "127.0.0.1"
 DEADLINE_S = 20.0
+RELOADS = "Reloading config"
 CONNECT = b"\x10"
 """First byte of MQTT's first packet."""
 
@@ -96,7 +97,10 @@ class Mosquitto:
         path.write_text(acl)
         path.chmod(0o600)
         if self._process is not None:
+            before = self.log().count(RELOADS)
             self._process.send_signal(signal.SIGHUP)
+            # What it takes in after these words it judges by the new list.
+            eventually(lambda: self.log().count(RELOADS) > before, "the broker to read its list")
 
     def start(self) -> Mosquitto:
         self._process = subprocess.Popen([self._program, "-c", str(self._config)])
