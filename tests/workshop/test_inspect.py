@@ -51,7 +51,9 @@ def test_of_every_shipped_file_it_says_what_the_manifest_says(bundle: Bundle) ->
             }
             assert set(file.outputs.values()) <= names
             if network.input.width:
-                assert facts.macs == network.macs, file.path
+                # The average pools of an int8 ONNX file are convolutions (`converters.export.pools`).
+                pools = 0.002 * (network.macs or 0) if (file.runtime, file.precision) == ("onnx", "int8") else 0
+                assert 0 <= (facts.macs or 0) - (network.macs or 0) <= pools, file.path
                 assert facts.parameters == pytest.approx(network.parameters, rel=0.01), file.path
 
 
