@@ -94,7 +94,7 @@ class Confidence(Closed, frozen=True, kw_only=True):
 
 
 def summary(one: Confidence) -> str:
-    """One sentence: what is claimed and what holds, as the bundle that was measured had it and at the temperature that was fitted."""
+    """One sentence: what is claimed and what holds, as the measured bundle had it and at the fitted temperature."""
     error = f"{one.error:.2f} years off on average" if one.unit == "years" else f"{100 * one.error:.1f} % wrong"
     parts = [error, _said(one.shipped, "as the bundle had it")]
     if one.fitted is not None:
