@@ -162,6 +162,12 @@ def test_heard_and_missing_make_all(heard: list[int], whole: bool) -> None:
     assert found.heard + found.repeated == len(heard)
 
 
+def read_by_all(broker: Mosquitto) -> bool:
+    """Whether subscribers have acknowledged what the broker sent them."""
+    log = broker.log()
+    return log.count("Received PUBACK from edgeface-watch") >= log.count("Sending PUBLISH to edgeface-watch") > 0
+
+
 def test_the_command_proves_it_at_a_real_broker(
     mosquitto: Callable[..., Mosquitto], publish: Make, tmp_path: Path
 ) -> None:
@@ -177,6 +183,7 @@ def test_the_command_proves_it_at_a_real_broker(
         eventually(lambda: outbox.idle, "delivery")
         publisher.stop()
         outbox.close()
+        eventually(lambda: read_by_all(broker), "the audit to read them")
         child.send_signal(signal.SIGINT)
         assert child.stdout is not None
         answer = json.loads(child.stdout.read())
