@@ -449,6 +449,49 @@ def test_a_refused_topic_is_parked_and_never_looped(
     ]
 
 
+def test_a_refused_topic_without_acknowledgement_costs_two_connections(
+    guarded: Mosquitto, audit: Callable[..., Auditor], publish: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Mosquitto refuses QoS 0 by closing the connection and says no word: what follows is asked with QoS 1."""
+    guarded.allow(f"{RIGHTS}topic write edgeface/hall/availability\ntopic write edgeface/hall/main/visits\n")
+    auditor = audit(guarded, set_up=as_reader)
+    publisher, outbox = publish(guarded.port, username="hall", password="secret")
+    outbox.accept(told("start"))
+    auditor.wait_for(lambda a: bool(a.of("visits")))
+    while outbox.counters().rejected < 3:
+        outbox.accept(faces_body("main", 640, 360, [visit()], at=NOON))
+        eventually(lambda: outbox.idle and publisher.connection.state == "connected")
+    outbox.accept(told("end"))
+    auditor.wait_for(lambda a: len(a.of("visits")) == 2)
+    assert guarded.log().count("Denied PUBLISH") == 2
+    assert publisher.connection.connections == 3
+    refusals = [text for text in caplog.messages if "refuses topic" in text]
+    assert refusals == [
+        "the broker refuses topic edgeface/hall/main/faces: reason 135; its messages are set aside, tried again in 60 s"
+    ]
+
+
+def test_a_topic_that_stays_refused_is_asked_ever_more_rarely(
+    guarded: Mosquitto, publish: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    guarded.allow(f"{RIGHTS}topic write edgeface/hall/availability\n")
+    later_s = 0.0
+    _, outbox = publish(guarded.port, username="hall", password="secret", clock=lambda: time.monotonic() + later_s)
+    for asked, rest_s in enumerate((60, 120, 240), 1):
+        outbox.accept(told("start", str(asked)))
+        eventually(lambda: outbox.idle)
+        assert guarded.log().count("Denied PUBLISH") == asked
+        later_s += rest_s - 10
+        outbox.accept(told("update", str(asked)))
+        eventually(lambda: outbox.idle)
+        assert guarded.log().count("Denied PUBLISH") == asked, "it rests"
+        later_s += 20
+    told_s = [text.rsplit(" in ", 1)[1] for text in caplog.messages if "refuses topic" in text]
+    assert told_s == ["60 s", "120 s", "240 s"]
+    assert Timing().rest_s(0) == 300
+    assert Timing().rest_s(100) == 3600
+
+
 def test_a_topic_that_is_allowed_later_gets_what_was_parked(
     guarded: Mosquitto, audit: Callable[..., Auditor], publish: Make
 ) -> None:
