@@ -197,7 +197,9 @@ def examine(check: Checks, place: Place, daemon: Daemon) -> None:
     for key, value in (("occupancy", "off"), ("count", "0"), ("age", "unknown"), ("expression", "unknown")):
         is_so(key, value)
     is_so("connection", "on")
-    is_so("problem", "on", NODE)  # the other camera is not there
+    is_so("problem", "on", NODE)
+    told = place.states()[entities(place)[f"{NODE}_problem"]["entity_id"]]["attributes"].get("problems")
+    check.compare("the problem says which", ["camera desk is away"], told)
     daemon.camera.show("face")
     for key, value in (("occupancy", "on"), ("count", "1"), ("visits", "1")):
         is_so(key, value)

@@ -261,7 +261,7 @@ class Supervisor:
         return self._timing.pause_s(failure.cause, self._failures, self._clock.uniform)
 
     def _pause(self, pause_s: float, step_s: float) -> None:
-        """Wait for the next try: shorter when somebody waits for our end, or the clock is no longer off by ``step_s``."""
+        """Wait for the next try: shorter when somebody waits for our end, or the clock was set since ``step_s``."""
         until_s = self._clock.monotonic() + pause_s
         while (left_s := until_s - self._clock.monotonic()) > 0:
             if self._stop_by_s is not None:
