@@ -408,7 +408,7 @@ def test_the_will_of_a_twin_that_dies_does_not_stay(
     auditor.wait_for(lambda a: a.words()[-1] == "offline")
 
 
-def test_a_refusal_costs_the_others_no_pause_and_is_told_as_what_it_is(
+def test_a_refusal_costs_the_others_no_pause_and_is_one_line(
     guarded: Mosquitto, audit: Callable[..., Auditor], publish: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     guarded.allow(f"{RIGHTS}topic write edgeface/hall/availability\ntopic write edgeface/hall/yes/#\n")
@@ -421,11 +421,13 @@ def test_a_refusal_costs_the_others_no_pause_and_is_told_as_what_it_is(
     eventually(lambda: outbox.idle)
     assert outbox.counters().rejected == 5
     eventually(lambda: publisher.connection.connections == 6, "the connection after the last refusal")
-    told_of = [message for message in caplog.messages if " lost: " in message]
-    assert len(told_of) == 5
-    assert all("it closes the connection after it refused a message on edgeface/hall/n" in text for text in told_of)
+    refusals = [message for message in caplog.messages if message.startswith("the broker refuses topic edgeface/hall/n")]
+    assert len(refusals) == 5
+    # That Mosquitto closes the connection after each is nothing to do anything about.
+    assert caplog.messages == refusals
+    last_error = "it closes the connection after it refused a message on edgeface/hall/n"
+    assert (publisher.connection.last_error or "").startswith(last_error)
     assert publisher.connection.hint == "check what it allows this node to publish, and its limits"
-    assert "used twice" not in caplog.text
 
 
 def test_a_refused_topic_is_parked_and_never_looped(
