@@ -13,7 +13,7 @@ import pytest
 
 from edgeface.cli.main import build_parser
 from edgeface.config import load_config, parse_override
-from edgeface.events import KINDS, VisitMessage, decode, schemas
+from edgeface.events import KINDS, Kind, VisitMessage, decode, schemas
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "models").glob("*.md"))]
@@ -125,7 +125,7 @@ def unnamed(schema: Any, row: str, *, parts: dict[str, Any], known: dict[str, st
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_field_within_a_field_is_named_in_its_row(kind: str) -> None:
+def test_every_field_within_a_field_is_named_in_its_row(kind: Kind) -> None:
     text = (ROOT / "docs" / "mqtt.md").read_text(encoding="utf-8")
     schema, rows = schemas()[kind], rows_of(text, kind)
     known = rows_of(text, "state") | rows_of(text, "visits")

@@ -421,7 +421,9 @@ def test_a_refusal_costs_the_others_no_pause_and_is_one_line(
     eventually(lambda: outbox.idle)
     assert outbox.counters().rejected == 5
     eventually(lambda: publisher.connection.connections == 6, "the connection after the last refusal")
-    refusals = [message for message in caplog.messages if message.startswith("the broker refuses topic edgeface/hall/n")]
+    refusals = [
+        message for message in caplog.messages if message.startswith("the broker refuses topic edgeface/hall/n")
+    ]
     assert len(refusals) == 5
     # That Mosquitto closes the connection after each is nothing to do anything about.
     assert caplog.messages == refusals
