@@ -233,7 +233,9 @@ def test_a_certificate_that_ends(days: int, expected: str) -> None:
 
 def test_rights_are_known_by_what_the_daemon_delivers() -> None:
     refused = Conversation(writes="refused")
-    assert states(broker.rights(node_of(spoken=refused))) == ["bad"]
+    # Of one topic it is known, and not of all.
+    finding = only(broker.rights(node_of(Config(node=NodeSettings(id="hall")), spoken=refused)))
+    assert (finding.state, finding.what) == ("bad", "the broker refuses edgeface/hall/doctor to this client")
     assert states(broker.rights(node_of(spoken=refused, running="the service", health=health()))) == ["good"]
     parked = MqttHealth(state="connected", protocol="5", queued=0, parked=3, dropped={})
     assert states(broker.rights(node_of(spoken=refused, running="yes", health=health(mqtt=parked)))) == ["bad"]

@@ -50,7 +50,6 @@ from edgeface.events.messages import (
     Status,
     SummaryMessage,
     Today,
-    Undelivered,
     View,
     VisitMessage,
     as_replayed,
@@ -59,7 +58,16 @@ from edgeface.events.messages import (
     moment,
     schemas,
 )
-from edgeface.events.operation import HASH_DIGITS, BundleHealth, Certificates, LastError, MachineHealth
+from edgeface.events.operation import (
+    HASH_DIGITS,
+    About,
+    BundleHealth,
+    Certificates,
+    LastError,
+    MachineHealth,
+    Problem,
+    Undelivered,
+)
 from edgeface.events.state import CameraState
 from edgeface.events.summary import DECADES, SummaryWindow
 from edgeface.events.today import Totals
@@ -72,6 +80,7 @@ __all__ = [
     "KINDS",
     "LARGEST",
     "SCHEMA_VERSION",
+    "About",
     "AggregateWindow",
     "AnyCommand",
     "Body",
@@ -98,6 +107,7 @@ __all__ = [
     "NoticePart",
     "Pause",
     "PauseCommand",
+    "Problem",
     "RestartCommand",
     "SpoolHealth",
     "StateMessage",

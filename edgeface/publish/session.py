@@ -224,6 +224,11 @@ class Session:
             self._client.subscribe([(topic, 1) for topic in topics])
 
     @property
+    def answers(self) -> bool:
+        """Whether a refusal of a message with QoS 1 is told in words, as in MQTT 5."""
+        return bool(self._client.protocol == paho.MQTTv5)
+
+    @property
     def congested(self) -> bool:
         """Whether bytes wait for the network; more would only grow a buffer."""
         return self._client.want_write()

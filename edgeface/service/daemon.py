@@ -17,7 +17,7 @@ import msgspec
 
 from edgeface import __version__
 from edgeface.errors import BrokerError, EdgefaceError, one_line
-from edgeface.events import Body, ConfigurationHealth, HealthMessage, health_body, iso
+from edgeface.events import Body, ConfigurationHealth, HealthMessage, Problem, health_body, iso
 from edgeface.machine import boot_id, give_back_memory, resident_mb, state_folder
 from edgeface.publish.announcer import Announcer
 from edgeface.publish.ledger import Ledger
@@ -26,7 +26,7 @@ from edgeface.publish.outbox import Outbox
 from edgeface.publish.reasons import CHECK_RIGHTS
 from edgeface.publish.spool import Spool, forget
 from edgeface.service.assembly import Assembly
-from edgeface.service.beat import HealthBeat, Troubles, troubles
+from edgeface.service.beat import HealthBeat, Problems
 from edgeface.service.control import MINUTE_S, RESTART_CODE, Control
 from edgeface.service.metrics import Metrics
 from edgeface.service.notify import Notifier
@@ -104,6 +104,8 @@ class Daemon:
         self._reload: Reload | None = None
         self._reload_error: str | None = None
         self._restart = False
+        self._problems = Problems()
+        self._throttled: list[str] = []
         self._beat = HealthBeat(every_s=self._waits.health_s, extra_s=self._waits.extra_s)
         self._watchdog_due_s = 0.0
         self._health_s = self._started_s
@@ -178,7 +180,7 @@ class Daemon:
         for camera, error in self._assembly.take_ended():
             if error is not None and not self._assembly.finite:
                 logger.error("camera %s ended: %s", camera, error)
-        if self._beat.due(time.monotonic(), self._troubles):
+        if self._beat.due(time.monotonic(), self._wrong):
             self._tell_health()
         self._feed_watchdog()
         self._look_after_reload()
@@ -299,7 +301,10 @@ class Daemon:
 
     def _tell_health(self, *, stopping: bool = False) -> None:
         now_s = time.monotonic()
-        self._beat.told(now_s, self._troubles())
+        machine = self._vitals.measure()
+        self._throttled = machine.throttled or []
+        problems = self._wrong()
+        self._beat.told(now_s, problems)
         cameras = self._assembly.health(now_s - self._health_s)
         self._health_s = now_s
         if not stopping:
@@ -322,19 +327,26 @@ class Daemon:
             invalid=self._assembly.networks.invalid,
             version=__version__,
             bundle=self._assembly.bundle,
-            machine=self._vitals.measure(),
+            machine=machine,
             last_error=self._trouble.latest,
             spool=self._outbox.spool_health(),
             commands=self._control.health(),
+            problems=problems,
         )
         self._accept([body])
         self._metrics.use(None if stopping else self._assembly.config.metrics.address)
         assert isinstance(body.message, HealthMessage)
         self._metrics.offer(msgspec.structs.replace(body.message, node=self._assembly.node))
 
-    def _troubles(self) -> Troubles:
-        assembly = self._assembly
-        return troubles(assembly.looks(), self._outbox, assembly.networks.invalid, self._reload_error)
+    def _wrong(self) -> list[Problem]:
+        return self._problems.see(
+            time.monotonic(),
+            looks=self._assembly.looks(),
+            outbox=self._outbox,
+            invalid=self._assembly.networks.invalid,
+            error=self._reload_error,
+            throttled=self._throttled,
+        )
 
     def _started(self, now_s: float) -> datetime:
         """When we were started; told anew only where the clock was set meanwhile, for it is no measurement."""
