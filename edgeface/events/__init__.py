@@ -59,7 +59,16 @@ from edgeface.events.messages import (
     moment,
     schemas,
 )
-from edgeface.events.operation import HASH_DIGITS, BundleHealth, Certificates, LastError, MachineHealth
+from edgeface.events.operation import (
+    HASH_DIGITS,
+    BuildHealth,
+    BundleHealth,
+    Certificates,
+    InferenceHealth,
+    LastError,
+    MachineHealth,
+    NetworkHealth,
+)
 from edgeface.events.state import CameraState
 from edgeface.events.summary import DECADES, SummaryWindow
 from edgeface.events.today import Totals
@@ -75,6 +84,7 @@ __all__ = [
     "AggregateWindow",
     "AnyCommand",
     "Body",
+    "BuildHealth",
     "BundleHealth",
     "CameraHealth",
     "CameraState",
@@ -86,6 +96,7 @@ __all__ = [
     "FacesMessage",
     "FacesPace",
     "HealthMessage",
+    "InferenceHealth",
     "Interrupted",
     "Kind",
     "LastError",
@@ -93,6 +104,7 @@ __all__ = [
     "MachineHealth",
     "Message",
     "MqttHealth",
+    "NetworkHealth",
     "NoticeMessage",
     "NoticeNetwork",
     "NoticePart",

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from edgeface.events.operation import BundleHealth, Certificates, LastError, MachineHealth, NotNegative
+from edgeface.events.operation import BundleHealth, Certificates, InferenceHealth, LastError, MachineHealth, NotNegative
 from edgeface.questions import Affect, Age, Count, Expression, Gender, Share, Shares
 from edgeface.types import Event, Reason, Task
 
@@ -294,6 +294,7 @@ class HealthMessage(Envelope, frozen=True, kw_only=True):
     last_error: Annotated[LastError | None, Meta(description="latest warning or error of the log; null: none")] = None
     spool: SpoolHealth | None = None
     commands: Annotated[CommandsHealth | None, Meta(description="null: no command is listened to")] = None
+    inference: InferenceHealth | None = None
 
 
 class NoticeNetwork(Struct, frozen=True, kw_only=True):
