@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,10 @@ def test_a_gpu_that_fails_while_it_works_ends_the_run_with_one_line(
     with pytest.raises(EdgefaceError, match="fails on cuda: CUDA failure 2: out of memory; set runtime.provider"):
         for _ in range(12):
             networks.verify(BUNDLE)
+
+
+def test_float32_is_float32() -> None:
+    assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0", "set before NVIDIA's libraries are loaded, unless somebody has"
 
 
 def test_networks_of_sizes_that_nobody_knows_go_to_cuda() -> None:

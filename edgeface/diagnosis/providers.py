@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from edgeface.config import Config
 from edgeface.diagnosis.finding import Finding, good, skipped, warning
 from edgeface.diagnosis.node import Node
 from edgeface.events import InferenceHealth
 from edgeface.proof import Accelerated, accelerate
+from edgeface.runtime.providers import ON_PROCESSOR
 
 SEE = "see docs/install/jetson.md"
 
@@ -42,7 +43,7 @@ def _left(found: Accelerated, config: Config) -> Iterator[Finding]:
     """What is to be built, and what does not compute."""
     if found.pending is not None:
         yield good(f"{found.pending.name} has no engines here yet: the daemon builds them in its first minutes")
-    yield from _reasons(list(found.reasons), config)
+    yield from _reasons(found.reasons, config, computes=bool(found.provider.execution))
 
 
 def _told(told: InferenceHealth, config: Config) -> Iterator[Finding]:
@@ -51,10 +52,11 @@ def _told(told: InferenceHealth, config: Config) -> Iterator[Finding]:
     yield good(f"{on}; {where}")
     if told.building is not None:
         yield good(f"{told.building.provider} builds its engines since {told.building.since}")
-    yield from _reasons([told.fallback] if told.fallback else [], config)
+    computes = any(one.provider != ON_PROCESSOR.name for one in told.networks.values())
+    yield from _reasons([told.fallback] if told.fallback else [], config, computes=computes)
 
 
-def _reasons(reasons: list[str], config: Config) -> Iterator[Finding]:
-    """A provider that somebody asked for and does not have is to be looked at; what was merely found is not."""
+def _reasons(reasons: Sequence[str], config: Config, *, computes: bool) -> Iterator[Finding]:
+    """What does not compute is to be looked at, unless nobody asked for it by name and another one does."""
     for reason in reasons:
-        yield good(reason) if config.runtime.provider == "auto" else warning(reason, fix=SEE)
+        yield good(reason) if computes and config.runtime.provider == "auto" else warning(reason, fix=SEE)
