@@ -77,6 +77,36 @@ def test_exposure() -> None:
     assert float(told[1]) <= EXPOSURE_MOST
 
 
+JETSON = ROOT / "systemd" / "edgeface.service.d" / "jetson.conf"
+
+
+@needs_systemd
+def test_systemd_finds_nothing_wrong_with_what_a_gpu_needs(system: Path) -> None:
+    """It says the same of the unit alone: what is forbidden there is allowed here by whole directives."""
+    beside = system / "etc/systemd/system/edgeface.service.d"
+    beside.mkdir()
+    shutil.copy(JETSON, beside)
+    result = analyze("verify", f"--root={system}", "edgeface.service")
+    assert (result.returncode, result.stderr.strip()) == (0, "")
+
+
+def test_what_a_gpu_needs_is_memory_code_and_devices_and_nothing_else() -> None:
+    service = read_unit(JETSON)["Service"]
+    assert {key for key, _ in service} == {
+        "MemoryHigh",
+        "MemoryMax",
+        "TasksMax",
+        "MemoryDenyWriteExecute",
+        "DeviceAllow",
+    }
+    given = dict(service)
+    assert (given["MemoryDenyWriteExecute"], given["MemoryMax"], given["MemoryHigh"]) == ("no", "75%", "infinity")
+    devices = [value for key, value in service if key == "DeviceAllow"]
+    assert {"/dev/nvmap rw", "/dev/nvhost-ctrl-gpu rw", "char-nvidia* rw"} <= set(devices)
+    # systemd takes wildcards in groups only: with one in a path it would look for a device of that name.
+    assert not [device for device in devices if device.startswith("/") and "*" in device]
+
+
 def test_a_wrong_configuration_is_not_tried_again() -> None:
     service = dict(read_unit()["Service"])
     assert service["RestartPreventExitStatus"] == "2"

@@ -47,7 +47,9 @@ def _expect_files(bundle: Bundle, config: Config) -> None:
     used = [detector, *bundle.stages(detector), *attribute_networks(bundle, config)]
     for network in [*used, *(bundle.network(name) for name in config.networks)]:
         choice = config.networks.get(network.name)
-        runtime = (choice and choice.runtime) or choose_runtime(bundle.manifest, config.runtime.name)
+        runtime = (choice and choice.runtime) or choose_runtime(
+            bundle.manifest, config.runtime.name, provider=config.runtime.provider
+        )
         choose_file(network, _runner(network, runtime), choice.precision if choice else None)
 
 

@@ -59,6 +59,7 @@ MEASURED = {
 }
 """Where a threshold of *unknown* comes from."""
 RuntimeName = Literal["onnx", "litert"]
+ProviderChoice = Literal["auto", "cpu", "cuda", "tensorrt"]
 
 
 class Node(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -257,6 +258,13 @@ class Runtime(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     name: Annotated[
         Literal["auto", "onnx", "litert"], Meta(description="auto: what the bundle prefers on this processor")
+    ] = "auto"
+    provider: Annotated[
+        ProviderChoice,
+        Meta(
+            description="what ONNX Runtime computes on; auto and tensorrt: TensorRT, else CUDA, else the processor, "
+            "the first that really loads; cuda: CUDA, else the processor"
+        ),
     ] = "auto"
     threads: Annotated[int, Meta(ge=0, le=64, description="threads per network; 0: two, or one on a single core")] = 0
     turn: Annotated[

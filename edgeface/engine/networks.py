@@ -27,6 +27,7 @@ from edgeface.detect import make_detector
 from edgeface.engine.pipeline import Request
 from edgeface.engine.states import States
 from edgeface.runtime import Runner, RunnerWrapper, choose_runner, run_faces
+from edgeface.runtime.providers import ON_PROCESSOR, Provider
 from edgeface.selftest import check
 from edgeface.types import F32, Answer, Detections, Head, Image
 
@@ -64,6 +65,7 @@ class Networks:
     ----------
     still : whether pictures or video come, for the detector's automatic size, where `detect` is not told
     wrap : measures runners, for benchmarks; gets a network's name and its runner
+    provider : what ONNX networks compute on
 
     Attributes
     ----------
@@ -72,12 +74,20 @@ class Networks:
         answer weighs nothing
     """
 
-    def __init__(self, bundle: Bundle, config: Config, *, still: bool = False, wrap: Wrap | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        config: Config,
+        *,
+        still: bool = False,
+        wrap: Wrap | None = None,
+        provider: Provider = ON_PROCESSOR,
+    ) -> None:
         threads = self.threads = config.runtime.threads or min(2, os.cpu_count() or 1)
-        runtime = choose_runtime(bundle.manifest, config.runtime.name)
+        runtime = choose_runtime(bundle.manifest, config.runtime.name, provider=config.runtime.provider)
 
         def load(network: Network) -> Runner:
-            runner = choose_runner(bundle, network, config, runtime, threads=threads)
+            runner = choose_runner(bundle, network, config, runtime, threads=threads, provider=provider)
             self._loaded[network.name] = (network, runner)
             return wrap(network.name, runner) if wrap else runner
 
@@ -106,6 +116,11 @@ class Networks:
     def verify(self, bundle: Bundle) -> dict[str, float]:
         """Run every network's stored input: largest difference by name; BundleError for one that computes wrongly."""
         return {name: check(bundle, network, runner) for name, (network, runner) in self._loaded.items()}
+
+    @property
+    def runners(self) -> Mapping[str, Runner]:
+        """Every loaded file, by the name of its network."""
+        return {name: runner for name, (_, runner) in self._loaded.items()}
 
     @property
     def heads(self) -> list[tuple[Network, Head]]:

@@ -30,7 +30,7 @@ from edgeface.events.messages import (
     View,
     VisitMessage,
 )
-from edgeface.events.operation import BundleHealth, LastError, MachineHealth, Problem
+from edgeface.events.operation import BundleHealth, InferenceHealth, LastError, MachineHealth, Problem
 from edgeface.questions import QUESTIONS, parts_in_bands, rounded_share
 from edgeface.types import Event, Quality
 from edgeface.visit import Visit, VisitChange
@@ -172,6 +172,7 @@ def health_body(
     spool: SpoolHealth | None = None,
     commands: CommandsHealth | None = None,
     problems: Sequence[Problem] = (),
+    inference: InferenceHealth | None = None,
 ) -> Body:
     """Build the message of how the program fares."""
     message = HealthMessage(
@@ -194,6 +195,7 @@ def health_body(
         spool=spool,
         commands=commands,
         problems=list(problems),
+        inference=inference,
     )
     return Body(kind="health", camera=None, message=message)
 

@@ -17,6 +17,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from edgeface.events.operation import (
     BundleHealth,
     Certificates,
+    InferenceHealth,
     LastError,
     MachineHealth,
     NotNegative,
@@ -294,6 +295,7 @@ class HealthMessage(Envelope, frozen=True, kw_only=True):
     problems: Annotated[
         list[Problem], Meta(description="what is wrong now; what is only counted, for an hour after it happened last")
     ] = []
+    inference: InferenceHealth | None = None
 
 
 class NoticeNetwork(Struct, frozen=True, kw_only=True):

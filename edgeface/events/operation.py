@@ -23,6 +23,33 @@ class BundleHealth(Struct, frozen=True, kw_only=True):
     hash: Annotated[str, Meta(description="first digits of the SHA-256 of manifest.json, which has that of each file")]
 
 
+class NetworkHealth(Struct, frozen=True, kw_only=True):
+    """What one network runs on."""
+
+    runtime: Literal["onnx", "litert", "opencv"]
+    precision: Annotated[str, Meta(description="of its file: fp32, fp16w, int8w, int8")]
+    provider: Annotated[str, Meta(description="what computes: cpu, cuda or tensorrt")]
+
+
+class BuildHealth(Struct, frozen=True, kw_only=True):
+    """Engines that are being built while the networks run on something slower."""
+
+    provider: str
+    since: Annotated[str, Meta(description="ISO 8601, UTC, milliseconds")]
+
+
+class InferenceHealth(Struct, frozen=True, kw_only=True):
+    """What the networks run on."""
+
+    onnxruntime: Annotated[str | None, Meta(description="version, and whose it is; null: there is none")]
+    networks: Annotated[dict[str, NetworkHealth], Meta(description="by name")]
+    building: Annotated[BuildHealth | None, Meta(description="null: nothing is built")]
+    fallback: Annotated[
+        str | None,
+        Meta(description="why a provider that is asked for or listed does not compute, in one line; null: none such"),
+    ]
+
+
 class MachineHealth(Struct, frozen=True, kw_only=True):
     """The board and how it fares; null: it does not say."""
 

@@ -15,6 +15,8 @@ import msgspec
 from edgeface.bundle import Bundle, plain
 from edgeface.files import NOT_JSON
 from edgeface.proof.steps import Outcome, Step, memory_for
+from edgeface.runtime import library
+from edgeface.runtime.child import barred, import_path
 
 START_S = 90.0
 """Until a child has loaded its libraries: from the card of the slowest board it takes ten."""
@@ -30,10 +32,14 @@ SINGLE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THRE
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child is told, as JSON on its standard input."""
+    """What a child is told, as JSON on its standard input.
+
+    ``memory`` is in bytes, 0 for no limit but the service's own; ``origin`` says which ONNX Runtime it uses.
+    """
 
     folder: str
     memory: int
+    origin: library.Origin
     steps: Sequence[Step]
 
 
@@ -63,12 +69,11 @@ def prove(bundle: Bundle, steps: Sequence[Step]) -> Iterator[Outcome]:
 
 def _one_child(bundle: Bundle, steps: Sequence[Step]) -> Iterator[Outcome]:
     """Outcomes up to the first that ends the child; at least one."""
-    order = Order(folder=str(bundle.folder.resolve()), memory=memory_for(bundle), steps=steps)
-    # It imports what we may: never from the current folder, and no module that is barred here.
-    path = ":".join(entry for entry in sys.path if entry and os.path.isabs(entry))  # noqa: PTH117
-    barred = [name for name, module in sys.modules.copy().items() if module is None]
+    # CUDA keeps the addresses of all its memory, and the board's is the GPU's too: a limit would be a guess.
+    memory = 0 if any(step.provider.execution for step in steps) else memory_for(bundle)
+    order = Order(folder=str(bundle.folder.resolve()), memory=memory, origin=library.origin(), steps=steps)
     child = subprocess.Popen(
-        [sys.executable, "-I", "-c", BOOT, path, *barred],
+        [sys.executable, "-I", "-c", BOOT, import_path(), *barred()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -27,6 +27,7 @@ from edgeface.publish.reasons import CHECK_RIGHTS
 from edgeface.publish.spool import Spool, forget
 from edgeface.service.assembly import Assembly
 from edgeface.service.beat import HealthBeat, Problems
+from edgeface.service.building import Building
 from edgeface.service.control import MINUTE_S, RESTART_CODE, Control
 from edgeface.service.metrics import Metrics
 from edgeface.service.notify import Notifier
@@ -101,6 +102,7 @@ class Daemon:
         self._ledger = self._new_ledger(self._outbox)
         self._announcer = Announcer(self._assembly.announcement)
         self._publisher = self._new_publisher(self._assembly, self._outbox, self._ledger)
+        self._building = Building()
         self._reload: Reload | None = None
         self._reload_error: str | None = None
         self._restart = False
@@ -170,6 +172,7 @@ class Daemon:
         self._accept([self._assembly.notice(self._control.muted)])
         # First of all that nobody looks yet: after a kill the broker may still have it that somebody is there.
         self._accept(self._standing.news(self._assembly.looks()))
+        self._building.begin(self._assembly.opened, config, self._assembly.accelerated)
         self._tell_health()
         self._assembly.start()
 
@@ -201,10 +204,12 @@ class Daemon:
     def _look_after_reload(self) -> None:
         """Begin a reload that was asked for, or end one that has an outcome; signals meanwhile make one more."""
         if self._reload is None:
-            asked = self._signals.take_reload()
+            asked, ended = self._signals.take_reload(), self._building.take_done()
             if asked:
                 self._notifier.reloading(time.monotonic_ns() // 1000)
-            if asked or self._control.restarting:
+            if ended:
+                self._tell_health()
+            if asked or (ended and self._building.failed is None) or self._control.restarting:
                 # A restart with a file that cannot hold would end the service until somebody comes.
                 self._reload = Reload(self._load, self._assembly)
             return
@@ -311,7 +316,8 @@ class Daemon:
             running = sum(camera.state == "running" for camera in cameras.values())
             refused = f"; configuration not taken: {self._reload_error}" if self._reload_error else ""
             self._notifier.status(
-                f"{running} of {len(cameras)} cameras running, broker {self._publisher.connection.state}{refused}"
+                f"{running} of {len(cameras)} cameras running, broker {self._publisher.connection.state}"
+                f"{self._building.words}{refused}"
             )
         body = health_body(
             at=datetime.now(timezone.utc),
@@ -332,6 +338,7 @@ class Daemon:
             spool=self._outbox.spool_health(),
             commands=self._control.health(),
             problems=problems,
+            inference=self._building.health(self._assembly.networks, self._assembly.accelerated),
         )
         self._accept([body])
         self._metrics.use(None if stopping else self._assembly.config.metrics.address)
