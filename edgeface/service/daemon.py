@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 import msgspec
 
@@ -35,12 +35,9 @@ from edgeface.service.reload import Load, Reload
 from edgeface.service.signals import Signals
 from edgeface.service.standing import Standing
 from edgeface.service.untouched import capacity, connection_of, outbox_of, spooled
-from edgeface.service.vitals import Trouble, Vitals
+from edgeface.service.vitals import Start, Trouble, Vitals
 
 logger = logging.getLogger(__name__)
-
-CLOCK_SET = timedelta(seconds=10)
-"""From here on a step of the clock is none of its small corrections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +85,7 @@ class Daemon:
         self._load = load
         self._signals = signals
         self._waits = waits or Waits()
-        self._started_s = time.monotonic()
-        self._started_at = datetime.now(timezone.utc)
+        self._start = Start(time.monotonic())
         self._notifier = Notifier(environ)
         self._trouble = Trouble().attach()
         self._state_folder = state_folder(environ)
@@ -110,7 +106,7 @@ class Daemon:
         self._throttled: list[str] = []
         self._beat = HealthBeat(every_s=self._waits.health_s, extra_s=self._waits.extra_s)
         self._watchdog_due_s = 0.0
-        self._health_s = self._started_s
+        self._health_s = self._start.at_s
 
     def run(self) -> int:
         """Run until the sources end or a signal asks to stop; exit code.
@@ -321,8 +317,8 @@ class Daemon:
             )
         body = health_body(
             at=datetime.now(timezone.utc),
-            uptime_s=now_s - self._started_s,
-            started=self._started(now_s),
+            uptime_s=now_s - self._start.at_s,
+            started=self._start.by_clock(now_s),
             cameras=cameras,
             stages_ms=self._assembly.worker.stages.medians_ms(),
             mqtt=self._publisher.health(),
@@ -354,13 +350,6 @@ class Daemon:
             error=self._reload_error,
             throttled=self._throttled,
         )
-
-    def _started(self, now_s: float) -> datetime:
-        """When we were started; told anew only where the clock was set meanwhile, for it is no measurement."""
-        by_clock = datetime.now(timezone.utc) - timedelta(seconds=now_s - self._started_s)
-        if abs(by_clock - self._started_at) > CLOCK_SET:
-            self._started_at = by_clock
-        return self._started_at
 
     def _broker_error(self) -> BrokerError:
         """Say why a finite run has failed at the broker: what it was for has not arrived."""
