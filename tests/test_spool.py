@@ -19,6 +19,7 @@ from people import NOON, told
 from spools import MACHINE, fields, kill, row, settled_on_disk, spool, spooled, taken
 
 from edgeface.events import Interrupted, VisitMessage, notice_body
+from edgeface.publish import opening
 from edgeface.publish import spool as spool_module
 from edgeface.publish.entries import Entry
 from edgeface.publish.journal import Batch
@@ -96,6 +97,26 @@ def test_a_stop_with_everything_delivered_leaves_nothing(tmp_path: Path) -> None
         assert db.execute("SELECT count(*) FROM run").fetchone() == (0,)
     assert path(tmp_path).stat().st_mode & 0o777 == 0o600
     assert b"3f2a" not in path(tmp_path).read_bytes(), "what was delivered is not left on the card"
+
+
+def test_of_a_backlog_that_is_delivered_nothing_is_left_and_the_next_start_gives_its_room_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "LARGE_BYTES", 400_000)
+    outbox = spooled(tmp_path, "old", capacity=100_000)
+    for name in range(500):
+        outbox.accept(told("start", str(name)))
+        outbox.accept(told("end", str(name)))
+    taken(outbox, 1000, done=True)
+    outbox.close()
+    content = path(tmp_path).read_bytes()
+    assert len(content) > 400_000
+    assert b'"visit"' not in content
+    again = spooled(tmp_path)
+    assert again.spool_health().bytes < 100_000
+    again.accept(told("start", "a"))
+    assert fields(taken(again, 1)[0])["visit"] == "a"
+    again.close()
 
 
 @pytest.mark.parametrize("set_s", [0.0, 365 * 86_400.0, -365 * 86_400.0])

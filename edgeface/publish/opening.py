@@ -11,6 +11,8 @@ from edgeface.publish.store import Found, Store
 
 logger = logging.getLogger(__name__)
 
+LARGE_BYTES = 4 * 2**20
+
 
 def forget(folder: Path, node: str) -> None:
     """Take away what earlier runs left of visits: they may not be told any more. Nobody may have it open."""
@@ -21,7 +23,7 @@ def forget(folder: Path, node: str) -> None:
 
 
 def open_or_begin(path: Path, offset: int | None) -> tuple[Store, Found]:
-    """Open and read; what is rubbish is set aside, and an empty one begins.
+    """Open and read; what is rubbish is set aside, and an empty one begins, as where a large one holds nothing.
 
     ``offset``: as `Store` takes it
 
@@ -30,6 +32,12 @@ def open_or_begin(path: Path, offset: int | None) -> tuple[Store, Found]:
     StoreError : the file cannot be read or written
     """
     try:
+        store, found = _open_and_read(path, offset)
+        if found.rows or store.bytes <= LARGE_BYTES:
+            return store, found
+        # SQLite gives nothing back of what a backlog took.
+        discard(path)
+        store.release()
         return _open_and_read(path, offset)
     except StoreError as error:
         if not error.rubbish:

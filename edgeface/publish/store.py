@@ -175,7 +175,7 @@ class Store:
             f"page_size = {PAGE_BYTES}",
             "locking_mode = EXCLUSIVE",
             "synchronous = NORMAL",
-            "secure_delete = FAST",
+            "secure_delete = ON",
             "temp_store = MEMORY",
             "cache_size = -512",
         ):
