@@ -36,9 +36,6 @@ def path(folder: Path) -> Path:
 
 def test_a_start_or_end_is_taken_when_it_is_written_and_an_update_at_once(tmp_path: Path) -> None:
     outbox = Outbox(node="hall", boot="new", capacity=10, spool=spool(tmp_path))
-    ours = outbox._spool
-    assert ours is not None
-    ours._read = True
     outbox.accept(told("start", "a"))
     assert outbox.take() is None, "the writer has not begun"
     outbox.accept(told("update", "b", camera="door"))
@@ -491,7 +488,7 @@ def test_a_file_overwritten_by_rubbish_is_told_whole_or_not_at_all(
         return
     caplog.clear()
     outbox = spooled(folder)
-    numbers = []
+    numbers: list[int] = []
     # Behind them may come the end of the visit that lasted, as soon as it is written.
     while len(numbers) < len(NUMBERS) and (entry := outbox.take()) is not None:
         numbers.append(fields(entry)["number"])

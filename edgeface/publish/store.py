@@ -191,6 +191,7 @@ class Store:
             run("COMMIT")
             # So that the file is one of ours even when its log is lost.
             run("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.offset = ROOM if self.offset is None else self.offset
         else:
             self._expect_ours()
         run("PRAGMA wal_autocheckpoint = 0")
