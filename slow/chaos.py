@@ -4,8 +4,9 @@ The daemon is the real one over invented visits (`tests/invented.py`), and its c
 time. It speaks TLS through a proxy; the audit speaks to the broker itself, with a session that the broker keeps. An
 outage is one of: the connection cut, the proxy refusing, or slow and uneven; a quarter of the packets lost, where nft
 may be used; Mosquitto frozen, restarted, killed, with a certificate that has ended; a second client with the node's
-id. A kill is SIGKILL at a random moment. Where a file system may be mounted, the disk is full once, and once read-only
-from a start on: the node says so and goes on.
+id. A kill is SIGKILL at a random moment. Where a file system may be mounted, the disk is full once, until more waits
+than the spool has kept room for, with a kill while it delivers that; and once read-only from a start on: the node says
+so and goes on.
 """
 
 from __future__ import annotations
@@ -44,12 +45,15 @@ DISK_BACK_S = 90.0
 
 
 EXPIRED = "certificate has expired"
+IN_MEMORY = "cannot be written ("
+IN_MEMORY_S = 10.0
+"""How long visits go on to come where the disk has no room for them."""
 MET_S = 70.0
 """The longest pause before a node tries again."""
 SAID = {
     "a connection lost": "lost: ",
     "an ended certificate": EXPIRED,
-    "a spool in memory": "cannot be written (",
+    "a spool in memory": IN_MEMORY,
 }
 """What a node says of it, in its words."""
 
@@ -128,16 +132,26 @@ def disk_trouble(kind: str, scene: Scene) -> None:
     """Let the disk be full or read-only until the node has said so, and then wait until it is written again."""
     node, disk = scene.node, scene.disk
     if kind == "full":
+        # What the spool keeps for itself lasts while the broker takes everything, so the line is down as well.
+        before = node.log().count(IN_MEMORY)
         disk.fill()
+        scene.proxy.closing = 1_000_000
+        scene.proxy.cut()
+        eventually(lambda: node.log().count(IN_MEMORY) > before, "a spool that has no room", 120)
+        time.sleep(IN_MEMORY_S)
+        heard = visits(scene.heard.account)
+        scene.proxy.closing = 0
+        # Delivered out of a full file, and killed: what the broker has must not come again.
+        eventually(lambda: visits(scene.heard.account) > heard, "what waited", MET_S)
+        node.kill()
+        disk.empty()
+        scene.heard.spool = {}
     else:
         # Whoever has a file open for writing keeps a file system writable: so it is after a start.
         node.end()
         disk.writable(False)
         node.start()
-    scene.heard.expect_spool("memory", 30)
-    if kind == "full":
-        disk.empty()
-    else:
+        scene.heard.expect_spool("memory", 30)
         disk.writable(True)
     scene.heard.expect_spool("disk", DISK_BACK_S)
 

@@ -22,9 +22,10 @@ from edgeface.machine import boot_id, give_back_memory, resident_mb, state_folde
 from edgeface.publish.announcer import Announcer
 from edgeface.publish.ledger import Ledger
 from edgeface.publish.mqtt import Publisher
+from edgeface.publish.opening import forget
 from edgeface.publish.outbox import Outbox
 from edgeface.publish.reasons import CHECK_RIGHTS
-from edgeface.publish.spool import Spool, forget
+from edgeface.publish.spool import Spool
 from edgeface.service.assembly import Assembly
 from edgeface.service.beat import HealthBeat, Problems
 from edgeface.service.building import Building
