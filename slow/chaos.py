@@ -29,6 +29,7 @@ from brokers import Mosquitto, Proxy, eventually
 
 from edgeface.config import Mqtt
 from edgeface.publish.account import MOST_REPEATS, Account
+from edgeface.publish.session import Arrival
 from edgeface.publish.subscriber import Subscriber
 from edgeface.publish.timing import Timing
 from slow.chaos_place import Certificates, Disk, Loss, Node, rival
@@ -65,11 +66,11 @@ class Heard:
     account: Account = field(default_factory=lambda: Account(whole=True))
     spool: dict[str, Any] = field(default_factory=dict)
 
-    def take(self, topic: str, payload: bytes) -> None:
+    def take(self, arrival: Arrival) -> None:
         """A message, in the thread of the audit."""
-        self.account.heard(topic, payload)
-        if topic.endswith("/health") and payload:
-            self.spool = json.loads(payload)["spool"]
+        self.account.heard(arrival.topic, arrival.payload, redelivered=arrival.redelivered)
+        if arrival.topic.endswith("/health") and arrival.payload:
+            self.spool = json.loads(arrival.payload)["spool"]
 
     def expect_spool(self, state: str, timeout_s: float) -> None:
         """Wait until the node says that of its spool."""
@@ -269,6 +270,7 @@ def verdict(account: Account, audit: Subscriber, node: Node, events: list[str], 
         "missing": sum(run.missing_count for run in runs),
         "lasting": sum(run.lasting for run in runs),
         "ended by power": sum(run.power for run in runs),
+        "sent to the audit again by the broker": sum(run.redelivered for run in runs),
         "repeated": sum(run.repeated for run in runs),
         "repeated at most at once": max(run.most_at_once for run in runs),
         "replayed": sum(run.replayed for run in runs),
