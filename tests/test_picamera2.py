@@ -248,6 +248,17 @@ def test_a_camera_that_gives_another_size_is_believed(play: Play, caplog: pytest
     assert "imx708 gives 640x480 YUV420 and 640x480 YUV420, limited range" in caplog.text
 
 
+def test_the_first_camera_that_is_not_on_usb(play: Play, caplog: pytest.LogCaptureFixture) -> None:
+    """Cameras are numbered by their place in the list, whatever libcamera's own number."""
+    webcam = {"Model": "HD Webcam", "Id": "/base/scb/usb@1/1-1.2", "Num": 0}
+    listed = [{"Model": "imx219", "Id": "/base/i2c@1/imx219@10", "Num": 1}, webcam]
+    for cameras in (listed, [webcam, {**listed[0], "Num": 0}]):
+        with caplog.at_level("INFO"):
+            first(play(cameras=cameras))
+        assert "imx219 gives " in caplog.text
+        caplog.clear()
+
+
 def test_no_picamera2_and_no_python(play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = play()
     use(tmp_path, monkeypatch, str(tmp_path))

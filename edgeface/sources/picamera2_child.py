@@ -84,24 +84,20 @@ def cameras(picamera2: Any) -> list[dict[str, Any]]:
 
 
 def choose(found: list[dict[str, Any]]) -> int:
-    """Return the number of the first camera that is not on USB."""
+    """Return the number of the first camera that is not on USB: its place in the list, not libcamera's own ``Num``."""
     for number, camera in enumerate(found):
         if "/usb" not in str(camera.get("Id", "")):
-            return int(camera.get("Num", number))
+            return number
     if found:
         raise CameraError("picamera2 finds only USB cameras", "set source to a number, see `edgeface cameras`")
-    denied = [name for name in media() if not os.access(name, os.R_OK | os.W_OK)]
-    if denied:
-        raise CameraError(f"{denied[0]} may not be opened", "add the user to the group video")
+    for kind in ("media*", "dma_heap/*"):
+        nodes = sorted(Path("/dev").glob(kind))
+        if nodes and not any(os.access(node, os.R_OK | os.W_OK) for node in nodes):
+            raise CameraError(f"{nodes[0]} may not be opened", "add the user to the group video")
     raise CameraError(
         "libcamera finds no camera",
         f"check the ribbon cable, and camera_auto_detect=1 in {CONFIG}, then start it again",
     )
-
-
-def media() -> list[str]:
-    """Media devices, by which libcamera finds cameras."""
-    return sorted(str(path) for path in Path("/dev").glob("media*"))
 
 
 def words(error: BaseException) -> str:

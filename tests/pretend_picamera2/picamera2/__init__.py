@@ -104,7 +104,7 @@ class Picamera2:
         if SETTINGS.get("open") == "hangs":
             time.sleep(600)
         self.sensor_resolution = (4608, 2592)
-        self.camera_properties = {"Model": "imx708"}
+        self.camera_properties = {"Model": self.global_camera_info()[camera_num]["Model"]}
         self.camera_controls = {"FrameDurationLimits": (1, 2, 3), "AfMode": (0, 2, 0)}
         self.camera_config, self.started, self.frames, self.free = {}, False, 0, 0
         self.lock, self.jobs, self.ready, self.loop, self.over = threading.RLock(), [], [], None, False
