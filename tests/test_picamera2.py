@@ -187,7 +187,7 @@ def test_what_hangs_before_the_first_picture_is_killed(play: Play, tmp_path: Pat
 
 def test_a_sudden_end_is_told(play: Play) -> None:
     assert "picamera2 768x432 at 50 fps: " in (said := fails(play(die_after=3)))
-    assert "python3 ended with 255" in said
+    assert "python3 ended with 255; it is opened again" in said, "what was said at its start does not explain its end"
 
 
 def test_closing_ends_the_child_by_its_own_way(play: Play, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_telemetry_is_off_and_nothing_can_be_written() -> None:
 
 
 def test_libcamera_finds_what_it_opens() -> None:
-    """Sensors and image processors (their sub-devices are of video4linux too), buffers, and udev, which tells of them."""
+    """Sensors and image processors (sub-devices are of video4linux too), buffers, and udev, which tells of them."""
     service = read_unit()["Service"]
     allowed = {value for key, value in service if key == "DeviceAllow"}
     assert allowed >= {"char-media rw", "char-video4linux rw", "char-dma_heap rw"}

@@ -155,6 +155,10 @@ class Child:
     def heard(self, words: bytes) -> None:
         """Take in the end of what the child has said so far, after each piece of it."""
 
+    def forget_words(self) -> None:
+        """Let what was said so far explain nothing: opening a camera is full of complaints that mean nothing."""
+        self._words = b""
+
     def death(self) -> SourceError:
         """Say why the child ended: what it says itself, else its last words."""
         assert self._child is not None

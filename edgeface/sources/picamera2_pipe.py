@@ -138,6 +138,7 @@ class Picamera2Pipe(Child):
         self._got = 0
         if self._head is None:
             self._head = self._take_head()
+            self.forget_words()
             return None
         return self._pictures_of(self._head)
 

@@ -151,6 +151,7 @@ class Picamera2:
         return self.camera_config
 
     def start(self):
+        os.write(2, b"[0:1] [9] ERROR Virtual virtual.cpp:272 Requested stream role not supported: Raw\n")
         self.free, self.started = self.camera_config["buffer_count"], True
         if self.loop is None:
             self.loop = threading.Thread(target=self._run, daemon=True)
