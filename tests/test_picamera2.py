@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -225,7 +226,10 @@ def test_nothing_is_left_open(play: Play) -> None:
             {"import": "numpy"},
             "numpy.dtype size changed, may indicate binary incompatibility. Expected 96, got 88; sudo",
         ),
-        ({"import": "binary"}, "No module named 'libcamera._libcamera'; sudo apt install python3-picamera2, and let"),
+        (
+            {"import": "binary"},
+            "No module named 'libcamera._libcamera'; sudo apt install python3-picamera2 (Raspberry Pi OS), and",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_fix(play: Play, settings: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -260,14 +264,28 @@ def test_the_first_camera_that_is_not_on_usb(play: Play, caplog: pytest.LogCaptu
         caplog.clear()
 
 
+def test_a_numpy_of_pip_that_hides_the_system_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    def clashes(name: str) -> None:
+        raise ValueError("numpy.dtype size changed")
+
+    there = "/usr/local/lib/python3.11/dist-packages/numpy/__init__.py"
+    monkeypatch.setattr(picamera2_child, "import_module", clashes)
+    monkeypatch.setattr(picamera2_child, "find_spec", lambda name: ModuleSpec(name, None, origin=there))
+    with pytest.raises(picamera2_child.CameraError, match="numpy.dtype size changed") as caught:
+        picamera2_child.load()
+    assert caught.value.fix == f"remove the numpy that hides the system's: sudo pip uninstall numpy ({there})"
+
+
 def test_no_picamera2_and_no_python(play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = play()
     use(tmp_path, monkeypatch, str(tmp_path))
     said = fails(play())
     assert "picamera2 is not installed for " in said
-    assert said.endswith("; sudo apt install python3-picamera2")
+    assert said.endswith("; sudo apt install python3-picamera2 (Raspberry Pi OS)")
     monkeypatch.setattr(picamera2_pipe, "PYTHON", "/nowhere/python3")
-    said = "picamera2 needs /nowhere/python3, which is not installed; sudo apt install python3-picamera2"
+    said = (
+        "picamera2 needs /nowhere/python3, which is not installed; sudo apt install python3-picamera2 (Raspberry Pi OS)"
+    )
     assert fails(play()) == said
     source.close()
 

@@ -28,6 +28,7 @@ import signal
 import sys
 import threading
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,7 +40,7 @@ CLOSE_S = 2.0
 WRITE_S = 10.0
 CONTINUOUS = 2
 """`AfMode` of libcamera: a lens that can move does so by itself; picamera2 leaves it where it is."""
-PACKAGE = "sudo apt install python3-picamera2"
+PACKAGE = "sudo apt install python3-picamera2 (Raspberry Pi OS)"
 CONFIG = "/boot/firmware/config.txt"
 
 
@@ -57,6 +58,8 @@ class Asked(SystemExit):
 
 def load() -> Any:
     """Return `picamera2`; what keeps it from being imported is the system's to mend."""
+    # Some releases colour what they say, whoever reads it.
+    os.environ["LIBCAMERA_LOG_NO_COLOR"] = "1"
     python = "{} (Python {}.{})".format(sys.executable, *sys.version_info[:2])
     try:
         return import_module("picamera2")
@@ -69,9 +72,9 @@ def load() -> Any:
             f"{PACKAGE}, and let /usr/bin/python3 be the system's own (update-alternatives --display python3)",
         ) from error
     except (ImportError, ValueError, AttributeError) as error:
-        numpy = getattr(sys.modules.get("numpy"), "__file__", "")
-        if "/usr/local/" in str(numpy):
-            fix = f"remove the numpy that hides the system's: sudo pip uninstall numpy ({numpy})"
+        numpy = find_spec("numpy")
+        if numpy is not None and "/usr/local/" in str(numpy.origin):
+            fix = f"remove the numpy that hides the system's: sudo pip uninstall numpy ({numpy.origin})"
         else:
             fix = "sudo apt install --reinstall python3-picamera2 python3-libcamera python3-numpy"
         raise CameraError(f"picamera2 cannot be loaded by {python}: {error}", fix) from error
