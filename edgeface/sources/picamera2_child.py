@@ -117,7 +117,7 @@ def explain(error: BaseException, main: tuple[int, int]) -> CameraError:
     """What an error of opening, configuring or starting means."""
     said = words(error)
     size = "{}x{}".format(*main)
-    if "busy" in said or "-16" in said or "in use by another" in said:
+    if "busy" in said or "code: -16" in said or "in use by another" in said:
         return CameraError("another program has the camera", "end it: rpicam-hello, motion, another service")
     if "Cannot allocate memory" in said or getattr(error, "errno", None) == errno.ENOMEM:
         return CameraError(
