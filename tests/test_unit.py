@@ -136,6 +136,15 @@ def test_telemetry_is_off_and_nothing_can_be_written() -> None:
     assert not [value for key, value in service if key == "ReadWritePaths"]
 
 
+def test_libcamera_finds_what_it_opens() -> None:
+    """Sensors and image processors (sub-devices are of video4linux too), buffers, and udev, which tells of them."""
+    service = read_unit()["Service"]
+    allowed = {value for key, value in service if key == "DeviceAllow"}
+    assert allowed >= {"char-media rw", "char-video4linux rw", "char-dma_heap rw"}
+    assert "AF_NETLINK" in dict(service)["RestrictAddressFamilies"].split()
+    assert "video" in dict(service)["SupplementaryGroups"].split()
+
+
 def test_it_is_a_unit_file() -> None:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.optionxform = str  # type: ignore[assignment, method-assign]

@@ -42,7 +42,8 @@ def add_parser(subparsers: SubParsers[Any]) -> None:
     parser.add_argument(
         "--source",
         metavar="SOURCE",
-        help="one source instead of all configured cameras: number, /dev/..., file, folder, rtsp://..., picamera, csi",
+        help="one source instead of all configured cameras: number, /dev/..., file, folder, rtsp://..., picamera, "
+        "picamera2, csi",
     )
     parser.add_argument("--pace", choices=("realtime", "max"), help="files: like a camera, or as fast as it goes (max)")
     parser.add_argument(

@@ -26,10 +26,11 @@ from edgeface.config import Config
 from edgeface.detect import make_detector
 from edgeface.engine.pipeline import Request
 from edgeface.engine.states import States
+from edgeface.geometry import enlarge, letterbox
 from edgeface.runtime import Runner, RunnerWrapper, choose_runner, run_faces
 from edgeface.runtime.providers import ON_PROCESSOR, Provider
 from edgeface.selftest import check
-from edgeface.types import F32, Answer, Detections, Head, Image
+from edgeface.types import F32, Answer, Detections, Frame, Head, Image
 
 logger = logging.getLogger(__name__)
 
@@ -144,6 +145,21 @@ class Networks:
         except (ValueError, IndexError, KeyError) as error:
             _count(self.invalid, self.detector.network.name, repr(error))
             return NO_FACES
+
+    def search(self, frame: Frame, *, min_score: float) -> Detections:
+        """Find the faces of a frame, in its pixels: in its small picture, where that has all that the detector sees."""
+        image, small = frame.image, frame.small
+        if small is None or not self._suffices(small, image):
+            return self.detect(image, min_score=min_score, still=frame.still)
+        found = self.detect(small, min_score=min_score, still=frame.still)
+        return enlarge(found, (small.shape[1], small.shape[0]), (image.shape[1], image.shape[0]))
+
+    def _suffices(self, small: Image, image: Image) -> bool:
+        """Whether a detector sees no more of the large picture than the small one has."""
+        image_wh, small_wh = (image.shape[1], image.shape[0]), (small.shape[1], small.shape[0])
+        seen_wh = letterbox(image_wh, self.detector.size_for(image_wh)).content_wh
+        same = self.detector.size_for(small_wh) == self.detector.size_for(image_wh)
+        return same and small_wh[0] >= seen_wh[0] and small_wh[1] >= seen_wh[1]
 
     def answer(self, requests: Sequence[Request], states: States | None = None) -> list[list[Answer]]:
         """Answer every request, in order, one answer for each head; all faces of a network go through it together.
