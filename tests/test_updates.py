@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import shutil
 import signal
 import subprocess
@@ -443,14 +443,19 @@ def test_one_that_the_configuration_cannot_go_on_with_is_refused(tmp_path: Path)
     assert done.stderr.startswith("edgeface: warning: not judged against the configuration: ")
 
 
-def test_a_file_that_changes_meanwhile_is_not_the_one_that_is_unpacked(tmp_path: Path, keys: Path) -> None:
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="apt install openssh-client")
+def test_a_file_that_changes_meanwhile_is_not_the_one_that_is_unpacked(
+    tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was proved is a copy that nobody else can write."""
-    archive = packed(tmp_path / "small.tar", version="1")
-
-    def judge(_: object) -> None:
-        packed(archive, version="666")
-
-    assert install(archive, tmp_path / "models", judge=judge).manifest.version == "1"
-    manifest = json.loads((tmp_path / "models" / "small" / MANIFEST).read_text())
-    assert manifest["version"] == "1"
-    assert [path.name for path in (tmp_path / "models").iterdir()] == ["small"]
+    ours, archive = Ssh(tmp_path, "ours"), packed(tmp_path / "small.tar", version="1")
+    shutil.copy(ours.public, keys / "ours.pub")
+    ours.sign(archive)
+    evil, programs = packed(tmp_path / "evil.tar", version="666"), tmp_path / "bin"
+    programs.mkdir()
+    script = f'#!/bin/sh\n{shutil.which("ssh-keygen")} "$@" || exit\ncp {evil} {archive}\n'
+    (programs / "ssh-keygen").write_text(script)
+    (programs / "ssh-keygen").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    assert install(archive, tmp_path / "models", proofs=Proofs(keys=keys)).manifest.version == "1"
+    assert archive.read_bytes() == evil.read_bytes()
