@@ -14,8 +14,9 @@ from edgeface.publish.discovery import config_topic, device_id
 
 ITERATIONS, SALT_BYTES = 101, 12
 """Those of `mosquitto_passwd` 2.0. Few, and enough: our passwords have 192 bits of chance, not of a person."""
-HOME_ASSISTANT = "homeassistant"
-"""Account of who listens to all nodes and may command them."""
+HOME_ASSISTANT, OPERATOR = "homeassistant", "operator"
+"""Accounts of who listens to all nodes and may command them, and of who may clear up after them too."""
+ACCOUNTS = (HOME_ASSISTANT, OPERATOR)
 OWN = ("availability", "doctor")
 """What a node writes beside messages."""
 _CAMERA_KINDS = tuple(kind for kind, struct in KINDS.items() if "camera" in struct.__struct_fields__)
@@ -39,19 +40,15 @@ def node_access(config: Config, name: str) -> list[str]:
     return [*(f"topic readwrite {topic}" for topic in written), *(f"topic read {topic}" for topic in read)]
 
 
-def home_assistant_access(prefixes: Iterable[tuple[str, str]]) -> list[str]:
-    """Lines of who listens to all nodes; by prefix of topics and of discovery."""
-    return sorted(
-        {
-            line
-            for prefix, ours in prefixes
-            for line in (
-                f"topic read {prefix}/#",
-                f"topic write {prefix}/+/{COMMAND}/+",
-                f"topic readwrite {ours}/#",
-            )
-        }
-    )
+def account_access(prefixes: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Lines of the accounts that are no node's, from the prefixes of topics and of discovery."""
+    heard, written, own = set[str](), set[str](), set[str]()
+    for prefix, ours in prefixes:
+        heard.add(f"topic read {prefix}/#")
+        written.add(f"topic write {prefix}/+/{COMMAND}/+")
+        own.add(f"topic readwrite {ours}/#")
+    everything = {line.replace("topic read ", "topic readwrite ") for line in heard}
+    return {HOME_ASSISTANT: sorted(heard | written | own), OPERATOR: sorted(everything | own)}
 
 
 def access_list(accounts: Mapping[str, Iterable[str]]) -> str:

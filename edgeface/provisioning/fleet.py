@@ -5,7 +5,7 @@
     fleet.json            what is known of the nodes
     ca/                   the authority; whoever has ca.key can be any node
     broker/               for the broker: mosquitto.conf, acl, passwords, its certificate and key, ca.pem, crl.pem
-    accounts/             one file a password: homeassistant
+    accounts/             a password each: homeassistant, operator
     nodes/NAME/           for a node, and as it is for the first partition of its card
 
 Everything is for its owner alone. What is wrong with table or orders is found before the first file is written.
@@ -27,11 +27,11 @@ import msgspec
 from edgeface.errors import ConfigError, EdgefaceError, UsageError
 from edgeface.files import write_private
 from edgeface.provisioning.access import (
-    HOME_ASSISTANT,
+    ACCOUNTS,
     SALT_BYTES,
     access_list,
+    account_access,
     broker_config,
-    home_assistant_access,
     is_line_of,
     node_access,
     password_line,
@@ -115,7 +115,7 @@ def provision(
         fleet.take(nodes, set(orders.rotate))
         if orders.renew_days is not None:
             fleet.renew(now + timedelta(days=orders.renew_days))
-        _tell_broker(out, state, orders, salt)
+        _tell_broker(out, state, orders, token, salt)
         write_state(out, state)
         here = {node.row.name for node in nodes}
         report.absent = sorted(name for name, known in state.nodes.items() if name not in here and not known.revoked)
@@ -277,18 +277,21 @@ def _broker_certificate(out: Path, authority: Authority, orders: Orders, now: da
         write_private(folder / name, path.read_bytes())
 
 
-def _tell_broker(out: Path, state: State, orders: Orders, salt: Callable[[int], bytes]) -> None:
+def _tell_broker(
+    out: Path, state: State, orders: Orders, token: Callable[[int], str], salt: Callable[[int], bytes]
+) -> None:
     """Write what the broker reads; a line that holds stays as it is."""
     folder, accounts = out / "broker", out / "accounts"
     _make_private(accounts)
-    if not (accounts / HOME_ASSISTANT).exists():
-        write_private(accounts / HOME_ASSISTANT, f"{secrets.token_urlsafe(PASSWORD_BYTES)}\n".encode())
+    for name in ACCOUNTS:
+        if not (accounts / name).exists():
+            write_private(accounts / name, f"{token(PASSWORD_BYTES)}\n".encode())
     live = {name: known for name, known in state.nodes.items() if not known.revoked}
     files = {name: out / "nodes" / name / PASSWORD for name, known in live.items() if known.auth == "password"}
-    files[HOME_ASSISTANT] = accounts / HOME_ASSISTANT
+    files |= {name: accounts / name for name in ACCOUNTS}
     write_private(folder / "passwords", _passwords(folder / "passwords", files, salt).encode())
     access = {name: known.access for name, known in live.items()}
-    access[HOME_ASSISTANT] = home_assistant_access({known.prefixes for known in live.values()})
+    access |= account_access({known.prefixes for known in live.values()})
     write_private(folder / "acl", access_list(access).encode())
     write_private(folder / "mosquitto.conf", broker_config(orders.broker_folder).encode())
     write_private(folder / "crl.pem", (out / "ca" / "crl.pem").read_bytes())

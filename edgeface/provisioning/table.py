@@ -19,7 +19,7 @@ from edgeface.errors import ConfigError, EdgefaceError
 
 T = TypeVar("T")
 Auth = Literal["password", "certificate"]
-RESERVED = frozenset({"homeassistant", "broker"})
+RESERVED = frozenset({"homeassistant", "operator", "broker"})
 """Accounts of others."""
 LARGEST = 10_000_000
 """Bytes of a table: some fifty thousand rows."""
