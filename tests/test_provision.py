@@ -198,6 +198,19 @@ def test_one_node_more_changes_nobody_else(fleet: Fleet) -> None:
 
 
 @needs_openssl
+def test_what_was_said_once_holds(fleet: Fleet, tmp_path: Path) -> None:
+    base = tmp_path / "base.toml"
+    base.write_text("[commands]\nenabled = true\n")
+    fleet.run("hall;;", base=base, broker_folder="/srv/broker")
+    before = fleet.tree()
+    assert fleet.run(broker=None, base=None, broker_folder=None).changed == []
+    assert fleet.changed(before) == set()
+    base.unlink()
+    with pytest.raises(ConfigError, match=r"base\.toml, which all nodes share, does not exist"):
+        fleet.run(base=None)
+
+
+@needs_openssl
 def test_a_row_that_changes_changes_its_node_alone(fleet: Fleet) -> None:
     fleet.run("hall;;door=0", "yard;;door=0")
     before = fleet.tree()
@@ -295,7 +308,7 @@ def test_renewing_keeps_keys_and_lets_the_one_before_hold(fleet: Fleet) -> None:
     assert fleet.run(renew_days=100).renewed == []
     assert fleet.changed(before) == set()
     later = NOW + timedelta(days=3600)
-    assert fleet.run(renew_days=100, now=later).renewed == ["yard"]
+    assert fleet.run(renew_days=100, now=later).renewed == ["broker", "yard"]
     assert fleet.changed(before) == {"nodes/yard/cert.pem", "broker/broker.pem"}
     assert file_end(fleet.node("yard", "cert.pem")) == later + timedelta(days=3650)
     old = fleet.out / "old.pem"
@@ -346,7 +359,7 @@ def test_a_run_that_was_killed_is_taken_up(fleet: Fleet) -> None:
         ({"revoke": ("attic",)}, "--revoke attic: no node is called that"),
         ({"revoke": ("hall",), "rotate": ("hall",)}, "--rotate and --revoke hall"),
         ({"rotate": ("yard",)}, "--rotate yard: it is in no row of"),
-        ({"base": Path("no.toml")}, "no.toml does not exist"),
+        ({"base": Path("no.toml")}, "no.toml, which all nodes share, does not exist"),
     ],
 )
 def test_orders_that_cannot_be_followed_change_nothing(orders: Mapping[str, Any], words: str, fleet: Fleet) -> None:

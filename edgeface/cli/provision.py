@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         help="write what many nodes and their broker need, from one table",
         description="Reads a table of nodes and writes a folder: for each node its configuration, secrets and network, "
         "as its card takes them; for Mosquitto the access list, passwords and certificates. A further run changes only "
-        "what the table changes. Columns: docs/provisioning.md.",
+        "what the table changes, and remembers --broker, --broker-folder and --base. Columns: docs/provisioning.md.",
     )
     parser.add_argument("table", metavar="CSV", help="a row for each node; the first row has the columns' names")
     parser.add_argument("--out", metavar="DIR", default="fleet", help="folder to write (%(default)s)")
@@ -28,8 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--broker-folder",
         metavar="DIR",
-        default="/etc/mosquitto/edgeface",
-        help="where the broker will find its files (%(default)s)",
+        help="where the broker will find its files (at first: /etc/mosquitto/edgeface)",
     )
     parser.add_argument(
         "--rotate",
@@ -61,7 +60,7 @@ def provision(args: argparse.Namespace) -> int:
         Orders(
             broker=args.broker,
             base=Path(args.base) if args.base else None,
-            broker_folder=args.broker_folder.rstrip("/"),
+            broker_folder=args.broker_folder.rstrip("/") if args.broker_folder else None,
             rotate=tuple(args.rotate),
             revoke=tuple(args.revoke),
             renew_days=args.renew,

@@ -51,9 +51,9 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    broker : its name or address, as nodes reach it; None: as before
+    broker : its name or address, as nodes reach it
     base : configuration that all nodes share
-    broker_folder : where the broker will find its files
+    broker_folder : where the broker will find its files; of these three, None: as before
     rotate : nodes that get a new password, or key and certificate; what they had holds no longer
     revoke : nodes that may nothing any more
     renew_days : certificates that end within so many days are made anew, of the same keys
@@ -61,7 +61,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
 
     broker: str | None = None
     base: Path | None = None
-    broker_folder: str = "/etc/mosquitto/edgeface"
+    broker_folder: str | None = None
     rotate: tuple[str, ...] = ()
     revoke: tuple[str, ...] = ()
     renew_days: int | None = None
@@ -103,33 +103,41 @@ def provision(
     broker = orders.broker or (before.broker if before else None)
     if broker is None:
         raise UsageError("it is not known where the broker is", fix="give --broker HOST, as the nodes will reach it")
-    state = msgspec.structs.replace(before or State(broker=broker), broker=broker)
-    nodes = _read(table, orders, broker)
+    state = before or State(broker=broker)
+    state = msgspec.structs.replace(
+        state,
+        broker=broker,
+        broker_folder=orders.broker_folder or state.broker_folder,
+        base=str(orders.base.absolute()) if orders.base else state.base,
+    )
+    nodes = _read(table, state)
     _judge(nodes, state, orders, str(table))
     with _locked(out):
         report = Report()
         authority = Authority(out / "ca", broker=broker, now=now)
-        _broker_certificate(out, authority, orders, now, renamed=before is not None and before.broker != broker)
+        renamed = before is not None and before.broker != broker
+        if _broker_certificate(out, authority, orders, now, renamed=renamed) and before is not None:
+            report.renewed.append("broker")
         fleet = _Fleet(out, state, authority, report, token)
         fleet.revoke(orders.revoke)
         fleet.take(nodes, set(orders.rotate))
         if orders.renew_days is not None:
             fleet.renew(now + timedelta(days=orders.renew_days))
-        _tell_broker(out, state, orders, token, salt)
+        _tell_broker(out, state, token, salt)
         write_state(out, state)
         here = {node.row.name for node in nodes}
         report.absent = sorted(name for name, known in state.nodes.items() if name not in here and not known.revoked)
     return report
 
 
-def _read(table: Path, orders: Orders, broker: str) -> list[Node]:
+def _read(table: Path, state: State) -> list[Node]:
     try:
         with table.open("rb") as file:
             data = file.read(LARGEST + 1)
     except OSError as error:
         raise UsageError(f"{table} cannot be read: {error.strerror}", fix="give a table of nodes (CSV)") from None
-    base = read_base(orders.base)
-    return [render(row, base, broker=broker, place=str(table)) for row in read_rows(data, str(table))]
+    base = read_base(Path(state.base) if state.base else None)
+    return [render(row, base, broker=state.broker, place=str(table)) for row in read_rows(data, str(table))]
 
 
 def _judge(nodes: Sequence[Node], state: State, orders: Orders, place: str) -> None:
@@ -259,15 +267,15 @@ class _Fleet:
             report.changed.append(name)
 
 
-def _broker_certificate(out: Path, authority: Authority, orders: Orders, now: datetime, *, renamed: bool) -> None:
-    """The broker's key and certificate: when there is none, it is for another name, or it ends soon."""
+def _broker_certificate(out: Path, authority: Authority, orders: Orders, now: datetime, *, renamed: bool) -> bool:
+    """Make the broker's certificate where there is none, it is for another name, or it ends soon; whether it did."""
     folder = out / "broker"
     _make_private(folder)
     key, certificate = folder / "broker.key", folder / "broker.pem"
     end = file_end(certificate)
     soon = orders.renew_days is not None and end is not None and end < now + timedelta(days=orders.renew_days)
     if end is not None and key.exists() and not (renamed or soon):
-        return
+        return False
     if key.exists():
         authority.ask_again("broker", key)
     else:
@@ -275,11 +283,10 @@ def _broker_certificate(out: Path, authority: Authority, orders: Orders, now: da
     write_private(certificate, authority.sign([("broker", key)], kind="broker")["broker"])
     for name, path in ((AUTHORITY, authority.certificate), ("crl.pem", authority.revoked)):
         write_private(folder / name, path.read_bytes())
+    return True
 
 
-def _tell_broker(
-    out: Path, state: State, orders: Orders, token: Callable[[int], str], salt: Callable[[int], bytes]
-) -> None:
+def _tell_broker(out: Path, state: State, token: Callable[[int], str], salt: Callable[[int], bytes]) -> None:
     """Write what the broker reads; a line that holds stays as it is."""
     folder, accounts = out / "broker", out / "accounts"
     _make_private(accounts)
@@ -293,7 +300,7 @@ def _tell_broker(
     access = {name: known.access for name, known in live.items()}
     access |= account_access({known.prefixes for known in live.values()})
     write_private(folder / "acl", access_list(access).encode())
-    write_private(folder / "mosquitto.conf", broker_config(orders.broker_folder).encode())
+    write_private(folder / "mosquitto.conf", broker_config(state.broker_folder).encode())
     write_private(folder / "crl.pem", (out / "ca" / "crl.pem").read_bytes())
 
 

@@ -41,6 +41,8 @@ def read_base(path: Path | None) -> Mapping[str, Any]:
     """
     if path is None:
         return {}
+    if not path.exists():
+        raise ConfigError(f"{path}, which all nodes share, does not exist", fix="put it back, or give another --base")
     load_config(path)
     tree = read_toml(path)
     for table, keys in {

@@ -32,10 +32,12 @@ class Known(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """All of it: the broker's name, and nodes by name."""
+    """All of it: what a run was told and the next need not be, and nodes by name."""
 
     schema: int = 1
     broker: str
+    broker_folder: str = "/etc/mosquitto/edgeface"
+    base: str | None = None
     nodes: dict[str, Known] = {}
 
 
