@@ -17,7 +17,7 @@ from edgeface.config import hide_credentials
 from edgeface.errors import BundleError, EdgefaceError, UsageError
 from edgeface.files import restore_swapped, swap_folder
 from edgeface.proof import prove, steps_of, untried_networks
-from edgeface.updates import Proofs, bring, is_older
+from edgeface.updates import Trust, bring, is_older
 
 INSTALLED = SEARCH_PATH[0]
 """Where bundles are installed, and what is searched first."""
@@ -30,7 +30,7 @@ def install(
     archive: Path | str,
     parent: Path = INSTALLED,
     *,
-    proofs: Proofs | None = None,
+    trust: Trust | None = None,
     judge: Callable[[Bundle], object] = lambda _: None,
     allow_random: bool = False,
     allow_untried: bool = False,
@@ -42,7 +42,7 @@ def install(
     ----------
     archive : file that ``pack`` wrote, or its https address
     parent : folder of bundles; one of the same name is replaced when all is well, and not before
-    proofs : by what the archive is believed, before anything looks inside
+    trust : by what the archive is believed, before anything looks inside
     judge : raises where this machine's configuration cannot go on with the bundle
     allow_random : take networks that were never trained
     allow_untried : take networks of which no file can be run here
@@ -56,7 +56,7 @@ def install(
     """
     what = str(archive)
     with _scratch(parent) as scratch:
-        brought = bring(what, proofs or Proofs(), scratch, most_bytes=MOST_BYTES)
+        brought = bring(what, trust or Trust(), scratch, most_bytes=MOST_BYTES)
         bundle = open_bundle(unpack(brought, scratch, name=hide_credentials(what)), allow_random=allow_random)
         brought.unlink()
         if not downgrade:

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from fleets import NOW, Fleet
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgeface.config import load_config
 from edgeface.errors import ConfigError, EdgefaceError, RuntimeMissingError, UsageError
@@ -129,7 +131,26 @@ def test_what_cannot_hold_is_one_line_with_its_row_and_nothing_is_written(
     assert not fleet.out.exists()
 
 
+@given(st.text(alphabet='ab,;"\t\r\n =/.0é\0'), st.sampled_from(["name,cameras\n", "name;address\n", ""]))
+def test_a_table_of_anything_is_read_or_refused(text: str, head: str) -> None:
+    for data in ((head + text).encode(), head.encode() + text.encode("latin-1")):
+        try:
+            rows = read_rows(data, "nodes.csv")
+        except TableError as error:
+            assert "\n" not in str(error)
+        else:
+            assert rows
+
+
 # Folders
+
+
+@needs_openssl
+def test_the_sample_is_one(fleet: Fleet) -> None:
+    sample = Path(__file__).parents[1] / "packaging" / "provisioning"
+    shutil.copy(sample / "nodes.csv", fleet.table)
+    assert fleet.run(base=sample / "base.toml").added == ["entrance", "aisle-1", "yard"]
+    assert "edgeface/yard/ramp/visits" in (fleet.out / "broker/acl").read_text()
 
 
 @needs_openssl

@@ -22,7 +22,7 @@ from web import Answer, Web, head, status, whole
 from edgeface.bundle import MANIFEST, open_bundle
 from edgeface.errors import BundleError, ConfigError, EdgefaceError, RuntimeMissingError, UsageError
 from edgeface.installing import install
-from edgeface.updates import Limits, Proofs, is_older, read_keys
+from edgeface.updates import Limits, Trust, is_older, read_keys
 
 MOST = 100_000
 NAMESPACE = "edgeface-bundle"
@@ -117,7 +117,7 @@ def test_an_answer_that_is_no_archive_is_one_line_and_nothing_else(
     address = web.give("/small.tar", answer)
     limits = Limits(silence_s=0.3, total_s=0.7 if kind == "byte by byte" else 20)
     with pytest.raises(EdgefaceError, match=words) as caught:
-        install(address, tmp_path / "models", proofs=Proofs(sha256="0" * 64, limits=limits, keys=tmp_path / "none"))
+        install(address, tmp_path / "models", trust=Trust(sha256="0" * 64, limits=limits, keys=tmp_path / "none"))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "models").exists()
 
@@ -138,7 +138,7 @@ def test_an_answer_that_is_no_archive_is_one_line_and_nothing_else(
 )
 def test_an_address_that_cannot_be_is_one_line(address: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(EdgefaceError, match=words) as caught:
-        install(address, tmp_path / "models", proofs=Proofs(sha256="0" * 64, keys=tmp_path / "none"))
+        install(address, tmp_path / "models", trust=Trust(sha256="0" * 64, keys=tmp_path / "none"))
     assert "secret" not in str(caught.value)
     assert not (tmp_path / "models").exists()
 
@@ -148,7 +148,7 @@ def test_a_server_that_nobody_vouches_for_is_not_asked(tmp_path: Path, monkeypat
     monkeypatch.setenv("SSL_CERT_FILE", str(server.authority))
     try:
         with pytest.raises(EdgefaceError, match="certificate that is not trusted: .*this machine's clock"):
-            install(f"{server.address}/small.tar", tmp_path / "models", proofs=Proofs(sha256="0" * 64))
+            install(f"{server.address}/small.tar", tmp_path / "models", trust=Trust(sha256="0" * 64))
         assert server.asked == []
     finally:
         server.stop()
@@ -157,9 +157,9 @@ def test_a_server_that_nobody_vouches_for_is_not_asked(tmp_path: Path, monkeypat
 def test_an_address_needs_a_proof(web: Web, tmp_path: Path) -> None:
     address = web.give("/small.tar", write(tmp_path / "small.tar", members()).read_bytes())
     with pytest.raises(UsageError, match=r"nothing says that .* is what it should be; give --sha256, or put"):
-        install(address, tmp_path / "models", proofs=Proofs(keys=tmp_path / "none"))
+        install(address, tmp_path / "models", trust=Trust(keys=tmp_path / "none"))
     with pytest.raises(UsageError, match="is no https address"):
-        install("http://localhost/small.tar", tmp_path / "models", proofs=Proofs(keys=tmp_path / "none"))
+        install("http://localhost/small.tar", tmp_path / "models", trust=Trust(keys=tmp_path / "none"))
     assert web.asked == []
 
 
@@ -167,15 +167,15 @@ def test_an_address_needs_a_proof(web: Web, tmp_path: Path) -> None:
 def test_a_sha256_that_is_none_is_a_usage_error(given: str, tmp_path: Path) -> None:
     archive = write(tmp_path / "small.tar", members())
     with pytest.raises(UsageError, match="is no sha256; give the 64 digits"):
-        install(archive, tmp_path / "models", proofs=Proofs(sha256=given, keys=tmp_path / "none"))
+        install(archive, tmp_path / "models", trust=Trust(sha256=given, keys=tmp_path / "none"))
 
 
 def test_a_file_is_held_against_its_sha256(tmp_path: Path) -> None:
     archive, keys = write(tmp_path / "small.tar", members()), tmp_path / "none"
     line = subprocess.run(["sha256sum", archive], capture_output=True, text=True, check=True).stdout
-    install(archive, tmp_path / "models", proofs=Proofs(sha256=line, keys=keys))
+    install(archive, tmp_path / "models", trust=Trust(sha256=line, keys=keys))
     with pytest.raises(BundleError, match="is another file"):
-        install(archive, tmp_path / "models", proofs=Proofs(sha256="0" * 64, keys=keys))
+        install(archive, tmp_path / "models", trust=Trust(sha256="0" * 64, keys=keys))
 
 
 def test_killed_while_it_fetches_the_one_before_stands(web: Web, tmp_path: Path) -> None:
@@ -251,32 +251,32 @@ def keys(tmp_path: Path) -> Path:
 
 @signing
 def test_only_what_a_key_has_signed_is_taken(maker: Maker, tmp_path: Path, keys: Path) -> None:
-    place, proofs = tmp_path / "models", Proofs(keys=keys)
+    place, trust = tmp_path / "models", Trust(keys=keys)
     ours, other = maker(tmp_path, "ours"), maker(tmp_path, "other")
     shutil.copy(ours.public, keys / "ours.pub")
     shutil.copy(maker(tmp_path, "older").public, keys / "older.pub")
     archive = packed(tmp_path / "small.tar", version="1.0")
 
     with pytest.raises(BundleError, match=rf"is not signed \(no .*small\.tar{ours.suffix}\), and .* holds keys"):
-        install(archive, place, proofs=proofs)
+        install(archive, place, trust=trust)
     with pytest.raises(BundleError, match="is not signed"):
-        install(archive, place, proofs=Proofs(keys=keys, sha256=sha256(archive)))
+        install(archive, place, trust=Trust(keys=keys, sha256=sha256(archive)))
     other.sign(archive)
     with pytest.raises(BundleError, match="the signature of .* is by none of the keys"):
-        install(archive, place, proofs=proofs)
+        install(archive, place, trust=trust)
     assert not place.exists()
 
     signature = ours.sign(archive)
-    assert install(archive, place, proofs=proofs).manifest.version == "1.0"
+    assert install(archive, place, trust=trust).manifest.version == "1.0"
     elsewhere = tmp_path / "moved"
     signature.rename(elsewhere)
-    install(archive, place, proofs=Proofs(keys=keys, signature=str(elsewhere)))
+    install(archive, place, trust=Trust(keys=keys, signature=str(elsewhere)))
     with pytest.raises(BundleError, match="is another file"):
-        install(archive, place, proofs=Proofs(keys=keys, signature=str(elsewhere), sha256="0" * 64))
+        install(archive, place, trust=Trust(keys=keys, signature=str(elsewhere), sha256="0" * 64))
 
     packed(archive, version="2.0")
     with pytest.raises(BundleError, match="the signature of .* or of another file"):
-        install(archive, place, proofs=Proofs(keys=keys, signature=str(elsewhere)))
+        install(archive, place, trust=Trust(keys=keys, signature=str(elsewhere)))
     assert open_bundle(place / "small").manifest.version == "1.0"
 
 
@@ -286,15 +286,15 @@ def test_a_signature_lies_beside_an_address(maker: Maker, web: Web, tmp_path: Pa
     shutil.copy(ours.public, keys / "ours.pub")
     archive = write(tmp_path / "small.tar", members())
     address = web.give("/small.tar?token=abc", archive.read_bytes())
-    place, proofs = tmp_path / "models", Proofs(keys=keys)
+    place, trust = tmp_path / "models", Trust(keys=keys)
     with pytest.raises(BundleError, match=rf"no https://.*/small\.tar{ours.suffix}\?token=\*\*\*") as caught:
-        install(address, place, proofs=proofs)
+        install(address, place, trust=trust)
     assert "abc" not in str(caught.value)
     web.give(f"/small.tar{ours.suffix}?token=abc", ours.sign(archive).read_bytes())
-    install(address, place, proofs=proofs)
+    install(address, place, trust=trust)
     web.give(f"/small.tar{ours.suffix}?token=abc", b"x" * 1_000_000)
     with pytest.raises(BundleError, match="has 1,000,000 bytes, at most 16,384 are taken"):
-        install(address, place, proofs=proofs)
+        install(address, place, trust=trust)
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="apt install openssh-client")
@@ -304,7 +304,7 @@ def test_a_signature_for_something_else_says_nothing(tmp_path: Path, keys: Path)
     archive = write(tmp_path / "small.tar", members())
     ours.sign(archive, namespace="git")
     with pytest.raises(BundleError, match="not for edgeface-bundle"):
-        install(archive, tmp_path / "models", proofs=Proofs(keys=keys))
+        install(archive, tmp_path / "models", trust=Trust(keys=keys))
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="apt install openssh-client")
@@ -315,7 +315,7 @@ def test_without_the_program_nothing_is_believed(tmp_path: Path, keys: Path, mon
     ours.sign(archive)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RuntimeMissingError, match="ssh-keygen, .*; sudo apt install openssh-client"):
-        install(archive, tmp_path / "models", proofs=Proofs(keys=keys))
+        install(archive, tmp_path / "models", trust=Trust(keys=keys))
 
 
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5M9hYJgbu3ZRnFDP8nOCDXnUeF5oYg2kU6pwbBn4tR"
@@ -360,7 +360,7 @@ def test_keys_as_people_leave_them(keys: Path) -> None:
 def test_a_signature_without_a_key_is_a_usage_error(tmp_path: Path) -> None:
     archive = write(tmp_path / "small.tar", members())
     with pytest.raises(UsageError, match="holds no key to verify a signature with"):
-        install(archive, tmp_path / "models", proofs=Proofs(keys=tmp_path / "none", signature="x.sig"))
+        install(archive, tmp_path / "models", trust=Trust(keys=tmp_path / "none", signature="x.sig"))
 
 
 # Versions
@@ -457,5 +457,5 @@ def test_a_file_that_changes_meanwhile_is_not_the_one_that_is_unpacked(
     (programs / "ssh-keygen").write_text(script)
     (programs / "ssh-keygen").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    assert install(archive, tmp_path / "models", proofs=Proofs(keys=keys)).manifest.version == "1"
+    assert install(archive, tmp_path / "models", trust=Trust(keys=keys)).manifest.version == "1"
     assert archive.read_bytes() == evil.read_bytes()

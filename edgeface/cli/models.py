@@ -138,13 +138,13 @@ def verify(args: argparse.Namespace) -> int:
 def install(args: argparse.Namespace) -> int:
     """Install an archive that ``python -m converters pack`` wrote, from a file or over https."""
     from edgeface.installing import install as put
-    from edgeface.updates import KEYS, Proofs
+    from edgeface.updates import KEYS, Trust
 
     chosen = _chosen(args)
     bundle = put(
         args.what,
         _parent(args),
-        proofs=Proofs(sha256=args.sha256, signature=args.signature, keys=Path(args.keys or KEYS)),
+        trust=Trust(sha256=args.sha256, signature=args.signature, keys=Path(args.keys or KEYS)),
         judge=lambda bundle: _judge(bundle, chosen),
         allow_random=args.allow_random,
         allow_untried=args.allow_untried,

@@ -1,4 +1,4 @@
-"""An archive is brought to where nobody else can change it, and proved by its sha256, its signature, or both."""
+"""An archive is brought to where nobody else can change it, and believed by its sha256, its signature, or both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgeface.updates.fetch import Limits, expect_https, fetch, is_address, opti
 from edgeface.updates.keys import KEYS, LARGEST, NAMESPACE, SUFFIXES, Keys, kind_of, read_keys, verify
 
 
-class Proofs(msgspec.Struct, frozen=True, kw_only=True):
+class Trust(msgspec.Struct, frozen=True, kw_only=True):
     """By what an archive is believed.
 
     Attributes
@@ -34,19 +34,19 @@ class Proofs(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
 
 
-def bring(what: str, proofs: Proofs, scratch: Path, *, most_bytes: int) -> Path:
-    """Copy a file or fetch an address into ``scratch``, and prove it before anybody looks inside.
+def bring(what: str, trust: Trust, scratch: Path, *, most_bytes: int) -> Path:
+    """Copy a file or fetch an address into ``scratch``, and believe it or not before anybody looks inside.
 
     Raises
     ------
-    UsageError : no such file or no https address; a sha256 that is none; an address without any proof
+    UsageError : no such file or no https address; a sha256 that is none; an address with nothing to believe it by
     ConfigError : the folder of keys cannot be trusted
     BundleError : it is too large, of another sha256, not signed, or signed by somebody else
     EdgefaceError : it cannot be fetched or copied, or the program that verifies is missing
     """
-    keys, shown = read_keys(proofs.keys), hide_credentials(what)
-    wanted = _sha256(proofs.sha256)
-    if proofs.signature is not None and not keys:
+    keys, shown = read_keys(trust.keys), hide_credentials(what)
+    wanted = _sha256(trust.sha256)
+    if trust.signature is not None and not keys:
         raise UsageError(f"{keys.folder} holds no key to verify a signature with", fix="put its maker's key there")
     if is_address(what) and expect_https(what) and wanted is None and not keys:
         raise UsageError(
@@ -54,17 +54,17 @@ def bring(what: str, proofs: Proofs, scratch: Path, *, most_bytes: int) -> Path:
             fix=f"give --sha256, or put its maker's public key into {keys.folder}",
         )
     archive = scratch / "archive"
-    _take(what, archive, proofs, most_bytes)
+    _take(what, archive, trust, most_bytes)
     if wanted is not None:
         _expect_sha256(archive, shown, wanted)
     if keys:
-        _expect_signature(what, archive, proofs, keys)
+        _expect_signature(what, archive, trust, keys)
     return archive
 
 
-def _take(what: str, target: Path, proofs: Proofs, most_bytes: int) -> None:
+def _take(what: str, target: Path, trust: Trust, most_bytes: int) -> None:
     if is_address(what):
-        fetch(what, target, most_bytes=most_bytes, limits=proofs.limits)
+        fetch(what, target, most_bytes=most_bytes, limits=trust.limits)
         return
     path = Path(what)
     if look(path) != "file" or not path.is_file():
@@ -72,7 +72,7 @@ def _take(what: str, target: Path, proofs: Proofs, most_bytes: int) -> None:
     if path.stat().st_size > most_bytes:
         raise BundleError(f"{path} holds too much", fix="do not use it")
     try:
-        # A copy: who may change the file could do so between proof and unpacking.
+        # A copy: who may change the file could do so after it was believed.
         shutil.copyfile(path, target)
     except OSError as error:
         raise EdgefaceError(
@@ -101,22 +101,22 @@ def _expect_sha256(archive: Path, shown: str, wanted: str) -> None:
         )
 
 
-def _expect_signature(what: str, archive: Path, proofs: Proofs, keys: Keys) -> None:
+def _expect_signature(what: str, archive: Path, trust: Trust, keys: Keys) -> None:
     """BundleError unless a signature of one of the keys lies beside the archive, or where it is said to."""
     shown, found = hide_credentials(what), False
     places = (
-        [proofs.signature] if proofs.signature is not None else [_beside(what, SUFFIXES[kind]) for kind in keys.kinds]
+        [trust.signature] if trust.signature is not None else [_beside(what, SUFFIXES[kind]) for kind in keys.kinds]
     )
     for place in places:
         signature = archive.with_name("signature")
-        if not _take_signature(place, signature, proofs.limits):
+        if not _take_signature(place, signature, trust.limits):
             continue
         found = True
         kind = kind_of(signature.read_bytes())
         if kind in keys.kinds and verify(archive, signature, kind, keys, archive.parent):
             return
-    if proofs.signature is not None and not found:
-        raise UsageError(f"there is no signature {hide_credentials(proofs.signature)}", fix="check the path or address")
+    if trust.signature is not None and not found:
+        raise UsageError(f"there is no signature {hide_credentials(trust.signature)}", fix="check the path or address")
     if not found:
         names = " or ".join(hide_credentials(place) for place in places)
         raise BundleError(
