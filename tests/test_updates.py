@@ -23,6 +23,7 @@ from edgeface.bundle import MANIFEST, open_bundle
 from edgeface.errors import BundleError, ConfigError, EdgefaceError, RuntimeMissingError, UsageError
 from edgeface.installing import install
 from edgeface.updates import Limits, Trust, is_older, read_keys
+from edgeface.updates.fetch import fetch
 
 MOST = 100_000
 NAMESPACE = "edgeface-bundle"
@@ -59,6 +60,11 @@ def test_an_address_is_fetched_proved_and_installed(web: Web, tmp_path: Path) ->
     last = web.give("/new/small.tar", archive.read_bytes())
     first = web.give("/small.tar", status(302, Location=last))
     place = tmp_path / "models"
+    done = edgeface(first, "--sha256", sha256(archive).upper(), "--to", place, "--keys", tmp_path / "none")
+    assert done.stderr == (
+        f"edgeface: there is no folder {tmp_path / 'none'}; name the folder of public keys with --keys\n"
+    )
+    (tmp_path / "none").mkdir()
     done = edgeface(first, "--sha256", sha256(archive).upper(), "--to", place, "--keys", tmp_path / "none")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"small 0.2.0 is installed in {place / 'small'}\n")
@@ -120,6 +126,12 @@ def test_an_answer_that_is_no_archive_is_one_line_and_nothing_else(
         install(address, tmp_path / "models", trust=Trust(sha256="0" * 64, limits=limits, keys=tmp_path / "none"))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "models").exists()
+
+
+def test_a_full_disk_is_not_the_networks_fault(web: Web) -> None:
+    address = web.give("/small.tar", b"x" * MOST)
+    with pytest.raises(EdgefaceError, match="/dev cannot be written: No space left on device; free some room"):
+        fetch(address, Path("/dev/full"), most_bytes=MOST, limits=Limits())
 
 
 @pytest.mark.parametrize(

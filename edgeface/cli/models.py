@@ -16,7 +16,7 @@ from edgeface.cli.common import (
     read_bundle,
     read_config,
 )
-from edgeface.errors import BundleError, ConfigError, complain
+from edgeface.errors import BundleError, ConfigError, UsageError, complain
 
 if TYPE_CHECKING:
     from edgeface.config import Config
@@ -138,13 +138,13 @@ def verify(args: argparse.Namespace) -> int:
 def install(args: argparse.Namespace) -> int:
     """Install an archive that ``python -m converters pack`` wrote, from a file or over https."""
     from edgeface.installing import install as put
-    from edgeface.updates import KEYS, Trust
+    from edgeface.updates import Trust
 
     chosen = _chosen(args)
     bundle = put(
         args.what,
         _parent(args),
-        trust=Trust(sha256=args.sha256, signature=args.signature, keys=Path(args.keys or KEYS)),
+        trust=Trust(sha256=args.sha256, signature=args.signature, keys=_keys(args.keys)),
         judge=lambda bundle: _judge(bundle, chosen),
         allow_random=args.allow_random,
         allow_untried=args.allow_untried,
@@ -172,6 +172,15 @@ def _add_proofs(action: argparse.ArgumentParser) -> None:
         help="public keys of OpenSSH or minisign; with one there, only what it has signed is taken "
         "(default: /etc/edgeface/keys)",
     )
+
+
+def _keys(given: str | None) -> Path:
+    """The folder of keys; one that was named and is not there would mean that nothing needs a signature."""
+    from edgeface.updates import KEYS
+
+    if given is not None and not Path(given).is_dir():
+        raise UsageError(f"there is no folder {given}", fix="name the folder of public keys with --keys")
+    return Path(given) if given is not None else KEYS
 
 
 def _chosen(args: argparse.Namespace) -> Config | None:

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from edgeface.config import hide_credentials
-from edgeface.errors import BundleError, EdgefaceError, UsageError, first_line
+from edgeface.errors import UNWRITABLE, BundleError, EdgefaceError, UsageError, first_line
 
 CHUNK = 1 << 16
 MISSING = frozenset({403, 404, 410})
@@ -77,7 +77,7 @@ def fetch(address: str, target: Path, *, most_bytes: int, limits: Limits) -> Non
             if watch.late:  # What is cut off may look like an end.
                 raise TimeoutError
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise _error(error, shown, limits, late=watch.late) from None
+            raise _error(error, shown, target, limits, late=watch.late) from None
 
 
 def expect_https(address: str) -> str:
@@ -188,7 +188,7 @@ def _copy(answer: http.client.HTTPResponse, file: BinaryIO, shown: str, most_byt
         raise http.client.IncompleteRead(b"", expected - count)
 
 
-def _error(error: BaseException, shown: str, limits: Limits, *, late: bool) -> EdgefaceError:
+def _error(error: BaseException, shown: str, target: Path, limits: Limits, *, late: bool) -> EdgefaceError:
     """What went wrong in one line; ``late`` goes before, for it is how the rest came about."""
     if late:
         return EdgefaceError(f"{shown} was not here within {limits.total_s:g} s", fix=AGAIN)
@@ -203,8 +203,8 @@ def _error(error: BaseException, shown: str, limits: Limits, *, late: bool) -> E
         what, fix = f"{shown} was silent for {limits.silence_s:g} s", AGAIN
     elif isinstance(reason, http.client.IncompleteRead):
         what, fix = f"{shown} ended too early", AGAIN
-    elif isinstance(reason, OSError) and reason.filename is not None:
-        what, fix = f"{reason.filename} cannot be written: {reason.strerror}", "free some room"
+    elif isinstance(reason, OSError) and (reason.errno in UNWRITABLE or reason.filename is not None):
+        what, fix = f"{target.parent} cannot be written: {reason.strerror}", "free some room"
     else:
         why = first_line(reason) if isinstance(reason, BaseException) else str(reason)
         what, fix = f"{shown} cannot be fetched: {why}", "check the address and the network"
