@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from brokers import eventually
-from test_installing import manifest_of, members, with_manifest, write
+from brokers import AnyBroker, Auditor, eventually
+from bundles import DEFAULT, copy
+from daemons import NO_CAMERA, Child
+from test_installing import entry, manifest_of, members, with_manifest, write
 from web import Answer, Web, head, status, whole
 
 from edgeface.bundle import MANIFEST, open_bundle
@@ -453,6 +456,40 @@ def test_one_that_the_configuration_cannot_go_on_with_is_refused(tmp_path: Path)
     done = edgeface(archive, "--to", place, "--config", config)
     assert done.returncode == 0
     assert done.stderr.startswith("edgeface: warning: not judged against the configuration: ")
+
+
+def test_a_service_that_runs_takes_it_with_a_reload_and_keeps_what_holds(
+    broker: AnyBroker, audit: Callable[..., Auditor], run: Callable[..., Child], tmp_path: Path
+) -> None:
+    place = tmp_path / "models"
+    place.mkdir()
+    copy(tmp_path).rename(place / "default")
+    auditor = audit(broker)
+    child = run(broker.port, "--bundle", place / "default", "--source", NO_CAMERA)
+    auditor.wait_for(lambda a: versions(a)[-1:] == ["0.2.0"])
+
+    manifest = json.loads((DEFAULT / MANIFEST).read_text()) | {"version": "0.3.0"}
+    data = json.dumps(manifest).encode()
+    content = [(entry(f"default/{MANIFEST}", data), data)]
+    for network in manifest["networks"]:
+        paths = [network["selftest"]["path"], *(file["path"] for files in network["files"].values() for file in files)]
+        for name in paths:
+            data = (DEFAULT / name).read_bytes()
+            content.append((entry(f"default/{name}", data), data))
+    install(write(tmp_path / "default.tar", content), place)
+    assert versions(auditor)[-1] == "0.2.0"
+    child.process.send_signal(signal.SIGHUP)
+    auditor.wait_for(lambda a: versions(a)[-1:] == ["0.3.0"])
+
+    (place / "default" / MANIFEST).write_text("{}")
+    child.process.send_signal(signal.SIGHUP)
+    auditor.wait_for(lambda a: a.of("health")[-1].json["configuration"]["error"] is not None)
+    assert versions(auditor)[-1] == "0.3.0"
+    assert child.ask(signal.SIGTERM) == 0, child.log()
+
+
+def versions(auditor: Auditor) -> list[str]:
+    return [heard.json["bundle"]["version"] for heard in auditor.of("health")]
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="apt install openssh-client")
