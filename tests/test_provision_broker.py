@@ -387,6 +387,23 @@ def test_revoked_and_rotated_while_the_broker_runs(site: Site, intruder: Callabl
     auditor.close()
 
 
+def test_a_board_is_replaced_and_what_the_lost_card_knows_holds_no_longer(
+    site: Site, intruder: Callable[..., Intruder]
+) -> None:
+    lost = intruder("hall")
+    lost.settle()
+    access = (site.fleet.out / "broker/acl").read_bytes()
+    configuration = site.fleet.node("hall", "edgeface.toml").read_bytes()
+    site.run(rotate=("hall",))
+    # Thrown out at once, and refused when it comes again.
+    eventually(lambda: lost.why.is_failure, "the lost card to be refused")
+    new = intruder("hall")
+    assert new.connected()
+    new.settle()
+    assert (site.fleet.out / "broker/acl").read_bytes() == access
+    assert site.fleet.node("hall", "edgeface.toml").read_bytes() == configuration
+
+
 @pytest.mark.parametrize("name", ["hall", "yard"])
 def test_the_daemon_needs_no_more_than_it_was_given(
     name: str, tmp_path: Path, mosquitto: Broker, run: Callable[..., Child]
