@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISH = ROOT / "packaging" / "apt" / "publish"
-PROGRAMS = ("apt-get", "apt-ftparchive", "gpg", "dpkg-deb")
+PROGRAMS = ("apt-get", "apt-ftparchive", "gpg", "gpg-agent", "dpkg-deb")
 missing = [program for program in PROGRAMS if shutil.which(program) is None]
-pytestmark = pytest.mark.skipif(bool(missing), reason=f"apt install apt apt-utils gpg dpkg ({', '.join(missing)})")
+pytestmark = pytest.mark.skipif(bool(missing), reason=f"apt install apt apt-utils gnupg dpkg ({', '.join(missing)})")
 
 
 class Publisher:
