@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +30,19 @@ class Publisher:
         self.dist.mkdir()
         self.home.mkdir(mode=0o700)
         self.environ = {**os.environ, "GNUPGHOME": str(self.home)}
+        self.asked: list[str] = []
+        publisher = self
+
+        class Handler(SimpleHTTPRequestHandler):
+            def __init__(self, *args: Any) -> None:
+                super().__init__(*args, directory=str(publisher.repository))
+
+            def log_message(self, *_: object) -> None:
+                publisher.asked.append(self.path)
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/"
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}).start()
 
     def key(self, name: str, *, ends: str = "never") -> str:
         words = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", name, "ed25519", "sign", ends]
@@ -77,7 +93,7 @@ class Device:
             (folder / name).mkdir(parents=True)
         (folder / "dpkg/status").write_text("")
         trusted = key or publisher.repository / "edgeface.asc"
-        line = f"deb [signed-by={trusted}] file:{publisher.repository} {suite} main\n"
+        line = f"deb [signed-by={trusted}] {publisher.url} {suite} main\n"
         (folder / "etc/apt/sources.list").write_text(line)
 
     def apt(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -93,6 +109,7 @@ class Device:
             "APT::Sandbox::User": "root",
             "APT::Get::Assume-Yes": "true",
             "Acquire::Languages": "none",
+            "Acquire::http::Proxy": "DIRECT",
             "DPkg::Options::": f"--admindir={self.root / 'dpkg'}",
         }
         options = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
@@ -118,6 +135,8 @@ class Device:
 @pytest.fixture
 def publisher(tmp_path: Path) -> Iterator[Publisher]:
     yield (made := Publisher(tmp_path))
+    made.server.shutdown()
+    made.server.server_close()
     subprocess.run(["gpgconf", "--kill", "all"], check=False, capture_output=True, env=made.environ)
 
 
@@ -151,6 +170,8 @@ def test_apt_installs_upgrades_and_goes_back(publisher: Publisher, tmp_path: Pat
         assert "W:" not in done.stdout + done.stderr
         good(device.apt("upgrade"))
     assert (twelve.text(), thirteen.text()) == ("second", "first, for thirteen")
+    assert any("/by-hash/SHA256/" in path for path in publisher.asked)
+    assert not any(path.endswith(("Packages", "Packages.xz", "Packages.gz")) for path in publisher.asked)
     good(twelve.apt("install", "--allow-downgrades", "edgeface=0.1.0~deb12"))
     assert twelve.text() == "first, for twelve"
     assert sorted(path.name for path in publisher.repository.iterdir()) == [".lock", "dists", "edgeface.asc", "pool"]
