@@ -11,6 +11,7 @@ from edgeface.files import NOT_JSON, write_private
 from edgeface.provisioning.table import Auth
 
 STATE = "fleet.json"
+SCHEMA = 1
 
 
 class Known(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -34,7 +35,7 @@ class Known(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """All of it: what a run was told and the next need not be, and nodes by name."""
 
-    schema: int = 1
+    schema: int = SCHEMA
     broker: str
     broker_folder: str = "/etc/mosquitto/edgeface"
     base: str | None = None
@@ -60,7 +61,7 @@ def read_state(folder: Path) -> State | None:
         raise ConfigError(f"{path} is not what provision wrote: {error}", fix="take it from a backup") from None
     except OSError as error:
         raise EdgefaceError(f"{path} cannot be read: {error.strerror}", fix="check its permissions") from None
-    if state.schema != State.__struct_defaults__[0]:
+    if state.schema != SCHEMA:
         raise ConfigError(f"{path} is of another version of edgeface", fix="upgrade edgeface")
     return state
 

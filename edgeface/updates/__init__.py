@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from edgeface.updates.fetch import Limits, is_address
-from edgeface.updates.keys import KEYS, SUFFIXES, Keys, read_keys
+from edgeface.updates.fetch import Limits
+from edgeface.updates.keys import KEYS, read_keys
 from edgeface.updates.trust import Trust, bring
 from edgeface.updates.versions import is_older
 
-__all__ = ["KEYS", "Keys", "Limits", "Trust", "SUFFIXES", "bring", "is_address", "is_older", "read_keys"]
+__all__ = ["KEYS", "Limits", "Trust", "bring", "is_older", "read_keys"]
