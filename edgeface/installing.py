@@ -13,11 +13,10 @@ from pathlib import Path
 
 from edgeface.archive import MOST_BYTES, NAME, unpack
 from edgeface.bundle import MANIFEST, SEARCH_PATH, Bundle, Manifest, open_bundle, plain
-from edgeface.config import hide_credentials
 from edgeface.errors import BundleError, EdgefaceError, UsageError
 from edgeface.files import restore_swapped, swap_folder
 from edgeface.proof import prove, steps_of, untried_networks
-from edgeface.updates import Trust, bring, is_older
+from edgeface.updates import Trust, bring, is_older, judge
 
 INSTALLED = SEARCH_PATH[0]
 """Where bundles are installed, and what is searched first."""
@@ -31,7 +30,7 @@ def install(
     parent: Path = INSTALLED,
     *,
     trust: Trust | None = None,
-    judge: Callable[[Bundle], object] = lambda _: None,
+    expect: Callable[[Bundle], object] = lambda _: None,
     allow_random: bool = False,
     allow_untried: bool = False,
     downgrade: bool = False,
@@ -43,7 +42,7 @@ def install(
     archive : file that ``pack`` wrote, or its https address
     parent : folder of bundles; one of the same name is replaced when all is well, and not before
     trust : by what the archive is believed, before anything looks inside
-    judge : raises where this machine's configuration cannot go on with the bundle
+    expect : raises where this machine's configuration cannot go on with the bundle
     allow_random : take networks that were never trained
     allow_untried : take networks of which no file can be run here
     downgrade : take one that is older than what is here by its name
@@ -54,14 +53,14 @@ def install(
     BundleError : the archive cannot be trusted, is older, or a network computes wrongly here
     EdgefaceError : it cannot be fetched, the folder cannot be written, or no runtime for a network is installed
     """
-    what = str(archive)
+    order = judge(str(archive), trust or Trust())
     with _scratch(parent) as scratch:
-        brought = bring(what, trust or Trust(), scratch, most_bytes=MOST_BYTES)
-        bundle = open_bundle(unpack(brought, scratch, name=hide_credentials(what)), allow_random=allow_random)
+        brought = bring(order, scratch, most_bytes=MOST_BYTES)
+        bundle = open_bundle(unpack(brought, scratch, name=order.shown), allow_random=allow_random)
         brought.unlink()
         if not downgrade:
             _expect_no_older(bundle.manifest, parent)
-        judge(bundle)
+        expect(bundle)
         _try(bundle, scratch, allow_untried=allow_untried)
         place = parent / bundle.folder.name
         swap_folder(bundle.folder, place)

@@ -145,7 +145,7 @@ def install(args: argparse.Namespace) -> int:
         args.what,
         _parent(args),
         trust=Trust(sha256=args.sha256, signature=args.signature, keys=_keys(args.keys)),
-        judge=lambda bundle: _judge(bundle, chosen),
+        expect=lambda bundle: _judge(bundle, chosen),
         allow_random=args.allow_random,
         allow_untried=args.allow_untried,
         downgrade=args.downgrade,

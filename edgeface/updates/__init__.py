@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeface.updates.fetch import Limits
 from edgeface.updates.keys import KEYS, read_keys
-from edgeface.updates.trust import Trust, bring
+from edgeface.updates.trust import Trust, bring, judge
 from edgeface.updates.versions import is_older
 
-__all__ = ["KEYS", "Limits", "Trust", "bring", "is_older", "read_keys"]
+__all__ = ["KEYS", "Limits", "Trust", "bring", "is_older", "judge", "read_keys"]

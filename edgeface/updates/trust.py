@@ -34,44 +34,67 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
 
 
-def bring(what: str, trust: Trust, scratch: Path, *, most_bytes: int) -> Path:
-    """Copy a file or fetch an address into ``scratch``, and believe it or not before anybody looks inside.
+class Order(msgspec.Struct, frozen=True):
+    """What is to be brought, and what it must be: a sha256, one of the keys' signature, both, or (a file) neither."""
+
+    what: str
+    trust: Trust
+    sha256: str | None
+    keys: Keys
+
+    @property
+    def shown(self) -> str:
+        """What it is called in errors: without what opens an address."""
+        return hide_credentials(self.what)
+
+
+def judge(what: str, trust: Trust) -> Order:
+    """Say what a file or an address must be, before anything is done.
 
     Raises
     ------
     UsageError : no such file or no https address; a sha256 that is none; an address with nothing to believe it by
     ConfigError : the folder of keys cannot be trusted
+    """
+    order = Order(what, trust, _sha256(trust.sha256), read_keys(trust.keys))
+    if trust.signature is not None and not order.keys:
+        raise UsageError(f"{trust.keys} holds no key to verify a signature with", fix="put its maker's key there")
+    if not is_address(what):
+        if look(Path(what)) != "file" or not Path(what).is_file():
+            raise UsageError(f"there is no file {what}", fix="give an archive that `python -m converters pack` wrote")
+    elif expect_https(what) and order.sha256 is None and not order.keys:
+        raise UsageError(
+            f"nothing says that {order.shown} is what it should be",
+            fix=f"give --sha256, or put its maker's public key into {trust.keys}",
+        )
+    return order
+
+
+def bring(order: Order, scratch: Path, *, most_bytes: int) -> Path:
+    """Copy a file or fetch an address into ``scratch``, and believe it or not before anybody looks inside.
+
+    Raises
+    ------
     BundleError : it is too large, of another sha256, not signed, or signed by somebody else
     EdgefaceError : it cannot be fetched or copied, or the program that verifies is missing
     """
-    keys, shown = read_keys(trust.keys), hide_credentials(what)
-    wanted = _sha256(trust.sha256)
-    if trust.signature is not None and not keys:
-        raise UsageError(f"{keys.folder} holds no key to verify a signature with", fix="put its maker's key there")
-    if is_address(what) and expect_https(what) and wanted is None and not keys:
-        raise UsageError(
-            f"nothing says that {shown} is what it should be",
-            fix=f"give --sha256, or put its maker's public key into {keys.folder}",
-        )
     archive = scratch / "archive"
-    _take(what, archive, trust, most_bytes)
-    if wanted is not None:
-        _expect_sha256(archive, shown, wanted)
-    if keys:
-        _expect_signature(what, archive, trust, keys)
+    _take(order, archive, most_bytes)
+    if order.sha256 is not None:
+        _expect_sha256(archive, order.shown, order.sha256)
+    if order.keys:
+        _expect_signature(order, archive)
     return archive
 
 
-def _take(what: str, target: Path, trust: Trust, most_bytes: int) -> None:
-    if is_address(what):
-        fetch(what, target, most_bytes=most_bytes, limits=trust.limits)
+def _take(order: Order, target: Path, most_bytes: int) -> None:
+    if is_address(order.what):
+        fetch(order.what, target, most_bytes=most_bytes, limits=order.trust.limits)
         return
-    path = Path(what)
-    if look(path) != "file" or not path.is_file():
-        raise UsageError(f"there is no file {path}", fix="give an archive that `python -m converters pack` wrote")
-    if path.stat().st_size > most_bytes:
-        raise BundleError(f"{path} holds too much", fix="do not use it")
+    path = Path(order.what)
     try:
+        if path.stat().st_size > most_bytes:
+            raise BundleError(f"{path} holds too much", fix="do not use it")
         # A copy: who may change the file could do so after it was believed.
         shutil.copyfile(path, target)
     except OSError as error:
@@ -101,11 +124,13 @@ def _expect_sha256(archive: Path, shown: str, wanted: str) -> None:
         )
 
 
-def _expect_signature(what: str, archive: Path, trust: Trust, keys: Keys) -> None:
+def _expect_signature(order: Order, archive: Path) -> None:
     """BundleError unless a signature of one of the keys lies beside the archive, or where it is said to."""
-    shown, found = hide_credentials(what), False
+    trust, keys, shown, found = order.trust, order.keys, order.shown, False
     places = (
-        [trust.signature] if trust.signature is not None else [_beside(what, SUFFIXES[kind]) for kind in keys.kinds]
+        [trust.signature]
+        if trust.signature is not None
+        else [_beside(order.what, SUFFIXES[kind]) for kind in keys.kinds]
     )
     for place in places:
         signature = archive.with_name("signature")
