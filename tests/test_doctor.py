@@ -199,6 +199,20 @@ def test_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert states(libraries.runtimes(node_of())) == ["skipped", "bad"]
 
 
+def test_libraries_in_a_folder_of_our_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The Debian package has them in one that no other Python looks into; the current folder is nobody's."""
+    own, here = tmp_path / "own", tmp_path / "here"
+    for folder in (own, here):
+        folder.mkdir()
+    (own / "packed.py").write_text("VERSION = '1.2'\n", encoding="utf-8")
+    (here / "numpy.py").write_text("raise SystemExit('somebody else wrote this')\n", encoding="utf-8")
+    monkeypatch.chdir(here)
+    monkeypatch.syspath_prepend(str(own))
+    monkeypatch.setattr(libraries, "RUNTIMES", {"packed": "import packed; print(packed.VERSION)"})
+    assert only(libraries.runtimes(node_of())).what == "packed 1.2"
+    assert states(libraries.numpy_and_opencv(node_of())) == ["good"]
+
+
 @pytest.mark.parametrize(
     ("said", "expected", "words"),
     [

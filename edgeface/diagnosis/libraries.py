@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 
 from edgeface.diagnosis.finding import Finding, bad, good, skipped, warning
 from edgeface.diagnosis.node import ASK_S, Node
+from edgeface.proof import child_command
 
 INSTALL_ANEW = "install edgeface anew in a virtual environment of its own, see docs/installing.md"
 PICTURES = """
@@ -61,12 +60,10 @@ def _run(program: str) -> tuple[str, str | None]:
     """Output of a Python program in a child, and why it failed."""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", program],
+            child_command(program),
             capture_output=True,
             encoding="utf-8",
             errors="replace",
-            # Else it writes as our own output is to be written, which may be in any encoding.
-            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
             timeout=6 * ASK_S,
             check=False,
             stdin=subprocess.DEVNULL,

@@ -22,6 +22,8 @@ BOOT = """
 import sys
 sys.path[:] = sys.argv[1].split(":")
 sys.modules.update(dict.fromkeys(sys.argv[2:]))
+"""
+TRIAL = """
 from edgeface.proof.trial import main
 main()
 """
@@ -61,14 +63,22 @@ def prove(bundle: Bundle, steps: Sequence[Step]) -> Iterator[Outcome]:
         left = left[done:]
 
 
+def child_command(program: str) -> list[str]:
+    """Return the command of a Python child that runs a program and imports what we may.
+
+    Never from the current folder, no module that is barred here, and from wherever our libraries lie: a Debian package
+    has them in a folder of its own. What it prints is UTF-8.
+    """
+    path = ":".join(entry for entry in sys.path if entry and os.path.isabs(entry))  # noqa: PTH117
+    barred = [name for name, module in sys.modules.copy().items() if module is None]
+    return [sys.executable, "-I", "-X", "utf8", "-c", BOOT + program, path, *barred]
+
+
 def _one_child(bundle: Bundle, steps: Sequence[Step]) -> Iterator[Outcome]:
     """Outcomes up to the first that ends the child; at least one."""
     order = Order(folder=str(bundle.folder.resolve()), memory=memory_for(bundle), steps=steps)
-    # It imports what we may: never from the current folder, and no module that is barred here.
-    path = ":".join(entry for entry in sys.path if entry and os.path.isabs(entry))  # noqa: PTH117
-    barred = [name for name, module in sys.modules.copy().items() if module is None]
     child = subprocess.Popen(
-        [sys.executable, "-I", "-c", BOOT, path, *barred],
+        child_command(TRIAL),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
