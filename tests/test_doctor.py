@@ -20,8 +20,9 @@ from brokers import HOST, Authority, Mosquitto, free_port
 from people import state
 from publishing import Make
 
+from edgeface.cli.common import use_credentials
 from edgeface.cli.main import main
-from edgeface.config import Camera, Config, Mqtt, Spool
+from edgeface.config import Camera, Config, Mqtt, Spool, mqtt_password
 from edgeface.config import Node as NodeSettings
 from edgeface.diagnosis import broker, camera, checks, hardware, libraries, node, report, service
 from edgeface.diagnosis.checks import Check, examine
@@ -431,6 +432,23 @@ def test_whatever_the_terminal_is_written_in(monkeypatch: pytest.MonkeyPatch, en
     told = done.stderr.decode(encoding)
     assert told.startswith("edgeface: ")
     assert "Traceback" not in told
+
+
+def test_what_root_types_has_the_services_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    config = tmp_path / "edgeface.toml"
+    use_credentials(config, service=config)
+    assert "CREDENTIALS_DIRECTORY" not in os.environ, "there is no such folder"
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials/password").write_text(SECRET, encoding="utf-8")
+    use_credentials(tmp_path / "my.toml", service=config)
+    assert "CREDENTIALS_DIRECTORY" not in os.environ, "it is another configuration's"
+    use_credentials(config, service=config)
+    assert mqtt_password(Mqtt(), os.environ) == SECRET
+    monkeypatch.setitem(os.environ, "CREDENTIALS_DIRECTORY", "/run/credentials/other")
+    use_credentials(config, service=config)
+    assert os.environ["CREDENTIALS_DIRECTORY"] == "/run/credentials/other"
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
