@@ -22,10 +22,12 @@ def parser() -> argparse.ArgumentParser:
         prog="packaging/deb/build", description="Builds Debian packages of edgeface; all of them where none is named."
     )
     made.add_argument("--arch", choices=sorted(MACHINES), action="append", default=[], help="architecture (repeatable)")
-    made.add_argument("--python", choices=PYTHONS, action="append", default=[], help="Python of the system (repeatable)")
+    made.add_argument(
+        "--python", choices=PYTHONS, action="append", default=[], help="Python of the system (repeatable)"
+    )
     made.add_argument("--revision", type=int, default=1, metavar="N", help="of the package, for the same edgeface (1)")
     made.add_argument("--out", type=Path, default=ROOT / "dist", metavar="DIR", help="where to put them (dist)")
-    made.add_argument("--level", type=int, choices=range(10), default=6, metavar="0-9", help="of xz (6)")
+    made.add_argument("--level", type=int, choices=range(10), default=3, metavar="0-9", help="of xz (3)")
     return made
 
 

@@ -24,7 +24,7 @@ LEFT_OUT: Mapping[str, str] = {
     r"|numpy/_core/_(\w+_tests|simd)\.[^/]*\.so",
     "headers, static libraries, types and sources for compilers": r".*\.(pyi|pxd|pyx|h|hpp|a|lib|c|cpp|cc|f|f90|in|typed)"
     r"|numpy/_core/include/.*|numpy/_core/lib/.*",
-    "numpy's tools for compiling": r"numpy/(distutils|f2py|typing|_pyinstaller|doc)/.*",
+    "numpy's tools for compiling": r"numpy/(distutils|f2py|_pyinstaller|doc)/.*|numpy/typing/mypy_plugin\.py",
     "the second copy of ONNX Runtime, for programs in C": r"onnxruntime/capi/libonnxruntime\.so.*",
     "ONNX Runtime's tools for making models": r"onnxruntime/(transformers|quantization|tools|datasets|backend)/.*",
     "LiteRT's GPU through WebGPU, NPUs, ahead-of-time compiler and tools": r"ai_edge_litert/(aot|tools|vendors|tflite)/.*"

@@ -84,9 +84,11 @@ def _key(wheel: str) -> tuple[str, str]:
 
 def _preference(wheel: str, target: Target) -> int:
     order = platforms(target)
-    return max(-order.index(tag) for tag in (wheel.removesuffix(".whl").split("-")[-1]).split(".") if tag in order) if (
-        "-any.whl" not in wheel
-    ) else 0
+    return (
+        max(-order.index(tag) for tag in (wheel.removesuffix(".whl").split("-")[-1]).split(".") if tag in order)
+        if ("-any.whl" not in wheel)
+        else 0
+    )
 
 
 def _minor(tag: str) -> int:
