@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from edgeface_deb import control, tree
 from edgeface_deb.targets import Target
@@ -36,7 +36,7 @@ class Inputs:
     epoch : seconds since 1970 that every file is said to be of
     wheel : edgeface's own
     stock : the configuration as it comes
-    level : of xz, 0 to 9
+    level : of xz, 1 to 9; 0 packs without compression
     """
 
     version: str
@@ -158,7 +158,8 @@ def pack(target: Target, inputs: Inputs, wheels: Sequence[Path], out: Path) -> P
 
 
 def _dpkg_deb(root: Path, made: Path, inputs: Inputs) -> None:
-    command = ["dpkg-deb", "--root-owner-group", "-Zxz", f"-z{inputs.level}", "--build", str(root), str(made)]
+    compression = ["-Zxz", f"-z{inputs.level}"] if inputs.level else ["-Znone"]
+    command = ["dpkg-deb", "--root-owner-group", *compression, "--build", str(root), str(made)]
     environ = {**os.environ, "SOURCE_DATE_EPOCH": str(inputs.epoch), "LC_ALL": "C"}
     try:
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
@@ -172,7 +173,7 @@ def _settle(root: Path, epoch: int) -> None:
     """Modes and times that hang neither on the umask nor on the clock."""
     for path in [root, *root.rglob("*")]:
         if path.is_dir():
-            path.chmod(0o700 if path.relative_to(root) == PurePosixPath(tree.CREDENTIALS) else 0o755)
+            path.chmod(0o700 if path.relative_to(root) == Path(tree.CREDENTIALS) else 0o755)
         os.utime(path, (epoch, epoch))
 
 

@@ -83,12 +83,10 @@ def _key(wheel: str) -> tuple[str, str]:
 
 
 def _preference(wheel: str, target: Target) -> int:
+    """How near a wheel is to the best for the target; 0 is the best, and where it does not matter."""
     order = platforms(target)
-    return (
-        max(-order.index(tag) for tag in (wheel.removesuffix(".whl").split("-")[-1]).split(".") if tag in order)
-        if ("-any.whl" not in wheel)
-        else 0
-    )
+    tags = wheel.removesuffix(".whl").split("-")[-1].split(".")
+    return max((-order.index(tag) for tag in tags if tag in order), default=0)
 
 
 def _minor(tag: str) -> int:
