@@ -56,10 +56,15 @@ class Machine:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.start_s = 0.0
+        self._leader = 0
         self._group = f"edgeface-{os.getpid()}-{root.name}"
 
     def __enter__(self) -> Machine:
-        self.boot()
+        try:
+            self.boot()
+        except BaseException:
+            self.off()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -85,16 +90,16 @@ class Machine:
         self.console = bytearray()
         self._drain = threading.Thread(target=self._listen, args=(ours,), daemon=True)
         self._drain.start()
-        self._leader = 0
         wait_for(self._is_up, "the container to start", START_S, lambda: self.console.decode(errors="replace")[-2000:])
         self.start_s = time.monotonic() - began_s
 
     def off(self) -> None:
         """Shut it down; what does not go is ended."""
         if self._process.poll() is None:
-            self.run("systemctl", "poweroff", "--no-block", check=False)
+            if self._leader:
+                self.run("systemctl", "poweroff", "--no-block", check=False)
             try:
-                self._process.wait(STOP_S)
+                self._process.wait(STOP_S if self._leader else 1.0)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -122,10 +127,10 @@ class Machine:
 
     def inside(self, *command: str, network: bool = False) -> list[str]:
         """The command of this side that runs one inside."""
-        spaces = "-muipC" if network else "-muinpC"
+        spaces = ["-m", "-u", "-i", "-p", "-C", *(() if network else ("-n",))]
         environ = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8")
         more = ("DEBIAN_FRONTEND=noninteractive", "TERM=dumb")
-        return ["nsenter", "-t", str(self._leader), spaces, "--", "env", "-i", *environ, *more, *command]
+        return ["nsenter", "-t", str(self._leader), *spaces, "--", "env", "-i", *environ, *more, *command]
 
     def shown(self, *names: str) -> dict[str, str]:
         """Properties of the service."""
