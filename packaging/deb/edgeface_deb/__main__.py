@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--revision", type=int, default=1, metavar="N", help="of the package, for the same edgeface (1)")
     made.add_argument("--out", type=Path, default=ROOT / "dist", metavar="DIR", help="where to put them (dist)")
     made.add_argument(
-        "--level", type=int, choices=range(10), default=3, metavar="0-9", help="of xz (3); 0: none, for trials"
+        "--level", type=int, choices=range(10), default=6, metavar="0-9", help="of xz (6); 0: none, for trials"
     )
     return made
 
