@@ -148,6 +148,8 @@ def test_a_lock_file_that_is_none() -> None:
         ("x-1.dist-info/licenses/LICENSE", "usr/lib/edgeface/cp311/x-1.dist-info/licenses/LICENSE"),
         ("x-1.dist-info/RECORD", None),
         ("tqdm/completion.sh", None),
+        ("sympy/core/basic.py", None),
+        ("sympy-1.14.0.dist-info/METADATA", None),
         ("x-1.data/purelib/x.py", "usr/lib/edgeface/cp311/x.py"),
         ("x-1.data/scripts/x", None),
         ("edgeface/bundles/default/manifest.json", "usr/share/edgeface/models/default/manifest.json"),

@@ -27,6 +27,7 @@ LEFT_OUT: Mapping[str, str] = {
     "numpy's tools for compiling": r"numpy/(distutils|f2py|_pyinstaller|doc)/.*|numpy/typing/mypy_plugin\.py",
     "the second copy of ONNX Runtime, for programs in C": r"onnxruntime/capi/libonnxruntime\.so.*",
     "ONNX Runtime's tools for making models": r"onnxruntime/(transformers|quantization|tools|datasets|backend)/.*",
+    "with what older such tools work out shapes": r"(sympy|mpmath)(-[^/]+\.dist-info)?/.*|isympy\.py",
     "LiteRT's WebGPU and NPUs, compiler and tools": r"ai_edge_litert/(aot|tools|vendors|tflite)/.*|"
     r"ai_edge_litert/libLiteRtWebGpuAccelerator\.so",
     "OpenCV's cascades (a bundle brings its own)": r"cv2/data/.*\.xml",
