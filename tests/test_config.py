@@ -366,6 +366,8 @@ def test_where_the_password_comes_from(tmp_path: Path) -> None:
     mqtt = Mqtt(password="from table")
     assert mqtt_password(mqtt, {}) == "from table"
     assert mqtt_password(mqtt, environ) == "from environment"
+    (credentials / "password").write_text("as root keeps it\n")
+    assert mqtt_password(mqtt, environ) == "as root keeps it"
     (credentials / "mqtt_password").write_text("from systemd\n")
     assert mqtt_password(mqtt, environ) == "from systemd"
     assert mqtt_password(Mqtt(password_file=str(named)), environ) == "from file"

@@ -20,8 +20,9 @@ from brokers import HOST, Authority, Mosquitto, free_port
 from people import state
 from publishing import Make
 
+from edgeface.cli.common import use_credentials
 from edgeface.cli.main import main
-from edgeface.config import Camera, Config, Mqtt, Runtime, Spool
+from edgeface.config import Camera, Config, Mqtt, Runtime, Spool, mqtt_password
 from edgeface.config import Node as NodeSettings
 from edgeface.diagnosis import broker, camera, checks, hardware, libraries, node, providers, report, service
 from edgeface.diagnosis.checks import Check, examine
@@ -201,6 +202,20 @@ def test_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert states(libraries.runtimes(node_of())) == ["good", "skipped", "warning"]
     monkeypatch.setattr(libraries, "RUNTIMES", {"two": "import nonesuch"})
     assert states(libraries.runtimes(node_of())) == ["skipped", "bad"]
+
+
+def test_libraries_in_a_folder_of_our_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The Debian package has them in one that no other Python looks into; the current folder is nobody's."""
+    own, here = tmp_path / "own", tmp_path / "here"
+    for folder in (own, here):
+        folder.mkdir()
+    (own / "packed.py").write_text("VERSION = '1.2'\n", encoding="utf-8")
+    (here / "numpy.py").write_text("raise SystemExit('somebody else wrote this')\n", encoding="utf-8")
+    monkeypatch.chdir(here)
+    monkeypatch.syspath_prepend(str(own))
+    monkeypatch.setattr(libraries, "RUNTIMES", {"packed": "import packed; print(packed.VERSION)"})
+    assert only(libraries.runtimes(node_of())).what == "packed 1.2"
+    assert states(libraries.numpy_and_opencv(node_of())) == ["good"]
 
 
 @pytest.mark.parametrize(
@@ -456,6 +471,23 @@ def test_whatever_the_terminal_is_written_in(monkeypatch: pytest.MonkeyPatch, en
     told = done.stderr.decode(encoding)
     assert told.startswith("edgeface: ")
     assert "Traceback" not in told
+
+
+def test_what_root_types_has_the_services_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    config = tmp_path / "edgeface.toml"
+    use_credentials(config, service=config)
+    assert "CREDENTIALS_DIRECTORY" not in os.environ, "there is no such folder"
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials/password").write_text(SECRET, encoding="utf-8")
+    use_credentials(tmp_path / "my.toml", service=config)
+    assert "CREDENTIALS_DIRECTORY" not in os.environ, "it is another configuration's"
+    use_credentials(config, service=config)
+    assert mqtt_password(Mqtt(), os.environ) == SECRET
+    monkeypatch.setitem(os.environ, "CREDENTIALS_DIRECTORY", "/run/credentials/other")
+    use_credentials(config, service=config)
+    assert os.environ["CREDENTIALS_DIRECTORY"] == "/run/credentials/other"
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgeface.bundle import Bundle, expect_names, find_bundle, open_bundle
-from edgeface.config import Config, find_config, load_config, parse_override
+from edgeface.config import CONFIG_PATHS, Config, find_config, load_config, parse_override
 from edgeface.errors import UsageError, complain
 
 if TYPE_CHECKING:
@@ -100,7 +100,19 @@ def read_config(
     """
     overrides = dict(parse_override(text) for text in args.overrides)
     overrides.update(extra or {})
-    return load_config(config_path(args), environ=os.environ, overrides=overrides, warn=warn)
+    path = config_path(args)
+    use_credentials(path)
+    return load_config(path, environ=os.environ, overrides=overrides, warn=warn)
+
+
+def use_credentials(path: Path | None, *, service: Path = CONFIG_PATHS[-1]) -> None:
+    """With the service's configuration, take its credentials too, if we may read them: the unit does so for it.
+
+    What root types then meets the broker as the service does.
+    """
+    folder = service.parent / "credentials"
+    if path == service and os.access(folder, os.R_OK | os.X_OK):
+        os.environ.setdefault("CREDENTIALS_DIRECTORY", str(folder))
 
 
 def config_path(args: argparse.Namespace) -> Path | None:

@@ -15,6 +15,8 @@ from edgeface.errors import ConfigError, UsageError
 from edgeface.files import look
 
 MASK = "***"
+CREDENTIALS = ("mqtt_password", "password")
+"""As the unit names it to the service, and as it lies in /etc/edgeface/credentials."""
 LONGEST_PASSWORD = 65_535
 """Bytes, by MQTT."""
 # fmt: off
@@ -47,8 +49,9 @@ def mqtt_password(mqtt: Mqtt, environ: Mapping[str, str]) -> str | None:
     if mqtt.password_file is not None:
         return _first_line(Path(mqtt.password_file))
     credentials = environ.get("CREDENTIALS_DIRECTORY")
-    if credentials and _there(Path(credentials) / "mqtt_password"):
-        return _first_line(Path(credentials) / "mqtt_password")
+    for name in CREDENTIALS if credentials else ():
+        if _there(Path(credentials or "", name)):
+            return _first_line(Path(credentials or "", name))
     given = environ.get("EDGEFACE_MQTT_PASSWORD")
     return _judged(given.encode("utf-8", "surrogateescape"), "EDGEFACE_MQTT_PASSWORD") if given else mqtt.password
 

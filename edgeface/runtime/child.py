@@ -36,12 +36,10 @@ def run_python(program: str, *words: str, patience_s: float = PATIENCE_S) -> tup
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-I", "-c", HEAD + program, import_path(), " ".join(barred()), *words],
+            [sys.executable, "-I", "-X", "utf8", "-c", HEAD + program, import_path(), " ".join(barred()), *words],
             capture_output=True,
             encoding="utf-8",
             errors="replace",
-            # Else it writes as our own output is to be written, which may be in any encoding.
-            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
             timeout=patience_s,
             check=False,
             stdin=subprocess.DEVNULL,

@@ -1,0 +1,158 @@
+"""The Debian packages for real: built twice, judged by lintian, and installed in Debians that boot.
+
+Root, on Debian: needs dpkg-dev lintian mmdebstrap systemd-container. Debian 12 and 13 of this machine's architecture
+are booted; packages of other systems are built, which shows that every wheel is there, and not run. Prints JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from edgeface_deb.targets import SYSTEMS, Target, targets
+
+import edgeface
+from slow.deb_cycle import Told, cycle
+from slow.deb_release import release
+from slow.deb_unit import unit
+from slow.nspawn import MIRROR, Machine, make_root, scratch, unpack_root
+
+ROOT = Path(__file__).parents[1]
+ROOTS = ROOT / ".cache" / "deb" / "roots"
+TOOLS = {
+    "dpkg-scanpackages": "dpkg-dev",
+    "lintian": "lintian",
+    "mmdebstrap": "mmdebstrap",
+    "systemd-nspawn": "systemd-container",
+}
+LIMITS_MB = {"amd64": 80.0, "arm64": 65.0}
+PARTS = ("build", "lintian", "debian-12", "debian-13", "release", "unit")
+DEB12, DEB13 = SYSTEMS[:2]
+
+
+def build(out: Path) -> dict[str, object]:
+    """All of them, and one of them again."""
+    told = Told()
+    with told.step("all"):
+        subprocess.run([ROOT / "packaging/deb/build", "--out", str(out)], check=True, stdout=sys.stderr)
+    sizes = {}
+    for target in targets():
+        made = out / target.file(edgeface.__version__, 1)
+        sizes[made.name] = round(made.stat().st_size / 1e6, 1)
+        told.expect(sizes[made.name] < LIMITS_MB[target.arch], "too large", f"{made.name}: {sizes[made.name]} MB")
+    first, again = DEB12, scratch()
+    words = ["--arch", "arm64", "--python", Target(first, "arm64").python, "--out", str(again)]
+    changed = {**os.environ, "TZ": "Asia/Kathmandu", "LC_ALL": "C", "DPKG_DEB_THREADS_MAX": "1"}
+    command = f'umask 077; exec "{ROOT}/packaging/deb/build" "$@"'
+    with told.step("one again"):
+        subprocess.run(["bash", "-c", command, "build", *words], check=True, stdout=sys.stderr, env=changed)
+    name = Target(first, "arm64").file(edgeface.__version__, 1)
+    told.expect(_hash(out / name) == _hash(again / name), "two builds differ", name)
+    shutil.rmtree(again)
+    resolved = [target.name for target in targets() if target.arch != _arch() or target.system not in {DEB12, DEB13}]
+    return {**told.as_dict(), "megabytes": sizes, "resolved and built, not run": resolved}
+
+
+def lintian(debs: Sequence[Path]) -> dict[str, object]:
+    """No error in any."""
+    told = Told()
+    for deb in debs:
+        with told.step(deb.name):
+            done = subprocess.run(
+                ["lintian", "--fail-on", "error", "--allow-root", str(deb)], capture_output=True, text=True, check=False
+            )
+        told.expect(done.returncode == 0, deb.name, done.stdout + done.stderr)
+        told.said[deb.name] = f"{len(done.stdout.splitlines())} warnings"
+    return told.as_dict()
+
+
+def packed_bundle(folder: Path) -> Path:
+    """The default bundle as an archive of another name."""
+    source, made = ROOT / "models/default", folder / "second.tar"
+    manifest = json.loads((source / "manifest.json").read_text())
+    text = folder / "manifest.json"
+    text.write_text(json.dumps({**manifest, "name": "second"}))
+    with tarfile.open(made, "w") as archive:
+        archive.add(text, "second/manifest.json")
+        for path in sorted(source.rglob("*")):
+            if path.is_file() and path.name != "manifest.json":
+                archive.add(path, f"second/{path.relative_to(source)}")
+    return made
+
+
+def booted(suite: str, work: Path, do: Callable[[Machine], Told]) -> dict[str, object]:
+    """In a fresh root that runs."""
+    began_s = time.monotonic()
+    tar = make_root(suite, ROOTS / f"{suite}-{_arch()}.tar")
+    made_s = time.monotonic() - began_s
+    root = unpack_root(tar, work / f"{suite}-{len(list(work.iterdir()))}")
+    with Machine(root) as machine:
+        told = do(machine)
+    shutil.rmtree(root)
+    told.seconds |= {"root": round(made_s, 1), "boot": round(machine.start_s, 1)}
+    return told.as_dict()
+
+
+def main() -> int:
+    """Print what came of it; 1 where something did not hold."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=PARTS, action="append", help="a part (repeatable); default: all")
+    parser.add_argument("--packages", type=Path, default=ROOT / "dist", metavar="DIR", help="where they are (dist)")
+    parser.add_argument("--keep", action="store_true", help="leave roots as they are, to look around")
+    args = parser.parse_args()
+    parts = args.only or list(PARTS)
+    if os.geteuid() != 0:
+        sys.exit("edgeface: only root can boot a Debian; sudo scripts/slow deb")
+    for tool, package in TOOLS.items():
+        if shutil.which(tool) is None:
+            sys.exit(f"edgeface: {tool} is not installed; apt install {package}")
+    result: dict[str, object] = {"at": f"{datetime.now(timezone.utc):%Y-%m-%d}", "version": edgeface.__version__}
+    if "build" in parts:
+        result["build"] = build(args.packages)
+    debs = {target.name: args.packages / target.file(edgeface.__version__, 1) for target in targets()}
+    if "lintian" in parts:
+        result["lintian"] = lintian([deb for deb in debs.values() if deb.is_file()])
+    twelve, thirteen = (debs[Target(system, _arch()).name] for system in (DEB12, DEB13))
+    other = debs[Target(DEB12, next(arch for arch in LIMITS_MB if arch != _arch())).name]
+    work = scratch()
+    bundle = packed_bundle(work)
+    mirror = os.environ.get("MIRROR", MIRROR)
+    runs: dict[str, tuple[str, Callable[[Machine], Told]]] = {
+        "debian-12": ("bookworm", lambda on: cycle(on, twelve, others=[thirteen, other], bundle=bundle)),
+        "debian-13": ("trixie", lambda on: cycle(on, thirteen, others=[twelve], bundle=bundle)),
+        "release": ("bookworm", lambda on: release(on, {"bookworm": twelve, "trixie": thirteen}, mirror)),
+        "unit": ("bookworm", lambda on: unit(on, twelve)),
+    }
+    try:
+        for part, (suite, do) in runs.items():
+            if part in parts:
+                print(f"edgeface: {part}", file=sys.stderr)
+                result[part] = booted(suite, work, do)
+    finally:
+        if not args.keep:
+            shutil.rmtree(work, ignore_errors=True)
+    faults = [fault for part in result.values() if isinstance(part, dict) for fault in part["faults"]]
+    print(json.dumps({**result, "good": not faults}, indent=1))
+    return 1 if faults else 0
+
+
+def _arch() -> str:
+    return subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
