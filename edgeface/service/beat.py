@@ -84,10 +84,10 @@ class HealthBeat:
         self._extra_s = extra_s
         self._due_s = self._look_s = float("-inf")
         self._extra_at_s = float("-inf")
-        self._told: list[Problem] | None = None
+        self._told: object = None
 
-    def due(self, now_s: float, now: Callable[[], list[Problem]]) -> bool:
-        """Whether it is to be told now; ``now`` is asked once a second at most."""
+    def due(self, now_s: float, now: Callable[[], object]) -> bool:
+        """Whether it is to be told now; ``now``, how things stand, is asked once a second at most."""
         if now_s >= self._due_s:
             return True
         if now_s < max(self._look_s, self._extra_at_s + self._extra_s):
@@ -98,6 +98,6 @@ class HealthBeat:
         self._extra_at_s = now_s
         return True
 
-    def told(self, now_s: float, told: list[Problem]) -> None:
-        """Note that it is told, and what."""
+    def told(self, now_s: float, told: object) -> None:
+        """Note that it is told, and how things stood."""
         self._due_s, self._told = now_s + self._every_s, told

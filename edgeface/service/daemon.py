@@ -180,7 +180,7 @@ class Daemon:
         for camera, error in self._assembly.take_ended():
             if error is not None and not self._assembly.finite:
                 logger.error("camera %s ended: %s", camera, error)
-        if self._beat.due(time.monotonic(), self._wrong):
+        if self._beat.due(time.monotonic(), self._standings):
             self._tell_health()
         self._feed_watchdog()
         self._look_after_reload()
@@ -306,7 +306,7 @@ class Daemon:
         machine = self._vitals.measure()
         self._throttled = machine.throttled or []
         problems = self._wrong()
-        self._beat.told(now_s, problems)
+        self._beat.told(now_s, self._standings())
         cameras = self._assembly.health(now_s - self._health_s)
         self._health_s = now_s
         if not stopping:
@@ -341,6 +341,11 @@ class Daemon:
         self._metrics.use(None if stopping else self._assembly.config.metrics.address)
         assert isinstance(body.message, HealthMessage)
         self._metrics.offer(msgspec.structs.replace(body.message, node=self._assembly.node))
+
+    def _standings(self) -> object:
+        """What `health` must not tell a minute late: first of all that the broker is reached and the cameras run."""
+        states = {camera: look.status for camera, look in self._assembly.looks().items()}
+        return self._wrong(), self._publisher.connection.state, states
 
     def _wrong(self) -> list[Problem]:
         return self._problems.see(
