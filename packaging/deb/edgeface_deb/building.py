@@ -111,6 +111,7 @@ def contents(target: Target, inputs: Inputs, wheels: Sequence[Path]) -> dict[str
     texts = {
         tree.PROGRAM: control.fill(_text(FILES / "launcher"), target),
         tree.UNIT: control.unit(_text(ROOT / "systemd/edgeface.service")),
+        tree.JETSON: _text(ROOT / "systemd/edgeface.service.d/jetson.conf"),
         tree.STOCK: inputs.stock,
         tree.OVERRIDES: control.overrides(),
         f"{tree.DOC}/copyright": _text(FILES / "copyright"),
@@ -144,7 +145,8 @@ def pack(target: Target, inputs: Inputs, wheels: Sequence[Path], out: Path) -> P
         root = Path(name) / "root"
         for path, data in files.items():
             _write(root / path, data, executable=path == tree.PROGRAM)
-        (root / tree.CREDENTIALS).mkdir(parents=True)
+        for empty in (tree.CREDENTIALS, tree.KEYS):
+            (root / empty).mkdir(parents=True)
         _write(root / "DEBIAN/control", text.encode())
         _write(root / "DEBIAN/md5sums", control.md5sums(files).encode())
         for script in SCRIPTS:
