@@ -34,7 +34,7 @@ from edgeface.service.reload import Load, Reload
 from edgeface.service.signals import Signals
 from edgeface.service.standing import Standing
 from edgeface.service.untouched import capacity, connection_of, outbox_of, spooled
-from edgeface.service.vitals import Trouble, Vitals
+from edgeface.service.vitals import Trouble, Vitals, configuration_note
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class Daemon:
         self._announcer = Announcer(self._assembly.announcement)
         self._publisher = self._new_publisher(self._assembly, self._outbox, self._ledger)
         self._reload: Reload | None = None
-        self._reload_error: str | None = None
+        self._reload_error = configuration_note(environ)
         self._restart = False
         self._beat = HealthBeat(every_s=self._waits.health_s, extra_s=self._waits.extra_s)
         self._watchdog_due_s = 0.0
