@@ -345,6 +345,17 @@ def test_a_card_that_cannot_be_written_is_told(place: Path, monkeypatch: pytest.
     assert any("take out its secrets" in line for line in found.complaints)
 
 
+def test_a_card_is_unlocked_only_where_it_has_a_secret(place: Path) -> None:
+    asked = []
+    (place / "network.txt").write_text("wifi_ssid = Shop\nwifi_country = DE\n")
+    Card(place, kept_of(place), lambda: asked.append("rw")).read(good)
+    assert asked == []
+    (place / "password").write_text("mqtt-secret\n")
+    (place / "key.pem").write_text("key\n")
+    Card(place, kept_of(place), lambda: asked.append("rw")).read(good)
+    assert asked == ["rw"]
+
+
 def test_a_file_is_overwritten_where_it_lies(tmp_path: Path) -> None:
     file = tmp_path / "x"
     file.write_bytes(b"secret secret\n")

@@ -52,10 +52,12 @@ class Card:
     ----------
     place : where the first partition is mounted
     kept : private folder, made where it is not there
+    unlock : called once before the first file of the card is written: it is mounted for reading
     """
 
-    def __init__(self, place: Path, kept: Path) -> None:
+    def __init__(self, place: Path, kept: Path, unlock: Callable[[], object] | None = None) -> None:
         self._place = place
+        self._unlock = unlock
         self._kept = kept
         kept.mkdir(parents=True, exist_ok=True)
         kept.chmod(0o700)
@@ -151,6 +153,9 @@ class Card:
             found.complaints.append(f"{name} is not known here any more; write it again")
 
     def _overwrite(self, name: str, data: bytes) -> None:
+        if self._unlock is not None:
+            self._unlock()
+            self._unlock = None
         try:
             overwrite(self._place / name, data)
         except OSError as error:

@@ -1,0 +1,265 @@
+"""The card's image boots: identity, the card's words, the service, and a broker that is really reached.
+
+Needs qemu-system-arm, mtools, openssh-client, Mosquitto, and the disk that ``packaging/image/build --keep-disk`` left.
+Two copies of one image are booted; one of them again, with a broken ``edgeface.toml`` and with the corrected one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from brokers import Auditor, Mosquitto
+
+from slow.guest import Card, Guest, GuestError, make_key, missing_programs
+
+ROOT = Path(__file__).parents[1]
+DISK = ROOT / ".cache/image/work/edgeface-arm64.img"
+NEEDED = {
+    "qemu-system-aarch64": "qemu-system-arm",
+    "mcopy": "mtools",
+    "ssh": "openssh-client",
+    "mosquitto": "mosquitto",
+}
+CARD_MIB = 3072
+BOOT_S = 600.0
+"""Under emulation, on a machine that does other things too."""
+USER_DATA = """#cloud-config
+hostname: {hostname}
+manage_etc_hosts: true
+packages:
+- avahi-daemon
+timezone: Europe/Berlin
+users:
+- name: anna
+  groups: users,adm,sudo
+  shell: /bin/bash
+  lock_passwd: false
+  passwd: $5$never$used
+  ssh_authorized_keys:
+    - {key}
+  sudo: ALL=(ALL) NOPASSWD:ALL
+"""
+TOML = """[mqtt]
+host = "10.0.2.2"
+port = {port}
+[cameras.main]
+source = "/dev/video0"
+"""
+
+
+class Proof:
+    """What is proved, line by line, and what went wrong."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, Any] = {}
+        self.bad: list[str] = []
+
+    def figure(self, name: str, value: object) -> None:
+        """Keep a figure."""
+        self.told[name] = value
+        print(f"  {name}: {value}", flush=True)
+
+    def holds(self, what: str, true: bool, seen: object = "") -> None:
+        """Keep whether something is so."""
+        print(f"  {'ok ' if true else 'BAD'} {what}{'' if true else f': {seen!r}'}", flush=True)
+        if not true:
+            self.bad.append(what)
+
+
+def node_of(auditor: Auditor, known: set[str]) -> str | None:
+    """The node that came online and is none of the known ones."""
+    nodes = {h.topic.split("/")[1] for h in auditor.of("availability") if h.payload == b"online"}
+    return next(iter(nodes - known), None)
+
+
+def lately(auditor: Auditor, node: str, true: Callable[[Mapping[str, Any]], bool]) -> bool:
+    """Whether the node's latest health is like that."""
+    told = [h.json for h in auditor.of("health") if h.topic.split("/")[1] == node]
+    return bool(told) and true(told[-1])
+
+
+def first_boot(proof: Proof, guest: Guest, auditor: Auditor) -> str:
+    """Boot a new card; its node id."""
+    guest.start()
+    seconds = guest.wait_for(lambda: node_of(auditor, set()) is not None, "its first message", BOOT_S)
+    proof.figure("first message after s", round(seconds))
+    node = node_of(auditor, set())
+    assert node is not None
+    guest.wait_for(
+        lambda: (
+            any(h.topic == f"homeassistant/device/edgeface_{node}/config" for h in auditor.heard)
+            or any(h.topic.startswith("homeassistant/device/") for h in auditor.heard)
+        ),
+        "discovery",
+        60,
+    )
+    guest.wait_for(
+        lambda: lately(auditor, node, lambda told: told["cameras"]["main"]["state"] == "running"), "the camera", 120
+    )
+    proof.holds("the camera of the kernel gives frames", True)
+    guest.wait_for(guest.answers, "a login by key", BOOT_S)
+    return node
+
+
+def look_inside(proof: Proof, guest: Guest) -> None:
+    """Ask the system itself."""
+    run = guest.run
+    proof.holds("the service is active", run("systemctl is-active edgeface").strip() == "active")
+    failed = run("systemctl list-units --failed --plain --no-legend", check=False).strip()
+    proof.holds("no unit has failed", failed == "", failed)
+    proof.holds("the host name is Imager's", run("hostname").strip() == "hall", run("hostname"))
+    proof.holds("so is the time zone", run("date +%Z").strip() in ("CET", "CEST"), run("date +%Z"))
+    slot = run("findmnt -no FSTYPE,OPTIONS / ; cat /run/edgeface-boot/slot")
+    proof.holds("the root is laid over a slot that cannot be written", "lowerdir=/ro" in slot, slot)
+    size_mb = int(run("df --output=size -BM /data | tail -1").strip().rstrip("M"))
+    proof.figure("data partition MB", size_mb)
+    proof.holds("the data partition has grown", size_mb > 1200, size_mb)
+    options = run("findmnt -no OPTIONS /data")
+    proof.holds("nothing there can be run", all(word in options for word in ("nosuid", "nodev", "noexec")), options)
+    state = run("sudo ls -d /data/state/edgeface", check=False)
+    proof.holds("the service's state is on the data partition", "edgeface" in state, state)
+    proof.holds("the first partition is read-only", "ro," in run("findmnt -no OPTIONS /boot/firmware"))
+    passwords = run("sudo awk -F: '$2 !~ /^[*!]/ {print $1}' /etc/shadow")
+    proof.holds("nobody has a password", passwords.strip() == "", passwords)
+    sshd = run("sudo sshd -T | grep -E '^(passwordauthentication|permitrootlogin|kbdinteractive)'").split()
+    proof.holds("SSH is by key only", sshd.count("no") == 3, sshd)
+    watchdog = run("systemctl show -p WatchdogDevice -p RuntimeWatchdogUSec")
+    proof.holds("the watchdog of the board is fed", "/dev/watchdog" in watchdog and "14s" in watchdog, watchdog)
+    journal = run("journalctl --header | grep 'File path' | head -1", check=False)
+    proof.holds("the journal is in memory", "/run/log/journal" in journal, journal)
+    said = run("cat /run/edgeface-card/said")
+    for what in ("password of anna", "packages (avahi-daemon)"):
+        proof.holds(f"{what} is named and not done", f"not done here: {what}" in said, said)
+    proof.holds("the last user of the card's words is told", "no key" not in said, said)
+    exposure = run("systemd-analyze security edgeface.service --no-pager | tail -1", check=False).strip()
+    proof.figure("exposure", exposure.split(":")[-1].split()[0] if ":" in exposure else exposure)
+    proof.figure("resident MB", round(int(run("systemctl show -p MemoryCurrent --value edgeface").strip()) / 1e6))
+    proof.figure("boot", run("systemd-analyze time | head -1", check=False).strip())
+
+
+def identity(guest: Guest) -> dict[str, str]:
+    """What makes a machine itself."""
+    return {
+        "machine id": guest.run("cat /etc/machine-id").strip(),
+        "host key": guest.run("cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub").strip(),
+    }
+
+
+def secrets_gone(proof: Proof, card: Card) -> None:
+    """Look at the card from outside."""
+    proof.holds("the password's hash is off the card", b"$5$never$used" not in card.read("user-data"))
+    raw = subprocess.run(
+        ["grep", "-c", "-a", "a secret of somebody", card.path], capture_output=True, text=True, check=False
+    )
+    proof.holds(
+        "the broker's password stands once on the whole disk, on the data partition",
+        raw.stdout.strip() == "1",
+        raw.stdout,
+    )
+
+
+def boot_again(proof: Proof, guest: Guest, auditor: Auditor, node: str, port: int) -> None:
+    """A broken configuration, then the corrected one."""
+    before = identity(guest)
+    guest.run("sudo systemctl poweroff", check=False)
+    guest.ended()
+    secrets_gone(proof, guest.card)
+    guest.card.write("edgeface.toml", TOML.format(port=port).replace("[mqtt]", "[mqtt"))
+    told = len(auditor.heard)
+    guest.start()
+    guest.wait_for(
+        lambda: any(
+            h.topic == f"edgeface/{node}/health" and "not taken" in str(h.json["configuration"]["error"])
+            for h in auditor.heard[told:]
+        ),
+        "health that tells of the broken file",
+        BOOT_S,
+    )
+    proof.holds("a broken edgeface.toml: the last good one runs, and health says so", True)
+    guest.wait_for(guest.answers, "a login by key", BOOT_S)
+    proof.holds("the same card keeps its identity", identity(guest) == before, (before, identity(guest)))
+    guest.run("sudo systemctl poweroff", check=False)
+    guest.ended()
+    guest.card.write("edgeface.toml", TOML.format(port=port) + "# corrected\n")
+    told = len(auditor.heard)
+    guest.start()
+    guest.wait_for(
+        lambda: any(
+            h.topic == f"edgeface/{node}/health" and h.json["configuration"]["error"] is None
+            for h in auditor.heard[told:]
+        ),
+        "health of the corrected file",
+        BOOT_S,
+    )
+    proof.holds("the corrected one is taken at the next boot", True)
+
+
+def main() -> int:
+    """Print what came of it; 1 where something does not hold."""
+    parser = argparse.ArgumentParser(prog="scripts/slow image", description=__doc__)
+    parser.add_argument("--disk", type=Path, default=DISK, help="the image, unpacked")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="where to work, and leave everything")
+    args = parser.parse_args()
+    if (package := missing_programs(NEEDED)) is not None:
+        print(f"edgeface: a program is missing; apt install {package}", file=sys.stderr)
+        return 2
+    if not args.disk.exists():
+        print(f"edgeface: {args.disk} is not there; packaging/image/build --keep-disk makes it", file=sys.stderr)
+        return 2
+    folder = args.keep or Path(tempfile.mkdtemp(prefix="edgeface-image-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    proof = Proof()
+    began_s = time.monotonic()
+    broker = Mosquitto(folder).start()
+    auditor = Auditor(broker.port)
+    key, line = make_key(folder)
+    guests: list[Guest] = []
+
+    def guest(name: str, hostname: str) -> Guest:
+        place = folder / name
+        place.mkdir(exist_ok=True)
+        card = Card(args.disk, place / "card.img", size_mib=CARD_MIB)
+        card.write("edgeface.toml", TOML.format(port=broker.port))
+        card.write("user-data", USER_DATA.format(hostname=hostname, key=line))
+        card.write("password", "a secret of somebody\n")
+        guests.append(Guest(card, place, user="anna", key=key))
+        return guests[-1]
+
+    try:
+        one = guest("one", "hall")
+        node = first_boot(proof, one, auditor)
+        look_inside(proof, one)
+        mine = identity(one)
+        boot_again(proof, one, auditor, node, broker.port)
+        one.off()
+        two = guest("two", "hall")
+        two.start()
+        two.wait_for(lambda: node_of(auditor, {node}) is not None, "another node's first message", BOOT_S)
+        two.wait_for(two.answers, "a login by key", BOOT_S)
+        theirs = identity(two)
+        proof.holds("another copy is another node", all(mine[name] != theirs[name] for name in mine), (mine, theirs))
+    except GuestError as error:
+        proof.holds(str(error), False)
+    finally:
+        for one in guests:
+            one.stop()
+        auditor.close()
+        broker.stop()
+        if args.keep is None and not proof.bad:
+            shutil.rmtree(folder)
+    print(json.dumps({**proof.told, "seconds": round(time.monotonic() - began_s), "bad": proof.bad}))
+    return 1 if proof.bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
