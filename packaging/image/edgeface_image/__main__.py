@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache" / "image"
 NAME = "edgeface-arm64"
+VERSION, NAMESPACE = "usr/share/edgeface-image/version", "edgeface-slot"
 STOCK = "usr/share/edgeface/edgeface.toml"
 
 
@@ -39,6 +40,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--security", default=SECURITY, metavar="URL", help=f"of its security updates ({SECURITY})")
     made.add_argument("--out", type=Path, default=ROOT / "dist", metavar="DIR", help="where to put it (dist)")
     made.add_argument("--level", type=int, choices=range(10), default=2, help="of xz (2): a slot is packed already")
+    made.add_argument(
+        "--update-key", type=Path, metavar="FILE.pub", help="public key of OpenSSH: updates that it signed are believed"
+    )
+    made.add_argument("--sign", type=Path, metavar="KEY", help="secret key of OpenSSH, for the update that is built")
     made.add_argument("--slot-level", type=int, choices=range(1, 23), default=19, help="of the slot's zstd (19)")
     made.add_argument("--keep-disk", action="store_true", help="keep the disk unpacked beside the image, for a test")
     made.add_argument(
@@ -73,7 +78,7 @@ def newest_deb(folder: Path) -> Path:
     return found[-1]
 
 
-def configure(root: Path, twin: Path, deb: Path) -> None:
+def configure(root: Path, twin: Path, deb: Path, version: str, key: Path | None) -> None:
     """Put ours into the root: the package, the card's step, units; what is written at each boot has its place."""
     run(["dpkg-deb", "--extract", deb, root])
     compile_sources(root, twin)
@@ -98,7 +103,13 @@ def configure(root: Path, twin: Path, deb: Path) -> None:
         link.symlink_to("/dev/null")
     for name in DATA_LINKS:
         (root / name).mkdir(parents=True, exist_ok=True)
-    (root / "etc/edgeface").mkdir(exist_ok=True)
+    keys = root / "etc/edgeface/keys"
+    keys.mkdir(parents=True, exist_ok=True)
+    if key is not None:
+        shutil.copy(key, keys / "update.pub")
+    said = root / VERSION
+    said.parent.mkdir(parents=True, exist_ok=True)
+    said.write_text(f"{version}\n")
     (root / "etc/machine-id").write_text("")
     (root / "etc/hostname").write_text("edgeface\n")
     for name in ("passwd-", "shadow-", "group-", "gshadow-", ".pwd.lock"):
@@ -148,7 +159,8 @@ def build(args: argparse.Namespace, epoch: int, told: Callable[[str], None]) -> 
         for part in parts:
             run(["dpkg-deb", "--extract", part, folder])
     boot.install_modules(kernel, release, root)
-    configure(root, twin, deb)
+    version = deb.name.split("_")[1].partition("-")[0]
+    configure(root, twin, deb, version, args.update_key)
     roots.leave_out(root)
     write_list(root, [*debs, *kernel_debs, *other.values(), deb])
     if wrong := roots.foreign(root):
@@ -169,12 +181,21 @@ def build(args: argparse.Namespace, epoch: int, told: Callable[[str], None]) -> 
     args.out.mkdir(parents=True, exist_ok=True)
     image: Path = args.out / f"{NAME}.img.xz"
     figures = disk.compress(raw, image, args.level)
-    version = deb.name.split("_")[1].partition("-")[0]
+    shutil.copy(HERE / "files/edgeface.svg", args.out)
+    shutil.copyfile(slot, args.out / f"{NAME}.slot")
+    if args.sign is not None:
+        sign(args.out / f"{NAME}.slot", args.sign)
     (args.out / "os-list.json").write_text(disk.os_list(figures, version, args.url.rstrip("/"), epoch))
     told(f"{image} has {image.stat().st_size / 1e6:.0f} MB")
     if not args.keep_disk:
         raw.unlink()
     return image
+
+
+def sign(slot: Path, key: Path) -> None:
+    """Sign an update: beside it lies its signature."""
+    slot.with_name(f"{slot.name}.sig").unlink(missing_ok=True)
+    run(["ssh-keygen", "-q", "-Y", "sign", "-f", key, "-n", NAMESPACE, slot])
 
 
 def write_list(root: Path, debs: list[Path]) -> None:

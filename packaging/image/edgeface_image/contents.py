@@ -75,6 +75,7 @@ ENABLED: Mapping[str, str] = {
     "edgeface.service": "multi-user.target",
     "edgeface-card.service": "sysinit.target",
     "edgeface-grow.service": "sysinit.target",
+    "edgeface-trial.service": "sysinit.target",
     "edgeface-console.service": "multi-user.target",
 }
 """Units, and by whom they are wanted."""
