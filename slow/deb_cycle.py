@@ -55,7 +55,8 @@ def newer(deb: Path, out: Path) -> Path:
     with (tree / "usr/share/edgeface/edgeface.toml").open("a") as stock:
         stock.write("\n# of the next revision\n")
     made = out / deb.name.replace("-1~", "-2~")
-    subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(made)], check=True)
+    pack = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(made)]
+    subprocess.run(pack, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["rm", "-rf", str(tree)], check=True)
     return made
 

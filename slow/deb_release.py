@@ -49,7 +49,7 @@ def make_repository(root: Path, debs: dict[str, Path]) -> None:
         folder.mkdir(parents=True)
         (folder / deb.name).write_bytes(deb.read_bytes())
         with (folder / "Packages").open("w") as index:
-            subprocess.run(["dpkg-scanpackages", "--multiversion", "."], cwd=folder, stdout=index, check=True)
+            subprocess.run(["dpkg-scanpackages", "."], cwd=folder, stdout=index, stderr=subprocess.DEVNULL, check=True)
 
 
 def sources(suite: str, mirror: str, *, ours: bool) -> str:

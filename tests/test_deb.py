@@ -147,6 +147,9 @@ def test_a_lock_file_that_is_none() -> None:
         ("x-1.dist-info/METADATA", "usr/lib/edgeface/cp311/x-1.dist-info/METADATA"),
         ("x-1.dist-info/licenses/LICENSE", "usr/lib/edgeface/cp311/x-1.dist-info/licenses/LICENSE"),
         ("x-1.dist-info/RECORD", None),
+        ("tqdm/completion.sh", None),
+        ("sympy/core/basic.py", None),
+        ("sympy-1.14.0.dist-info/METADATA", None),
         ("x-1.data/purelib/x.py", "usr/lib/edgeface/cp311/x.py"),
         ("x-1.data/scripts/x", None),
         ("edgeface/bundles/default/manifest.json", "usr/share/edgeface/models/default/manifest.json"),
@@ -305,11 +308,21 @@ def test_the_launcher_with_another_python_is_one_line(tmp_path: Path) -> None:
     )
 
 
-def preinst(tmp_path: Path, action: str) -> subprocess.CompletedProcess[str]:
-    """Run the script with a folder in the place of the root."""
-    text = control.fill((building.FILES / "preinst").read_text(encoding="utf-8"), ARM12)
-    script = re.sub(r"(?<![\w.])/(?=(etc|usr)/)", f"{tmp_path}/", text.replace("#!/bin/sh", ""))
-    return subprocess.run(["sh", "-c", script, "preinst", action], capture_output=True, text=True, check=False)
+def run_script(name: str, root: Path, action: str) -> subprocess.CompletedProcess[str]:
+    """Run a maintainer script with a folder in the place of the root, and no program but the simplest."""
+    text = control.fill((building.FILES / name).read_text(encoding="utf-8"), ARM12)
+    script = re.sub(r"(?<![\w.])/(?=(etc|usr|run|var)/)", f"{root}/", text.replace("#!/bin/sh", ""))
+    programs = root / "programs"
+    programs.mkdir(exist_ok=True)
+    for program in ("chmod", "cmp", "cp", "find", "grep", "mv", "readlink", "rm", "sh"):
+        if not (programs / program).exists():
+            (programs / program).symlink_to(shutil.which(program) or "/nowhere")
+    command = [str(programs / "sh"), "-c", script, name, action]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": str(programs)})
+
+
+def preinst(root: Path, action: str) -> subprocess.CompletedProcess[str]:
+    return run_script("preinst", root, action)
 
 
 @pytest.fixture
@@ -362,6 +375,47 @@ def test_only_what_nobody_has_changed_follows_the_package(system: Path) -> None:
     config.write_text("# stock\n", encoding="utf-8")
     assert preinst(system, "upgrade").returncode == 0
     assert mark.exists()
+
+
+def test_the_configuration_is_written_where_there_is_none(system: Path) -> None:
+    stock, config = system / "usr/share/edgeface/edgeface.toml", system / "etc/edgeface/edgeface.toml"
+    mark = system / "usr/share/edgeface/unchanged"
+    stock.write_text("# stock\n", encoding="utf-8")
+    assert run_script("postinst", system, "configure").returncode == 0
+    assert config.read_text(encoding="utf-8") == "# stock\n"
+    config.write_text("# mine\n", encoding="utf-8")
+    assert run_script("postinst", system, "configure").returncode == 0
+    assert config.read_text(encoding="utf-8") == "# mine\n"
+    mark.touch()
+    assert run_script("postinst", system, "abort-upgrade").returncode == 0
+    assert (config.read_text(encoding="utf-8"), mark.exists()) == ("# mine\n", False)
+    mark.touch()
+    assert run_script("postinst", system, "configure").returncode == 0
+    assert (config.read_text(encoding="utf-8"), mark.exists()) == ("# stock\n", False)
+    config.unlink()
+    config.symlink_to("/data/edgeface.toml")
+    assert run_script("postinst", system, "configure").returncode == 0
+    assert config.readlink() == Path("/data/edgeface.toml")
+
+
+def test_purge_leaves_nothing_and_follows_no_link(system: Path) -> None:
+    elsewhere = system / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").touch()
+    for place in (
+        "var/lib/private/edgeface/models",
+        "var/cache/private/edgeface",
+        "etc/systemd/system/edgeface.service.d",
+    ):
+        (system / place).mkdir(parents=True)
+    (system / "var/lib/edgeface").symlink_to("private/edgeface")
+    (system / "etc/edgeface").rmdir()
+    (system / "etc/edgeface").symlink_to(elsewhere)
+    assert run_script("postrm", system, "remove").returncode == 0
+    assert (system / "var/lib/private/edgeface/models").is_dir()
+    assert run_script("postrm", system, "purge").returncode == 0
+    assert [path for path in system.rglob("*edgeface*") if path != elsewhere] == []
+    assert (elsewhere / "kept").is_file()
 
 
 def test_a_wrong_option_is_one_line() -> None:

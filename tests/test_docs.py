@@ -15,7 +15,12 @@ from edgeface.config import load_config, parse_override
 from edgeface.events import KINDS, VisitMessage, decode, schemas
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "models").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs/install").glob("*.md")),
+    *sorted((ROOT / "models").glob("*.md")),
+]
 page = pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
 

@@ -14,7 +14,7 @@ from edgeface.service.daemon import Waits
 
 ROOT = Path(__file__).resolve().parents[1]
 UNIT = ROOT / "systemd" / "edgeface.service"
-EXPOSURE_MOST = 2.0
+EXPOSURE_MOST = 1.5
 NEWER_THAN_249 = {"RestartSteps", "RestartMaxDelaySec", "MemoryZSwapMax", "OpenFile", "LogFilterPatterns"}
 
 needs_systemd = pytest.mark.skipif(

@@ -106,7 +106,7 @@ def read_config(
 
 
 def use_credentials(path: Path | None, *, service: Path = CONFIG_PATHS[-1]) -> None:
-    """With the service's configuration, take its credentials too, if we may read them: the unit does so for the service.
+    """With the service's configuration, take its credentials too, if we may read them: the unit does so for it.
 
     What root types then meets the broker as the service does.
     """

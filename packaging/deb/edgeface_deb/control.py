@@ -112,7 +112,7 @@ def changelog(target: Target, version: str, *, upstream: str, epoch: int) -> str
     at = format_datetime(datetime.fromtimestamp(epoch, timezone.utc))
     return (
         f"{PACKAGE} ({version}) {target.system.codename}; urgency=medium\n\n"
-        f"  * edgeface {upstream} for {target.system.serves}; changelog.gz says what is new.\n\n"
+        f"  * edgeface {upstream}; changelog.gz says what is new.\n\n"
         f" -- {MAINTAINER}  {at}\n"
     )
 

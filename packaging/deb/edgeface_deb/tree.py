@@ -20,16 +20,18 @@ OVERRIDES = "usr/share/lintian/overrides/edgeface"
 MANUAL = "usr/share/man/man1/edgeface.1.gz"
 
 LEFT_OUT: Mapping[str, str] = {
-    "tests": r"(numpy|onnxruntime|ml_dtypes|google)/(.+/)?(tests|testing/_private/.*tests|conftest\.py)(/.*)?"
+    "tests": r"(numpy|onnxruntime|ml_dtypes|google)/(.+/)?(tests|conftest\.py)(/.*)?"
     r"|numpy/_core/_(\w+_tests|simd)\.[^/]*\.so",
     "headers, static libraries, types and sources for compilers": r".*\.(pyi|pxd|pyx|h|hpp|a|lib|c|cpp|cc|f|f90|in)"
     r"|.*/py\.typed|numpy/_core/(include|lib)/.*",
     "numpy's tools for compiling": r"numpy/(distutils|f2py|_pyinstaller|doc)/.*|numpy/typing/mypy_plugin\.py",
     "the second copy of ONNX Runtime, for programs in C": r"onnxruntime/capi/libonnxruntime\.so.*",
     "ONNX Runtime's tools for making models": r"onnxruntime/(transformers|quantization|tools|datasets|backend)/.*",
+    "with what older such tools work out shapes": r"(sympy|mpmath)(-[^/]+\.dist-info)?/.*|isympy\.py",
     "LiteRT's WebGPU and NPUs, compiler and tools": r"ai_edge_litert/(aot|tools|vendors|tflite)/.*|"
     r"ai_edge_litert/libLiteRtWebGpuAccelerator\.so",
     "OpenCV's cascades (a bundle brings its own)": r"cv2/data/.*\.xml",
+    "completions and manuals of libraries": r"tqdm/(completion\.sh|tqdm\.1)",
     "what only installers read": r"[^/]+\.dist-info/(RECORD|INSTALLER|WHEEL|top_level\.txt|entry_points\.txt|zip-safe|"
     r"REQUESTED|direct_url\.json|sboms/.*)",
 }
