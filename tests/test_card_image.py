@@ -81,9 +81,8 @@ def test_the_table_is_what_sfdisk_writes(tmp_path: Path) -> None:
     assert starts == list(contents.offsets().values())
 
 
-def test_the_first_program_and_fstab_know_the_disk() -> None:
+def test_the_first_program_knows_the_disk() -> None:
     assert "@SIGNATURE@" in (FILES / "init").read_text()
-    assert f"by-partuuid/{contents.DISK_ID:08x}-01" in (ROOT / "etc/fstab").read_text()
 
 
 def test_units_that_are_enabled_are_there_or_debian_s() -> None:

@@ -97,7 +97,7 @@ def configure(root: Path, twin: Path, deb: Path, version: str, key: Path | None)
         link = root / "etc/systemd/system" / unit
         link.unlink(missing_ok=True)
         link.symlink_to("/dev/null")
-    for generator in ("systemd-run-generator", "systemd-gpt-auto-generator"):
+    for generator in ("systemd-run-generator", "systemd-gpt-auto-generator", "systemd-ssh-generator"):
         link = root / "etc/systemd/system-generators" / generator
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to("/dev/null")

@@ -34,8 +34,8 @@ INITRD_MODULES: Sequence[str] = (
     "uas", "sd_mod",
     # QEMU
     "virtio_pci", "virtio_mmio", "virtio_blk",
-    # the file systems of slots and data
-    "squashfs", "overlay", "ext4",
+    # the file systems of slots, data and the first partition
+    "squashfs", "overlay", "ext4", "vfat", "nls_cp437", "nls_ascii",
     "bcm2835_wdt",
 )  # fmt: skip
 """By their names; what the kernel has built in, or does not have, is passed over."""
