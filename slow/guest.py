@@ -75,6 +75,8 @@ class Guest:
         self._memory_mib = memory_mib
         self._process: subprocess.Popen[bytes] | None = None
         self.began_s = 0.0
+        self.second: Path | None = None
+        """A file that is there as a second disk, /dev/vdb, from the next start on."""
 
     def start(self) -> None:
         """Give it power."""
@@ -82,6 +84,10 @@ class Guest:
             (self._folder / name).write_bytes(self.card.read(name))
         words = self.card.read("cmdline.txt").decode().split()
         append = " ".join([*words, QEMU_CONSOLE, CAMERA])
+        second: list[str] = []
+        if self.second is not None:
+            second = ["-drive", f"if=none,file={self.second},format=raw,id=d1,readonly=on", "-device",
+                      "virtio-blk-pci,drive=d1"]  # fmt: skip
         with self.serial.open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -92,6 +98,7 @@ class Guest:
                     "-device", "virtio-blk-pci,drive=d0",
                     "-netdev", f"user,id=n0,hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22",
                     "-device", "virtio-net-pci,netdev=n0,romfile=", "-device", "virtio-rng-pci", "-device", "i6300esb",
+                    *second,
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
@@ -147,6 +154,11 @@ class Guest:
         if check and done.returncode != 0:
             raise GuestError(f"{command!r} ended with {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
+
+    def install(self, signature: Path) -> str:
+        """Install the second disk as an update, and say what the node said; it may refuse."""
+        self.run(f"sudo tee /run/update.sig >/dev/null <<'END'\n{signature.read_text()}END")
+        return self.run("sudo edgeface-slot install /dev/vdb /run/update.sig 2>&1", limit_s=600, check=False)
 
     def answers(self) -> bool:
         """Whether the user comes in."""

@@ -22,7 +22,8 @@ from brokers import Auditor, Mosquitto
 from slow.guest import Card, Guest, GuestError, make_key, missing_programs
 
 ROOT = Path(__file__).parents[1]
-DISK = ROOT / ".cache/image/work/edgeface-arm64.img"
+WORK = ROOT / ".cache/image/work"
+DISK, SLOT, ROOT_FOLDER = WORK / "edgeface-arm64.img", WORK / "slot.squashfs", WORK / "root"
 NEEDED = {
     "qemu-system-aarch64": "qemu-system-arm",
     "mcopy": "mtools",
@@ -203,11 +204,136 @@ def boot_again(proof: Proof, guest: Guest, auditor: Auditor, node: str, port: in
     proof.holds("the corrected one is taken at the next boot", True)
 
 
+class Place:
+    """A broker, who listens to it, and cards with their boards.
+
+    Parameters
+    ----------
+    folder : for everything
+    disk : the image, unpacked
+    maker : secret key, whose public half is in the image
+    """
+
+    def __init__(self, folder: Path, disk: Path, maker: Path) -> None:
+        self.maker = maker
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)
+        self.folder = folder
+        self._disk = disk
+        self.broker = Mosquitto(folder).start()
+        self.auditor = Auditor(self.broker.port)
+        self._key, self._line = make_key(folder)
+        self._guests: list[Guest] = []
+
+    def guest(self, name: str) -> Guest:
+        """A new card from the image, with what a person and Imager would write."""
+        place = self.folder / name
+        place.mkdir(exist_ok=True)
+        card = Card(self._disk, place / "card.img", size_mib=CARD_MIB)
+        card.write("edgeface.toml", TOML.format(port=self.broker.port))
+        card.write("user-data", USER_DATA.format(hostname="hall", key=self._line))
+        card.write("password", "a secret of somebody\n")
+        self._guests.append(Guest(card, place, user="anna", key=self._key))
+        return self._guests[-1]
+
+    def slot(self, *, broken: bool = False) -> Path:
+        """A slot: that of the card, or one whose program cannot start."""
+        target = self.folder / f"{'broken' if broken else 'good'}.slot"
+        if not broken:
+            shutil.copyfile(SLOT, target)
+            return target
+        root = self.folder / "root"
+        subprocess.run(["cp", "-al", ROOT_FOLDER, root], check=True)
+        program = root / "usr/bin/edgeface"
+        program.unlink()
+        program.write_text("#!/bin/sh\nexit 1\n")
+        program.chmod(0o755)
+        subprocess.run(
+            ["mksquashfs", root, target, "-comp", "zstd", "-Xcompression-level", "1", "-quiet", "-no-progress"],
+            check=True,
+        )
+        return target
+
+    def sign(self, slot: Path, *, key: str = "") -> Path:
+        """A signature of a slot, by its maker or by somebody else."""
+        if key and not (self.folder / key).exists():
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / key], check=True)
+        maker = self.folder / key if key else self.maker
+        signature = slot.with_name(f"{slot.name}.sig")
+        signature.unlink(missing_ok=True)
+        subprocess.run(["ssh-keygen", "-q", "-Y", "sign", "-f", maker, "-n", "edgeface-slot", slot], check=True)
+        return signature
+
+    def close(self) -> None:
+        """End everything."""
+        for guest in self._guests:
+            guest.stop()
+        self.auditor.close()
+        self.broker.stop()
+
+
+def boots(proof: Proof, place: Place) -> None:
+    """Two copies, one of them three times."""
+    one = place.guest("one")
+    node = first_boot(proof, one, place.auditor)
+    look_inside(proof, one)
+    mine = identity(one)
+    boot_again(proof, one, place.auditor, node, place.broker.port)
+    one.off()
+    two = place.guest("two")
+    two.start()
+    two.wait_for(lambda: node_of(place.auditor, {node}) is not None, "another node's first message", BOOT_S)
+    two.wait_for(two.answers, "a login by key", BOOT_S)
+    theirs = identity(two)
+    proof.holds("another copy is another node", all(mine[name] != theirs[name] for name in mine), (mine, theirs))
+
+
+def updates(proof: Proof, place: Place) -> None:
+    """A good update holds, one whose service cannot start does not, one that nobody signed is not tried."""
+    good = place.slot()
+    guest = place.guest("node")
+    guest.second = good
+    guest.start()
+    guest.wait_for(guest.answers, "a login by key", BOOT_S)
+    said = guest.install(place.sign(good, key="stranger"))
+    proof.holds("an update of somebody else is not tried", "not signed by a key" in said, said)
+    said = guest.install(place.sign(good))
+    proof.holds("a signed update goes to the idle slot", "slot b has version" in said, said)
+    guest.run("sudo systemctl reboot", check=False)
+    guest.ended()
+    broken = place.slot(broken=True)
+    guest.second = broken
+    guest.start()
+    guest.wait_for(guest.answers, "a login by key", BOOT_S)
+    proof.holds("it is booted", "slot b" in guest.run("sudo edgeface-slot status"))
+    guest.wait_for(
+        lambda: guest.run("sudo cat /data/slots/active", check=False).strip() == "b",
+        "the trial to be confirmed",
+        BOOT_S,
+    )
+    proof.holds("it holds once the service has reached its broker", True)
+    said = guest.install(place.sign(broken))
+    proof.holds("a signed update whose service is broken goes to the other slot", "slot a has version" in said, said)
+    guest.run("sudo systemctl reboot", check=False)
+    guest.ended()
+    guest.start()
+    began_s = time.monotonic()
+    guest.ended(2 * BOOT_S)
+    proof.figure("a broken slot gave up after s", round(time.monotonic() - began_s))
+    guest.start()
+    guest.wait_for(guest.answers, "a login by key", BOOT_S)
+    status = guest.run("sudo edgeface-slot status")
+    proof.holds("the slot before it runs again", "slot b\n" in status and "slot a was tried" in status, status)
+
+
 def main() -> int:
     """Print what came of it; 1 where something does not hold."""
+    parts: Mapping[str, Callable[[Proof, Place], None]] = {"boot": boots, "update": updates}
     parser = argparse.ArgumentParser(prog="scripts/slow image", description=__doc__)
     parser.add_argument("--disk", type=Path, default=DISK, help="the image, unpacked")
+    parser.add_argument("--maker", type=Path, metavar="KEY", help="secret half of the image's --update-key")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where to work, and leave everything")
+    parser.add_argument("--only", choices=parts, action="append", help="a part of it (repeatable)")
     args = parser.parse_args()
     if (package := missing_programs(NEEDED)) is not None:
         print(f"edgeface: a program is missing; apt install {package}", file=sys.stderr)
@@ -215,48 +341,22 @@ def main() -> int:
     if not args.disk.exists():
         print(f"edgeface: {args.disk} is not there; packaging/image/build --keep-disk makes it", file=sys.stderr)
         return 2
-    folder = args.keep or Path(tempfile.mkdtemp(prefix="edgeface-image-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o755)
     proof = Proof()
     began_s = time.monotonic()
-    broker = Mosquitto(folder).start()
-    auditor = Auditor(broker.port)
-    key, line = make_key(folder)
-    guests: list[Guest] = []
-
-    def guest(name: str, hostname: str) -> Guest:
-        place = folder / name
-        place.mkdir(exist_ok=True)
-        card = Card(args.disk, place / "card.img", size_mib=CARD_MIB)
-        card.write("edgeface.toml", TOML.format(port=broker.port))
-        card.write("user-data", USER_DATA.format(hostname=hostname, key=line))
-        card.write("password", "a secret of somebody\n")
-        guests.append(Guest(card, place, user="anna", key=key))
-        return guests[-1]
-
-    try:
-        one = guest("one", "hall")
-        node = first_boot(proof, one, auditor)
-        look_inside(proof, one)
-        mine = identity(one)
-        boot_again(proof, one, auditor, node, broker.port)
-        one.off()
-        two = guest("two", "hall")
-        two.start()
-        two.wait_for(lambda: node_of(auditor, {node}) is not None, "another node's first message", BOOT_S)
-        two.wait_for(two.answers, "a login by key", BOOT_S)
-        theirs = identity(two)
-        proof.holds("another copy is another node", all(mine[name] != theirs[name] for name in mine), (mine, theirs))
-    except GuestError as error:
-        proof.holds(str(error), False)
-    finally:
-        for one in guests:
-            one.stop()
-        auditor.close()
-        broker.stop()
-        if args.keep is None and not proof.bad:
-            shutil.rmtree(folder)
+    folder = args.keep or Path(tempfile.mkdtemp(prefix="edgeface-image-"))
+    if args.maker is None:
+        print("edgeface: without --maker no update is tried", file=sys.stderr)
+    for name in args.only or [part for part in parts if part != "update" or args.maker is not None]:
+        print(f"{name}:", flush=True)
+        place = Place(folder / name, args.disk, args.maker)
+        try:
+            parts[name](proof, place)
+        except GuestError as error:
+            proof.holds(str(error), False)
+        finally:
+            place.close()
+    if args.keep is None and not proof.bad:
+        shutil.rmtree(folder)
     print(json.dumps({**proof.told, "seconds": round(time.monotonic() - began_s), "bad": proof.bad}))
     return 1 if proof.bad else 0
 

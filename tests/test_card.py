@@ -409,6 +409,14 @@ def test_the_program_itself_judges(tmp_path: Path) -> None:
     assert judge('[mqtt]\nhost = "broker.lan"\n') is None
 
 
+def test_what_nobody_could_judge_in_time_runs(tmp_path: Path) -> None:
+    program = tmp_path / "edgeface"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    assert applying.Judge(str(program), tmp_path, {"PATH": "/usr/bin:/bin"}, 0.1)("") is None
+    assert applying.Judge(str(tmp_path / "gone"), tmp_path, {}, 1.0)("") is None
+
+
 # Below the root
 
 

@@ -13,7 +13,7 @@ from edgeface_card.card import Card
 
 CARD, DATA, ROOT = Path("/boot/firmware"), Path("/data"), Path("/")
 PROGRAM = "/usr/bin/edgeface"
-JUDGED_S = 120.0
+JUDGED_S = 180.0
 
 
 def remount(how: str) -> None:

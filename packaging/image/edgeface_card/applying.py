@@ -137,7 +137,10 @@ class Judge:
         self._limit_s = limit_s
 
     def __call__(self, text: str) -> str | None:
-        """Why it cannot hold, in one line without where it was judged; None where it can."""
+        """Why it cannot hold, in one line without where it was judged; None where it can, or nobody could tell in time.
+
+        What was not judged runs: the program judges it again, and says what is wrong.
+        """
         path = self._scratch / "edgeface.toml"
         _write(path, text, 0o600)
         try:
@@ -149,8 +152,8 @@ class Judge:
                 timeout=self._limit_s,
                 check=False,
             )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return f"edgeface.toml could not be judged ({type(error).__name__})"
+        except (OSError, subprocess.TimeoutExpired):
+            return None
         finally:
             path.unlink()
         if done.returncode == 0:
