@@ -112,6 +112,7 @@ def configure(root: Path, twin: Path, deb: Path, version: str, key: Path | None)
     said.write_text(f"{version}\n")
     (root / "etc/machine-id").write_text("")
     (root / "etc/hostname").write_text("edgeface\n")
+    (root / "etc/locale.conf").write_text("LANG=C.UTF-8\n")
     for name in ("passwd-", "shadow-", "group-", "gshadow-", ".pwd.lock"):
         (root / "etc" / name).unlink(missing_ok=True)
 
