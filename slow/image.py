@@ -132,7 +132,7 @@ exposure=$(systemd-analyze security edgeface.service --no-pager | tail -1)
 resident=$(systemctl show -p MemoryCurrent --value edgeface)
 boot=$(systemd-analyze time | head -1)
 """
-"""Lines of a shell: a name, and what the guest answers. One login for all of it: under emulation one takes ten seconds."""
+"""Lines of a shell: a name, and what the guest answers. One login for all: emulated, it takes ten seconds."""
 
 
 def look_inside(proof: Proof, guest: Guest) -> None:
