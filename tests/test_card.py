@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -231,10 +232,31 @@ def test_a_wireless_network_for_wpa_supplicant() -> None:
     text = render.supplicant(wifi("Café".encode(), 'pass "word"', hidden=True), "DE")
     assert "country=DE\n" in text
     assert "\tssid=436166c3a9\n\tscan_ssid=1\n" in text
-    assert '\tpsk="pass "word""\n' in text
+    assert '\tsae_password="pass "word""\n' in text
     assert "SAE" in text
     assert "SAE" not in render.supplicant(Wifi(b"x", PSK), "DE")
     assert "key_mgmt=NONE" in render.supplicant(Wifi(b"x"), None)
+
+
+def test_the_key_of_wpa2_is_that_of_the_standard() -> None:
+    """IEEE 802.11-2020, annex J.4.2: the first test vector of the mapping from a passphrase to a key."""
+    text = render.supplicant(Wifi(b"IEEE", "password"), None)
+    assert "\tpsk=f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e\n" in text
+
+
+@pytest.mark.skipif(
+    shutil.which("wpa_supplicant", path="/usr/sbin:/sbin") is None, reason="wpa_supplicant is not installed"
+)
+@pytest.mark.parametrize("password", ['pass "word"', "pass#word\\", '"quoted all"', " blanks ", PSK, None])
+def test_the_real_wpa_supplicant_reads_it(tmp_path: Path, password: str | None) -> None:
+    """It is asked for an interface that is not there, so it ends once it has read its file."""
+    file = tmp_path / "wpa.conf"
+    file.write_text(render.supplicant(wifi("Café".encode(), password), "DE"))
+    program = shutil.which("wpa_supplicant", path="/usr/sbin:/sbin")
+    command = [str(program), "-Dwired", "-inone0", "-dd", f"-c{file}"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20).stdout
+    assert "Reading configuration file" in said
+    assert "ailed to parse" not in said, said
 
 
 def test_a_fixed_address_is_that_of_the_wireless_network_where_one_is_named() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from edgeface_card.settings import PSK, Address, Settings, Wifi
 
 WIRED = "run/systemd/network/70-edgeface-wired.network"
@@ -54,8 +56,10 @@ def supplicant(wifi: Wifi, country: str | None) -> str:
         # The key itself: WPA3 begins with the password, which cannot be had from it.
         lines += ["\tkey_mgmt=WPA-PSK WPA-PSK-SHA256", f"\tpsk={wifi.password.lower()}", "\tieee80211w=1"]
     else:
-        # From the first quote to the last one, whatever is between.
-        lines += ["\tkey_mgmt=WPA-PSK WPA-PSK-SHA256 SAE", f'\tpsk="{wifi.password}"', "\tieee80211w=1"]
+        # A quoted psk ends at its first quote, a quoted sae_password at its last one: WPA2's key is made here.
+        key = hashlib.pbkdf2_hmac("sha1", wifi.password.encode(), wifi.ssid, 4096, 32).hex()
+        lines += ["\tkey_mgmt=WPA-PSK WPA-PSK-SHA256 SAE", f"\tpsk={key}", f'\tsae_password="{wifi.password}"']
+        lines.append("\tieee80211w=1")
     return "\n".join([*lines, "}"]) + "\n"
 
 
