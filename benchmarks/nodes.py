@@ -50,6 +50,7 @@ from edgeface.events import (
 from edgeface.publish.account import Account
 from edgeface.publish.mqtt import Publisher
 from edgeface.publish.outbox import Outbox
+from edgeface.publish.session import Arrival
 from edgeface.publish.subscriber import Subscriber
 from edgeface.questions import Known
 from edgeface.types import Event
@@ -206,10 +207,10 @@ class Heard:
     size: int = 0
     late_ms: list[float] = field(default_factory=list)
 
-    def take(self, topic: str, payload: bytes) -> None:
+    def take(self, arrival: Arrival) -> None:
         """One message, in the thread of the connection."""
-        now_s = time.time()
-        self.account.heard(topic, payload)
+        now_s, topic, payload = time.time(), arrival.topic, arrival.payload
+        self.account.heard(topic, payload, redelivered=arrival.redelivered)
         if topic.endswith("/availability"):
             (self.online.add if payload == b"online" else self.online.discard)(topic)
         kind = kind_of_topic(topic)

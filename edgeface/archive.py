@@ -20,6 +20,7 @@ LARGEST_BYTES = 500_000_000
 MOST_FILES = 1000
 HEADERS_BYTES = 10_240 + 4096 * MOST_FILES
 """What a tar file may have beside its members: headers, padding, its end."""
+MOST_BYTES = LARGEST_BYTES + HEADERS_BYTES
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 UNREADABLE = (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError, MemoryError)
 """What tarfile raises for what is no archive: also for numbers that are none, and headers of headers without end."""
@@ -34,26 +35,27 @@ class _Member(tarfile.TarInfo):
         return super()._block(count)  # type: ignore[misc,no-any-return]
 
 
-def unpack(archive: Path, scratch: Path) -> Path:
+def unpack(path: Path, scratch: Path, *, name: str | None = None) -> Path:
     """Write the archive's folder below ``scratch``, files 0644 and folders 0755 whatever the umask.
 
     The manifest is read first, and every other member must be one of its files, in the size that it states: nothing is
-    written that it does not name.
+    written that it does not name. ``name`` is what the archive is called in errors; None: its path.
 
     Raises
     ------
     BundleError : the archive cannot be trusted
     EdgefaceError : it cannot be read or written
     """
+    archive = name or str(path)
     try:
-        if archive.stat().st_size > LARGEST_BYTES + HEADERS_BYTES:
+        if path.stat().st_size > MOST_BYTES:
             raise BundleError(f"{archive} holds too much", fix="do not use it")
-        with tarfile.open(archive, "r:", tarinfo=_Member) as tar:
+        with tarfile.open(path, "r:", tarinfo=_Member) as tar:
             found = _list(tar, archive)
             folder, manifest = _read_manifest(tar, found, archive)
             _expect_what_is_named(manifest, folder, found, archive)
-            for path, member in found.items():
-                _write(tar, member, scratch.joinpath(*path.parts))
+            for place, member in found.items():
+                _write(tar, member, scratch.joinpath(*place.parts))
     except UNREADABLE as error:
         raise BundleError(f"{archive} is not a bundle's archive: {plain(str(error))}", fix="pack it again") from None
     except OSError as error:
@@ -62,7 +64,7 @@ def unpack(archive: Path, scratch: Path) -> Path:
     return scratch / folder
 
 
-def _list(tar: tarfile.TarFile, archive: Path) -> dict[PurePosixPath, tarfile.TarInfo]:
+def _list(tar: tarfile.TarFile, archive: str) -> dict[PurePosixPath, tarfile.TarInfo]:
     """Members by path, plain files inside their folder, each once."""
     found: dict[PurePosixPath, tarfile.TarInfo] = {}
     total = 0
@@ -77,7 +79,7 @@ def _list(tar: tarfile.TarFile, archive: Path) -> dict[PurePosixPath, tarfile.Ta
     return found
 
 
-def _path(member: tarfile.TarInfo, archive: Path) -> PurePosixPath:
+def _path(member: tarfile.TarInfo, archive: str) -> PurePosixPath:
     """Path of a member; BundleError for anything but a file that lies inside."""
     path = PurePosixPath(member.name)
     parts = path.parts
@@ -90,7 +92,7 @@ def _path(member: tarfile.TarInfo, archive: Path) -> PurePosixPath:
 
 
 def _read_manifest(
-    tar: tarfile.TarFile, found: Mapping[PurePosixPath, tarfile.TarInfo], archive: Path
+    tar: tarfile.TarFile, found: Mapping[PurePosixPath, tarfile.TarInfo], archive: str
 ) -> tuple[str, Manifest]:
     """Return the archive's one folder and its manifest."""
     tops = {path.parts[0] for path in found}
@@ -107,7 +109,7 @@ def _read_manifest(
 
 
 def _expect_what_is_named(
-    manifest: Manifest, folder: str, found: Mapping[PurePosixPath, tarfile.TarInfo], archive: Path
+    manifest: Manifest, folder: str, found: Mapping[PurePosixPath, tarfile.TarInfo], archive: str
 ) -> None:
     sizes = {network.selftest.path: network.selftest.bytes for network in manifest.networks}
     for network in manifest.networks:

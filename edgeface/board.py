@@ -112,6 +112,26 @@ def free_disk_mb(path: Path) -> float | None:
     return None
 
 
+def gpu(root: Path = ROOT) -> str | None:
+    """NVIDIA's GPU and its driver: on a Jetson the board and its Linux for Tegra, else card and driver; None: no such.
+
+    Engines of TensorRT run on that GPU alone, and driver and libraries of a Jetson come with its system.
+    """
+    found = re.search(r"R(\d+) .*REVISION: ([\d.]+)", _text(root, "etc/nv_tegra_release"))
+    if found is not None:
+        return f"{model(root) or 'Jetson'} L4T {found[1]}.{found[2]}"
+    cards = sorted((root / "proc/driver/nvidia/gpus").glob("*/information"))
+    names = [named[1] for card in cards if (named := re.search(r"Model:\s*(.+)", _text(card.parent, card.name)))]
+    version = re.search(r"\b\d{3}\.\d+(\.\d+)?\b", _text(root, "proc/driver/nvidia/version"))
+    return f"{names[0]} driver {version[0] if version else 'unknown'}" if names else None
+
+
+def tensorrt(root: Path = ROOT) -> str:
+    """Version of the system's TensorRT, by the name of its library; empty where none is found."""
+    found = sorted(root.glob("usr/lib/*/libnvinfer.so.*")) + sorted(root.glob("usr/lib*/libnvinfer.so.*"))
+    return max((path.name.partition(".so.")[2] for path in found), key=len, default="")
+
+
 def _low_voltage(root: Path) -> bool | None:
     for sensor in _children(root, "sys/class/hwmon", "hwmon"):
         if _text(sensor, "name") == "rpi_volt":

@@ -48,10 +48,11 @@ def glimpse(path: Path) -> Literal["folder", "file"] | None:
     return None
 
 
-def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
+def write_atomic(path: Path, data: bytes, *, durable: bool = False, private: bool = False) -> None:
     """Write beside the target and rename; the old file stays whole until the new one is.
 
-    ``durable``: wait for the disk, so that a power cut right after it takes nothing back.
+    ``durable``: wait for the disk, so that a power cut right after it takes nothing back. ``private``: for its owner
+    alone, from its first byte on.
 
     Raises
     ------
@@ -67,7 +68,8 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
                     file.flush()
                     os.fsync(file.fileno())
             # mkstemp makes private files; a result is as readable as any other file of this user.
-            Path(name).chmod(0o666 & ~_umask())
+            if not private:
+                Path(name).chmod(0o666 & ~_umask())
             Path(name).replace(path)
             if durable:
                 _flush_one(path.parent)
@@ -76,6 +78,12 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
             raise
     except OSError as error:
         raise _unwritable(path, error) from None
+
+
+def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """`write_atomic` for its owner alone; a file that has these bytes already is not touched."""
+    if not path.exists() or path.read_bytes() != data:
+        write_atomic(path, data, durable=durable, private=True)
 
 
 def exchange(one: Path, other: Path) -> bool:

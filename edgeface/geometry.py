@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from edgeface.types import F32, Image
+from edgeface.types import F32, Detections, Image
 
 SAMPLE_FROM, PICK_FROM = 2.5, 4.0
 """From these factors on a picture is sampled before it is averaged: between pixels, and by single pixels."""
@@ -39,6 +39,17 @@ def letterbox(image_wh: tuple[int, int], size_wh: tuple[int, int]) -> Letterbox:
     factor = min(1.0, size_wh[0] / width, size_wh[1] / height)
     content = (max(1, round(width * factor)), max(1, round(height * factor)))
     return Letterbox(scale=(content[0] / width, content[1] / height), size_wh=size_wh, content_wh=content)
+
+
+def enlarge(detections: Detections, small_wh: tuple[int, int], image_wh: tuple[int, int]) -> Detections:
+    """Faces that were found in a small picture, in the pixels of a larger one of the same view.
+
+    Each axis has its own scale, and edges stay edges: 0 is 0, and the small picture's width is the large one's.
+    """
+    scale = np.array([image_wh[0] / small_wh[0], image_wh[1] / small_wh[1]])
+    boxes = np.minimum(detections.boxes * np.tile(scale, 2), np.tile(image_wh, 2))
+    points = None if detections.landmarks is None else (detections.landmarks * scale).astype(np.float32)
+    return Detections(boxes=boxes.astype(np.float32), scores=detections.scores, landmarks=points)
 
 
 def stretch(image_wh: tuple[int, int], size_wh: tuple[int, int]) -> Letterbox:

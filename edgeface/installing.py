@@ -7,15 +7,16 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgeface.archive import NAME, unpack
-from edgeface.bundle import MANIFEST, SEARCH_PATH, Bundle, open_bundle
+from edgeface.archive import MOST_BYTES, NAME, unpack
+from edgeface.bundle import MANIFEST, SEARCH_PATH, Bundle, Manifest, open_bundle, plain
 from edgeface.errors import BundleError, EdgefaceError, UsageError
-from edgeface.files import look, restore_swapped, swap_folder
+from edgeface.files import restore_swapped, swap_folder
 from edgeface.proof import prove, steps_of, untried_networks
+from edgeface.updates import Trust, bring, is_older, judge
 
 INSTALLED = SEARCH_PATH[0]
 """Where bundles are installed, and what is searched first."""
@@ -25,31 +26,63 @@ logger = logging.getLogger(__name__)
 
 
 def install(
-    archive: Path, parent: Path = INSTALLED, *, allow_random: bool = False, allow_untried: bool = False
+    archive: Path | str,
+    parent: Path = INSTALLED,
+    *,
+    trust: Trust | None = None,
+    expect: Callable[[Bundle], object] = lambda _: None,
+    allow_random: bool = False,
+    allow_untried: bool = False,
+    downgrade: bool = False,
 ) -> Bundle:
-    """Unpack an archive, run every file and the whole chain in a child, and let the bundle take its place.
+    """Bring an archive here, believe it or not, run all that it holds in a child, and let it take its place.
 
     Parameters
     ----------
-    archive : file that ``pack`` wrote
+    archive : file that ``pack`` wrote, or its https address
     parent : folder of bundles; one of the same name is replaced when all is well, and not before
+    trust : by what the archive is believed, before anything looks inside
+    expect : raises where this machine's configuration cannot go on with the bundle
     allow_random : take networks that were never trained
     allow_untried : take networks of which no file can be run here
+    downgrade : take one that is older than what is here by its name
 
     Raises
     ------
-    UsageError : no such file
-    BundleError : the archive cannot be trusted, or a network computes wrongly here
-    EdgefaceError : the folder cannot be written, or no runtime for a network is installed
+    UsageError : no such file or address
+    BundleError : the archive cannot be trusted, is older, or a network computes wrongly here
+    EdgefaceError : it cannot be fetched, the folder cannot be written, or no runtime for a network is installed
     """
-    if look(archive) != "file" or not archive.is_file():
-        raise UsageError(f"there is no file {archive}", fix="give an archive that `python -m converters pack` wrote")
+    order = judge(str(archive), trust or Trust())
     with _scratch(parent) as scratch:
-        bundle = open_bundle(unpack(archive, scratch), allow_random=allow_random)
+        brought = bring(order, scratch, most_bytes=MOST_BYTES)
+        bundle = open_bundle(unpack(brought, scratch, name=order.shown), allow_random=allow_random)
+        brought.unlink()
+        if not downgrade:
+            _expect_no_older(bundle.manifest, parent)
+        expect(bundle)
         _try(bundle, scratch, allow_untried=allow_untried)
         place = parent / bundle.folder.name
         swap_folder(bundle.folder, place)
     return Bundle(folder=place, manifest=bundle.manifest)
+
+
+def _expect_no_older(manifest: Manifest, parent: Path) -> None:
+    """BundleError where the bundle that goes by this name now is newer, or nobody can tell."""
+    for place in SEARCH_PATH if parent == INSTALLED else (parent,):
+        try:
+            here = open_bundle(place / manifest.name, allow_random=True).manifest.version
+        except BundleError:  # There is none, or what is there is broken: anything is better.
+            continue
+        older = is_older(manifest.version, here)
+        if older or older is None:
+            why = "is older than" if older else "cannot be compared with"
+            raise BundleError(
+                f"version {plain(manifest.version)} of bundle {manifest.name} {why} {plain(here)}, "
+                f"which is in {place / manifest.name}",
+                fix="give --downgrade to install it all the same",
+            )
+        return
 
 
 def remove(name: str, parent: Path = INSTALLED) -> Path:

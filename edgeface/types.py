@@ -43,6 +43,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     captured_at : wall time, aware, UTC; for files the handed-in start time plus the time stamp
     still : a picture of its own, none of a video: faces are looked for in the larger size
     painted : share of the picture that masks and regions have painted black, 0 to 1
+    small : the same view, shape (h, w, 3), where the camera's hardware makes it in a second, smaller size: faces are
+        looked for in it, and told in pixels of ``image``
     """
 
     image: Image
@@ -52,10 +54,12 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     captured_at: datetime
     still: bool = False
     painted: float = 0.0
+    small: Image | None = None
 
     def __post_init__(self) -> None:
-        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
-            raise ValueError(f"image is {self.image.dtype} {self.image.shape}, expected uint8 (H, W, 3)")
+        for image in (self.image,) if self.small is None else (self.image, self.small):
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+                raise ValueError(f"image is {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
 
 
 class Detections(msgspec.Struct, frozen=True, kw_only=True, eq=False):

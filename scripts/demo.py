@@ -166,7 +166,9 @@ def subscriber(port: int) -> Iterator[queue.Queue[tuple[str, bytes]]]:
     """Everything below ``edgeface/`` as it arrives."""
     heard: queue.Queue[tuple[str, bytes]] = queue.Queue(10_000)
     listener = Subscriber(
-        Mqtt(host=HOST, port=port), password=None, heard=lambda topic, payload: heard.put_nowait((topic, payload))
+        Mqtt(host=HOST, port=port),
+        password=None,
+        heard=lambda arrival: heard.put_nowait((arrival.topic, arrival.payload)),
     )
     listener.start()
     try:

@@ -4,8 +4,9 @@ The daemon is the real one over invented visits (`tests/invented.py`), and its c
 time. It speaks TLS through a proxy; the audit speaks to the broker itself, with a session that the broker keeps. An
 outage is one of: the connection cut, the proxy refusing, or slow and uneven; a quarter of the packets lost, where nft
 may be used; Mosquitto frozen, restarted, killed, with a certificate that has ended; a second client with the node's
-id. A kill is SIGKILL at a random moment. Where a file system may be mounted, the disk is full once, and once read-only
-from a start on: the node says so and goes on.
+id. A kill is SIGKILL at a random moment. Where a file system may be mounted, the disk is full once, until more waits
+than the spool has kept room for, with a kill while it delivers that; and once read-only from a start on: the node says
+so and goes on.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from brokers import Mosquitto, Proxy, eventually
 
 from edgeface.config import Mqtt
 from edgeface.publish.account import MOST_REPEATS, Account
+from edgeface.publish.session import Arrival
 from edgeface.publish.subscriber import Subscriber
 from edgeface.publish.timing import Timing
 from slow.chaos_place import Certificates, Disk, Loss, Node, rival
@@ -44,12 +46,15 @@ DISK_BACK_S = 90.0
 
 
 EXPIRED = "certificate has expired"
+IN_MEMORY = "cannot be written ("
+IN_MEMORY_S = 10.0
+"""How long visits go on to come where the disk has no room for them."""
 MET_S = 70.0
 """The longest pause before a node tries again."""
 SAID = {
     "a connection lost": "lost: ",
     "an ended certificate": EXPIRED,
-    "a spool in memory": "cannot be written (",
+    "a spool in memory": IN_MEMORY,
 }
 """What a node says of it, in its words."""
 
@@ -61,11 +66,11 @@ class Heard:
     account: Account = field(default_factory=lambda: Account(whole=True))
     spool: dict[str, Any] = field(default_factory=dict)
 
-    def take(self, topic: str, payload: bytes) -> None:
+    def take(self, arrival: Arrival) -> None:
         """A message, in the thread of the audit."""
-        self.account.heard(topic, payload)
-        if topic.endswith("/health") and payload:
-            self.spool = json.loads(payload)["spool"]
+        self.account.heard(arrival.topic, arrival.payload, redelivered=arrival.redelivered)
+        if arrival.topic.endswith("/health") and arrival.payload:
+            self.spool = json.loads(arrival.payload)["spool"]
 
     def expect_spool(self, state: str, timeout_s: float) -> None:
         """Wait until the node says that of its spool."""
@@ -128,16 +133,26 @@ def disk_trouble(kind: str, scene: Scene) -> None:
     """Let the disk be full or read-only until the node has said so, and then wait until it is written again."""
     node, disk = scene.node, scene.disk
     if kind == "full":
+        # What the spool keeps for itself lasts while the broker takes everything, so the line is down as well.
+        before = node.log().count(IN_MEMORY)
         disk.fill()
+        scene.proxy.closing = 1_000_000
+        scene.proxy.cut()
+        eventually(lambda: node.log().count(IN_MEMORY) > before, "a spool that has no room", 120)
+        time.sleep(IN_MEMORY_S)
+        heard = visits(scene.heard.account)
+        scene.proxy.closing = 0
+        # Delivered out of a full file, and killed: what the broker has must not come again.
+        eventually(lambda: visits(scene.heard.account) > heard, "what waited", MET_S)
+        node.kill()
+        disk.empty()
+        scene.heard.spool = {}
     else:
         # Whoever has a file open for writing keeps a file system writable: so it is after a start.
         node.end()
         disk.writable(False)
         node.start()
-    scene.heard.expect_spool("memory", 30)
-    if kind == "full":
-        disk.empty()
-    else:
+        scene.heard.expect_spool("memory", 30)
         disk.writable(True)
     scene.heard.expect_spool("disk", DISK_BACK_S)
 
@@ -255,6 +270,7 @@ def verdict(account: Account, audit: Subscriber, node: Node, events: list[str], 
         "missing": sum(run.missing_count for run in runs),
         "lasting": sum(run.lasting for run in runs),
         "ended by power": sum(run.power for run in runs),
+        "sent to the audit again by the broker": sum(run.redelivered for run in runs),
         "repeated": sum(run.repeated for run in runs),
         "repeated at most at once": max(run.most_at_once for run in runs),
         "replayed": sum(run.replayed for run in runs),

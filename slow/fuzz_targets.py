@@ -31,7 +31,8 @@ with atheris.instrument_imports(include=["edgeface", "tarfile", "tomllib"]):
     from edgeface.publish.account import Account
     from edgeface.publish.journal import Batch
     from edgeface.publish.sentences import sentence
-    from edgeface.publish.store import Store, StoreError, discard
+    from edgeface.publish.spool_files import StoreError, discard
+    from edgeface.publish.store import Store
 
 from spools import row
 

@@ -29,6 +29,7 @@ from edgeface.events import kind_of_topic, schemas
 HOST = "127.0.0.1"
 DEADLINE_S = 20.0
 RELOADS = "Reloading config"
+RUNS = " running\n"
 CONNECT = b"\x10"
 """First byte of MQTT's first packet."""
 
@@ -49,12 +50,6 @@ def eventually(true: Callable[[], bool], what: str = "it", timeout_s: float = DE
     while not true():
         assert time.monotonic() < deadline, f"waited {timeout_s:g} s for {what}"
         time.sleep(0.005)
-
-
-def listening(port: int) -> bool:
-    with socket.socket() as sock:
-        sock.settimeout(1)
-        return sock.connect_ex((HOST, port)) == 0
 
 
 class Mosquitto:
@@ -103,9 +98,11 @@ class Mosquitto:
             eventually(lambda: self.log().count(RELOADS) > before, "the broker to read its list")
 
     def start(self) -> Mosquitto:
+        before = self.log().count(RUNS)
         self._process = subprocess.Popen([self._program, "-c", str(self._config)])
         process = self._process
-        eventually(lambda: listening(self.port) or process.poll() is not None, "Mosquitto")
+        # It listens before it minds signals, and says so after that: one that comes in between would end it.
+        eventually(lambda: self.log().count(RUNS) > before or process.poll() is not None, "Mosquitto")
         assert process.poll() is None, self.log()
         return self
 

@@ -66,6 +66,7 @@ class Child:
         flush_s: float = 1.0,
         restart_s: float = 60.0,
         health_s: float = 0.2,
+        first_path: Path | None = None,
         **options: Any,
     ) -> None:
         self.folder = folder
@@ -87,7 +88,7 @@ class Child:
                 command,
                 **{"stdin": subprocess.DEVNULL, "stderr": log, **options},
                 cwd=folder,
-                env={**clean, **environ, "PYTHONPATH": str(ROOT)},
+                env={**clean, **environ, "PYTHONPATH": os.pathsep.join(map(str, filter(None, [first_path, ROOT])))},
             )
 
     def log(self) -> str:

@@ -59,6 +59,7 @@ class FakeRunner:
         sizes: tuple[tuple[int, int], ...] = (),
     ) -> None:
         self.file = file(layout=layout)
+        self.provider = "cpu"
         self.batches = batches
         self.sizes = sizes
         self.asked: list[F32] = []

@@ -24,6 +24,7 @@ from people import AGE, HAPPY, WOMAN
 from edgeface.config import Config, Mqtt, Node, Spool
 from edgeface.errors import run_command
 from edgeface.events import Body, BundleHealth, CameraHealth, notice_body, visit_body
+from edgeface.proof import Accelerated
 from edgeface.publish import supervisor
 from edgeface.publish.timing import Clock
 from edgeface.questions import Known
@@ -82,7 +83,8 @@ class InventedAssembly:
         self.bundle = BundleHealth(name="none", version="0", hash="0")
         self.config_hash = "0"
         self.frames = 0
-        self.networks = SimpleNamespace(invalid={}, heads=[])
+        self.opened, self.accelerated = None, Accelerated()
+        self.networks = SimpleNamespace(invalid={}, heads=[], runners={})
         self.worker = SimpleNamespace(stages=SimpleNamespace(medians_ms=dict))
         self.started = 0
         self._pause_s = 1 / rate

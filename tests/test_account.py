@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import msgspec
@@ -17,12 +18,15 @@ from brokers import Mosquitto, eventually
 from hypothesis import given
 from hypothesis import strategies as st
 from people import NOON, told
-from publishing import Make
+from publishing import FAST, Make
 from spools import spooled
 
+from edgeface.config import Mqtt
 from edgeface.events import Interrupted, MqttHealth, SpoolHealth, as_replayed, decode, health_body
 from edgeface.publish.account import Account, RunAccount
 from edgeface.publish.outbox import Outbox
+from edgeface.publish.session import Arrival
+from edgeface.publish.subscriber import Subscriber
 
 TOPIC = "edgeface/hall/main/visits"
 
@@ -113,6 +117,48 @@ def test_what_the_broker_tells_us_again_is_not_the_nodes() -> None:
     assert (found.repeated, found.most_at_once, found.good) == (40, 20, True)
 
 
+def test_what_the_broker_says_it_sent_before_is_no_repeat_of_the_nodes() -> None:
+    made = Account()
+    for number in range(40):
+        made.heard(TOPIC, visit(number))
+    for number in range(40):
+        made.heard(TOPIC, visit(number), redelivered=True)
+    (found,) = made.runs()
+    assert (found.redelivered, found.repeated, found.most_at_once, found.good) == (40, 0, 0, True)
+
+
+def test_a_broker_that_is_restarted_before_a_slow_audit_has_read_all(
+    mosquitto: Callable[..., Mosquitto], publish: Make, tmp_path: Path
+) -> None:
+    broker = mosquitto(lines=["autosave_on_changes true", "autosave_interval 1"])
+    made, reads = Account(whole=True), Event()
+
+    def hear(arrival: Arrival) -> None:
+        assert reads.wait(20)
+        made.heard(arrival.topic, arrival.payload, redelivered=arrival.redelivered)
+
+    settings = Mqtt(host="127.0.0.1", port=broker.port)
+    audit = Subscriber(settings, password=None, heard=hear, keep_s=3600, connected=made.connected, timing=FAST)
+    audit.start()
+    eventually(lambda: "SUBSCRIBE" in broker.log(), "the subscription")
+    outbox: Outbox = spooled(tmp_path)
+    publisher, _ = publish(broker.port, outbox=outbox)
+    for number in range(60):
+        outbox.accept(told("start", str(number)))
+        outbox.accept(told("end", str(number)))
+    eventually(lambda: outbox.idle, "delivery")
+    broker.stop()
+    reads.set()
+    broker.start()
+    eventually(lambda: sum(run.heard for run in made.runs()) == 120, "the rest")
+    audit.stop()
+    publisher.stop()
+    outbox.close()
+    (run,) = made.runs()
+    assert (run.missing, run.repeated, run.good) == ([], 0, True)
+    assert run.redelivered, "what the audit had not acknowledged comes again"
+
+
 def test_a_number_that_means_two_messages_is_a_mistake() -> None:
     found = account(visit(0), visit(0, name="another"))
     assert (found.differing, found.repeated, found.good) == (1, 0, False)
@@ -189,6 +235,7 @@ def test_the_command_proves_it_at_a_real_broker(
         answer = json.loads(child.stdout.read())
         assert child.wait(30) == 0
     (run,) = answer["runs"]
+    assert run["redelivered"] == 0
     assert (run["heard"], run["missing"], run["repeated"], run["good"]) == (6, [], 0, True)
     assert (answer["good"], answer["forgotten"]) == (True, 0)
 

@@ -47,7 +47,15 @@ def test_every_reference_leads_somewhere() -> None:
 def test_every_topic_has_its_parameters_and_is_sent_as_it_says() -> None:
     document = asyncapi()
     commands = {f"command_{name}" for name in COMMANDS}
-    assert set(document["channels"]) == {*KINDS, "availability", *commands}
+    assert set(document["channels"]) == {*KINDS, "availability", "doctor", *commands}
+    table = (DOCUMENT.parent / "mqtt.md").read_text().partition("\n## Topics\n")[2].partition("\n## ")[0]
+    told = {
+        re.sub(r"/<?(\w+)>?", r"/\1", topic).removeprefix("/")
+        for topic in re.findall(r"^\| `\.\.\.(\S+)`", table, re.M)
+    }
+    assert told == {
+        re.sub(r"[{}]", "", one["address"]).removeprefix("prefix/node/") for one in document["channels"].values()
+    }
     for kind, channel in document["channels"].items():
         assert set(re.findall(r"\{(\w+)\}", channel["address"])) == set(channel["parameters"])
         assert channel["address"].startswith("{prefix}/{node}/")
@@ -66,5 +74,5 @@ def test_the_public_parser_takes_it() -> None:
         pytest.skip("the parser of AsyncAPI is not here: run scripts/asyncapi once")
     done = subprocess.run([ROOT / "scripts" / "asyncapi"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    both = len(KINDS) + 1 + len(COMMANDS)
+    both = len(KINDS) + 2 + len(COMMANDS)
     assert f"{both} channels, {both} messages" in done.stdout

@@ -121,6 +121,19 @@ def test_a_topic_on_which_the_broker_closes_stands_before_nothing(
     assert publisher.health().parked == 1
 
 
+def test_faces_are_sent_at_most_once_also_where_they_are_to_be_acknowledged(
+    scripted: Callable[..., Scripted], publish: Make
+) -> None:
+    broker = scripted(lambda topic, *_: Scripted.CLOSE if topic.endswith("/faces") else 0)
+    publisher, outbox = publish(broker.port, timing=QUICK)
+    while outbox.counters().rejected < 2:
+        outbox.accept(FACES)
+        eventually(lambda: outbox.idle and publisher.connection.state == "connected")
+    sent = [(payload, qos) for topic, payload, qos, _ in broker.seen if topic.endswith("/faces")]
+    assert [qos for _, qos in sent] == [0, 1, 1]
+    assert len({payload for payload, _ in sent}) == 3
+
+
 def test_a_broker_that_acknowledges_nothing_is_left_and_found_again(
     scripted: Callable[..., Scripted], publish: Make
 ) -> None:

@@ -190,7 +190,17 @@ def test_health_tells_of_a_lost_camera_at_once(
     auditor = audit(broker)
     run(broker.port, "--source", NO_CAMERA, health_s=3600.0)
     auditor.wait_for(lambda a: bool(a.of("health")) and a.of("health")[-1].json["cameras"]["main"]["state"] == "away")
-    assert len(auditor.of("health")) == 2, "the first one, and one about the camera"
+    problems = [heard.json["problems"] for heard in auditor.of("health")]
+    assert (problems[0], problems[-1]) == ([], [{"about": "camera", "text": "camera main is away"}])
+
+
+def test_the_health_that_stays_at_the_broker_says_that_it_is_reached(
+    broker: AnyBroker, audit: Callable[..., Auditor], run: Callable[..., Child]
+) -> None:
+    """The first is written before anything is connected, and would say so for a minute."""
+    auditor = audit(broker)
+    run(broker.port, "--source", NO_CAMERA, health_s=3600.0)
+    auditor.wait_for(lambda a: bool(a.of("health")) and a.of("health")[-1].json["mqtt"]["state"] == "connected")
 
 
 def test_a_stop_does_not_wait_long_for_a_broker_that_is_away(run: Callable[..., Child], manager: Manager) -> None:

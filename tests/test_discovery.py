@@ -83,7 +83,13 @@ def test_one_message_for_the_node_and_one_for_each_camera() -> None:
 
 
 KNOWN = {
-    "binary_sensor": {"device_class", "value_template", "state_topic"},
+    "binary_sensor": {
+        "device_class",
+        "value_template",
+        "state_topic",
+        "json_attributes_topic",
+        "json_attributes_template",
+    },
     "sensor": {
         "device_class",
         "value_template",
@@ -292,6 +298,13 @@ def test_an_event_carries_the_estimates() -> None:
     assert render(template, {**visit, "replayed": True}) == "{}"
 
 
+def test_a_problem_says_which() -> None:
+    template = there(announced("door"), NODE)["problem"]["json_attributes_template"]
+    away = {"about": "camera", "text": "camera door is away"}
+    assert json.loads(render(template, {"problems": [away]})) == {"problems": ["camera door is away"]}
+    assert json.loads(render(template, {})) == {"problems": []}, "of an older version"
+
+
 HEALTH: dict[str, Any] = {
     "started": "2026-03-14T12:00:00.000Z",
     "cameras": {"door": {"state": "running", "fps": 9.5, "nearest_px": 120.4, "brightness": 0.512}},
@@ -305,10 +318,8 @@ HEALTH: dict[str, Any] = {
     ("topic", "key", "value", "seen"),
     [
         (NODE, "problem", {}, "OFF"),
-        (NODE, "problem", {"cameras": {"door": {"state": "away"}}}, "ON"),
-        (NODE, "problem", {"configuration": {"error": "no"}}, "ON"),
-        (NODE, "problem", {"configuration": None}, "OFF"),
-        (NODE, "problem", {"spool": {"state": "memory"}}, "ON"),
+        (NODE, "problem", {"problems": []}, "OFF"),
+        (NODE, "problem", {"problems": [{"about": "camera", "text": "camera door is away"}]}, "ON"),
         (NODE, "undelivered", {}, "2"),
         (NODE, "drops", {}, "3"),
         (NODE, "start", {}, "2026-03-14T12:00:00.000Z"),
@@ -433,9 +444,9 @@ def test_a_refusal_is_one_line_and_costs_nobody_else(
     outbox.accept(body)
     eventually(lambda: outbox.idle, "the state")
     assert "edgeface/hall/door/state" in retained(broker.port)
-    lines = [record.getMessage() for record in caplog.records if "Home Assistant" in record.getMessage()]
-    assert len(lines) == 1
-    assert "homeassistant/device/+/config" in lines[0]
+    (line,) = caplog.messages
+    assert line.startswith("Home Assistant is told nothing")
+    assert "homeassistant/device/+/config" in line
     # Mosquitto 2.0 closes the connection after its refusal.
     assert publisher.connection.connections <= 2
 

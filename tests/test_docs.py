@@ -7,12 +7,13 @@ import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgeface.cli.main import build_parser
 from edgeface.config import load_config, parse_override
-from edgeface.events import KINDS, VisitMessage, decode, schemas
+from edgeface.events import KINDS, Kind, VisitMessage, decode, schemas
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -104,6 +105,41 @@ def said_since(text: str, head: str) -> dict[str, str]:
             cells = row.strip("|").split(" | ")
             said |= dict.fromkeys(re.findall(r"`([^`]+)`", cells[0]), cells[-1].strip())
     return said
+
+
+def rows_of(text: str, kind: str) -> dict[str, str]:
+    """The rows of one kind's table by the names in their first cells."""
+    section = re.split(r"\n##", text.partition(f"\n### {kind}\n")[2])[0]
+    rows = re.findall(r"^\| `.*$", section, flags=re.MULTILINE)
+    return {name: row for row in rows for name in re.findall(r"`([^`]+)`", row.strip("|").split(" | ")[0])}
+
+
+def unnamed(schema: Any, row: str, *, parts: dict[str, Any], known: dict[str, str]) -> set[str]:
+    """Properties below a schema that ``row`` does not name; ``known`` are rows of fields that come again."""
+    if isinstance(schema, list):
+        return {name for one in schema for name in unnamed(one, row, parts=parts, known=known)}
+    if not isinstance(schema, dict):
+        return set()
+    if "$ref" in schema:
+        return unnamed(parts[schema["$ref"].rpartition("/")[2]], row, parts=parts, known=known)
+    found = unnamed([schema[key] for key in schema if key != "properties"], row, parts=parts, known=known)
+    for name, inner in schema.get("properties", {}).items():
+        found |= set() if f"`{name}`" in row else {name}
+        found |= unnamed(inner, row + known.get(name, ""), parts=parts, known=known)
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_within_a_field_is_named_in_its_row(kind: Kind) -> None:
+    text = (ROOT / "docs" / "mqtt.md").read_text(encoding="utf-8")
+    schema, rows = schemas()[kind], rows_of(text, kind)
+    known = rows_of(text, "state") | rows_of(text, "visits")
+    missing = {
+        name: unnamed(inner, rows[name] + known.get(name, ""), parts=schema.get("$defs", {}), known=known)
+        for name, inner in schema["properties"].items()
+        if name in rows
+    }
+    assert {name: words for name, words in missing.items() if words} == {}
 
 
 def test_every_topic_and_field_says_since_when_it_is_there() -> None:

@@ -22,9 +22,9 @@ from publishing import Make
 
 from edgeface.cli.common import use_credentials
 from edgeface.cli.main import main
-from edgeface.config import Camera, Config, Mqtt, Spool, mqtt_password
+from edgeface.config import Camera, Config, Mqtt, Runtime, Spool, mqtt_password
 from edgeface.config import Node as NodeSettings
-from edgeface.diagnosis import broker, camera, checks, hardware, libraries, node, report, service
+from edgeface.diagnosis import broker, camera, checks, hardware, libraries, node, providers, report, service
 from edgeface.diagnosis.checks import Check, examine
 from edgeface.diagnosis.conversation import Conversation, converse
 from edgeface.diagnosis.finding import Finding, bad, good
@@ -33,16 +33,20 @@ from edgeface.diagnosis.processes import daemons
 from edgeface.errors import ConfigError, SourceError
 from edgeface.events import (
     Body,
+    BuildHealth,
     BundleHealth,
     CameraHealth,
     ConfigurationHealth,
+    InferenceHealth,
     Interrupted,
     LastError,
     MqttHealth,
+    NetworkHealth,
     SpoolHealth,
     Status,
     health_body,
 )
+from edgeface.runtime import onnx
 from edgeface.service.vitals import config_hash
 
 SECRET = "s3cret/with@signs"
@@ -248,12 +252,47 @@ def test_a_certificate_that_ends(days: int, expected: str) -> None:
 
 def test_rights_are_known_by_what_the_daemon_delivers() -> None:
     refused = Conversation(writes="refused")
-    assert states(broker.rights(node_of(spoken=refused))) == ["bad"]
+    # Of one topic it is known, and not of all.
+    finding = only(broker.rights(node_of(Config(node=NodeSettings(id="hall")), spoken=refused)))
+    assert (finding.state, finding.what) == ("bad", "the broker refuses edgeface/hall/doctor to this client")
     assert states(broker.rights(node_of(spoken=refused, running="the service", health=health()))) == ["good"]
     parked = MqttHealth(state="connected", protocol="5", queued=0, parked=3, dropped={})
     assert states(broker.rights(node_of(spoken=refused, running="yes", health=health(mqtt=parked)))) == ["bad"]
     assert states(broker.rights(node_of(spoken=Conversation(writes="unknown", protocol="3.1.1")))) == ["skipped"]
     assert states(broker.rights(node_of(spoken=Conversation(failure="refused")))) == ["skipped"]
+
+
+def test_what_the_networks_of_a_daemon_run_on() -> None:
+    on = {"yunet": NetworkHealth(runtime="onnx", precision="fp32", provider="cuda")}
+    told = InferenceHealth(onnxruntime="1.23.0, the system's, in /usr", networks=on, building=None, fallback=None)
+    said = health(inference=told)
+    assert only(providers.providers(node_of(running="it", health=said))).what == (
+        "yunet on cuda (onnx fp32); ONNX Runtime 1.23.0, the system's, in /usr"
+    )
+    failed = msgspec.structs.replace(told, fallback="tensorrt does not load: libnvinfer.so.10")
+    said = health(inference=failed)
+    assert states(providers.providers(node_of(running="it", health=said))) == ["good", "good"]
+    asked = Config(runtime=Runtime(provider="tensorrt"))
+    *_, last = providers.providers(node_of(asked, running="it", health=said))
+    assert last.line == "tensorrt does not load: libnvinfer.so.10; see docs/install/jetson.md"
+    built = msgspec.structs.replace(told, building=BuildHealth(provider="tensorrt", since="2026-01-01T00:00:00.000Z"))
+    assert (
+        "builds its engines" in list(providers.providers(node_of(running="it", health=health(inference=built))))[1].what
+    )
+    assert states(providers.providers(node_of(running="it", health=health()))) == ["skipped"]
+
+
+def test_without_a_daemon_each_provider_is_tried() -> None:
+    assert only(providers.providers(node_of())).what == "every network runs on the processor"
+    asked = Config(runtime=Runtime(provider="cuda"))
+    first, second = providers.providers(node_of(asked))
+    assert (first.state, second.state) == ("good", "warning")
+    assert "cuda is not part of this ONNX Runtime" in second.what
+
+
+def test_whose_onnx_runtime_it_is_is_said() -> None:
+    found = [one.what for one in libraries.runtimes(node_of()) if one.what.startswith("ONNX Runtime")]
+    assert found == [f"ONNX Runtime {onnx.version()} edgeface's own"]
 
 
 def test_a_password_in_plain_text_is_said() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeface.geometry import iou, letterbox, nms, share_of_box, shrink, similarity
-from edgeface.types import F32
+from edgeface.geometry import enlarge, iou, letterbox, nms, share_of_box, shrink, similarity
+from edgeface.sources.picamera2_pipe import small_size
+from edgeface.types import F32, Detections
 
 NO_BOXES = np.zeros((0, 4), np.float32)
 
@@ -106,3 +108,45 @@ def test_a_similarity_of_one_point_does_not_fail() -> None:
 def test_shares_move_edges_outwards() -> None:
     moved = share_of_box(box(10, 20, 30, 60), (0.5, 0.25, 1.0, 0.0))
     np.testing.assert_allclose(moved, box(0, 10, 50, 60))
+
+
+large_wh = st.tuples(*[st.integers(4, 2048).map(lambda half: 2 * half)] * 2).filter(lambda wh: max(wh) > 640)
+share = st.floats(0, 1, width=32)
+
+
+@given(large_wh, st.lists(st.tuples(share, share, share, share), max_size=4))
+def test_faces_of_a_small_picture_lie_in_the_large_one_where_they_were(
+    image_wh: tuple[int, int], shares: list[tuple[float, ...]]
+) -> None:
+    small_wh = small_size(image_wh)
+    assert small_wh is not None
+    corners = np.sort(np.array(shares, np.float64).reshape(-1, 2, 2), axis=1)
+    boxes = (corners * small_wh).reshape(-1, 4).astype(np.float32)
+    points = np.repeat(boxes.reshape(-1, 2, 2), 3, axis=1)[:, :5]
+    found = Detections(boxes=boxes, scores=np.ones(len(boxes), np.float32), landmarks=points)
+    seen = enlarge(found, small_wh, image_wh)
+    assert seen.boxes.dtype == np.float32 and seen.landmarks is not None
+    wanted = corners * image_wh
+    np.testing.assert_allclose(seen.boxes.reshape(-1, 2, 2), wanted, rtol=0, atol=2e-3)
+    np.testing.assert_allclose(seen.landmarks, np.repeat(wanted, 3, axis=1)[:, :5], rtol=0, atol=2e-3)
+    # Inside; the whole picture is the whole picture, to the last bit.
+    assert (seen.boxes >= 0).all() and (seen.boxes.reshape(-1, 2, 2) <= image_wh).all()
+    whole = Detections(boxes=box(0, 0, *small_wh), scores=np.ones(1, np.float32))
+    assert enlarge(whole, small_wh, image_wh).boxes.tolist() == [[0, 0, *image_wh]]
+    assert enlarge(whole, small_wh, image_wh).landmarks is None
+
+
+@settings(max_examples=40)
+@given(st.sampled_from([(1280, 720), (1920, 1080), (1640, 1232), (1296, 730), (720, 1280)]), st.data())
+def test_a_mark_that_the_hardware_made_small_is_found_again(image_wh: tuple[int, int], data: st.DataObject) -> None:
+    """Nothing is shifted by half a pixel: the middle of a mark in the small picture is its middle in the large one."""
+    small_wh = small_size(image_wh)
+    assert small_wh is not None
+    x1, y1 = (data.draw(st.integers(0, side - 41)) for side in image_wh)
+    picture = np.zeros((image_wh[1], image_wh[0]), np.uint8)
+    picture[y1 : y1 + 40, x1 : x1 + 40] = 255
+    small = cv2.resize(picture, small_wh, interpolation=cv2.INTER_AREA).astype(np.float64)
+    x = (small.sum(0) @ (np.arange(small_wh[0]) + 0.5)) / small.sum()
+    y = (small.sum(1) @ (np.arange(small_wh[1]) + 0.5)) / small.sum()
+    found = Detections(boxes=box(x, y, x, y), scores=np.ones(1, np.float32))
+    np.testing.assert_allclose(enlarge(found, small_wh, image_wh).boxes[0, :2], (x1 + 20, y1 + 20), atol=0.1)

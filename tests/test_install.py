@@ -57,6 +57,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = tmp_path_factory.mktemp("built") / "system"
     (built / "etc").mkdir(parents=True)
     (built / "etc/group").write_text("root:x:0:\nvideo:x:44:\n", encoding="utf-8")
+    (built / "etc/nv_tegra_release").write_text("# R36 (release), REVISION: 4.3\n", encoding="utf-8")
     result = install("--root", str(built))
     assert result.returncode == 0, result.stdout + result.stderr
     return built.rename(tmp_path_factory.mktemp("carried") / "system")
@@ -96,6 +97,11 @@ def test_the_unit_names_only_groups_that_the_system_has(installed: Path) -> None
     """Else systemd does not start it: 216/GROUP. render comes with udev, which a container may lack."""
     unit = (installed / "etc/systemd/system/edgeface.service").read_text(encoding="utf-8")
     assert "\nSupplementaryGroups=video\n" in unit
+
+
+def test_on_a_jetson_the_unit_lets_its_gpu_be_used(installed: Path) -> None:
+    beside = installed / "etc/systemd/system/edgeface.service.d/jetson.conf"
+    assert beside.read_bytes() == (ROOT / "systemd/edgeface.service.d/jetson.conf").read_bytes()
 
 
 def test_the_program_runs_through_its_link(installed: Path) -> None:
@@ -208,7 +214,11 @@ def test_again_and_away(installed: Path, tmp_path: Path) -> None:
 
     gone = install("--root", str(root), "--uninstall")
     assert gone.returncode == 0, gone.stderr
-    assert files_of(root) == {"etc/group", "etc/edgeface/edgeface.toml", "etc/edgeface/credentials/password"}
+    assert files_of(root) - {"etc/nv_tegra_release"} == {
+        "etc/group",
+        "etc/edgeface/edgeface.toml",
+        "etc/edgeface/credentials/password",
+    }
     assert install("--root", str(root), "--uninstall").returncode == 0, "nothing there is no error"
 
 

@@ -26,6 +26,7 @@ from edgeface.events import (
     HealthMessage,
     MachineHealth,
     MqttHealth,
+    Problem,
     SpoolHealth,
     Undelivered,
     health_body,
@@ -112,9 +113,12 @@ def test_health_is_served_where_it_is_asked_for(metrics: Metrics) -> None:
     assert told["edgeface_mqtt_dropped_messages_total"] == {"faces": 3}
     assert (told["edgeface_spool_waiting_messages"], told["edgeface_spool_on_disk"]) == ({"": 2}, {"": 1})
     assert told["edgeface_certificate_end_timestamp_seconds"] == {"broker": 1798761600}
-    metrics.offer(health(uptime_s=99, memory_mb=None, machine=None, cameras={}))
+    assert set(told["edgeface_problem"].values()) == {0}
+    away = Problem(about="camera", text="camera main is away")
+    metrics.offer(health(uptime_s=99, problems=[away], memory_mb=None, machine=None, cameras={}))
     told = read(port)
     assert told["edgeface_uptime_seconds"] == {"": 99}
+    assert [about for about, value in told["edgeface_problem"].items() if value] == ["camera"]
     assert "edgeface_resident_memory_bytes" not in told, "what is not known is left out"
     metrics.use(None)
     with socket.socket() as sock:

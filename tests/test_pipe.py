@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from raw_pictures import planes, ramp
 from scenes_live import alive, put_program, wait_until
 
 from edgeface.config import Camera, Limits
@@ -56,22 +57,6 @@ time.sleep(60)
 """
 
 Play = Callable[..., Source]
-
-
-def planes(bgr: np.ndarray, *, stride: int = 0, full: bool = True) -> bytes:
-    """I420 as the camera stack writes it: BT.601, brightness from 0 to 255 (or 16 to 235), rows padded with noise."""
-    height, width = bgr.shape[:2]
-    stride = stride or width
-    blue, green, red = (bgr[..., channel].astype(float) for channel in range(3))
-    bright = 0.299 * red + 0.587 * green + 0.114 * blue
-    colours = ((blue - bright) / 1.772, (red - bright) / 1.402)
-    halved = [plane.reshape(height // 2, 2, width // 2, 2).mean((1, 3)) for plane in colours]
-    scale, zero = (1.0, 0.0) if full else (219 / 255, 16.0)
-    levels = [bright * scale + zero, *(plane * (1.0 if full else 224 / 255) + 128 for plane in halved)]
-    padded = [np.random.default_rng(0).integers(0, 255, (len(p), stride * p.shape[1] // width)) for p in levels]
-    for place, plane in zip(padded, levels, strict=True):
-        place[:, : plane.shape[1]] = np.clip(np.rint(plane), 0, 255)
-    return b"".join(plane.astype(np.uint8).tobytes() for plane in padded)
 
 
 def i420(colour: tuple[int, int, int]) -> str:
@@ -122,7 +107,7 @@ def all_of(source: Source, error: str) -> list[tuple[int, ...]]:
         with pytest.raises(SourceError, match=error):
             while True:
                 image = device.read()
-                if image is not None:
+                if isinstance(image, np.ndarray):
                     seen.append(tuple(int(v) for v in image[H // 2, W // 2]))
     finally:
         device.release()
@@ -257,13 +242,6 @@ def test_an_unused_child_is_never_started() -> None:
     pipe.release()
 
 
-def ramp(width: int = W) -> np.ndarray:
-    """Every brightness of grey from black to white, and a corner of colour."""
-    picture = np.repeat(np.linspace(0, 255, width).round().astype(np.uint8)[None, :, None], H, 0).repeat(3, 2)
-    picture[: H // 4, : width // 4] = (40, 90, 220)
-    return picture
-
-
 def pictures_of(source: Source, count: int) -> list[np.ndarray]:
     assert isinstance(source, LiveSource)
     source.device.open()
@@ -271,7 +249,7 @@ def pictures_of(source: Source, count: int) -> list[np.ndarray]:
     try:
         while len(seen) < count:
             image = source.device.read()
-            seen += [] if image is None else [image]
+            seen += [image] if isinstance(image, np.ndarray) else []
     finally:
         source.device.release()
     return seen
@@ -292,9 +270,9 @@ def test_black_grey_and_white_are_what_they_were(play: Play, source: str, says: 
     words = (
         [("say", f"[0:12] INFO Camera camera.cpp:1202 configuring streams: {says}\n"), ("pause", 0.1)] if says else []
     )
-    picture = planes(ramp(), full=full).hex()
+    picture = planes(ramp(W, H), full=full).hex()
     seen = pictures_of(play(*words, *spaced(picture), source=source), 1)[0]
-    off = np.abs(seen.astype(int) - ramp())
+    off = np.abs(seen.astype(int) - ramp(W, H))
     # Two pixels share one colour: the seam between the corner and the ramp is smeared.
     off[H // 4 - 2 : H // 4 + 2] = off[:, W // 4 - 2 : W // 4 + 2] = 0
     assert off.max() <= 3
@@ -304,16 +282,16 @@ def test_black_grey_and_white_are_what_they_were(play: Play, source: str, says: 
 @pytest.mark.parametrize("padding", [64, 32, 6])
 def test_padded_rows_are_noticed_and_cut(play: Play, padding: int, caplog: pytest.LogCaptureFixture) -> None:
     """A Pi 5 pads to 128 bytes, a Pi 4 to 64; whoever pads otherwise is read, too, and never sheared."""
-    picture = planes(ramp(), stride=W + padding).hex()
+    picture = planes(ramp(W, H), stride=W + padding).hex()
     with caplog.at_level("INFO"):
         seen = pictures_of(play(*spaced(*[picture] * 6)), 2)
     assert f"rows are padded to {W + padding} bytes" in caplog.text
     for image in seen:
-        assert np.abs(image[H // 2 :].astype(int) - ramp()[H // 2 :]).max() <= 3
+        assert np.abs(image[H // 2 :].astype(int) - ramp(W, H)[H // 2 :]).max() <= 3
 
 
 def test_pictures_of_another_size_are_told_and_never_shown(play: Play, caplog: pytest.LogCaptureFixture) -> None:
-    smaller = planes(ramp(64)).hex()
+    smaller = planes(ramp(64, H)).hex()
     assert read(play(*spaced(*[smaller] * 7), ("exit", 0)), "ended with 0") == []
     assert "pictures of 9216 bytes come instead of 18432, and none can be read" in caplog.text
 

@@ -18,9 +18,11 @@ from astronaut import write_film
 from brokers import AnyBroker, Auditor, Mosquitto, eventually, free_port
 from daemons import NO_CAMERA, ROOT, Child, Manager
 
+from edgeface.config import Config, Runtime
 from edgeface.errors import ConfigError, EdgefaceError
 from edgeface.service.assembly import Assembly
 from edgeface.service.reload import Reload
+from edgeface.service.untouched import same_networks
 
 CAMERA = f'[cameras.main]\nsource = "{NO_CAMERA}"\n'
 HALL = '[node]\nid = "hall"\n'
@@ -281,3 +283,9 @@ def test_an_error_of_the_program_itself_is_a_refusal() -> None:
     wrong = Reload(lambda _: load(ConfigError("x", fix="y")), before)
     wrong.join(10)
     assert str(wrong.outcome()) == "x; y"
+
+
+def test_another_provider_is_other_networks() -> None:
+    old = Config(runtime=Runtime(provider="cpu"))
+    assert same_networks(old, Config(runtime=Runtime(provider="cpu", turn=1.0)))
+    assert not same_networks(old, Config(runtime=Runtime(provider="cuda")))

@@ -18,15 +18,16 @@ from bundles import DEFAULT, EXPRESSION
 from people import NOON
 
 from edgeface.bundle import open_bundle
-from edgeface.config import Config, Runtime
+from edgeface.config import Config, Detector, Runtime
 from edgeface.engine.networks import Networks
 from edgeface.engine.pipeline import Request
+from edgeface.engine.states import States
 from edgeface.engine.turn import RECENT, Stages, Worker, in_batches
 from edgeface.events import Body, SummaryMessage, VisitMessage
 from edgeface.offline.analyze import analyze_image
 from edgeface.offline.results import as_json
 from edgeface.runtime import Runner, RunnerWrapper
-from edgeface.types import F32, Frame, Image, Task
+from edgeface.types import F32, Answer, Frame, Image, Task
 
 CROWD = np.tile(cv2.resize(astronaut(), (192, 192)), (3, 5, 1))
 """Fifteen faces."""
@@ -271,6 +272,63 @@ def test_pictures_are_searched_in_their_larger_size() -> None:
         assert np.array_equal(alone.boxes, detections.boxes)
     wanted = Networks(open_bundle(DEFAULT), Config(), still=True).detect(far, min_score=0.3)
     assert np.array_equal(wanted.boxes, found[1].boxes)
+
+
+def scene(width: int, height: int) -> Image:
+    picture = np.full((height, width, 3), 110, np.uint8)
+    side = height * 2 // 3
+    picture[:side, width // 4 : width // 4 + side] = cv2.resize(astronaut(), (side, side), interpolation=cv2.INTER_AREA)
+    return picture
+
+
+def test_faces_are_looked_for_in_the_small_picture_and_cut_from_the_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The large one is white: crops of it are, and nothing is found in it."""
+    networks = make_networks(lambda _name, outputs: outputs)
+    asked: list[Request] = []
+    answer = networks.answer
+
+    def watched(requests: Sequence[Request], states: States | None = None) -> list[list[Answer]]:
+        asked.extend(requests)
+        return answer(requests, states)
+
+    monkeypatch.setattr(networks, "answer", watched)
+    worker = Worker(networks, Config(), ["main"], new_id=lambda: "v", clock=lambda: 0.0)
+    white, small = np.full((720, 1280, 3), 255, np.uint8), scene(640, 360)
+    for step in range(8):
+        frame = Frame(image=white, small=small, camera="main", index=step, time_s=step / 10, captured_at=NOON)
+        ((sighting, _),) = worker.process([frame])
+    assert sighting.detections is not None and len(sighting.detections) == 1
+    alone = networks.detect(small, min_score=0.3)
+    np.testing.assert_allclose(sighting.detections.boxes, alone.boxes * 2, rtol=1e-6)
+    assert alone.landmarks is not None and sighting.detections.landmarks is not None
+    np.testing.assert_allclose(sighting.detections.landmarks, alone.landmarks * 2, rtol=1e-6)
+    assert asked and all((request.pixels == 255).all() for request in asked)
+
+
+def test_the_small_picture_shows_what_the_large_one_does() -> None:
+    networks = make_networks(lambda _name, outputs: outputs)
+    large = scene(1280, 720)
+    small = cv2.resize(large, (640, 360), interpolation=cv2.INTER_AREA)
+    made = {"camera": "main", "index": 0, "time_s": 0.0, "captured_at": NOON}
+    seen = [
+        networks.search(Frame(image=large, small=picture, **made), min_score=0.3)  # type: ignore[arg-type]
+        for picture in (None, small)
+    ]
+    assert len(seen[0]) == len(seen[1]) == 1
+    np.testing.assert_allclose(seen[0].boxes, seen[1].boxes, atol=2)
+
+
+@pytest.mark.parametrize(
+    ("size", "small_wh", "found"),
+    [("auto", (640, 360), 1), ("640x640", (640, 360), 1), ("original", (640, 360), 0), ("640x640", (320, 180), 0)],
+)
+def test_a_small_picture_that_shows_less_than_the_detector_sees_is_left_alone(
+    size: str, small_wh: tuple[int, int], found: int
+) -> None:
+    networks = make_networks(lambda _name, outputs: outputs, detector=Detector(size=size))
+    small, white = scene(*small_wh), np.full((720, 1280, 3), 255, np.uint8)
+    frame = Frame(image=white, small=small, camera="main", index=0, time_s=0.0, captured_at=NOON)
+    assert len(networks.search(frame, min_score=0.6)) == found
 
 
 def test_a_summary_and_the_visit_say_the_same_of_one_person() -> None:

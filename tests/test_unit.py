@@ -77,6 +77,36 @@ def test_exposure() -> None:
     assert float(told[1]) <= EXPOSURE_MOST
 
 
+JETSON = ROOT / "systemd" / "edgeface.service.d" / "jetson.conf"
+
+
+@needs_systemd
+def test_systemd_finds_nothing_wrong_with_what_a_gpu_needs(system: Path) -> None:
+    """It says the same of the unit alone: what is forbidden there is allowed here by whole directives."""
+    beside = system / "etc/systemd/system/edgeface.service.d"
+    beside.mkdir()
+    shutil.copy(JETSON, beside)
+    result = analyze("verify", f"--root={system}", "edgeface.service")
+    assert (result.returncode, result.stderr.strip()) == (0, "")
+
+
+def test_what_a_gpu_needs_is_memory_code_and_devices_and_nothing_else() -> None:
+    service = read_unit(JETSON)["Service"]
+    assert {key for key, _ in service} == {
+        "MemoryHigh",
+        "MemoryMax",
+        "TasksMax",
+        "MemoryDenyWriteExecute",
+        "DeviceAllow",
+    }
+    given = dict(service)
+    assert (given["MemoryDenyWriteExecute"], given["MemoryMax"], given["MemoryHigh"]) == ("no", "75%", "infinity")
+    devices = [value for key, value in service if key == "DeviceAllow"]
+    assert {"/dev/nvmap rw", "/dev/nvhost-ctrl-gpu rw", "char-nvidia* rw"} <= set(devices)
+    # systemd takes wildcards in groups only: with one in a path it would look for a device of that name.
+    assert not [device for device in devices if device.startswith("/") and "*" in device]
+
+
 def test_a_wrong_configuration_is_not_tried_again() -> None:
     service = dict(read_unit()["Service"])
     assert service["RestartPreventExitStatus"] == "2"
@@ -104,6 +134,15 @@ def test_telemetry_is_off_and_nothing_can_be_written() -> None:
     assert any("ORT_DISABLE_TELEMETRY=1" in value for key, value in service if key == "Environment")
     assert ("ProtectSystem", "strict") in service
     assert not [value for key, value in service if key == "ReadWritePaths"]
+
+
+def test_libcamera_finds_what_it_opens() -> None:
+    """Sensors and image processors (sub-devices are of video4linux too), buffers, and udev, which tells of them."""
+    service = read_unit()["Service"]
+    allowed = {value for key, value in service if key == "DeviceAllow"}
+    assert allowed >= {"char-media rw", "char-video4linux rw", "char-dma_heap rw"}
+    assert "AF_NETLINK" in dict(service)["RestrictAddressFamilies"].split()
+    assert "video" in dict(service)["SupplementaryGroups"].split()
 
 
 def test_it_is_a_unit_file() -> None:

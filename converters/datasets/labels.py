@@ -23,6 +23,12 @@ def age_range(age: str) -> tuple[int, int]:
     return FAIRFACE_BINS[age] if age in FAIRFACE_BINS else (int(age), int(age))
 
 
+def in_range(years: float, age: str) -> bool:
+    """Whether an estimate lies in a bin: 29.9 is still in 20-29, 30 is not; nor is anything in two bins."""
+    low, high = age_range(age)
+    return low <= years < high + 1
+
+
 def years_off(years: float, age: str) -> float:
     """Years between an estimate and an age, or by which it lies outside a bin; 29.9 is still in 20-29."""
     low, high = age_range(age)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.datasets.expressions import spelling
-from converters.datasets.labels import FAIRFACE_BINS, GENDERS, age_range, years_off
+from converters.datasets.labels import FAIRFACE_BINS, GENDERS, age_range, in_range, years_off
 from converters.evaluation.metrics import interval, macro_f1, macro_f1_of
 from converters.evaluation.statistics import Figure, mean_figure, share_figure
 from converters.evaluation.subject import Answers, Subject
@@ -84,7 +84,7 @@ def age_figures(samples: Sequence[Sample], *, exact: bool) -> Iterator[tuple[str
     if not exact:
         bins = {f"age {name}": _between(*span) for name, span in FAIRFACE_BINS.items()}
         for group, rows in _by(found, everybody | bins | people):
-            yield "bin accuracy", group, share_figure([_outside(sample) == 0 for sample in rows])
+            yield "bin accuracy", group, share_figure([_inside(sample) for sample in rows])
             yield "years outside bin", group, mean_figure([_outside(sample) for sample in rows])
         return
     decades = {f"age {name}": _between(*span) for name, span in (DECADES | OLD).items()}
@@ -170,6 +170,12 @@ def _races(samples: Sequence[Sample]) -> dict[str, Callable[[Sample], bool]]:
 def _error(sample: Sample) -> float:
     assert sample.years is not None
     return sample.years - float(sample.labels["age"])
+
+
+def _inside(sample: Sample) -> bool:
+    """Whether an estimate lies in its bin."""
+    assert sample.years is not None
+    return in_range(sample.years, sample.labels["age"])
 
 
 def _outside(sample: Sample) -> float:

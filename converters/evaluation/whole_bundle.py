@@ -74,6 +74,8 @@ def open_run(folder: str, args: argparse.Namespace, *, networks: Sequence[str] |
     UsageError : no network of that name answers a question about a face, or the runtime has no file of any
     """
     bundle = open_any(folder)
+    if not any(network.answers for network in bundle.manifest.networks):
+        raise UsageError(f"no network in {folder} answers a question about a face", fix="name one with age, gender ...")
     finder = Finder(detecting(bundle, None), runtime=args.runtime)
     subjects = shipped_subjects(bundle, finder, runtime=args.runtime, precision=args.precision)
     names = [subject.network.name for subject in subjects]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from edgeface.bundle.heads import CascadeHead
 from edgeface.bundle.manifest import FileRuntime, Network
-from edgeface.bundle.opening import Bundle, attribute_networks, choose_file, choose_runtime
+from edgeface.bundle.opening import Bundle, attribute_networks, choose_file, choose_runtime, chosen_detector
 from edgeface.config import Config
 from edgeface.errors import BundleError
 
@@ -43,11 +43,13 @@ def _expect(bundle: Bundle, key: str, name: str, fitting: Sequence[str], otherwi
 
 def _expect_files(bundle: Bundle, config: Config) -> None:
     """A file in the runtime and precision that are asked for, of every network that is named or in use."""
-    detector = bundle.network(config.detector.network or bundle.manifest.defaults["detect"])
+    detector = chosen_detector(bundle, config)
     used = [detector, *bundle.stages(detector), *attribute_networks(bundle, config)]
     for network in [*used, *(bundle.network(name) for name in config.networks)]:
         choice = config.networks.get(network.name)
-        runtime = (choice and choice.runtime) or choose_runtime(bundle.manifest, config.runtime.name)
+        runtime = (choice and choice.runtime) or choose_runtime(
+            bundle.manifest, config.runtime.name, provider=config.runtime.provider
+        )
         choose_file(network, _runner(network, runtime), choice.precision if choice else None)
 
 

@@ -29,6 +29,8 @@ from edgeface.files import NOT_JSON, look
 from edgeface.types import Task
 
 PACKAGE = Path(__file__).parents[1]
+FLOATS = ("fp32", "fp16w")
+"""Precisions of files whose arithmetic is in floating point."""
 LARGEST_MANIFEST = 8_000_000
 """Bytes; nineteen networks with all their figures make 307,091."""
 SEARCH_PATH = (
@@ -185,17 +187,33 @@ def plain(text: str) -> str:
     return shown if len(text) <= 500 else f"{shown}..."
 
 
-def choose_runtime(manifest: Manifest, wanted: str, *, machine: str | None = None) -> RuntimeName:
-    """Return the runtime of a process: what is configured, else what the manifest prefers on this architecture."""
+def choose_runtime(
+    manifest: Manifest, wanted: str, *, machine: str | None = None, provider: str = "cpu"
+) -> RuntimeName:
+    """Return the runtime of a process: what is configured, else what the manifest prefers on this architecture.
+
+    The manifest was measured on processors: a ``provider`` other than them that somebody asks for is ONNX Runtime's.
+    """
     if wanted in ("onnx", "litert"):
         return cast("RuntimeName", wanted)
+    if provider in ("cuda", "tensorrt"):
+        return "onnx"
     preferred = manifest.runtimes.get(machine or platform.machine())
     return preferred.runtime if preferred else "onnx"
 
 
-def choose_file(network: Network, runtime: FileRuntime, precision: str | None = None) -> NetworkFile:
-    """Return the first file of this runtime in the manifest's order, or the one of the given precision."""
+def choose_file(
+    network: Network, runtime: FileRuntime, precision: str | None = None, *, floats: bool = False
+) -> NetworkFile:
+    """Return the first file of this runtime in the manifest's order, or the one of the given precision.
+
+    That order was measured on processors. ``floats`` puts files that compute in floating point before the others, as
+    CUDA and TensorRT want it: ONNX Runtime quantizes on a GPU with signed numbers only, TensorRT without a zero point
+    (NVIDIA/TensorRT 2774), and int8 files for processors have neither.
+    """
     files = network.files.get(runtime, ())
+    if floats:
+        files = tuple(sorted(files, key=lambda file: file.precision not in FLOATS))
     for file in files:
         if precision is None or file.precision == precision:
             return file

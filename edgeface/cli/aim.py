@@ -83,7 +83,9 @@ def _from_daemon(node: Node, camera: str | None) -> Iterator[tuple[list[Seen], M
     own = msgspec.structs.replace(settings, prefix=f"{settings.prefix.rstrip('/')}/{node.id}")
     messages: queue.Queue[tuple[str, bytes]] = queue.Queue()
     subscriber = Subscriber(
-        own, password=mqtt_password(settings, node.environ), heard=lambda topic, payload: messages.put((topic, payload))
+        own,
+        password=mqtt_password(settings, node.environ),
+        heard=lambda arrival: messages.put((arrival.topic, arrival.payload)),
     )
     heard, began_s = Heard(), time.monotonic()
     subscriber.start()

@@ -12,6 +12,7 @@ from edgeface.cli.common import add_config_options, add_log_option, columns, set
 from edgeface.cli.watch import add_broker_options, broker_settings, expect_connected
 from edgeface.errors import UsageError, complain, escaped
 from edgeface.publish.account import Account, RunAccount
+from edgeface.publish.session import Arrival
 from edgeface.publish.subscriber import Subscriber
 
 KEEP_S = 3600
@@ -50,9 +51,11 @@ def run(args: argparse.Namespace) -> int:
     settings, password = broker_settings(args)
     set_up_logging(args)
     account = Account(whole=args.whole)
-    subscriber = Subscriber(
-        settings, password=password, heard=account.heard, keep_s=KEEP_S, connected=account.connected
-    )
+
+    def hear(arrival: Arrival) -> None:
+        account.heard(arrival.topic, arrival.payload, redelivered=arrival.redelivered)
+
+    subscriber = Subscriber(settings, password=password, heard=hear, keep_s=KEEP_S, connected=account.connected)
     subscriber.start()
     try:
         expect_connected(subscriber)
@@ -124,6 +127,8 @@ def _missing(run: RunAccount) -> str:
 
 def _remarks(run: RunAccount) -> str:
     remarks = []
+    if run.redelivered:
+        remarks.append(f"{run.redelivered} that the broker sent us again")
     if run.outstanding:
         remarks.append(f"{run.outstanding} yet to come")
     if run.unsure:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +47,7 @@ def run(args: argparse.Namespace, frames: int | None = None) -> int:
     import msgspec
 
     from edgeface.offline.bench import SYNTHETIC_FRAMES, measure
+    from edgeface.proof import accelerate
 
     extra: dict[str, Any] = {}
     if args.size:
@@ -55,7 +58,13 @@ def run(args: argparse.Namespace, frames: int | None = None) -> int:
     path = Path(args.path) if args.path else None
     if path is not None and look(path) is None:
         raise UsageError(f"{path} does not exist", fix="check the path")
-    report = measure(read_bundle(args, config), config, path, frames=frames or SYNTHETIC_FRAMES)
+    bundle = read_bundle(args, config)
+    found = accelerate(bundle, config, os.environ)
+    for reason in found.reasons:
+        print(f"edgeface: {reason}", file=sys.stderr)
+    if found.pending is not None:
+        print(f"edgeface: {found.pending.name} has no engines here yet: the daemon builds them", file=sys.stderr)
+    report = measure(bundle, config, path, frames=frames or SYNTHETIC_FRAMES, provider=found.provider)
     if args.json:
         print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
     else:
@@ -66,7 +75,7 @@ def run(args: argparse.Namespace, frames: int | None = None) -> int:
 def _print(report: Report) -> None:
     print(
         f"{report.source}: {report.frames} frames of {report.width}x{report.height}, {report.detector} at "
-        f"{report.size}, {report.runtime}, {report.machine['processor']}"
+        f"{report.size}, {report.runtime} on {report.provider}, {report.machine['processor']}"
     )
     stages = [(name, f"{s.median_ms:.2f}", f"{s.p95_ms:.2f}") for name, s in report.stages.items()]
     print(*columns([("stage", "median ms", "p95 ms"), *stages]), sep="\n")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 from edgeface.config import Camera
+from edgeface.errors import SourceError
 
 if TYPE_CHECKING:
+    from edgeface.sources.child import Recipe
     from edgeface.sources.modes import Device, Mode
-    from edgeface.sources.pipe import Recipe
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -30,8 +30,13 @@ def run(args: argparse.Namespace) -> int:
     devices = modes.list_devices()
     recipes = _recipes()
     if args.json:
-        programs = {recipe.name: _program(recipe) for recipe in recipes}
-        listed = {"devices": [dataclasses.asdict(device) for device in devices], "programs": programs}
+        programs = {recipe.name: recipe.program for recipe in recipes}
+        found, problem = _picamera2()
+        listed = {
+            "devices": [dataclasses.asdict(device) for device in devices],
+            "programs": programs,
+            "picamera2": {"cameras": found, "problem": problem},
+        }
         print(json.dumps(listed, indent=2))
         return 0
     if not devices:
@@ -39,7 +44,9 @@ def run(args: argparse.Namespace) -> int:
     for device in devices:
         _print_device(device)
     for recipe in recipes:
-        print(f"{recipe.name}: {_program(recipe) or f'{recipe.programs[0]} is not installed; {recipe.missing}'}")
+        print(f"{recipe.name}: {recipe.program or f'{recipe.programs[0]} is not installed; {recipe.missing}'}")
+    found, problem = _picamera2()
+    print(f"picamera2: {problem or ', '.join(found) or 'libcamera finds no camera'}")
     return 0
 
 
@@ -49,9 +56,14 @@ def _recipes() -> tuple[Recipe, ...]:
     return picamera(Camera(source="picamera")), csi(Camera(source="csi"))
 
 
-def _program(recipe: Recipe) -> str | None:
-    """Path of the program behind a child pipe, None where it is not installed."""
-    return next((found for name in recipe.programs if (found := shutil.which(name))), None)
+def _picamera2() -> tuple[list[str], str | None]:
+    """Cameras of picamera2, and why there are none to be told of."""
+    from edgeface.sources.picamera2_pipe import list_cameras
+
+    try:
+        return list_cameras(), None
+    except SourceError as error:
+        return [], str(error)
 
 
 def _print_device(device: Device) -> None:

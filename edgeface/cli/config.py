@@ -70,7 +70,7 @@ def _judge(args: argparse.Namespace, config: Config) -> str:
 def _judge_elsewhere(args: argparse.Namespace, config: Config) -> str:
     """Judge what can be judged away from the node; what could not, in words."""
     from edgeface.bundle import find_bundle
-    from edgeface.service.assembly import load_networks
+    from edgeface.service.loading import load_networks
 
     left_out = "certificates, password, sources"
     try:

@@ -31,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
         doctor,
         models,
         privacy,
+        provision,
         report,
         run,
         watch,
@@ -58,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
         doctor,
         report,
         aim,
+        provision,
     ):
         command.add_parser(subparsers)
     return parser

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgeface.bundle import SEARCH_PATH
+from edgeface.bundle import SEARCH_PATH, Bundle, expect_names
 from edgeface.cli.common import (
     add_bundle_option,
     add_config_options,
@@ -16,7 +16,10 @@ from edgeface.cli.common import (
     read_bundle,
     read_config,
 )
-from edgeface.errors import BundleError
+from edgeface.errors import BundleError, ConfigError, UsageError, complain
+
+if TYPE_CHECKING:
+    from edgeface.config import Config
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -43,7 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
             "install",
             "check an archive of a bundle, run all that it holds, and put it where edgeface looks",
             install,
-            "FILE",
+            "FILE|URL",
         ),
         ("remove", "take an installed bundle away", remove, "NAME"),
     ):
@@ -51,7 +54,12 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         action.add_argument("what", metavar=what)
         action.add_argument("--to", metavar="DIR", help=f"folder of bundles (default: {SEARCH_PATH[0]})")
         if command is install:
+            _add_proofs(action)
+            add_config_options(action)
             add_random_option(action)
+            action.add_argument(
+                "--downgrade", action="store_true", help="take a version that is older than what is here"
+            )
             action.add_argument(
                 "--allow-untried",
                 action="store_true",
@@ -128,18 +136,66 @@ def verify(args: argparse.Namespace) -> int:
 
 
 def install(args: argparse.Namespace) -> int:
-    """Install an archive that ``python -m converters pack`` wrote."""
+    """Install an archive that ``python -m converters pack`` wrote, from a file or over https."""
     from edgeface.installing import install as put
+    from edgeface.updates import Trust
 
-    archive, parent = Path(args.what), _parent(args)
-    bundle = put(archive, parent, allow_random=args.allow_random, allow_untried=args.allow_untried)
+    chosen = _chosen(args)
+    bundle = put(
+        args.what,
+        _parent(args),
+        trust=Trust(sha256=args.sha256, signature=args.signature, keys=_keys(args.keys)),
+        expect=lambda bundle: _judge(bundle, chosen),
+        allow_random=args.allow_random,
+        allow_untried=args.allow_untried,
+        downgrade=args.downgrade,
+    )
     name = bundle.manifest.name
     print(f"{name} {bundle.manifest.version} is installed in {bundle.folder}")
-    if bundle.folder.parent in SEARCH_PATH:
-        print(f'choose it with `bundle = "{name}"` in the configuration, or --bundle {name}')
-    else:
+    if bundle.folder.parent not in SEARCH_PATH:
         print(f"choose it with --bundle {bundle.folder}")
+    elif chosen is not None and name == (chosen.bundle or "default"):
+        print("a service that runs goes on with the one before: sudo systemctl reload edgeface")
+    else:
+        print(f'choose it with `bundle = "{name}"` in the configuration, or --bundle {name}')
     return 0
+
+
+def _add_proofs(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--sha256", metavar="HEX", help="what the archive must be; an address needs it, or a signature")
+    action.add_argument(
+        "--signature", metavar="FILE|URL", help="of the archive (default: beside it, with .sig or .minisig behind)"
+    )
+    action.add_argument(
+        "--keys",
+        metavar="DIR",
+        help="public keys of OpenSSH or minisign; with one there, only what it has signed is taken "
+        "(default: /etc/edgeface/keys)",
+    )
+
+
+def _keys(given: str | None) -> Path:
+    """The folder of keys; one that was named and is not there would mean that nothing needs a signature."""
+    from edgeface.updates import KEYS
+
+    if given is not None and not Path(given).is_dir():
+        raise UsageError(f"there is no folder {given}", fix="name the folder of public keys with --keys")
+    return Path(given) if given is not None else KEYS
+
+
+def _chosen(args: argparse.Namespace) -> Config | None:
+    """The configuration of this machine; None where it cannot hold, which is no reason to go without a bundle."""
+    try:
+        return read_config(args)
+    except ConfigError as error:
+        complain(f"warning: not judged against the configuration: {error}")
+        return None
+
+
+def _judge(bundle: Bundle, chosen: Config | None) -> None:
+    """BundleError where the configuration chooses this bundle and names what is not in it."""
+    if chosen is not None and bundle.manifest.name == (chosen.bundle or "default"):
+        expect_names(bundle, chosen)
 
 
 def remove(args: argparse.Namespace) -> int:

@@ -21,7 +21,10 @@ from edgeface.cli.common import (
 
 if TYPE_CHECKING:
     from edgeface.backoff import Backoff
+    from edgeface.bundle import Bundle
     from edgeface.config import Config
+    from edgeface.proof import Accelerated
+    from edgeface.service.assembly import Assembly
     from edgeface.service.daemon import Waits
 
 SubParsers = argparse._SubParsersAction
@@ -39,7 +42,8 @@ def add_parser(subparsers: SubParsers[Any]) -> None:
     parser.add_argument(
         "--source",
         metavar="SOURCE",
-        help="one source instead of all configured cameras: number, /dev/..., file, folder, rtsp://..., picamera, csi",
+        help="one source instead of all configured cameras: number, /dev/..., file, folder, rtsp://..., picamera, "
+        "picamera2, csi",
     )
     parser.add_argument("--pace", choices=("realtime", "max"), help="files: like a camera, or as fast as it goes (max)")
     parser.add_argument(
@@ -68,6 +72,7 @@ def run(args: argparse.Namespace, waits: Waits | None = None, backoff: Backoff |
         config = _configured(args, warn)
         bundle = read_bundle(args, config)
         prove_once(bundle, config, os.environ)
+        accelerated = _accelerated(bundle, config, before)
         whole = args.source is None
         return Assembly(
             config,
@@ -77,10 +82,34 @@ def run(args: argparse.Namespace, waits: Waits | None = None, backoff: Backoff |
             whole=whole,
             backoff=backoff or BACKOFF,
             before=before,
+            accelerated=accelerated,
         )
 
     set_up_logging(args)
     return Daemon(load, signals=args.signals, environ=os.environ, waits=waits).run()
+
+
+def _accelerated(bundle: Bundle, config: Config, before: Assembly | None) -> Accelerated:
+    """What the networks are to compute on: as before where nothing about them changed, nothing failed or is built."""
+    from edgeface.proof import accelerate
+    from edgeface.service.notify import Notifier
+    from edgeface.service.untouched import same_networks
+    from edgeface.service.vitals import bundle_health
+
+    if (
+        before is not None
+        and before.accelerated.pending is None
+        and not before.accelerated.reasons
+        and before.bundle == bundle_health(bundle)
+        and same_networks(before.config, config)
+    ):
+        return before.accelerated
+    found = accelerate(bundle, config, os.environ, extend=Notifier(os.environ).extend)
+    if found.reasons:
+        # In place of one that nobody asked for by name another may compute as well.
+        level = logging.INFO if found.provider.execution and config.runtime.provider == "auto" else logging.WARNING
+        logger.log(level, "the networks run on %s: %s", found.provider.name, "; ".join(found.reasons))
+    return found
 
 
 def _configured(args: argparse.Namespace, warn: Callable[[str], object]) -> Config:

@@ -12,6 +12,7 @@ from edgeface.cli.common import add_config_options, add_log_option, read_config,
 from edgeface.config import Mqtt, mqtt_password
 from edgeface.errors import BrokerError, UsageError, escaped, one_line
 from edgeface.publish.sentences import sentence
+from edgeface.publish.session import Arrival
 from edgeface.publish.subscriber import Subscriber
 
 FIRST_CONNECT_S = 10.0
@@ -53,9 +54,9 @@ def run(args: argparse.Namespace) -> int:
     messages: queue.Queue[tuple[str, bytes]] = queue.Queue(BACKLOG)
     missed = _Missed()
 
-    def heard(topic: str, payload: bytes) -> None:
+    def heard(arrival: Arrival) -> None:
         try:
-            messages.put_nowait((topic, payload))
+            messages.put_nowait((arrival.topic, arrival.payload))
         except queue.Full:
             missed.count += 1
 

@@ -72,6 +72,17 @@ def judge_privacy(config: Config, *, where: str) -> None:
             raise ConfigError(f"{where}: privacy.hours: {text} {wrong}", fix="leave hours out for all day")
 
 
+def judge_runtime(config: Config, *, where: str) -> None:
+    """Raise ConfigError for a provider of ONNX Runtime beside another runtime, which has none."""
+    runtime = config.runtime
+    if runtime.name == "litert" and runtime.provider in ("cuda", "tensorrt"):
+        raise ConfigError(
+            f'{where}: runtime.provider: "{runtime.provider}" computes what ONNX Runtime runs, and runtime.name is '
+            '"litert"',
+            fix='leave runtime.name out, or set runtime.provider = "cpu"',
+        )
+
+
 def _wrong_shape(shape: Shape) -> tuple[str, str] | None:
     """What is wrong with a shape, and the fix; None: nothing."""
     if len(shape) == 4:

@@ -59,6 +59,7 @@ MEASURED = {
 }
 """Where a threshold of *unknown* comes from."""
 RuntimeName = Literal["onnx", "litert"]
+ProviderChoice = Literal["auto", "cpu", "cuda", "tensorrt"]
 
 
 class Node(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -164,7 +165,7 @@ class Camera(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     source: Annotated[
         CameraNumber | Place,
-        Meta(description="camera number, /dev/..., file, folder, rtsp://..., picamera, or csi (Jetson)"),
+        Meta(description="camera number, /dev/..., file, folder, rtsp://..., picamera, picamera2, or csi (Jetson)"),
     ] = 0
     width: Annotated[Pixels | None, Meta(description="pixels asked of the camera")] = None
     height: Annotated[Pixels | None, Meta(description="pixels asked of the camera")] = None
@@ -257,6 +258,13 @@ class Runtime(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     name: Annotated[
         Literal["auto", "onnx", "litert"], Meta(description="auto: what the bundle prefers on this processor")
+    ] = "auto"
+    provider: Annotated[
+        ProviderChoice,
+        Meta(
+            description="what ONNX Runtime computes on; auto and tensorrt: TensorRT, else CUDA, else the processor, "
+            "the first that really loads; cuda: CUDA, else the processor"
+        ),
     ] = "auto"
     threads: Annotated[int, Meta(ge=0, le=64, description="threads per network; 0: two, or one on a single core")] = 0
     turn: Annotated[

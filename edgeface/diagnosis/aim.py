@@ -84,7 +84,7 @@ def look_here(bundle: Bundle, config: Config, camera: str, *, every_s: float) ->
             if frame.time_s < due_s:
                 continue
             due_s = frame.time_s + every_s
-            found = networks.detect(frame.image, min_score=config.detector.score, still=frame.still)
+            found = networks.search(frame, min_score=config.detector.score)
             qualities = [assess(frame.image, found.boxes[n], None, float(found.scores[n])) for n in range(len(found))]
             views = [View(size_px=q.size_px, light=q.light, blur=q.blur) for q in qualities]
             height, width = frame.image.shape[:2]

@@ -44,8 +44,8 @@ def rights(node: Node) -> Iterator[Finding]:
         yield good(f"the daemon's messages are taken; another client id may not write below {base}")
     elif node.conversation.writes == "refused":
         yield bad(
-            f"the broker takes nothing below {base} from {who}",
-            fix=f"allow it there, in Mosquitto: topic write {base}/#",
+            f"the broker refuses {base}/doctor to {who}",
+            fix=f"let this node write all below {base}, in Mosquitto: topic write {base}/#",
         )
     else:
         yield skipped(f"MQTT 3.1.1 does not tell whether {who} may write below {base}")

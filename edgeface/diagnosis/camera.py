@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timezone
@@ -59,18 +58,16 @@ def _place(camera: Camera) -> str:
     ------
     SourceError, UsageError : it is not, or may not be opened
     """
-    from edgeface.sources import RECIPES, SCHEMES, is_live
+    from edgeface.sources import SCHEMES, is_live, recipe_of
     from edgeface.sources.v4l2 import device_path
 
     source = str(camera.source)
     if not is_live(camera):
         return hide_credentials(source)
-    if source in RECIPES:
-        recipe = RECIPES[source](camera)
-        program = next((found for word in recipe.programs if (found := shutil.which(word))), None)
-        if program is None:
+    if (recipe := recipe_of(camera)) is not None:
+        if recipe.program is None:
             raise SourceError(f"{recipe.programs[0]} is not installed", fix=recipe.missing)
-        return f"{source} by {program}"
+        return f"{source} by {recipe.program}"
     if source.startswith(SCHEMES):
         # Cheap cameras serve one stream or two: beside a daemon not even the connection is tried.
         return hide_credentials(source)

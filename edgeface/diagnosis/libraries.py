@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 from collections.abc import Iterator
 
 from edgeface.diagnosis.finding import Finding, bad, good, skipped, warning
-from edgeface.diagnosis.node import ASK_S, Node
-from edgeface.proof import child_command
+from edgeface.diagnosis.node import Node
+from edgeface.runtime.child import ABI_SIGNS, run_python, why_in_words
 
 INSTALL_ANEW = "install edgeface anew in a virtual environment of its own, see docs/installing.md"
 PICTURES = """
@@ -18,19 +16,18 @@ cv2.cvtColor(cv2.resize(numpy.zeros((8, 8, 3), numpy.uint8), (4, 4)), cv2.COLOR_
 print(json.dumps({"numpy": numpy.__version__, "opencv": cv2.__version__}))
 """
 RUNTIMES = {
-    "ONNX Runtime": "import onnxruntime; print(onnxruntime.__version__)",
+    "ONNX Runtime": "from edgeface.runtime import library; print(library.load().__version__, library.origin().words)",
     "LiteRT": "import ai_edge_litert.interpreter, importlib.metadata as m; print(m.version('ai-edge-litert'))",
     "tflite-runtime": "import tflite_runtime.interpreter, tflite_runtime as t; print(t.__version__)",
 }
-ABI_SIGNS = ("multiarray failed to import", "_ARRAY_API not found", "dtype size changed", "compiled using NumPy 1.x")
 
 
 def numpy_and_opencv(_: Node) -> Iterator[Finding]:
     """They load, fit each other, and change a picture."""
-    said, failure = _run(PICTURES)
+    said, failure = run_python(PICTURES)
     if failure is not None:
         abi = any(sign in failure for sign in ABI_SIGNS)
-        why = "OpenCV was built for another numpy" if abi else f"numpy and OpenCV do not load: {_last_line(failure)}"
+        why = "OpenCV was built for another numpy" if abi else f"numpy and OpenCV do not load: {why_in_words(failure)}"
         yield bad(why, fix=INSTALL_ANEW)
         return
     versions = json.loads(said)
@@ -44,41 +41,13 @@ def runtimes(_: Node) -> Iterator[Finding]:
     """At least one runtime loads; which of them the bundle wants is told with the bundle."""
     present = 0
     for name, program in RUNTIMES.items():
-        said, failure = _run(program)
+        said, failure = run_python(program)
         if failure is None:
             present += 1
             yield good(f"{name} {said.strip()}")
         elif "No module named" not in failure:
-            yield warning(f"{name} is installed and does not load: {_last_line(failure)}", fix=INSTALL_ANEW)
+            yield warning(f"{name} is installed and does not load: {why_in_words(failure)}", fix=INSTALL_ANEW)
         elif name != "tflite-runtime":
             yield skipped(f"{name} is not installed")
     if not present:
         yield bad("there is no runtime for networks", fix=INSTALL_ANEW)
-
-
-def _run(program: str) -> tuple[str, str | None]:
-    """Output of a Python program in a child, and why it failed."""
-    try:
-        done = subprocess.run(
-            child_command(program),
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=6 * ASK_S,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except subprocess.TimeoutExpired:
-        return "", "it hangs"
-    if done.returncode == 0:
-        return done.stdout, None
-    if done.returncode == -signal.SIGILL:
-        return "", "it needs instructions that this processor does not have"
-    if done.returncode < 0:
-        return "", f"it ends by signal {-done.returncode}"
-    return "", done.stderr
-
-
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1] if lines else "it says nothing"

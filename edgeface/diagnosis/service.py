@@ -27,7 +27,7 @@ def configuration(node: Node) -> Iterator[Finding]:
 
 def bundle(node: Node) -> Iterator[Finding]:
     """It opens, and its networks compute here; they are not loaded beside a daemon, which has done so."""
-    from edgeface.service.assembly import load_networks
+    from edgeface.service.loading import load_networks
     from edgeface.service.vitals import bundle_health
 
     config = node.config

@@ -26,9 +26,11 @@ from edgeface.config import Config
 from edgeface.detect import make_detector
 from edgeface.engine.pipeline import Request
 from edgeface.engine.states import States
+from edgeface.geometry import enlarge, letterbox
 from edgeface.runtime import Runner, RunnerWrapper, choose_runner, run_faces
+from edgeface.runtime.providers import ON_PROCESSOR, Provider
 from edgeface.selftest import check
-from edgeface.types import F32, Answer, Detections, Head, Image
+from edgeface.types import F32, Answer, Detections, Frame, Head, Image
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ class Networks:
     ----------
     still : whether pictures or video come, for the detector's automatic size, where `detect` is not told
     wrap : measures runners, for benchmarks; gets a network's name and its runner
+    provider : what ONNX networks compute on
 
     Attributes
     ----------
@@ -72,12 +75,20 @@ class Networks:
         answer weighs nothing
     """
 
-    def __init__(self, bundle: Bundle, config: Config, *, still: bool = False, wrap: Wrap | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        config: Config,
+        *,
+        still: bool = False,
+        wrap: Wrap | None = None,
+        provider: Provider = ON_PROCESSOR,
+    ) -> None:
         threads = self.threads = config.runtime.threads or min(2, os.cpu_count() or 1)
-        runtime = choose_runtime(bundle.manifest, config.runtime.name)
+        runtime = choose_runtime(bundle.manifest, config.runtime.name, provider=config.runtime.provider)
 
         def load(network: Network) -> Runner:
-            runner = choose_runner(bundle, network, config, runtime, threads=threads)
+            runner = choose_runner(bundle, network, config, runtime, threads=threads, provider=provider)
             self._loaded[network.name] = (network, runner)
             return wrap(network.name, runner) if wrap else runner
 
@@ -108,6 +119,11 @@ class Networks:
         return {name: check(bundle, network, runner) for name, (network, runner) in self._loaded.items()}
 
     @property
+    def runners(self) -> Mapping[str, Runner]:
+        """Every loaded file, by the name of its network."""
+        return {name: runner for name, (_, runner) in self._loaded.items()}
+
+    @property
     def heads(self) -> list[tuple[Network, Head]]:
         """Attribute networks and their heads, one for each question, in the order age, gender, expression, affect."""
         pairs = [(network, head) for network, _, heads in self.attributes.values() for head in heads]
@@ -129,6 +145,21 @@ class Networks:
         except (ValueError, IndexError, KeyError) as error:
             _count(self.invalid, self.detector.network.name, repr(error))
             return NO_FACES
+
+    def search(self, frame: Frame, *, min_score: float) -> Detections:
+        """Find the faces of a frame, in its pixels: in its small picture, where that has all that the detector sees."""
+        image, small = frame.image, frame.small
+        if small is None or not self._suffices(small, image):
+            return self.detect(image, min_score=min_score, still=frame.still)
+        found = self.detect(small, min_score=min_score, still=frame.still)
+        return enlarge(found, (small.shape[1], small.shape[0]), (image.shape[1], image.shape[0]))
+
+    def _suffices(self, small: Image, image: Image) -> bool:
+        """Whether a detector sees no more of the large picture than the small one has."""
+        image_wh, small_wh = (image.shape[1], image.shape[0]), (small.shape[1], small.shape[0])
+        seen_wh = letterbox(image_wh, self.detector.size_for(image_wh)).content_wh
+        same = self.detector.size_for(small_wh) == self.detector.size_for(image_wh)
+        return same and small_wh[0] >= seen_wh[0] and small_wh[1] >= seen_wh[1]
 
     def answer(self, requests: Sequence[Request], states: States | None = None) -> list[list[Answer]]:
         """Answer every request, in order, one answer for each head; all faces of a network go through it together.

@@ -218,4 +218,4 @@ class Worker:
             return None
         if self._interval_s:
             self._detect_due_s[frame.camera] = frame.time_s + self._interval_s
-        return self._networks.detect(frame.image, min_score=self._min_score, still=frame.still)
+        return self._networks.search(frame, min_score=self._min_score)

@@ -50,7 +50,6 @@ from edgeface.events.messages import (
     Status,
     SummaryMessage,
     Today,
-    Undelivered,
     View,
     VisitMessage,
     as_replayed,
@@ -59,7 +58,19 @@ from edgeface.events.messages import (
     moment,
     schemas,
 )
-from edgeface.events.operation import HASH_DIGITS, BundleHealth, Certificates, LastError, MachineHealth
+from edgeface.events.operation import (
+    HASH_DIGITS,
+    About,
+    BuildHealth,
+    BundleHealth,
+    Certificates,
+    InferenceHealth,
+    LastError,
+    MachineHealth,
+    NetworkHealth,
+    Problem,
+    Undelivered,
+)
 from edgeface.events.state import CameraState
 from edgeface.events.summary import DECADES, SummaryWindow
 from edgeface.events.today import Totals
@@ -72,9 +83,11 @@ __all__ = [
     "KINDS",
     "LARGEST",
     "SCHEMA_VERSION",
+    "About",
     "AggregateWindow",
     "AnyCommand",
     "Body",
+    "BuildHealth",
     "BundleHealth",
     "CameraHealth",
     "CameraState",
@@ -86,6 +99,7 @@ __all__ = [
     "FacesMessage",
     "FacesPace",
     "HealthMessage",
+    "InferenceHealth",
     "Interrupted",
     "Kind",
     "LastError",
@@ -93,11 +107,13 @@ __all__ = [
     "MachineHealth",
     "Message",
     "MqttHealth",
+    "NetworkHealth",
     "NoticeMessage",
     "NoticeNetwork",
     "NoticePart",
     "Pause",
     "PauseCommand",
+    "Problem",
     "RestartCommand",
     "SpoolHealth",
     "StateMessage",

@@ -16,11 +16,16 @@ PARAMETERS: Mapping[str, str] = {
     "camera": "id of the camera in the configuration",
 }
 AVAILABILITY = "availability"
+PLAIN: Mapping[str, tuple[str, list[str]]] = {
+    AVAILABILITY: ("`online` while connected; `offline` at a stop, or by the last will.", ["online", "offline"]),
+    "doctor": ("Empty: `edgeface doctor` tries whether it may write here.", [""]),
+}
+"""Topics without JSON: what it is, and the words that come."""
 
 
 def asyncapi() -> dict[str, Any]:
     """The document; payloads are the JSON Schemas beside it."""
-    kinds: list[Kind | str] = [*KINDS, AVAILABILITY]
+    kinds: list[Kind | str] = [*KINDS, *PLAIN]
     return {
         "asyncapi": VERSION,
         "info": {
@@ -91,7 +96,7 @@ def _channel(kind: str) -> dict[str, Any]:
 
 
 def _operation(kind: str) -> dict[str, Any]:
-    qos = 1 if kind == AVAILABILITY else QOS[kind]  # type: ignore[index]
+    qos = 1 if kind in PLAIN else QOS[kind]  # type: ignore[index]
     return {
         "action": "send",
         "channel": {"$ref": f"#/channels/{kind}"},
@@ -101,12 +106,13 @@ def _operation(kind: str) -> dict[str, Any]:
 
 
 def _message(kind: str) -> dict[str, Any]:
-    if kind == AVAILABILITY:
+    if kind in PLAIN:
+        summary, words = PLAIN[kind]
         return {
             "name": kind,
-            "summary": "`online` while connected; `offline` at a stop, or by the last will.",
+            "summary": summary,
             "contentType": "text/plain",
-            "payload": {"type": "string", "enum": ["online", "offline"]},
+            "payload": {"type": "string", "enum": words},
         }
     struct: type = KINDS[kind]  # type: ignore[index]
     return {

@@ -30,7 +30,7 @@ from edgeface.events.messages import (
     View,
     VisitMessage,
 )
-from edgeface.events.operation import BundleHealth, LastError, MachineHealth
+from edgeface.events.operation import BundleHealth, InferenceHealth, LastError, MachineHealth, Problem
 from edgeface.questions import QUESTIONS, parts_in_bands, rounded_share
 from edgeface.types import Event, Quality
 from edgeface.visit import Visit, VisitChange
@@ -171,6 +171,8 @@ def health_body(
     last_error: LastError | None = None,
     spool: SpoolHealth | None = None,
     commands: CommandsHealth | None = None,
+    problems: Sequence[Problem] = (),
+    inference: InferenceHealth | None = None,
 ) -> Body:
     """Build the message of how the program fares."""
     message = HealthMessage(
@@ -192,6 +194,8 @@ def health_body(
         last_error=last_error,
         spool=spool,
         commands=commands,
+        problems=list(problems),
+        inference=inference,
     )
     return Body(kind="health", camera=None, message=message)
 

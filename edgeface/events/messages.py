@@ -14,7 +14,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from edgeface.events.operation import BundleHealth, Certificates, LastError, MachineHealth, NotNegative
+from edgeface.events.operation import (
+    BundleHealth,
+    Certificates,
+    InferenceHealth,
+    LastError,
+    MachineHealth,
+    NotNegative,
+    Problem,
+    Undelivered,
+)
 from edgeface.questions import Affect, Age, Count, Expression, Gender, Share, Shares
 from edgeface.types import Event, Reason, Task
 
@@ -194,17 +203,6 @@ class CameraHealth(Struct, frozen=True, kw_only=True):
     ] = None
 
 
-class Undelivered(Struct, frozen=True, kw_only=True):
-    """What an earlier run could not deliver before it was stopped or killed."""
-
-    boot: Annotated[str, Meta(description="id of that run")]
-    messages: Annotated[
-        Count, Meta(description="messages that the broker did not get; those that newer ones replaced do not count")
-    ]
-    visits: Annotated[Count, Meta(description="of these, messages on visits")]
-    exact: Annotated[bool, Meta(description="false: that run was killed, and there may be more")]
-
-
 class MqttHealth(Struct, frozen=True, kw_only=True):
     """The connection to the broker and what waits for it."""
 
@@ -300,6 +298,10 @@ class HealthMessage(Envelope, frozen=True, kw_only=True):
     last_error: Annotated[LastError | None, Meta(description="latest warning or error of the log; null: none")] = None
     spool: SpoolHealth | None = None
     commands: Annotated[CommandsHealth | None, Meta(description="null: no command is listened to")] = None
+    problems: Annotated[
+        list[Problem], Meta(description="what is wrong now; what is only counted, for an hour after it happened last")
+    ] = []
+    inference: InferenceHealth | None = None
 
 
 class NoticeNetwork(Struct, frozen=True, kw_only=True):

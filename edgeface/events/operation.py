@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+
+from edgeface.questions import Count
 
 HASH_DIGITS = 12
 """Of a SHA-256 in hexadecimal: enough to tell two apart, short enough to be read out on the telephone."""
 
+About = Literal["camera", "configuration", "refused", "dropped", "spool", "network", "board"]
 NotNegative = Annotated[float, Meta(ge=0)]
 
 
@@ -18,6 +21,33 @@ class BundleHealth(Struct, frozen=True, kw_only=True):
     name: str
     version: str
     hash: Annotated[str, Meta(description="first digits of the SHA-256 of manifest.json, which has that of each file")]
+
+
+class NetworkHealth(Struct, frozen=True, kw_only=True):
+    """What one network runs on."""
+
+    runtime: Literal["onnx", "litert", "opencv"]
+    precision: Annotated[str, Meta(description="of its file: fp32, fp16w, int8w, int8")]
+    provider: Annotated[str, Meta(description="what computes: cpu, cuda or tensorrt")]
+
+
+class BuildHealth(Struct, frozen=True, kw_only=True):
+    """Engines that are being built while the networks run on something slower."""
+
+    provider: str
+    since: Annotated[str, Meta(description="ISO 8601, UTC, milliseconds")]
+
+
+class InferenceHealth(Struct, frozen=True, kw_only=True):
+    """What the networks run on."""
+
+    onnxruntime: Annotated[str | None, Meta(description="version, and whose it is; null: there is none")]
+    networks: Annotated[dict[str, NetworkHealth], Meta(description="by name")]
+    building: Annotated[BuildHealth | None, Meta(description="null: nothing is built")]
+    fallback: Annotated[
+        str | None,
+        Meta(description="why a provider that is asked for or listed does not compute, in one line; null: none such"),
+    ]
 
 
 class MachineHealth(Struct, frozen=True, kw_only=True):
@@ -50,6 +80,30 @@ class LastError(Struct, frozen=True, kw_only=True):
 
     at: Annotated[str, Meta(description="ISO 8601, UTC, milliseconds")]
     text: Annotated[str, Meta(description="its line")]
+
+
+class Undelivered(Struct, frozen=True, kw_only=True):
+    """What an earlier run could not deliver before it was stopped or killed."""
+
+    boot: Annotated[str, Meta(description="id of that run")]
+    messages: Annotated[
+        Count, Meta(description="messages that the broker did not get; those that newer ones replaced do not count")
+    ]
+    visits: Annotated[Count, Meta(description="of these, messages on visits")]
+    exact: Annotated[bool, Meta(description="false: that run was killed, and there may be more")]
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """One thing that is wrong with a node now."""
+
+    about: Annotated[
+        About,
+        Meta(
+            description="a camera is away; the latest reload was not taken; the broker refused messages; messages on "
+            "visits were dropped; the spool has no disk; a network gave what is no answer; low voltage or heat"
+        ),
+    ]
+    text: Annotated[str, Meta(description="in one line")]
 
 
 class Certificates(Struct, frozen=True, kw_only=True):

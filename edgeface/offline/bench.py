@@ -29,6 +29,7 @@ from edgeface.engine.turn import Worker
 from edgeface.errors import EdgefaceError, SourceError
 from edgeface.machine import peak_mb, processor
 from edgeface.runtime import Runner, RunnerWrapper
+from edgeface.runtime.providers import ON_PROCESSOR, Provider
 from edgeface.runtime.threads import opencv_threads
 from edgeface.selftest import stored_input
 from edgeface.service.inbox import Ended, Feed, Inbox
@@ -59,6 +60,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     detector: str
     size: str
     runtime: str
+    provider: str
     threads: int
     fps: float
     stages: dict[str, Stage]
@@ -100,13 +102,21 @@ class _Run:
     threads: int = 0
 
 
-def measure(bundle: Bundle, config: Config, source: Path | None, *, frames: int = SYNTHETIC_FRAMES) -> Report:
+def measure(
+    bundle: Bundle,
+    config: Config,
+    source: Path | None,
+    *,
+    frames: int = SYNTHETIC_FRAMES,
+    provider: Provider = ON_PROCESSOR,
+) -> Report:
     """Run twice and report.
 
     Parameters
     ----------
     source : a file, or None for a synthetic moving picture made of the bundle's stored inputs
     frames : how many that one has
+    provider : what the networks compute on
 
     Raises
     ------
@@ -118,12 +128,12 @@ def measure(bundle: Bundle, config: Config, source: Path | None, *, frames: int 
         return _synthetic(bundle, config, frames) if source is None else _file(source, config, decoder_threads)
 
     runners: dict[str, TimedRunner] = {}
-    speed = _run(bundle, config, read(None), runners)
+    speed = _run(bundle, config, read(None), runners, provider)
     stages = dict(speed.stages_ms) | {f"network {name}": runner.wall_ms for name, runner in runners.items()}
     memory_mb = peak_mb()
     single = msgspec.structs.replace(config, runtime=msgspec.structs.replace(config.runtime, threads=1))
     share_runners: dict[str, TimedRunner] = {}
-    share = _run(bundle, single, read(1), share_runners)
+    share = _run(bundle, single, read(1), share_runners, provider)
     detector = bundle.network(config.detector.network or bundle.manifest.defaults["detect"])
     outside_s = share.cpu_s - share.reader_s - share.runners_s
     return Report(
@@ -134,6 +144,7 @@ def measure(bundle: Bundle, config: Config, source: Path | None, *, frames: int 
         detector=detector.name,
         size=speed.size,
         runtime=next(iter(runners.values())).file.runtime,
+        provider=next(iter(runners.values())).provider,
         threads=speed.threads,
         fps=round((speed.frames - 1) / speed.wall_s, 1),
         stages={name: _stage(samples) for name, samples in stages.items() if len(samples)},
@@ -151,12 +162,14 @@ def measure(bundle: Bundle, config: Config, source: Path | None, *, frames: int 
     )
 
 
-def _run(bundle: Bundle, config: Config, frames: Iterator[Frame], runners: dict[str, TimedRunner]) -> _Run:
+def _run(
+    bundle: Bundle, config: Config, frames: Iterator[Frame], runners: dict[str, TimedRunner], provider: Provider
+) -> _Run:
     def wrap(name: str, runner: Runner) -> Runner:
         runners[name] = TimedRunner(runner)
         return runners[name]
 
-    networks = Networks(bundle, config, wrap=wrap)
+    networks = Networks(bundle, config, wrap=wrap, provider=provider)
     networks.verify(bundle)
     with opencv_threads(networks.threads):
         return _timed(networks, config, frames, runners)

@@ -7,8 +7,19 @@ held is remembered by bundle and runtime versions (`proven`), so that a start ne
 
 from __future__ import annotations
 
+from edgeface.proof.accelerate import Accelerated, accelerate, build
 from edgeface.proof.proven import prove_once
-from edgeface.proof.running import child_command, prove
+from edgeface.proof.running import prove
 from edgeface.proof.steps import Outcome, Step, steps_of, untried_networks
 
-__all__ = ["Outcome", "Step", "child_command", "prove", "prove_once", "steps_of", "untried_networks"]
+__all__ = [
+    "Accelerated",
+    "Outcome",
+    "Step",
+    "accelerate",
+    "build",
+    "prove",
+    "prove_once",
+    "steps_of",
+    "untried_networks",
+]

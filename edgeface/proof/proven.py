@@ -19,6 +19,7 @@ from edgeface.files import glimpse, write_atomic
 from edgeface.machine import processor, state_folder
 from edgeface.proof.running import prove
 from edgeface.proof.steps import chain_step
+from edgeface.runtime import library
 
 STAMPS = "proven"
 """Name of the file: a hash a line."""
@@ -44,7 +45,7 @@ def prove_once(bundle: Bundle, config: Config, environ: Mapping[str, str], *, mo
     BundleError : a network computes wrongly here, or the chain does not hold
     EdgefaceError : it took too long or too much memory, which another start may not
     """
-    folder = _folder(environ)
+    folder = kept_folder(environ)
     if folder is None:
         return
     path, key = folder / STAMPS, fingerprint(bundle, config)
@@ -57,7 +58,7 @@ def prove_once(bundle: Bundle, config: Config, environ: Mapping[str, str], *, mo
     except EdgefaceError:
         return
     logger.info("bundle %s was not run here before with these versions: trying its networks", bundle.manifest.name)
-    wanted = _of_networks(config)
+    wanted = of_networks(config)
     for outcome in prove(bundle, [chain_step(bundle, wanted, most_s=most_s)]):
         if outcome.gave_up:
             raise EdgefaceError(outcome.detail, fix="look at `edgeface models verify`, or choose another bundle")
@@ -69,7 +70,7 @@ def prove_once(bundle: Bundle, config: Config, environ: Mapping[str, str], *, mo
     write_atomic(path, _lines([*known, key]))
 
 
-def _folder(environ: Mapping[str, str]) -> Path | None:
+def kept_folder(environ: Mapping[str, str]) -> Path | None:
     """State folder, where a service manager gave one or somebody made one.
 
     A run by hand leaves nothing in a home directory unasked.
@@ -82,21 +83,21 @@ def fingerprint(bundle: Bundle, config: Config) -> str:
     """Hash of all that a proof hangs on: manifest (and by it every file), choice of networks, versions, processor."""
     manifest = hashlib.sha256((bundle.folder / MANIFEST).read_bytes()).hexdigest()
     machine = (platform.machine(), processor(), platform.python_version())
-    held = (__version__, manifest, machine, [_version(name) for name in LIBRARIES])
-    data = msgspec.json.encode((held, _of_networks(config)), order="sorted")
+    held = (__version__, manifest, machine, [_version(name) for name in LIBRARIES], library.origin())
+    data = msgspec.json.encode((held, of_networks(config)), order="sorted")
     return hashlib.sha256(data).hexdigest()
 
 
-def _of_networks(config: Config) -> Config:
+def of_networks(config: Config) -> Config:
     """Return what of a configuration chooses networks, and nothing of cameras and brokers."""
     return Config(
         runtime=config.runtime, detector=config.detector, attributes=config.attributes, networks=config.networks
     )
 
 
-def _version(library: str) -> str:
+def _version(package: str) -> str:
     try:
-        return importlib.metadata.version(library)
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return ""
 

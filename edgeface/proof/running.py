@@ -15,6 +15,8 @@ import msgspec
 from edgeface.bundle import Bundle, plain
 from edgeface.files import NOT_JSON
 from edgeface.proof.steps import Outcome, Step, memory_for
+from edgeface.runtime import library
+from edgeface.runtime.child import barred, import_path
 
 START_S = 90.0
 """Until a child has loaded its libraries: from the card of the slowest board it takes ten."""
@@ -22,8 +24,6 @@ BOOT = """
 import sys
 sys.path[:] = sys.argv[1].split(":")
 sys.modules.update(dict.fromkeys(sys.argv[2:]))
-"""
-TRIAL = """
 from edgeface.proof.trial import main
 main()
 """
@@ -32,10 +32,14 @@ SINGLE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THRE
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child is told, as JSON on its standard input."""
+    """What a child is told, as JSON on its standard input.
+
+    ``memory`` is in bytes, 0 for no limit but the service's own; ``origin`` says which ONNX Runtime it uses.
+    """
 
     folder: str
     memory: int
+    origin: library.Origin
     steps: Sequence[Step]
 
 
@@ -63,22 +67,13 @@ def prove(bundle: Bundle, steps: Sequence[Step]) -> Iterator[Outcome]:
         left = left[done:]
 
 
-def child_command(program: str) -> list[str]:
-    """Return the command of a Python child that runs a program and imports what we may.
-
-    Never from the current folder, no module that is barred here, and from wherever our libraries lie: a Debian package
-    has them in a folder of its own. What it prints is UTF-8.
-    """
-    path = ":".join(entry for entry in sys.path if entry and os.path.isabs(entry))  # noqa: PTH117
-    barred = [name for name, module in sys.modules.copy().items() if module is None]
-    return [sys.executable, "-I", "-X", "utf8", "-c", BOOT + program, path, *barred]
-
-
 def _one_child(bundle: Bundle, steps: Sequence[Step]) -> Iterator[Outcome]:
     """Outcomes up to the first that ends the child; at least one."""
-    order = Order(folder=str(bundle.folder.resolve()), memory=memory_for(bundle), steps=steps)
+    # CUDA keeps the addresses of all its memory, and the board's is the GPU's too: a limit would be a guess.
+    memory = 0 if any(step.provider.execution for step in steps) else memory_for(bundle)
+    order = Order(folder=str(bundle.folder.resolve()), memory=memory, origin=library.origin(), steps=steps)
     child = subprocess.Popen(
-        child_command(TRIAL),
+        [sys.executable, "-I", "-c", BOOT, import_path(), *barred()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

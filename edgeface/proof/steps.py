@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from edgeface.bundle import Bundle, FileRuntime, Network, NetworkFile, choose_runtime
 from edgeface.config import Config, Runtime, RuntimeName
+from edgeface.runtime.providers import ON_PROCESSOR, Provider
 
 BASE_S = 30.0
 """Seconds for a network without weights: many times what a Raspberry Pi 3 takes to run a small one."""
@@ -22,13 +23,14 @@ TIMES_FILE = 8
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """One file of a network, or (``network`` empty) the chain of a configuration, and its limit."""
+    """One file of a network, or (``network`` empty) the chain of a configuration on a provider, and its limit."""
 
     seconds: float
     network: str = ""
     runtime: FileRuntime = "onnx"
     path: str = ""
     config: Config | None = None
+    provider: Provider = ON_PROCESSOR
 
     @property
     def name(self) -> str:
@@ -68,6 +70,11 @@ def chain_step(bundle: Bundle, config: Config, *, most_s: float = MOST_S) -> Ste
         if network.name in names
     )
     return Step(config=config, seconds=min(most_s, 2 * BASE_S + seconds))
+
+
+def provider_step(config: Config, provider: Provider, *, seconds: float) -> Step:
+    """Return the step that runs a configuration's networks on a provider."""
+    return Step(config=config, provider=provider, seconds=seconds)
 
 
 def chain_runtime(bundle: Bundle) -> RuntimeName:

@@ -37,7 +37,8 @@ from edgeface.engine.pipeline import Request
 from edgeface.errors import BundleError, EdgefaceError, RuntimeMissingError, named_line
 from edgeface.proof.running import Order, Report
 from edgeface.proof.steps import Step
-from edgeface.runtime import Runner, run_faces
+from edgeface.runtime import Runner, library, run_faces
+from edgeface.runtime.providers import ON_PROCESSOR, Provider
 from edgeface.selftest import self_test, stored_input
 from edgeface.types import F32, Head, Image
 
@@ -58,9 +59,11 @@ def main() -> None:
     # Runtimes print there.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    library.settle(order.origin)
     # Where a service's sandbox refuses, its own limit stands.
     with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_DATA, (order.memory, order.memory))
+        if order.memory:
+            resource.setrlimit(resource.RLIMIT_DATA, (order.memory, order.memory))
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Each of OpenCV's threads has a stack, which counts as memory.
@@ -86,7 +89,7 @@ def try_step(bundle: Bundle, step: Step) -> tuple[str, str]:
     """Result of a step and what is to be said of it."""
     try:
         if step.config is not None:
-            return "ok", try_chain(bundle, step.config)
+            return "ok", try_chain(bundle, step.config, step.provider)
         return try_network_file(bundle, step)
     except RuntimeMissingError as error:
         return "untried", str(error)
@@ -160,9 +163,9 @@ def try_faces(network: Network, runner: Runner, pixels: Image, *, finite: bool =
             expect_answer(network, head, probabilities if finite else probabilities[_sound(probabilities)])
 
 
-def try_chain(bundle: Bundle, config: Config) -> str:
+def try_chain(bundle: Bundle, config: Config, provider: Provider = ON_PROCESSOR) -> str:
     """Detector, crops and heads of a configuration on one picture, as the daemon loads and asks them."""
-    networks = Networks(bundle, config, still=True)
+    networks = Networks(bundle, config, still=True, provider=provider)
     networks.verify(bundle)
     detector = networks.detector.network
     pixels = stored_input(bundle, detector)

@@ -30,7 +30,9 @@ class RunAccount(msgspec.Struct, frozen=True, kw_only=True):
     missing : ranges of numbers that did not, both ends included
     outstanding : numbers that are given out, and behind all that came: they may still come, while the run goes on
     unsure : numbers of them in the seconds before a power cut, which may never have been given out
-    repeated : messages that came again; ``most_at_once``: after one connection of the node or of ours
+    redelivered : messages that the broker sent to us again, as it says (DUP): our own connection was lost, and not the
+        node's
+    repeated : messages that came again otherwise; ``most_at_once``: after one connection of the node or of ours
     replayed : messages that said that they come late
     lasting : visits with a start and no end
     power : visits that were ended with reason `power`
@@ -46,6 +48,7 @@ class RunAccount(msgspec.Struct, frozen=True, kw_only=True):
     missing_count: int
     outstanding: int
     unsure: int
+    redelivered: int
     repeated: int
     most_at_once: int
     replayed: int
@@ -62,6 +65,7 @@ class RunAccount(msgspec.Struct, frozen=True, kw_only=True):
 @dataclass(slots=True)
 class _Run:
     messages: dict[int, tuple[str, str]] = field(default_factory=dict)
+    redelivered: int = 0
     repeated: int = 0
     by_connection: Counter[tuple[int, int]] = field(default_factory=Counter)
     replayed: int = 0
@@ -102,8 +106,13 @@ class Account:
         """Note a connection of our own: the broker tells again what was on its way to us, and the nodes did not."""
         self._own_connections += 1
 
-    def heard(self, topic: str, payload: bytes) -> None:
-        """Take in one message; those of other kinds say nothing."""
+    def heard(self, topic: str, payload: bytes, *, redelivered: bool = False) -> None:
+        """Take in one message; those of other kinds say nothing.
+
+        ``redelivered``: the broker says that it may have sent it to us before. It says so of its own sending alone
+        (OASIS MQTT 5.0, 3.3.1.1), so such a repeat is not the node's; brokers make many of one restart, where a
+        subscriber is slow (Mosquitto 2.0.11: hundreds).
+        """
         parts = topic.split("/")
         if parts[-1] == "availability" and payload == b"online":
             self._connections[parts[-2] if len(parts) > 1 else ""] += 1
@@ -117,7 +126,7 @@ class Account:
             self.unreadable += 1
             return
         if isinstance(message, VisitMessage):
-            self._visit(message)
+            self._visit(message, redelivered)
         elif isinstance(message, HealthMessage):
             self._health(message)
 
@@ -128,7 +137,7 @@ class Account:
             for (node, boot), run in self._runs.items()
         ]
 
-    def _visit(self, message: VisitMessage) -> None:
+    def _visit(self, message: VisitMessage, redelivered: bool) -> None:
         if message.event == "update":
             return
         if message.number is None:
@@ -142,6 +151,8 @@ class Account:
         if before is None:
             run.messages[message.number] = told
             run.power += message.reason == "power"
+        elif before == told and redelivered:
+            run.redelivered += 1
         elif before == told:
             run.repeated += 1
             run.by_connection[self._connections[message.node], self._own_connections] += 1
@@ -193,6 +204,7 @@ class Account:
             missing_count=sum(high - low + 1 for low, high in gaps),
             outstanding=outstanding,
             unsure=unsure,
+            redelivered=run.redelivered,
             repeated=run.repeated,
             most_at_once=max(run.by_connection.values(), default=0),
             replayed=run.replayed,

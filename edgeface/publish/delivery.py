@@ -200,10 +200,19 @@ class Delivery:
         return False
 
     def give_back(self) -> None:
-        """Let everything that is under way wait again, in order; the broker may have it."""
-        entries = [sent.message.entry for sent in self._sent.values() if sent.message.entry is not None]
+        """Let everything that is under way wait again, in order; the broker may have it.
+
+        What is promised at most once, and was sent so that it is acknowledged, does not come again.
+        """
+        again = []
+        for sent in self._sent.values():
+            entry = sent.message.entry
+            if entry is not None and sent.message.qos > entry.qos:
+                self._outbox.done(entry)
+            elif entry is not None:
+                again.append(entry)
         self._sent.clear()
-        self._outbox.give_back(entries, unsure=True)
+        self._outbox.give_back(again, unsure=True)
 
     def next_s(self) -> float:
         """Seconds until something is due that neither network nor outbox tells of."""
@@ -221,11 +230,23 @@ class Delivery:
         for birth in self._births:
             if self._may(birth.topic, birth.qos, now_s, suspects=suspects):
                 self._births.remove(birth)
-                return birth
+                return self._asking(birth)
         entry = self._outbox.take(lambda head: self._may(self._topic(head), head.qos, now_s, suspects=suspects))
-        return None if entry is None else as_message(self._base, entry)
+        return None if entry is None else self._asking(as_message(self._base, entry))
+
+    def _asking(self, message: Message) -> Message:
+        """Let the broker say whether it takes a message of QoS 0 where a connection may have broken on its topic.
+
+        What MQTT 5 refuses of QoS 1 it refuses in words; of QoS 0 brokers such as Mosquitto close without one.
+        """
+        return replace(message, qos=self._qos(message.topic, message.qos))
+
+    def _qos(self, topic: str, qos: int) -> int:
+        asks = self._topics.suspect(topic) and self._session.answers
+        return max(qos, self._session.abilities.qos) if asks else qos
 
     def _may(self, topic: str, qos: int, now_s: float, *, suspects: bool) -> bool:
+        qos = self._qos(topic, qos)
         if self._topics.rests(topic, now_s) or self._topics.waits(topic, now_s):
             return False
         if self._topics.suspect(topic) and not suspects:

@@ -141,15 +141,17 @@ def _escaped(name: str) -> str:
 
 
 def _node(base: str, node: str, *, temperature: bool, commands: bool, expression: bool) -> dict[str, Any]:
+    # The `health` of an older version, which the broker may still have, lacks newer fields.
     entities: dict[str, dict[str, Any]] = {
         "problem": {
             "platform": "binary_sensor",
             "name": "Problem",
             "device_class": "problem",
             "entity_category": "diagnostic",
-            "value_template": "{{ 'ON' if value_json.mqtt.parked > 0 or (value_json.configuration or {}).get('error') "
-            "or (value_json.get('spool') or {}).get('state') == 'memory' "
-            "or value_json.cameras.values() | selectattr('state', 'eq', 'away') | list else 'OFF' }}",
+            "value_template": "{{ 'ON' if value_json.get('problems') else 'OFF' }}",
+            "json_attributes_topic": f"{base}/health",
+            "json_attributes_template": "{{ {'problems': value_json.get('problems', []) | map(attribute='text') "
+            "| list} | to_json }}",
         },
         "undelivered": {
             "platform": "sensor",
@@ -181,7 +183,6 @@ def _node(base: str, node: str, *, temperature: bool, commands: bool, expression
             "state_class": "measurement",
             "unit_of_measurement": "°C",
             "entity_category": "diagnostic",
-            # The `health` of an older version, which the broker may still have, knows no `machine`.
             "value_template": "{{ (value_json.get('machine') or {}).get('temperature') }}",
         }
         if temperature
@@ -193,7 +194,6 @@ def _node(base: str, node: str, *, temperature: bool, commands: bool, expression
             "entity_category": "config",
             "command_topic": f"{base}/command/expression",
             "command_template": _command("'on': value == 'ON'"),
-            # The `health` of an older version, which the broker may still have, knows no `commands`.
             "value_template": "{{ 'ON' if (value_json.get('commands') or {}).get('expression') else 'OFF' }}",
         }
         if commands and expression

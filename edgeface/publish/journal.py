@@ -10,17 +10,27 @@ its message is settled (acknowledged, given up, refused for good), but for two k
 
 Rows that go are no reason to write. They go with the next row that comes; only when `SETTLED_AT_ONCE` of them are due
 they go alone, so that a killed program repeats few.
+
+On a full disk rows go, and none comes (`batch` of no bytes). What stands there then holds by itself: a row that stands
+for one that could not be written stays, and that it is settled is noted on it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal
 
 FLUSH_S = 2.0
 """Least seconds between two flushes: what a power cut may cost."""
 SETTLED_AT_ONCE = 10
+BATCH_BYTES = 256 * 2**10
+"""Most that new rows take in one step: what a step appends to the log must find room in what is kept for that."""
+TOUCHED_BYTES = 3 * 2**10
+"""Most that a row which goes, or is noted as settled, takes in the log: its pages, and its share of those above."""
+ROW_BYTES = 2300
+"""Most that a row takes on the disk beside its payload: texts and numbers, and what of two pages stays empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +67,9 @@ class Batch:
     gone: tuple[int, ...]
     flush: bool
 
+    def __len__(self) -> int:
+        return len(self.new) + len(self.settled) + len(self.gone)
+
 
 class Journal:
     """The rows of one node, those of earlier runs included."""
@@ -68,7 +81,8 @@ class Journal:
         self._newest: int | None = None
         self._new: dict[int, None] = {}
         self._settled: set[int] = set()
-        self._gone: set[int] = set()
+        self._gone: dict[int, int | None] = {}
+        self._top: int | None = None
         self._flushed_s = float("-inf")
         self._unflushed = False
         self._hurry = False
@@ -79,9 +93,29 @@ class Journal:
         return sum(not row.settled for row in self._rows.values())
 
     @property
+    def unwritten(self) -> int:
+        """How many are neither written nor settled: a kill would cost them."""
+        return sum(not self._rows[key].settled for key in self._new)
+
+    @property
+    def pending(self) -> int:
+        """How many rows are to be written, noted as settled, or to go."""
+        return len(self._new) + len(self._settled | self._gone.keys())
+
+    @property
+    def behind(self) -> bool:
+        """Whether rows are not written."""
+        return bool(self._new)
+
+    @property
+    def stocked(self) -> bool:
+        """Whether what is written is not all settled: rows will go, and leave their room."""
+        return any(not row.settled and key not in self._new for key, row in self._rows.items())
+
+    @property
     def repeats(self) -> int:
         """How many settled ones the next run would tell again, were this one killed now."""
-        return len(self._settled) + len(self._gone)
+        return len(self._settled)
 
     @property
     def lasting(self) -> bool:
@@ -94,6 +128,7 @@ class Journal:
             self._rows[row.key] = row
             (self._starts if row.event == "start" else self._ends)[row.boot, row.visit] = row.key
             self._newest = row.key if self._newest is None else max(self._newest, row.key)
+            self._top = row.key if self._top is None else max(self._top, row.key)
 
     def put(self, row: Row) -> None:
         """Note a row that is to be written before its message is published."""
@@ -124,42 +159,65 @@ class Journal:
         """Let settled rows be written now, however few they are."""
         self._hurry = self.repeats > 0
 
-    def wait_s(self, now_s: float) -> float:
-        """Seconds until something is to be written; 0: now; infinite: nothing is."""
-        if self._new or self._hurry or self.repeats >= SETTLED_AT_ONCE:
+    def wait_s(self, now_s: float, *, full: bool = False) -> float:
+        """Seconds until something is to be written; 0: now; infinite: nothing is.
+
+        ``full``: new rows have no room.
+        """
+        if (self._new and not full) or self._hurry or self.repeats >= SETTLED_AT_ONCE:
             return 0.0
         return max(0.0, self._flushed_s + FLUSH_S - now_s) if self._unflushed else float("inf")
 
-    def batch(self, now_s: float) -> Batch:
-        """What to write now; `wrote` says that it is."""
-        flush = (bool(self._new) or self._unflushed) and now_s >= self._flushed_s + FLUSH_S
-        return Batch(
-            new=tuple(self._rows[key] for key in self._new),
-            settled=tuple(sorted(self._settled)),
-            gone=tuple(sorted(self._gone)),
-            flush=flush,
-        )
+    def batch(self, now_s: float, *, step: int = BATCH_BYTES, room: int | None = None) -> Batch:
+        """What to write now, a part of it where it is much; `wrote` says that it is.
+
+        Parameters
+        ----------
+        step : bytes that it may take in the log, more or less
+        room : bytes that new rows have on the disk; None: nothing is short
+        """
+        new = self._first(step, room)
+        flush = (bool(new) or self._unflushed) and now_s >= self._flushed_s + FLUSH_S
+        coming = {row.key for row in new}
+
+        def may_go(key: int, end: int | None) -> bool:
+            last = key == self._top and self._newest is not None
+            return (bool(new) or not last) and (end is None or end in coming or end not in self._new)
+
+        most = max(1, step // TOUCHED_BYTES)
+        gone = sorted(islice((key for key, end in self._gone.items() if may_go(key, end)), most))
+        settled = sorted(islice(self._settled.difference(gone), most))
+        return Batch(new=new, settled=tuple(settled), gone=tuple(gone), flush=flush)
 
     def wrote(self, batch: Batch, now_s: float) -> None:
         """Note what is written; what changed since the batch was made is still to be."""
         for row in batch.new:
             self._new.pop(row.key, None)
             now = self._rows.get(row.key)
-            if now is None:
-                self._gone.add(row.key)
-            elif now.settled and not row.settled:
+            if not row.settled and (now is None or now.settled):
                 self._settled.add(row.key)
-        self._settled.difference_update(batch.settled)
-        self._gone.difference_update(batch.gone)
+            if now is None:
+                self._gone[row.key] = self._end_of(row)
+            self._top = row.key if self._top is None else max(self._top, row.key)
+        self._settled.difference_update(batch.settled, batch.gone)
+        for key in batch.gone:
+            del self._gone[key]
         self._unflushed = (self._unflushed or bool(batch.new)) and not batch.flush
         self._flushed_s = now_s if batch.flush else self._flushed_s
         self._hurry = False
 
     def lost(self) -> None:
-        """Note that nothing is on the disk any more, or that nobody knows what is: all is to be written anew."""
-        self._new = dict.fromkeys(sorted(self._rows))
-        self._settled.clear()
-        self._gone.clear()
+        """Note that nothing is on the disk any more: all is to be written anew."""
+        self.found(())
+
+    def found(self, rows: Iterable[Row]) -> None:
+        """Note what really is on the disk: the rest is to be written, and what is too much is to go."""
+        there = {row.key: row for row in rows}
+        self._new = dict.fromkeys(sorted(self._rows.keys() - there.keys()))
+        self._gone = {key: self._end_of(there[key]) for key in sorted(there.keys() - self._rows.keys())}
+        over = {key for key in there if key in self._gone or self._rows[key].settled}
+        self._settled = {key for key in over if not there[key].settled}
+        self._top = max(there, default=None)
 
     def end(self) -> None:
         """Let go of all that is settled: the run ends as it should, and nobody will ask for its last number."""
@@ -185,9 +243,23 @@ class Journal:
             del self._ends[visit]
 
     def _forget(self, key: int) -> None:
-        del self._rows[key]
-        self._settled.discard(key)
+        row = self._rows.pop(key)
         if key in self._new:
             del self._new[key]
         else:
-            self._gone.add(key)
+            self._gone[key] = self._end_of(row)
+
+    def _end_of(self, row: Row) -> int | None:
+        """The end that must be on the disk before this row may go, where it is a start."""
+        return self._ends.get((row.boot, row.visit)) if row.event == "start" else None
+
+    def _first(self, step: int, room: int | None) -> tuple[Row, ...]:
+        """As many of the new ones, oldest first, as have room; where nothing is short, one at least."""
+        left = step if room is None else min(step, room)
+        taken: list[Row] = []
+        for key in self._new:
+            left -= len(self._rows[key].payload) + ROW_BYTES
+            if left < 0 and (taken or room is not None):
+                break
+            taken.append(self._rows[key])
+        return tuple(taken)

@@ -87,7 +87,7 @@ class Publisher:
         self._timing = timing or Timing()
         self._clock = (clock or Clock()).monotonic
         self._topics = Topics(self._timing)
-        self._refusals = Refusals(outbox, self._topics, self._timing, forgo=self._announcer.refused)
+        self._refusals = Refusals(outbox, self._topics, forgo=self._announcer.refused)
         self._leave = False
         self._online_s = float("-inf")
         account = Account(

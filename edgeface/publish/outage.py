@@ -41,9 +41,9 @@ class OutageLog:
 
     def connected(self, protocol: Protocol, now_s: float) -> None:
         """Tell that a connection stands."""
-        if self._since_s is None:
+        if self._since_s is None and not self._connected_before:
             logger.info("connected to broker %s with MQTT %s", self._broker, protocol)
-        elif not self._quiet:
+        elif self._since_s is not None and not self._quiet:
             outage_s = now_s - self._since_s
             logger.info("broker %s is back after %.0f s, %d attempts", self._broker, outage_s, self._attempts)
         self._connected_before = True
@@ -85,6 +85,9 @@ class OutageLog:
     def failed(self, failure: SessionFailure, now_s: float) -> None:
         """Tell of a failure: once per outage, and once more when it turns into a refusal or out of one."""
         self.last_error, self.hint = str(failure), failure.hint
+        if failure.cause == "denied":
+            # The refusal was told where it came; the next connection is made at once.
+            return
         self._attempts += 1
         if self._since_s is None:
             self._since_s = now_s

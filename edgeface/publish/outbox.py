@@ -282,8 +282,9 @@ class Outbox:
         What waits in the spool is not: the next run delivers it.
         """
         with self._lock:
-            kept = self._spool is not None and self._spool.keeps
-            visits = 0 if kept else sum(len(lane) for lane in self._lanes.values()) - self._unsure
+            visits = sum(len(lane) for lane in self._lanes.values()) - self._unsure
+            if self._spool is not None and self._spool.keeps:
+                visits = min(visits, self._spool.lost)
             gone = self._rejected_count["visits"] + self._dropped["visits"] - self._dropped_unsure
             others = sum(
                 not entry.unsure
@@ -299,7 +300,7 @@ class Outbox:
 
     def kept(self) -> int:
         """How many starts and ends wait on the disk for the next run."""
-        return self._spool.health().waiting if self._spool is not None and self._spool.keeps else 0
+        return self._spool.health().waiting - self._spool.lost if self._spool is not None else 0
 
     def _next_number(self) -> int:
         self._number += 1

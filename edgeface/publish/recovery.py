@@ -16,12 +16,13 @@ import msgspec
 
 from edgeface.events import Interrupted, VisitMessage, decode, iso, moment
 from edgeface.publish.journal import FLUSH_S, Row
-from edgeface.publish.store import StoreError
+from edgeface.publish.spool_files import StoreError
 
 UNSURE = 10_000
 """Numbers that are left out after a power cut. Those right after the last durable one may have been published in the
 seconds that were lost, and a number never means two messages."""
-
+SHORT = "short of room"
+"""In place of the machine's boot for a run that could not write everything."""
 
 SUFFIX = re.compile(r"[a-zA-Z0-9_-]{1,64}/visits")
 
@@ -70,6 +71,15 @@ def expect_message(row: Row) -> None:
     told = message.boot, message.event, message.visit, message.number, f"{message.camera}/visits"
     if told != (row.boot, row.event, row.visit, row.number, row.suffix) or not SUFFIX.fullmatch(row.suffix):
         raise StoreError("a row is another message", rubbish=True)
+
+
+def sentence(told: Interrupted, machine: str) -> str:
+    """What the log says of a run that ended without a stop; ``machine`` as in `Found.runs`."""
+    lost = "what had no room on the disk is lost" if machine == SHORT else f"up to {told.seconds:g} s may be missing"
+    return (
+        f"boot {told.boot} ended without a stop: its visits are durable up to number {told.number}, "
+        f"{lost}; {told.ended} that lasted then are ended with reason power"
+    )
 
 
 def _end(row: Row, last_s: float, *, number: int, seq: int) -> Row:

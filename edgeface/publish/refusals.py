@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from edgeface.publish.entries import Entry
 from edgeface.publish.outbox import Outbox
 from edgeface.publish.reasons import QUOTA, Verdict, puback_verdict
-from edgeface.publish.timing import Timing
 from edgeface.publish.topics import Topics
 
 logger = logging.getLogger(__name__)
@@ -41,14 +40,12 @@ class Refusals:
         self,
         outbox: Outbox,
         topics: Topics,
-        timing: Timing,
         *,
         forgo: Callable[[str, str], None] = lambda _topic, _why: None,
     ) -> None:
         self._forgo = forgo
         self._outbox = outbox
         self._topics = topics
-        self._timing = timing
         self._logged: set[tuple[str, str]] = set()
 
     def taken(self, message: Message, now_s: float, *, in_turn: bool) -> None:
@@ -127,12 +124,13 @@ class Refusals:
             self._outbox.give_back([entry], unsure=False)
 
     def _rest(self, topic: str, why: str, now_s: float) -> None:
-        if self._topics.rest(topic, now_s):
+        rest_s = self._topics.rest(topic, now_s)
+        if rest_s is not None:
             logger.warning(
                 "the broker refuses topic %s: %s; its messages are set aside, tried again in %.0f s",
                 topic,
                 why,
-                self._timing.refused_s,
+                rest_s,
             )
 
     def _set_aside(self, entry: Entry, topic: str, text: str) -> None:

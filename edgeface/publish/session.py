@@ -45,12 +45,15 @@ class Arrival:
     Attributes
     ----------
     retained : whether the broker keeps it, or has kept it; a broker of MQTT 3.1.1 says the latter only
+    redelivered : whether the broker may have sent it to us before in this session (DUP); what a sender sends twice
+        comes without that
     user : what the sender or the broker has written beside it, as names and values (user properties of MQTT 5)
     """
 
     topic: str
     payload: bytes
     retained: bool = False
+    redelivered: bool = False
     user: tuple[tuple[str, str], ...] = ()
 
 
@@ -154,9 +157,10 @@ class Session:
                 answer_s if len(places) == 1 else max(min(LEAST_CONNECT_S, answer_s), answer_s / len(places))
             )
             if self._keep_s:
-                self._client.connect(
-                    host, port, keep_alive_s, clean_start=False, properties=_keeping(PacketTypes.CONNECT, self._keep_s)
-                )
+                properties = _keeping(PacketTypes.CONNECT, self._keep_s)
+                # What is under way when a connection ends comes again: without a bound Mosquitto sends all that waits.
+                properties.ReceiveMaximum = IN_FLIGHT
+                self._client.connect(host, port, keep_alive_s, clean_start=False, properties=properties)
             elif self._most_bytes:
                 self._client.connect(host, port, keep_alive_s, properties=_bounded(self._most_bytes))
             else:
@@ -222,6 +226,11 @@ class Session:
             self._client.subscribe([(topic, options) for topic in topics])
         else:
             self._client.subscribe([(topic, 1) for topic in topics])
+
+    @property
+    def answers(self) -> bool:
+        """Whether a refusal of a message with QoS 1 is told in words, as in MQTT 5."""
+        return bool(self._client.protocol == paho.MQTTv5)
 
     @property
     def congested(self) -> bool:
@@ -331,7 +340,13 @@ class Session:
 
 def _arrival(message: paho.MQTTMessage) -> Arrival:
     user = getattr(message.properties, "UserProperty", ())
-    return Arrival(topic=message.topic, payload=bytes(message.payload), retained=message.retain, user=tuple(user))
+    return Arrival(
+        topic=message.topic,
+        payload=bytes(message.payload),
+        retained=message.retain,
+        redelivered=message.dup,
+        user=tuple(user),
+    )
 
 
 def _bounded(most_bytes: int) -> Properties:

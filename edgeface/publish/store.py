@@ -4,8 +4,11 @@ Why a write-ahead log: a commit only appends pages whose checksums a later reade
 what was whole before; a rollback journal would write each page twice and wait three times for the disk. A commit
 hands over to the kernel and waits for nothing, which a killed program survives; `Store.flush` waits for the disk, and
 that is what costs a flash card its life. Pages are small, for a flush writes whole pages. The log is folded into the
-file when it has grown (`LOG_BYTES`), not at SQLite's own choice, for that flushes too; its blocks are then used again,
-so that rows can still be deleted on a full disk.
+file when it has grown (`LOG_BYTES`), not at SQLite's own choice, for that flushes too.
+
+On a full disk rows must still go, or a kill would tell them all again. What that takes is kept beforehand (`room`): the
+log has blocks for twice its length, the file has them for every page that the log may bring. A new row that would need
+others is refused before anything is touched. Where a file system keeps nothing beforehand, that is what is missing.
 
 What lies in the file may be cut, rubbish, or somebody else's: sizes, schema, SQLite's own check and a checksum of each
 row hold before a row is believed. What does not hold is set aside, whole.
@@ -24,16 +27,20 @@ from typing import Any, Literal, TypeVar
 
 from edgeface.errors import EdgefaceError
 from edgeface.files import make_folder
-from edgeface.publish.journal import Batch, Row
+from edgeface.publish.journal import BATCH_BYTES, ROW_BYTES, Batch, Row
+from edgeface.publish.room import keep_most
+from edgeface.publish.spool_files import StoreError, discard, files_bytes, size
 
 T = TypeVar("T")
 PAGE_BYTES = 1024
-LOG_BYTES = 2**20
+LOG_BYTES = 4 * BATCH_BYTES
+SPARE_BYTES = 2 * BATCH_BYTES
+"""Kept for rows to come."""
+AMPLE_BYTES = 32 * 2**10
 MOST_BYTES = 512 * 2**20
 """A larger file is none of ours: 100,000 rows are a quarter of it."""
 MOST_S = 1e10
 """No machine is up for longer."""
-KEPT_ASIDE = 3
 APPLICATION, VERSION = 0xED6EFACE - 2**32, 1
 """SQLite keeps both as signed numbers in the file's head."""
 SCHEMA = {
@@ -46,17 +53,8 @@ SCHEMA = {
 }
 ROOM = 100_000
 """Keys between what lies there and what comes: ends of visits that were left open are put there."""
-BESIDE = ("-wal", "-shm", "-journal")
 _ELSEWHERE = ("readonly", "read-only", "full", "disk i/o error", "unable to open", "not authorized")
 """In SQLite's words: trouble that is not the file's own fault. Numbers come with Python 3.11 only."""
-
-
-class StoreError(Exception):
-    """The file cannot be read or written; ``rubbish`` where it is the file's own fault."""
-
-    def __init__(self, why: str, *, rubbish: bool = False) -> None:
-        super().__init__(why)
-        self.rubbish = rubbish
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,17 +71,31 @@ class Found:
 class Store:
     """One spool file, held by one process; from one thread at a time.
 
+    Parameters
+    ----------
+    offset : of the store that had this file before in this process: keys mean the same rows
+
+    Attributes
+    ----------
+    step : bytes that a batch may take, more or less (`Journal.batch`)
+
     Raises
     ------
     StoreError : from every method
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, offset: int | None = None) -> None:
         self.path = path
-        self._log: int | None = None
-        self._offset = ROOM
-        old = _files_bytes(path)
-        if self._tried(lambda: _size(path)) == 0:
+        self.step = BATCH_BYTES
+        self.offset = offset
+        self._files: list[int] = []
+        self._named = False
+        self._log_bytes = LOG_BYTES
+        self._log_cut = False
+        self._kept = 0
+        self._keeps = True
+        old = files_bytes(path)
+        if self._tried(lambda: size(path)) == 0:
             raise StoreError("it is empty", rubbish=True)
         if old > MOST_BYTES:
             raise StoreError(f"it has {old} bytes", rubbish=True)
@@ -91,6 +103,7 @@ class Store:
             make_folder(path.parent)
         except EdgefaceError as error:
             raise StoreError(error.what) from None
+        fresh = not path.exists()
         # Private from the first byte on: it says who was where.
         self._tried(lambda: os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)))
         self._db = self._tried(lambda: sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False))
@@ -98,45 +111,61 @@ class Store:
             self._tried(self._begin)
         except BaseException:
             self.release()
+            if fresh:
+                discard(path)
             raise
 
     @property
     def bytes(self) -> int:
         """Size of the file and its log."""
-        return _files_bytes(self.path)
+        return files_bytes(self.path)
+
+    @property
+    def room(self) -> int:
+        """Bytes that new rows may take for certain."""
+        return self._tried(self._room)
+
+    @property
+    def ample(self) -> bool:
+        """Whether there is room for more than a few rows, as far as can be told; it is kept where there is."""
+        return self._tried(self._ample)
 
     def read(self) -> Found:
         """Read everything, and hold it against its checksums."""
         return self._tried(self._read)
 
-    def write(self, batch: Batch, *, runs: Iterable[tuple[str, str]], over: Iterable[str], anew: bool = False) -> None:
+    def write(self, batch: Batch, *, runs: Iterable[tuple[str, str]], over: Iterable[str]) -> None:
         """Write a batch in one step: all of it survives, or nothing of it.
 
         Parameters
         ----------
         runs : boots that begin to be known, each with the machine's
         over : boots that need not be known any more
-        anew : whether the batch is all there is
         """
-        self._tried(lambda: self._write(batch, runs, over, anew))
+        self._tried(lambda: self._write(batch, runs, over))
 
     def flush(self) -> None:
-        """Wait until everything written has reached the disk, and fold the log into the file where it has grown."""
+        """Wait until everything written has reached the disk."""
         self._tried(self._flush)
 
+    def fold(self) -> None:
+        """Fold the log into the file where it has grown."""
+        self._tried(self._fold)
+
     def close(self) -> None:
-        """Fold the log into the file, and let go."""
+        """Fold the log into the file, and let go; the file keeps until the next start what was kept for the log."""
         self._tried(self._db.close)
+        self._keep_closed()
         self.release()
 
     def release(self) -> None:
         """Let go, however it stands."""
-        if self._log is not None:
-            os.close(self._log)
-            self._log = None
         if hasattr(self, "_db"):
             with suppress(sqlite3.Error):
                 self._db.close()
+        # SQLite's locks are on the file, and go with any descriptor of it.
+        while self._files:
+            os.close(self._files.pop())
 
     def _begin(self) -> None:
         run = self._db.execute
@@ -146,7 +175,7 @@ class Store:
             f"page_size = {PAGE_BYTES}",
             "locking_mode = EXCLUSIVE",
             "synchronous = NORMAL",
-            "secure_delete = FAST",
+            "secure_delete = ON",
             "temp_store = MEMORY",
             "cache_size = -512",
         ):
@@ -162,13 +191,17 @@ class Store:
             run("COMMIT")
             # So that the file is one of ours even when its log is lost.
             run("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.offset = ROOM if self.offset is None else self.offset
         else:
             self._expect_ours()
         run("PRAGMA wal_autocheckpoint = 0")
-        run(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         # Takes the lock now, and not at the first visit.
         run("BEGIN IMMEDIATE")
         run("COMMIT")
+        for path in (self.path, f"{self.path}-wal"):
+            self._files.append(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        self._keep_log()
+        self._keep_pages(SPARE_BYTES)
 
     def _expect_ours(self) -> None:
         def one(pragma: str) -> object:
@@ -188,44 +221,99 @@ class Store:
             "SELECT id, boot, number, seq, suffix, event, visit, payload, settled, time, checksum FROM message "
             "ORDER BY id"
         ).fetchall()
-        self._offset = read[-1][0] + 1 + ROOM if read else ROOM
+        if self.offset is None:
+            self.offset = read[-1][0] + 1 + ROOM if read else ROOM
+        offset = self.offset
         return Found(
-            rows=tuple(_row(values, self._offset) for values in read),
+            rows=tuple(_row(values, offset) for values in read),
             runs=dict(self._db.execute("SELECT boot, machine FROM run")),
         )
 
-    def _write(self, batch: Batch, runs: Iterable[tuple[str, str]], over: Iterable[str], anew: bool) -> None:
-        many = self._db.executemany
+    def _write(self, batch: Batch, runs: Iterable[tuple[str, str]], over: Iterable[str]) -> None:
+        many, offset = self._db.executemany, self.offset
+        if offset is None:
+            raise StoreError("it was not read")
+        if batch.new:
+            self._make_room(sum(len(row.payload) + ROW_BYTES for row in batch.new))
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            if anew:
-                self._db.execute("DELETE FROM message")
             many("INSERT OR REPLACE INTO run VALUES (?, ?)", runs)
             many("DELETE FROM run WHERE boot = ?", [(boot,) for boot in over])
-            many("DELETE FROM message WHERE id = ?", [(key + self._offset,) for key in batch.gone])
-            many("UPDATE message SET settled = 1 WHERE id = ?", [(key + self._offset,) for key in batch.settled])
+            many("DELETE FROM message WHERE id = ?", [(key + offset,) for key in batch.gone])
+            many("UPDATE message SET settled = 1 WHERE id = ?", [(key + offset,) for key in batch.settled])
             many(
                 "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(row.key + self._offset, *_values(row), row.settled, row.time_s, _checksum(row)) for row in batch.new],
+                [(row.key + offset, *_values(row), row.settled, row.time_s, _checksum(row)) for row in batch.new],
             )
             self._db.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
+            # A limit that is no matter of blocks; what rows leave in the file has room all the same.
+            self._kept = 0
             raise
 
     def _flush(self) -> None:
-        if self._log is None:
-            # SQLite's locks are on the file itself, so a descriptor of the log may come and go.
-            self._log = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        if not self._named:
             folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(folder)
             finally:
                 os.close(folder)
-        os.fdatasync(self._log)
-        if os.fstat(self._log).st_size > LOG_BYTES:
-            self._db.execute("PRAGMA wal_checkpoint(RESTART)")
+            self._named = True
+        os.fdatasync(self._files[1])
+
+    def _fold(self) -> None:
+        if self._log_cut:
+            self._log_cut = False
+            self._keep_log()
+        if os.fstat(self._files[1]).st_size <= self._log_bytes:
+            return
+        self._db.execute("PRAGMA wal_checkpoint(RESTART)")
+        # SQLite has cut the file to its pages, and cuts the log to its limit at the next commit.
+        self._keep_pages(SPARE_BYTES)
+        self._log_cut = True
+
+    def _keep_log(self) -> None:
+        """Keep twice what the log may have: it is folded when it is longer than that, and one step may be on top."""
+        sizes = tuple(2 * LOG_BYTES >> by for by in range(6))
+        kept = keep_most(self._files[1], sizes)
+        if kept == 0:
+            # What the last stop left behind the end of the file.
+            os.ftruncate(self._files[0], os.fstat(self._files[0]).st_size)
+            kept = keep_most(self._files[1], sizes)
+        self._log_bytes = LOG_BYTES if kept is None else max(kept, 2 * LOG_BYTES >> 5) // 2
+        self.step = self._log_bytes // 4
+        self._db.execute(f"PRAGMA journal_size_limit = {self._log_bytes}")
+
+    def _keep_pages(self, spare: int) -> None:
+        """Keep what the file has, and what may come; as much of it as there is."""
+        has = self._pages("page_count")
+        kept = keep_most(self._files[0], (*(has + (spare >> by) for by in range(6)), has))
+        self._keeps, self._kept = kept is not None, kept or has
+
+    def _keep_closed(self) -> None:
+        size = os.fstat(self._files[0]).st_size
+        keep_most(self._files[0], tuple(size + (2 * LOG_BYTES + SPARE_BYTES >> by) for by in range(6)))
+
+    def _make_room(self, need: int) -> None:
+        if not self._keeps or need <= self._room():
+            return
+        self._keep_pages(need + SPARE_BYTES)
+        if self._keeps and need > self._room():
+            raise StoreError("database or disk is full")
+
+    def _ample(self) -> bool:
+        if self._keeps and self._room() < AMPLE_BYTES:
+            self._keep_pages(SPARE_BYTES)
+        return not self._keeps or self._room() >= AMPLE_BYTES
+
+    def _room(self) -> int:
+        return self._pages("freelist_count") + max(0, self._kept - self._pages("page_count"))
+
+    def _pages(self, pragma: str) -> int:
+        count: int = self._db.execute(f"PRAGMA {pragma}").fetchone()[0]
+        return count * PAGE_BYTES
 
     def _tried(self, action: Callable[[], T]) -> T:
         try:
@@ -240,36 +328,6 @@ class Store:
             raise StoreError(why, rubbish=not any(word in why.lower() for word in _ELSEWHERE)) from None
         except OSError as error:
             raise StoreError(error.strerror or str(error)) from None
-
-
-def discard(path: Path) -> None:
-    """Remove a file and its log, where that is possible."""
-    for name in (str(path), *(f"{path}{suffix}" for suffix in BESIDE)):
-        with suppress(OSError):
-            Path(name).unlink()
-
-
-def set_aside(path: Path) -> Path:
-    """Move a file that does not hold out of the way, with its log; where it lies now. The oldest of three goes.
-
-    Raises
-    ------
-    StoreError : it cannot be moved
-    """
-    places = [path.with_name(f"{path.name}.bad-{number}") for number in range(1, KEPT_ASIDE + 1)]
-    free = [place for place in places if not place.exists()]
-    try:
-        place = free[0] if free else min(places, key=lambda one: one.stat().st_mtime)
-        for suffix in BESIDE:
-            Path(f"{place}{suffix}").unlink(missing_ok=True)
-            with suppress(FileNotFoundError):
-                Path(f"{path}{suffix}").replace(f"{place}{suffix}")
-        path.replace(place)
-        # Its time says when it was set aside.
-        os.utime(place)
-    except OSError as error:
-        raise StoreError(error.strerror or str(error)) from None
-    return place
 
 
 def _row(values: tuple[Any, ...], offset: int) -> Row:
@@ -306,18 +364,3 @@ def _checksum(row: Row) -> int:
 
 def _is_time(value: object) -> bool:
     return isinstance(value, float) and 0 <= value < MOST_S
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return None
-
-
-def _files_bytes(path: Path) -> int:
-    total = 0
-    for name in (str(path), *(f"{path}{suffix}" for suffix in BESIDE)):
-        with suppress(OSError):
-            total += Path(name).stat().st_size
-    return total

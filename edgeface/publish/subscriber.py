@@ -13,7 +13,7 @@ from edgeface.publish.timing import Clock, Timing
 
 
 class Subscriber:
-    """Hands every message below the prefix to ``heard`` (topic, payload), in the thread of the connection.
+    """Hands every message below the prefix to ``heard``, in the thread of the connection.
 
     ``connected`` is called there at each connection, before anything is heard.
 
@@ -32,7 +32,7 @@ class Subscriber:
         settings: Mqtt,
         *,
         password: str | None,
-        heard: Callable[[str, bytes], None],
+        heard: Callable[[Arrival], None],
         keep_s: int = 0,
         connected: Callable[[], None] = lambda: None,
         timing: Timing | None = None,
@@ -73,7 +73,7 @@ class Subscriber:
 
     def heard(self, arrival: Arrival) -> None:
         """Hand on what arrives."""
-        self._heard(arrival.topic, arrival.payload)
+        self._heard(arrival)
 
     def idle(self) -> None:
         """Nothing is to be done without a connection."""

@@ -157,7 +157,9 @@ class Supervisor:
                 failure = self._attempt()
                 if failure is None:
                     return
-                self._pause(self._after(failure))
+                # Before anybody is told of the clock: it may be set at once.
+                step_s = self._clock_step_s()
+                self._pause(self._after(failure), step_s)
         finally:
             self._set_state("offline")
 
@@ -258,10 +260,9 @@ class Supervisor:
         self._set_state("refused" if refused else "connecting")
         return self._timing.pause_s(failure.cause, self._failures, self._clock.uniform)
 
-    def _pause(self, pause_s: float) -> None:
-        """Wait for the next try: shorter when somebody waits for our end, or the clock is set meanwhile."""
+    def _pause(self, pause_s: float, step_s: float) -> None:
+        """Wait for the next try: shorter when somebody waits for our end, or the clock was set since ``step_s``."""
         until_s = self._clock.monotonic() + pause_s
-        step_s = self._clock_step_s()
         while (left_s := until_s - self._clock.monotonic()) > 0:
             if self._stop_by_s is not None:
                 # Somebody waits for us: a few quick tries, then leave.

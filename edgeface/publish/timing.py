@@ -18,6 +18,7 @@ class Timing(Backoff):
     Attributes
     ----------
     refused_s : the pause after refused credentials or certificates, give or take a tenth; a refused topic rests as long
+    rest_most_s : a topic that is refused again and again rests twice as long each time, and never longer
     doubt_s : the wait for a first answer before the broker is asked for its version
     ack_s : the longest wait for an acknowledgement, before the connection is given up
     proof_s : a connection that holds this long after a message does not break on that message
@@ -28,6 +29,7 @@ class Timing(Backoff):
     """
 
     refused_s: float = 300.0
+    rest_most_s: float = 3600.0
     doubt_s: float = 0.8
     ack_s: float = 30.0
     proof_s: float = 1.0
@@ -51,6 +53,10 @@ class Timing(Backoff):
             failures = 1
         bound_s = self.bound_s(failures)
         return uniform(min(self.first_s, bound_s), bound_s)
+
+    def rest_s(self, rests: int) -> float:
+        """Seconds that a topic rests which has rested so often in a row."""
+        return min(self.rest_most_s, self.refused_s * 2.0 ** min(rests, 30))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ class Topic:
     taken : whether the broker has ever taken a message on it
     struck_out : whether the latest message was set aside for its strikes
     rests_until_s : nothing is sent before, what comes is set aside; None: it was never refused
+    rests, rest_s : how often in a row it was refused, and how long it rests for that
     waits_until_s, pause_s : nothing is sent before, what comes waits; and how long this pause is
     waiting_since_s : of the first refusal for the moment; one message at a time asks whether it is over
     refusals : sequence numbers that the broker could not take now, and how often
@@ -39,6 +40,8 @@ class Topic:
     taken: bool = False
     struck_out: bool = False
     rests_until_s: float | None = None
+    rests: int = 0
+    rest_s: float = 0.0
     waits_until_s: float = float("-inf")
     waiting_since_s: float | None = None
     pause_s: float = 0.0
@@ -94,11 +97,18 @@ class Topics:
         known.strikes = STRIKES - 1
         return "topic"
 
-    def rest(self, topic: str, now_s: float) -> bool:
-        """Let a refused topic rest; whether it did not before."""
+    def rest(self, topic: str, now_s: float) -> float | None:
+        """Let a refused topic rest, twice as long as before where it was asked again: seconds; None: it rests already.
+
+        Brokers that close the connection at each refusal do so each time.
+        """
+        known = self[topic]
         begins = not self.rests(topic, now_s)
-        self[topic].rests_until_s = now_s + self._timing.refused_s
-        return begins
+        if begins:
+            known.rest_s = self._timing.rest_s(known.rests)
+            known.rests += 1
+        known.rests_until_s = now_s + known.rest_s
+        return known.rest_s if begins else None
 
     def cannot_now(self, topic: str, seq: int | None, now_s: float) -> Literal["again", "behind", "message"]:
         """Note that the broker could not take a message now: where it waits, or that it alone is to blame.

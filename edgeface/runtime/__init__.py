@@ -15,6 +15,7 @@ from edgeface.bundle import Bundle, CascadeHead, FileRuntime, Head, Network, Net
 from edgeface.config import Config
 from edgeface.errors import BundleError, EdgefaceError, first_line
 from edgeface.runtime.batches import split
+from edgeface.runtime.providers import ON_PROCESSOR, Provider
 from edgeface.runtime.tensor import normalize, to_tensor
 from edgeface.types import F32, Image
 
@@ -29,9 +30,11 @@ class Runner(Protocol):
     batches : prepared batch sizes, ascending
     sizes : prepared input sizes (width, height), or empty when any size runs
     file : the manifest's entry of the loaded file
+    provider : what computes: ``cpu``, ``cuda`` or ``tensorrt``
     """
 
     file: NetworkFile
+    provider: str
     batches: tuple[int, ...]
     sizes: tuple[tuple[int, int], ...]
 
@@ -48,6 +51,7 @@ class RunnerWrapper:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self.file: NetworkFile = runner.file
+        self.provider = runner.provider
         self.batches = runner.batches
         self.sizes = runner.sizes
 
@@ -63,22 +67,29 @@ def load_network(
     *,
     precision: str | None = None,
     threads: int = 1,
+    provider: Provider = ON_PROCESSOR,
 ) -> Runner:
     """Read one file of a network, check its hash, and make it ready to run.
 
     Parameters
     ----------
-    runtime, precision : which file; precision None takes the manifest's first
+    runtime, precision : which file; precision None takes the manifest's first, off the processor the first of floats
     threads : threads inside one call
+    provider : what an ONNX file is computed on
 
     Raises
     ------
     BundleError : no such file, wrong hash, or the runtime refuses it
     RuntimeMissingError : the runtime is not installed
+    ProviderError : the provider does not load
     """
-    file = choose_file(network, runtime, precision)
+    file = choose_file(network, runtime, precision, floats=bool(provider.execution) and runtime == "onnx")
     data = bundle.read(file.path, size=file.bytes, sha256=file.sha256)
     try:
+        if file.runtime == "onnx" and provider.execution:
+            from edgeface.runtime.onnx import OnnxRunner
+
+            return OnnxRunner(data, file, threads=threads, provider=provider, network=network)
         return make_runner(data, file, network.head, threads=threads)
     except EdgefaceError:
         raise
@@ -115,6 +126,7 @@ def choose_runner(
     runtime: FileRuntime,
     *,
     threads: int,
+    provider: Provider = ON_PROCESSOR,
 ) -> Runner:
     """`load_network` with the overrides of the network's `[networks.<name>]` table.
 
@@ -125,7 +137,7 @@ def choose_runner(
     if isinstance(network.head, CascadeHead):
         chosen = "opencv"
     precision = choice.precision if choice else None
-    return load_network(bundle, network, chosen, precision=precision, threads=threads)
+    return load_network(bundle, network, chosen, precision=precision, threads=threads, provider=provider)
 
 
 def run_faces(runner: Runner, network: Network, pixels: Image, states: Mapping[str, F32] = {}) -> dict[str, F32]:

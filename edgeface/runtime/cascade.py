@@ -24,6 +24,7 @@ class CascadeRunner:
 
     batches: tuple[int, ...] = (1,)
     sizes: tuple[tuple[int, int], ...] = ()
+    provider: str = "cpu"
 
     def __init__(self, data: bytes, file: NetworkFile, head: CascadeHead) -> None:
         if not hasattr(cv2, "CascadeClassifier"):

@@ -101,6 +101,7 @@ class LiteRtRunner:
         self._signatures = {(s.batch, s.height, s.width): s.key for s in file.signatures}
         self._runners: dict[str, Any] = {}
         self._lock = threading.Lock()
+        self.provider = "cpu"
         self.batches = tuple(sorted({s.batch for s in file.signatures}))
         self.sizes = tuple(sorted({(s.width, s.height) for s in file.signatures}))
         self.file = file

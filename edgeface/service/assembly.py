@@ -27,11 +27,13 @@ from edgeface.errors import EdgefaceError, UsageError
 from edgeface.events import Body, CameraHealth, Pause
 from edgeface.files import look
 from edgeface.machine import node_id
+from edgeface.proof import Accelerated
 from edgeface.publish.client import tls_context
 from edgeface.publish.discovery import Announcement, announcement
 from edgeface.questions import band_names
 from edgeface.service.hours import Hours, Now, local_now
 from edgeface.service.inbox import Ended, Inbox
+from edgeface.service.loading import ON_PROCESSOR, load_accelerated
 from edgeface.service.metrics import expect_metrics
 from edgeface.service.notice import notice
 from edgeface.service.reader import BACKOFF, Reader
@@ -46,8 +48,6 @@ logger = logging.getLogger(__name__)
 LET_GO_S = 5.0
 """Longest wait for the reader before, when a camera is opened again after a pause."""
 CameraStatus = Literal["starting", "running", "away", "ended", "paused"]
-USUAL_WH = (1280, 720)
-"""A camera's picture; whether the detector has a size for it is asked before there is one."""
 
 
 class Assembly:
@@ -61,6 +61,7 @@ class Assembly:
     backoff : pauses before a live camera is opened again
     before : what runs now; its networks serve on where the change does not touch them
     now : local time, for `privacy.hours`
+    accelerated : what the networks are to compute on
 
     Attributes
     ----------
@@ -69,6 +70,7 @@ class Assembly:
     bundle, config_hash : which networks and which configuration these are, for `health`
     running : cameras whose sources have not ended
     announcement : what Home Assistant is told, or None
+    opened, accelerated : the bundle, and what its networks compute on
 
     Raises
     ------
@@ -86,19 +88,22 @@ class Assembly:
         backoff: Backoff = BACKOFF,
         before: Assembly | None = None,
         now: Now = local_now,
+        accelerated: Accelerated = ON_PROCESSOR,
     ) -> None:
-        self.config = config
+        self.config, self.opened = config, bundle
         self.loaded_at = datetime.now(timezone.utc)
         self.node = node_id(config)
         self.password = expect_files(config, environ)
         expect_sources(config, self.loaded_at)
         expect_metrics(config.metrics.address)
         self.bundle = bundle_health(bundle)
-        self.networks: Networks = (
-            before.networks
-            if before is not None and before.bundle == self.bundle and same_networks(before.config, config)
-            else load_networks(config, bundle)
-        )
+        self.networks: Networks
+        self.accelerated: Accelerated
+        known = before is not None and before.bundle == self.bundle and same_networks(before.config, config)
+        if before is not None and known and before.accelerated.provider == accelerated.provider:
+            self.networks, self.accelerated = before.networks, accelerated
+        else:
+            self.networks, self.accelerated = load_accelerated(config, bundle, accelerated)
         self.config_hash = config_hash(config)
         self.live = frozenset(camera for camera, settings in config.cameras.items() if is_live(settings))
         self.worker = Worker(
@@ -355,19 +360,6 @@ def announce(config: Config, bundle: Bundle, *, node: str, whole: bool = True) -
         people=privacy.least_count is None,
         whole=whole,
     )
-
-
-def load_networks(config: Config, bundle: Bundle) -> Networks:
-    """Load and try every network, and see whether the detector has a size.
-
-    Raises
-    ------
-    BundleError, ConfigError, RuntimeMissingError : as the errors say
-    """
-    networks = Networks(bundle, config)
-    networks.detector.size_for(USUAL_WH)
-    networks.verify(bundle)
-    return networks
 
 
 def _open_after(gone: threading.Event | None, camera: str, settings: Camera, **options: Any) -> Source:

@@ -11,22 +11,24 @@ import secrets
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 import msgspec
 
 from edgeface import __version__
 from edgeface.errors import BrokerError, EdgefaceError, one_line
-from edgeface.events import Body, ConfigurationHealth, HealthMessage, health_body, iso
+from edgeface.events import Body, ConfigurationHealth, HealthMessage, Problem, health_body, iso
 from edgeface.machine import boot_id, give_back_memory, resident_mb, state_folder
 from edgeface.publish.announcer import Announcer
 from edgeface.publish.ledger import Ledger
 from edgeface.publish.mqtt import Publisher
+from edgeface.publish.opening import forget
 from edgeface.publish.outbox import Outbox
 from edgeface.publish.reasons import CHECK_RIGHTS
-from edgeface.publish.spool import Spool, forget
+from edgeface.publish.spool import Spool
 from edgeface.service.assembly import Assembly
-from edgeface.service.beat import HealthBeat, Troubles, troubles
+from edgeface.service.beat import HealthBeat, Problems
+from edgeface.service.building import Building
 from edgeface.service.control import MINUTE_S, RESTART_CODE, Control
 from edgeface.service.metrics import Metrics
 from edgeface.service.notify import Notifier
@@ -34,12 +36,9 @@ from edgeface.service.reload import Load, Reload
 from edgeface.service.signals import Signals
 from edgeface.service.standing import Standing
 from edgeface.service.untouched import capacity, connection_of, outbox_of, spooled
-from edgeface.service.vitals import Trouble, Vitals, configuration_note
+from edgeface.service.vitals import Start, Trouble, Vitals, configuration_note
 
 logger = logging.getLogger(__name__)
-
-CLOCK_SET = timedelta(seconds=10)
-"""From here on a step of the clock is none of its small corrections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +86,7 @@ class Daemon:
         self._load = load
         self._signals = signals
         self._waits = waits or Waits()
-        self._started_s = time.monotonic()
-        self._started_at = datetime.now(timezone.utc)
+        self._start = Start(time.monotonic())
         self._notifier = Notifier(environ)
         self._trouble = Trouble().attach()
         self._state_folder = state_folder(environ)
@@ -101,12 +99,15 @@ class Daemon:
         self._ledger = self._new_ledger(self._outbox)
         self._announcer = Announcer(self._assembly.announcement)
         self._publisher = self._new_publisher(self._assembly, self._outbox, self._ledger)
+        self._building = Building()
         self._reload: Reload | None = None
         self._reload_error = configuration_note(environ)
         self._restart = False
+        self._problems = Problems()
+        self._throttled: list[str] = []
         self._beat = HealthBeat(every_s=self._waits.health_s, extra_s=self._waits.extra_s)
         self._watchdog_due_s = 0.0
-        self._health_s = self._started_s
+        self._health_s = self._start.at_s
 
     def run(self) -> int:
         """Run until the sources end or a signal asks to stop; exit code.
@@ -168,6 +169,7 @@ class Daemon:
         self._accept([self._assembly.notice(self._control.muted)])
         # First of all that nobody looks yet: after a kill the broker may still have it that somebody is there.
         self._accept(self._standing.news(self._assembly.looks()))
+        self._building.begin(self._assembly.opened, config, self._assembly.accelerated)
         self._tell_health()
         self._assembly.start()
 
@@ -178,7 +180,7 @@ class Daemon:
         for camera, error in self._assembly.take_ended():
             if error is not None and not self._assembly.finite:
                 logger.error("camera %s ended: %s", camera, error)
-        if self._beat.due(time.monotonic(), self._troubles):
+        if self._beat.due(time.monotonic(), self._standings):
             self._tell_health()
         self._feed_watchdog()
         self._look_after_reload()
@@ -199,10 +201,12 @@ class Daemon:
     def _look_after_reload(self) -> None:
         """Begin a reload that was asked for, or end one that has an outcome; signals meanwhile make one more."""
         if self._reload is None:
-            asked = self._signals.take_reload()
+            asked, ended = self._signals.take_reload(), self._building.take_done()
             if asked:
                 self._notifier.reloading(time.monotonic_ns() // 1000)
-            if asked or self._control.restarting:
+            if ended:
+                self._tell_health()
+            if asked or (ended and self._building.failed is None) or self._control.restarting:
                 # A restart with a file that cannot hold would end the service until somebody comes.
                 self._reload = Reload(self._load, self._assembly)
             return
@@ -299,19 +303,23 @@ class Daemon:
 
     def _tell_health(self, *, stopping: bool = False) -> None:
         now_s = time.monotonic()
-        self._beat.told(now_s, self._troubles())
+        machine = self._vitals.measure()
+        self._throttled = machine.throttled or []
+        problems = self._wrong()
+        self._beat.told(now_s, self._standings())
         cameras = self._assembly.health(now_s - self._health_s)
         self._health_s = now_s
         if not stopping:
             running = sum(camera.state == "running" for camera in cameras.values())
             refused = f"; configuration not taken: {self._reload_error}" if self._reload_error else ""
             self._notifier.status(
-                f"{running} of {len(cameras)} cameras running, broker {self._publisher.connection.state}{refused}"
+                f"{running} of {len(cameras)} cameras running, broker {self._publisher.connection.state}"
+                f"{self._building.words}{refused}"
             )
         body = health_body(
             at=datetime.now(timezone.utc),
-            uptime_s=now_s - self._started_s,
-            started=self._started(now_s),
+            uptime_s=now_s - self._start.at_s,
+            started=self._start.by_clock(now_s),
             cameras=cameras,
             stages_ms=self._assembly.worker.stages.medians_ms(),
             mqtt=self._publisher.health(),
@@ -322,26 +330,32 @@ class Daemon:
             invalid=self._assembly.networks.invalid,
             version=__version__,
             bundle=self._assembly.bundle,
-            machine=self._vitals.measure(),
+            machine=machine,
             last_error=self._trouble.latest,
             spool=self._outbox.spool_health(),
             commands=self._control.health(),
+            problems=problems,
+            inference=self._building.health(self._assembly.networks, self._assembly.accelerated),
         )
         self._accept([body])
         self._metrics.use(None if stopping else self._assembly.config.metrics.address)
         assert isinstance(body.message, HealthMessage)
         self._metrics.offer(msgspec.structs.replace(body.message, node=self._assembly.node))
 
-    def _troubles(self) -> Troubles:
-        assembly = self._assembly
-        return troubles(assembly.looks(), self._outbox, assembly.networks.invalid, self._reload_error)
+    def _standings(self) -> object:
+        """What `health` must not tell a minute late: first of all that the broker is reached and the cameras run."""
+        states = {camera: look.status for camera, look in self._assembly.looks().items()}
+        return self._wrong(), self._publisher.connection.state, states
 
-    def _started(self, now_s: float) -> datetime:
-        """When we were started; told anew only where the clock was set meanwhile, for it is no measurement."""
-        by_clock = datetime.now(timezone.utc) - timedelta(seconds=now_s - self._started_s)
-        if abs(by_clock - self._started_at) > CLOCK_SET:
-            self._started_at = by_clock
-        return self._started_at
+    def _wrong(self) -> list[Problem]:
+        return self._problems.see(
+            time.monotonic(),
+            looks=self._assembly.looks(),
+            outbox=self._outbox,
+            invalid=self._assembly.networks.invalid,
+            error=self._reload_error,
+            throttled=self._throttled,
+        )
 
     def _broker_error(self) -> BrokerError:
         """Say why a finite run has failed at the broker: what it was for has not arrived."""

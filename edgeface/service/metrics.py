@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 from edgeface.errors import ConfigError, RuntimeMissingError
-from edgeface.events import HealthMessage, moment
+from edgeface.events import About, HealthMessage, moment
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,11 @@ def _certificates(health: HealthMessage) -> Rows:
     return [({"whose": whose}, _seconds(end)) for whose, end in told.items() if end is not None]
 
 
+def _problems(health: HealthMessage) -> Rows:
+    now = {problem.about for problem in health.problems}
+    return [({"about": about}, float(about in now)) for about in get_args(About)]
+
+
 def _mega(value: float | None) -> float | None:
     return None if value is None else value * MB
 
@@ -80,6 +85,7 @@ GAUGES: tuple[Family, ...] = (
     ("edgeface_info", "What runs here", _info),
     ("edgeface_health_timestamp_seconds", "When these numbers were taken", _one(lambda health: _seconds(health.at))),
     ("edgeface_uptime_seconds", "Since the start", _one(lambda health: health.uptime)),
+    ("edgeface_problem", "1 while it is one, as in `problems` of `health`", _problems),
     ("edgeface_camera_running", "1 while it gives pictures", _cameras(lambda c: float(c.state == "running"))),
     ("edgeface_camera_frames_per_second", "Analysed", _cameras(lambda camera: camera.fps)),
     ("edgeface_camera_brightness_ratio", "Mean of the picture", _cameras(lambda camera: camera.brightness)),

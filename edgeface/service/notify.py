@@ -36,6 +36,10 @@ class Notifier:
         """
         self._send(f"RELOADING=1\nMONOTONIC_USEC={monotonic_us}", PATIENCE_S)
 
+    def extend(self, seconds: float) -> None:
+        """Ask for so many seconds from now on before a start counts as hung."""
+        self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}", PATIENCE_S)
+
     def watchdog(self) -> None:
         """The worker has finished a turn."""
         self._send("WATCHDOG=1", 0.0)

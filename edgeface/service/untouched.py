@@ -52,7 +52,8 @@ def spooled(config: Config) -> bool:
 
 def _loading(config: Config) -> tuple[object, ...]:
     detector, runtime = config.detector, config.runtime
-    return detector.network, detector.size, config.attributes, config.networks, runtime.name, runtime.threads
+    chosen = (detector.network, detector.size, config.attributes, config.networks)
+    return *chosen, runtime.name, runtime.provider, runtime.threads
 
 
 def _rest(config: Config) -> Config:

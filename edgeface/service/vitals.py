@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import msgspec
@@ -24,6 +24,24 @@ from edgeface.events import (
 )
 
 logger = logging.getLogger("edgeface")
+
+CLOCK_SET = timedelta(seconds=10)
+"""From here on a step of the clock is none of its small corrections."""
+
+
+class Start:
+    """When the program was started: ``at_s``, monotonic, and by the clock."""
+
+    def __init__(self, at_s: float) -> None:
+        self.at_s = at_s
+        self._at = datetime.now(timezone.utc)
+
+    def by_clock(self, now_s: float) -> datetime:
+        """The moment; told anew only where the clock was set meanwhile, for it is no measurement."""
+        at = datetime.now(timezone.utc) - timedelta(seconds=now_s - self.at_s)
+        if abs(at - self._at) > CLOCK_SET:
+            self._at = at
+        return self._at
 
 
 class Trouble(logging.Handler):

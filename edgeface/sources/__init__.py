@@ -7,9 +7,11 @@ from pathlib import Path
 
 from edgeface.config import Camera, Limits
 from edgeface.sources.base import Origin, Pace, Source
+from edgeface.sources.child import Recipe
 from edgeface.sources.image import Picture, read_image, read_picture
 from edgeface.sources.kinds import is_folder, is_image
 from edgeface.sources.live import Device, LiveSource
+from edgeface.sources.picamera2_pipe import PACKAGE, Picamera2Pipe, picamera2
 from edgeface.sources.pictures import Files, files_in
 from edgeface.sources.pipe import ChildPipe, csi, picamera
 from edgeface.sources.stream import SCHEMES, Stream
@@ -29,9 +31,10 @@ __all__ = [
     "open_source",
     "read_image",
     "read_picture",
+    "recipe_of",
 ]
 
-RECIPES = {"picamera": picamera, "csi": csi}
+RECIPES = {"picamera": picamera, "picamera2": picamera2, "csi": csi}
 
 
 def is_live(camera: Camera) -> bool:
@@ -74,6 +77,18 @@ def open_source(
     return video(path)
 
 
+def recipe_of(camera: Camera) -> Recipe | None:
+    """How the program behind a camera is started, None for a camera without one.
+
+    ``picamera`` takes what is there: ``rpicam-vid``, also by its old name, else picamera2.
+    """
+    source = _named(camera)
+    if not isinstance(source, str) or source not in RECIPES:
+        return None
+    recipe = RECIPES[source](camera)
+    return picamera2(camera) if source == "picamera" and recipe.program is None and PACKAGE.exists() else recipe
+
+
 def _named(camera: Camera) -> int | str:
     """Return the source; a number in quotes is a number."""
     source = camera.source
@@ -82,8 +97,9 @@ def _named(camera: Camera) -> int | str:
 
 def _device(camera: Camera) -> Device:
     source = _named(camera)
-    if isinstance(source, str) and source in RECIPES:
-        return ChildPipe(RECIPES[source](camera))
+    recipe = recipe_of(camera)
+    if recipe is not None:
+        return Picamera2Pipe(recipe) if recipe.name == "picamera2" else ChildPipe(recipe)
     if isinstance(source, str) and source.startswith(SCHEMES):
         return Stream(camera)
     return V4l2Camera(camera)

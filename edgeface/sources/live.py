@@ -42,8 +42,11 @@ class Device(Protocol):
     def open(self) -> None:
         """Open it; SourceError says why that failed."""
 
-    def read(self) -> Image | None:
-        """Wait for the next picture, (H, W, 3) BGR; None for one that is lost, SourceError for the end."""
+    def read(self) -> Image | tuple[Image, Image] | None:
+        """Wait for the next picture, (H, W, 3) BGR; None for one that is lost, SourceError for the end.
+
+        A camera that makes the same view in two sizes gives both, the large one first.
+        """
 
     def interrupt(self) -> None:
         """Make a `read` that waits return, as far as the device allows; from another thread, more than once."""
@@ -78,7 +81,7 @@ class LiveSource:
         self.dropped = 0
         self._camera_id = camera_id
         self._camera = camera
-        self._prepare = Preparation(camera)
+        self._prepare, self._prepare_small = Preparation(camera), Preparation(camera)
         self.device = device
         self._join_s = join_s
         self._clock = clock
@@ -149,9 +152,9 @@ class LiveSource:
             self.device.open()
             index = 0
             while not self._closed:
-                image = self.device.read()
-                if image is not None:
-                    self._put(image, index)
+                captured = self.device.read()
+                if captured is not None:
+                    self._put(captured, index)
                     index += 1
         except SourceError as raised:
             error = raised
@@ -161,15 +164,19 @@ class LiveSource:
             logger.exception("%s: the reading thread died", self.description)
             error = SourceError(f"{self.description} failed: {raised!r}".replace("\n", " "), fix=REOPENED)
         finally:
+            # A device that takes long to let go of has said what was wrong with it all the same.
+            self._error = error
             self._release()
             with self._ready:
-                self._error, self._over = error, True
+                self._over = True
                 self._ready.notify_all()
 
-    def _put(self, image: Image, index: int) -> None:
+    def _put(self, captured: Image | tuple[Image, Image], index: int) -> None:
+        image, small = captured if isinstance(captured, tuple) else (captured, None)
         image = self._prepare(image)
         frame = Frame(
             image=image,
+            small=None if small is None else self._prepare_small(small),
             camera=self._camera_id,
             index=index,
             time_s=self._clock(),

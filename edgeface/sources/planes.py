@@ -16,9 +16,9 @@ UNBROKEN_MOST = 3
 """Pictures without a gap between them after which they are believed all the same."""
 FULL_RANGE_SPACES = frozenset(("sycc", "jpeg", "srgb"))
 
-_LEVELS = np.arange(256)
-_LIMITED_Y = np.round(16 + _LEVELS * 219 / 255).astype(np.uint8)
-_LIMITED_C = np.round(128 + (_LEVELS - 128) * 224 / 255).astype(np.uint8)
+LIMITED_BRIGHT = (219 / 255, 16.0)
+LIMITED_COLOUR = (224 / 255, 128 - 128 * 224 / 255)
+"""Factor and summand that bring brightness and colours of full range to limited range."""
 
 
 class Bursts:
@@ -73,15 +73,17 @@ def cut_rows(planes: Bytes, width: int, height: int, stride: int) -> Bytes:
     return np.concatenate((bright.reshape(-1), colours.reshape(-1)))
 
 
-def i420_to_bgr(planes: Bytes, *, full_range: bool) -> Image:
-    """Convert BT.601 I420, uint8 (H * 3 / 2, W), to BGR, uint8 (H, W, 3).
+def yuv_to_bgr(planes: Bytes, *, full_range: bool, interleaved: bool = False) -> Image:
+    """Convert BT.601 I420, or NV12 where the colours are interleaved, uint8 (H * 3 / 2, W), to BGR, uint8 (H, W, 3).
 
     OpenCV converts brightness of 16 to 235 alone; that of 0 to 255 is brought there first, off by one level at most.
     """
     if full_range:
         height = len(planes) * 2 // 3
-        planes = np.concatenate((cv2.LUT(planes[:height], _LIMITED_Y), cv2.LUT(planes[height:], _LIMITED_C)))
-    image: Image = cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420)
+        full, planes = planes, np.empty_like(planes)
+        for part, (factor, summand) in ((slice(height), LIMITED_BRIGHT), (slice(height, None), LIMITED_COLOUR)):
+            cv2.convertScaleAbs(full[part], dst=planes[part], alpha=factor, beta=summand)
+    image: Image = cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_NV12 if interleaved else cv2.COLOR_YUV2BGR_I420)
     return image
 
 

@@ -85,6 +85,17 @@ def test_years_outside_fairfaces_bins(bin_name: str, years: float, outside: floa
     assert figures["bin accuracy", "race Indian"].count == 1
 
 
+@pytest.mark.parametrize(("years", "name"), [(30.0, "30-39"), (29.99, "20-29"), (3.0, "3-9"), (70.0, "70+")])
+def test_an_age_is_right_in_one_bin_only(years: float, name: str) -> None:
+    # Ranks give whole years: were an end shared, each 30 would be right twice.
+    right = [
+        one
+        for one in FAIRFACE_BINS
+        if by_name(age_figures([sample(one, "F", "Indian", years=years)], exact=False))["bin accuracy", "all"].value
+    ]
+    assert right == [name]
+
+
 def test_fairface_by_race_and_with_a_miss() -> None:
     samples = [
         sample("20-29", "M", "White", years=25.0),

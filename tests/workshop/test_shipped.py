@@ -269,6 +269,18 @@ def test_the_default_bundle_from_its_files(
     assert f"| the same of default, ms | {' + '.join(in_use)} | {report.rows[-2].value:.3f} ms |" in said
 
 
+def test_a_bundle_that_only_finds_faces_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def only_detectors(tree: bundles.Tree) -> None:
+        tree["networks"] = [network for network in tree["networks"] if network["task"] == "detect"]
+        tree["defaults"] = {"detect": tree["defaults"]["detect"]}
+
+    folder = bundles.copy(tmp_path / "bundle", only_detectors)
+    assert main(["evaluate", "shipped", "--data", str(data), "--bundle", str(folder)]) == 2
+    assert f"no network in {folder} answers a question about a face" in capsys.readouterr().err
+
+
 def test_a_face_is_found_once_for_all_networks(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     assert subject.finder is not None
     looked: list[Image] = []

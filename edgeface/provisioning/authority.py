@@ -1,0 +1,192 @@
+"""One authority for certificates of broker and nodes, kept by OpenSSL's own `openssl ca` in a folder.
+
+Keys are for TLS alone: a node's for a client, the broker's for a server, so that no node can pass for the broker.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from edgeface.errors import EdgefaceError, RuntimeMissingError
+from edgeface.files import write_private
+
+START = "20240101000000Z"
+"""Certificates hold from long ago on: a board without a clock wakes up in the past, and must reach the broker."""
+LIFE = timedelta(days=3650)
+AUTHORITY_LIFE = timedelta(days=7300)
+WORKS_S = 120.0
+_SETTINGS = """\
+[req]
+distinguished_name = subject
+[subject]
+[ca]
+default_ca = fleet
+[fleet]
+dir = .
+database = ./index.txt
+new_certs_dir = ./certs
+certificate = ./ca.pem
+private_key = ./ca.key
+rand_serial = yes
+unique_subject = no
+default_md = sha256
+default_crl_days = {crl_days}
+crlnumber = ./crlnumber
+policy = policy
+[policy]
+commonName = supplied
+[authority]
+basicConstraints = critical, CA:true, pathlen:0
+keyUsage = critical, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
+[node]
+basicConstraints = critical, CA:false
+keyUsage = critical, digitalSignature
+extendedKeyUsage = clientAuth
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+[broker]
+basicConstraints = critical, CA:false
+keyUsage = critical, digitalSignature
+extendedKeyUsage = serverAuth
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+subjectAltName = {names}
+"""
+
+
+class Authority:
+    """The authority in a folder, made where there is none.
+
+    Parameters
+    ----------
+    broker : name or address that the broker's certificate is for
+    now : aware
+
+    Raises
+    ------
+    RuntimeMissingError : OpenSSL is not installed
+    EdgefaceError : from every method: OpenSSL fails
+    """
+
+    def __init__(self, folder: Path, *, broker: str, now: datetime) -> None:
+        program = shutil.which("openssl")
+        if program is None:
+            raise RuntimeMissingError(
+                "openssl, which makes certificates, is not installed", fix="sudo apt install openssl"
+            )
+        self._program = program
+        self._folder = folder
+        self._now = now
+        for inside in (folder, folder / "certs"):
+            inside.mkdir(mode=0o700, exist_ok=True)
+        settings = _SETTINGS.format(crl_days=AUTHORITY_LIFE.days, names=_names(broker))
+        write_private(folder / "openssl.cnf", settings.encode())
+        for name, text in (("index.txt", ""), ("index.txt.attr", "unique_subject = no\n"), ("crlnumber", "01\n")):
+            if not (folder / name).exists():
+                write_private(folder / name, text.encode())
+        self.certificate, self.revoked = folder / "ca.pem", folder / "crl.pem"
+        if not self.certificate.exists():
+            self._make()
+
+    def keys(self, names_and_keys: Sequence[tuple[str, Path]]) -> None:
+        """Make a key for each name, and a request for a certificate beside it; several at a time."""
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            for _ in pool.map(lambda pair: self._request(*pair), names_and_keys):
+                pass
+
+    def ask_again(self, name: str, key: Path) -> None:
+        """Make a request for a key that is there."""
+        self._run("req", "-new", "-key", key, "-subj", f"/CN={name}", "-out", _asked(key))
+
+    def sign(self, names_and_keys: Sequence[tuple[str, Path]], *, kind: str = "node") -> dict[str, bytes]:
+        """Certificates by name, for the requests beside these keys."""
+        if not names_and_keys:
+            return {}
+        asked = [_asked(key) for _, key in names_and_keys]
+        self._run("ca", "-batch", "-notext", *self._life(LIFE), "-extensions", kind, "-infiles", *asked)
+        for path in asked:
+            path.unlink()
+        latest = {name: serial for state, serial, name in self._index() if state == "V"}
+        return {name: (self._folder / "certs" / f"{latest[name]}.pem").read_bytes() for name, _ in names_and_keys}
+
+    def revoke(self, names: Iterable[str]) -> None:
+        """Take back all certificates of these names that hold."""
+        gone = set(names)
+        for state, serial, name in self._index():
+            if state == "V" and name in gone:
+                self._run("ca", "-revoke", self._folder / "certs" / f"{serial}.pem")
+        self.list_revoked()
+
+    def list_revoked(self) -> None:
+        """Write the list of what was taken back."""
+        self._run("ca", "-gencrl", "-out", "crl.new")
+        (self._folder / "crl.new").replace(self.revoked)
+
+    def _make(self) -> None:
+        key = self._folder / "ca.key"
+        self._request("edgeface fleet", key)
+        words = ["-selfsign", "-keyfile", key, *self._life(AUTHORITY_LIFE), "-extensions", "authority"]
+        self._run("ca", "-batch", "-notext", *words, "-in", _asked(key), "-out", "ca.new")
+        _asked(key).unlink()
+        (self._folder / "ca.new").replace(self.certificate)
+        self.list_revoked()
+
+    def _request(self, name: str, key: Path) -> None:
+        words = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key]
+        self._run("req", "-new", *words, "-subj", f"/CN={name}", "-out", _asked(key))
+
+    def _life(self, life: timedelta) -> tuple[str, ...]:
+        return "-startdate", START, "-enddate", (self._now + life).strftime("%Y%m%d%H%M%SZ")
+
+    def _index(self) -> list[tuple[str, str, str]]:
+        """State (V holds, R revoked, E ended), serial number and name of each certificate, in their order."""
+        rows = [line.split("\t") for line in (self._folder / "index.txt").read_text(encoding="utf-8").splitlines()]
+        return [(row[0], row[3], row[5].rpartition("/CN=")[2]) for row in rows]
+
+    def _run(self, command: str, *words: object) -> None:
+        """Run OpenSSL in the folder; what it writes is for this user alone."""
+        line = [
+            self._program,
+            command,
+            "-config",
+            "openssl.cnf",
+            *(str(word.absolute() if isinstance(word, Path) else word) for word in words),
+        ]
+        try:
+            done = subprocess.run(
+                line,
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=WORKS_S,
+                umask=0o077,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise EdgefaceError(f"openssl {command} did not end within {WORKS_S:g} s", fix="try again") from None
+        if done.returncode:
+            said = next((line for line in reversed(done.stderr.splitlines()) if "rror" in line), done.stderr[-200:])
+            raise EdgefaceError(
+                f"openssl {command} failed: {said}", fix=f"look into {self._folder}; OpenSSL 3 is needed"
+            )
+
+
+def _asked(key: Path) -> Path:
+    return key.with_suffix(".csr")
+
+
+def _names(broker: str) -> str:
+    try:
+        return f"IP:{ipaddress.ip_address(broker.strip('[]'))}"
+    except ValueError:
+        return f"DNS:{broker}"
