@@ -464,6 +464,16 @@ def test_a_file_of_rubbish_starts_empty(
     begins_empty(folder, caplog, content)
 
 
+def test_a_file_whose_tables_are_no_text_starts_empty(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Python makes a want of memory of what SQLite says of this one (found by the fuzzer)."""
+    header = b"SQLite format 3\0" + bytes.fromhex("0400000000402020") + bytes(76)
+    page = bytes.fromhex("0d0000000200000002d20070")
+    table = bytes.fromhex("ffffffff00ffffff00690000000045")
+    content = (header + page).ljust(722, b"\0") + table
+    path(tmp_path).write_bytes(content)
+    begins_empty(tmp_path, caplog, content)
+
+
 NUMBERS = [0, 1, 2, 3, 4, 5, 6]
 
 

@@ -318,8 +318,8 @@ class Store:
     def _tried(self, action: Callable[[], T]) -> T:
         try:
             return action()
-        except UnicodeDecodeError:
-            # SQLite names in its error what it met, and that is no text.
+        except (UnicodeDecodeError, MemoryError):
+            # SQLite names in its error what it met, and that is no text; or Python finds no text at all in it.
             raise StoreError("its tables have no names", rubbish=True) from None
         except (sqlite3.Error, OverflowError) as error:
             why = str(error)
