@@ -71,7 +71,7 @@ def unit(node: Node) -> Iterator[Finding]:
 
 
 def _unread(credentials: Path, started_us: str) -> Iterator[Finding]:
-    """systemd hands secrets over at the start: one that was written since is not in use, whatever is reloaded."""
+    """Systemd hands secrets over at the start: one that was written since is not in use, whatever is reloaded."""
     if not started_us.isdecimal() or int(started_us) == 0:
         return
     # By the clock as it is now: a board without a battery sets it after the start.
