@@ -23,7 +23,9 @@ def node_id(config: Config, *, hostname: Callable[[], str] = socket.gethostname)
         return config.node.id
     host = re.sub(r"[^a-zA-Z0-9_-]+", "-", hostname().split(".")[0]).strip("-") or "node"
     machine = next((text for path in _MACHINE_IDS if (text := _read(path))), host)
-    return f"{host[:48]}-{hashlib.sha256(machine.encode()).hexdigest()[:4]}"
+    digits = hashlib.sha256(machine.encode()).hexdigest()[:4]
+    # The card's image names a host that was given no name in the same way.
+    return host if host.endswith(f"-{digits}") and len(host) <= 53 else f"{host[:48]}-{digits}"
 
 
 _MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))

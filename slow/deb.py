@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -124,6 +125,8 @@ def main() -> int:
         result["lintian"] = lintian([deb for deb in debs.values() if deb.is_file()])
     twelve, thirteen = (debs[Target(system, _arch()).name] for system in (DEB12, DEB13))
     other = debs[Target(DEB12, next(arch for arch in LIMITS_MB if arch != _arch())).name]
+    # Whoever ends it by a signal leaves no container behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     work = scratch()
     bundle = packed_bundle(work)
     mirror = os.environ.get("MIRROR", MIRROR)

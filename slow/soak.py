@@ -1,7 +1,8 @@
 """The daemon at full speed for an hour: resident memory, descriptors and threads must not grow.
 
 The real `edgeface run` over a pretended camera that gives more pictures than it can analyse, with somebody who comes
-and goes, beside a real Mosquitto. ``--out`` keeps what was measured as CSV: seconds, megabytes, descriptors, threads.
+and goes, beside a real Mosquitto. ``--out`` keeps what was measured as CSV: seconds, megabytes, descriptors, threads;
+``--plot`` draws it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ SCENE_S = 6.0
 SAMPLES = 240
 """Over the whole time."""
 MOST_GROWTH_MB = 8.0
+LEFT_PX, WIDE_PX, HIGH_PX, PANEL_PX = 50, 560, 80, 96
+"""Of the plot: left margin, width and height of a curve, and from one to the next."""
 PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
@@ -67,6 +70,32 @@ def verdict(samples: Sequence[Sample]) -> dict[str, float | bool]:
     return {**told, "good": good}
 
 
+def drawn(samples: Sequence[Sample]) -> str:
+    """Everything over the minutes as SVG: one curve below the other, each from nothing to its most."""
+    last_s = max(samples[-1].seconds, 1.0)
+    panels = []
+    for place, (name, unit) in enumerate(
+        (("memory_mb", "MB resident"), ("descriptors", "descriptors"), ("threads", "threads"))
+    ):
+        values = [float(getattr(one, name)) for one in samples]
+        most, base = max(*values, 1.0), (place + 1) * PANEL_PX
+        points = " ".join(
+            f"{LEFT_PX + one.seconds / last_s * WIDE_PX:.1f},{base - value / most * HIGH_PX:.1f}"
+            for one, value in zip(samples, values, strict=True)
+        )
+        panels += [
+            f'<path d="M{LEFT_PX},{base - HIGH_PX}V{base}H{LEFT_PX + WIDE_PX}" fill="none" stroke="#999"/>',
+            f'<polyline points="{points}" fill="none" stroke="#06c" stroke-width="1.5"/>',
+            f'<text x="{LEFT_PX - 6}" y="{base - HIGH_PX + 10}" text-anchor="end">{most:g}</text>',
+            f'<text x="{LEFT_PX + 6}" y="{base - 6}">{unit}, {values[-1]:g} at the end</text>',
+        ]
+    wide, high = LEFT_PX + WIDE_PX + 10, 3 * PANEL_PX + 24
+    panels.append(f'<text x="{LEFT_PX + WIDE_PX}" y="{high - 6}" text-anchor="end">{last_s / 60:.0f} minutes</text>')
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="{high}" font-family="sans-serif"'
+    head += ' font-size="12">'
+    return "\n".join([head, '<rect width="100%" height="100%" fill="#fff"/>', *panels, "</svg>", ""])
+
+
 def watch(folder: Path, seconds: float) -> list[Sample]:
     """Run the daemon, and look at it until the time is over."""
     broker = Mosquitto(folder).start()
@@ -101,6 +130,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--out", type=Path, metavar="CSV", help="where to keep what was measured")
+    parser.add_argument("--plot", type=Path, metavar="SVG", help="where to draw it")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="edgeface-soak-") as name:
         folder = Path(name)
@@ -110,6 +140,8 @@ def main() -> int:
     if args.out is not None:
         rows = [f"{one.seconds},{one.memory_mb},{one.descriptors},{one.threads}" for one in samples]
         args.out.write_text("\n".join(["seconds,memory_mb,descriptors,threads", *rows]) + "\n")
+    if args.plot is not None:
+        args.plot.write_text(drawn(samples))
     told = verdict(samples)
     print(json.dumps({**told, "visits": sum(day["visits"] for day in days)}))
     return 0 if told["good"] else 1

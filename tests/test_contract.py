@@ -79,7 +79,9 @@ def test_every_message_of_a_run_keeps_the_contract(
     end = events[-1]
     assert end["reason"] == "lost"
     assert end["seconds"] == pytest.approx(1.9, abs=0.4)
-    assert (counts["notice"], counts["health"], counts["summary"]) == (1, 2, 2)
+    assert (counts["notice"], counts["summary"]) == (1, 2)
+    # At the start and at the stop, and once more when the broker is reached and the camera runs.
+    assert 2 <= counts["health"] <= 3
     first, last = (heard.json for heard in auditor.of("summary"))
     assert (first["in"], last["in"], last["out"], last["in_view"]) == (0, 1, 1, 0)
     assert auditor.of("faces")[-1].json["faces"] == []

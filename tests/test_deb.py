@@ -171,6 +171,7 @@ def test_control() -> None:
     text = control.control(ARM13, "0.2.0-1~deb13", installed_kb=12, glibc=(2, 34))
     assert "Architecture: arm64\n" in text
     assert "python3 (>= 3.13), python3 (<< 3.14~), libc6 (>= 2.34)" in text
+    assert "Recommends: ca-certificates, openssh-client, openssl\n" in text
     assert "Made for Debian 13, Raspberry Pi OS Trixie." in text
     assert [line for line in text.splitlines() if not re.match(r"[A-Z][A-Za-z-]+: \S| \S", line)] == []
 
@@ -239,6 +240,8 @@ def test_a_package_is_packed(wheels: list[Path], tmp_path: Path) -> None:
     assert entries["./usr/bin/edgeface"] == ("-rwxr-xr-x", "root/root")
     assert entries["./usr/lib/edgeface/cp311/b/native.so"] == ("-rw-r--r--", "root/root")
     assert entries["./etc/edgeface/credentials/"] == ("drwx------", "root/root")
+    assert "./etc/edgeface/keys/" in entries
+    assert "./usr/share/edgeface/jetson.conf" in entries
     assert "./usr/share/edgeface/models/default/manifest.json" in entries
     assert "./etc/edgeface/edgeface.toml" not in entries, "no conffile: nobody is asked at an upgrade"
     assert not [name for name in entries if "tests" in name]
@@ -314,7 +317,7 @@ def run_script(name: str, root: Path, action: str) -> subprocess.CompletedProces
     script = re.sub(r"(?<![\w.])/(?=(etc|usr|run|var)/)", f"{root}/", text.replace("#!/bin/sh", ""))
     programs = root / "programs"
     programs.mkdir(exist_ok=True)
-    for program in ("chmod", "cmp", "cp", "find", "grep", "mv", "readlink", "rm", "sh"):
+    for program in ("chmod", "cmp", "cp", "find", "grep", "ln", "mkdir", "mv", "readlink", "rm", "rmdir", "sh"):
         if not (programs / program).exists():
             (programs / program).symlink_to(shutil.which(program) or "/nowhere")
     command = [str(programs / "sh"), "-c", script, name, action]
@@ -396,6 +399,26 @@ def test_the_configuration_is_written_where_there_is_none(system: Path) -> None:
     config.symlink_to("/data/edgeface.toml")
     assert run_script("postinst", system, "configure").returncode == 0
     assert config.readlink() == Path("/data/edgeface.toml")
+
+
+def test_a_jetson_has_the_drop_in_for_its_gpu(system: Path) -> None:
+    drop_in = system / "etc/systemd/system/edgeface.service.d/jetson.conf"
+    (system / "usr/share/edgeface/edgeface.toml").touch()
+    shipped = system / "usr/share/edgeface/jetson.conf"
+    shipped.touch()
+    assert run_script("postinst", system, "configure").returncode == 0
+    assert not drop_in.parent.exists()
+    (system / "etc/nv_tegra_release").touch()
+    for _ in range(2):
+        assert run_script("postinst", system, "configure").returncode == 0
+        assert drop_in.readlink() == shipped
+    assert run_script("postrm", system, "remove").returncode == 0
+    assert not drop_in.parent.exists()
+    drop_in.parent.mkdir()
+    drop_in.write_text("# mine\n", encoding="utf-8")
+    assert run_script("postinst", system, "configure").returncode == 0
+    assert run_script("postrm", system, "remove").returncode == 0
+    assert drop_in.read_text(encoding="utf-8") == "# mine\n"
 
 
 def test_purge_leaves_nothing_and_follows_no_link(system: Path) -> None:

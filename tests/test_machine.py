@@ -39,6 +39,14 @@ def test_any_host_name_becomes_an_id(host: str, begins: str) -> None:
     assert len(told) == len(begins) + 4
 
 
+def test_a_host_that_is_named_by_the_same_digits_has_them_once() -> None:
+    """So the card's image names a host that was given no name."""
+    digits = machine.node_id(Config(), hostname=lambda: "x").removeprefix("x-")
+    assert machine.node_id(Config(), hostname=lambda: f"edgeface-{digits}") == f"edgeface-{digits}"
+    long = f"{'x' * 58}-{digits}"
+    assert machine.node_id(Config(), hostname=lambda: long) == f"{'x' * 48}-{digits}"
+
+
 def test_resident_memory_is_what_the_kernel_counts() -> None:
     before = machine.resident_mb()
     assert before is not None

@@ -65,6 +65,20 @@ def test_the_configuration_as_it_is_now(
     assert len({heard.json["boot"] for heard in auditor.of("notice")}) == 2
 
 
+def test_what_started_it_with_another_file_is_told_until_a_reload(
+    broker: AnyBroker, audit: Callable[..., Auditor], run: Callable[..., Child], tmp_path: Path
+) -> None:
+    """A card whose file cannot hold: the image runs the last good one, and `run` hears why."""
+    auditor = audit(broker)
+    config = write(tmp_path, HALL + CAMERA)
+    child = run(broker.port, "--config", config, environ={"EDGEFACE_CONFIGURATION_NOTE": "the card's\nis wrong"})
+    auditor.wait_for(lambda a: bool(a.of("health")))
+    assert configurations(auditor)[0]["error"] == "the card's\\u000ais wrong"
+    child.process.send_signal(signal.SIGHUP)
+    auditor.wait_for(lambda a: configurations(a)[-1]["error"] is None)
+    assert child.ask(signal.SIGTERM) == 0, child.log()
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

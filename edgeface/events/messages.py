@@ -247,7 +247,13 @@ class ConfigurationHealth(Struct, frozen=True, kw_only=True):
     """Which configuration is in force."""
 
     loaded_at: Annotated[Timestamp, Meta(description="when the one in force was read")]
-    error: Annotated[str | None, Meta(description="why the latest reload was refused, in one line; null: it was taken")]
+    error: Annotated[
+        str | None,
+        Meta(
+            description="why the latest reload was refused, or the card's file at the start, in one line; null: it was "
+            "taken"
+        ),
+    ]
     hash: Annotated[
         str | None, Meta(description="first digits of the SHA-256 of the one in force, without its secrets")
     ] = None

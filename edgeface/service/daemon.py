@@ -36,7 +36,7 @@ from edgeface.service.reload import Load, Reload
 from edgeface.service.signals import Signals
 from edgeface.service.standing import Standing
 from edgeface.service.untouched import capacity, connection_of, outbox_of, spooled
-from edgeface.service.vitals import Start, Trouble, Vitals
+from edgeface.service.vitals import Start, Trouble, Vitals, configuration_note
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class Daemon:
         self._publisher = self._new_publisher(self._assembly, self._outbox, self._ledger)
         self._building = Building()
         self._reload: Reload | None = None
-        self._reload_error: str | None = None
+        self._reload_error = configuration_note(environ)
         self._restart = False
         self._problems = Problems()
         self._throttled: list[str] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -128,6 +128,15 @@ def bundle_health(bundle: Bundle) -> BundleHealth:
 def config_hash(config: Config) -> str:
     """Tell configurations apart without their secrets: a password's hash could be guessed against."""
     return _digest(msgspec.json.encode(redacted(config), order="sorted"))
+
+
+def configuration_note(environ: Mapping[str, str]) -> str | None:
+    """Why what starts the program gave it another configuration than the one that was meant; None: it is the one.
+
+    A card's image runs the last good one where the card's cannot hold; `run` itself never falls back.
+    """
+    note = environ.get("EDGEFACE_CONFIGURATION_NOTE", "").strip()
+    return one_line(note) if note else None
 
 
 def _digest(data: bytes) -> str:

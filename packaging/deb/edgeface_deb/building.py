@@ -111,6 +111,7 @@ def contents(target: Target, inputs: Inputs, wheels: Sequence[Path]) -> dict[str
     texts = {
         tree.PROGRAM: control.fill(_text(FILES / "launcher"), target),
         tree.UNIT: control.unit(_text(ROOT / "systemd/edgeface.service")),
+        tree.JETSON: _text(ROOT / "systemd/edgeface.service.d/jetson.conf"),
         tree.STOCK: inputs.stock,
         tree.OVERRIDES: control.overrides(),
         f"{tree.DOC}/copyright": _text(FILES / "copyright"),
@@ -144,12 +145,13 @@ def pack(target: Target, inputs: Inputs, wheels: Sequence[Path], out: Path) -> P
         root = Path(name) / "root"
         for path, data in files.items():
             _write(root / path, data, executable=path == tree.PROGRAM)
-        (root / tree.CREDENTIALS).mkdir(parents=True)
+        for empty in (tree.CREDENTIALS, tree.KEYS):
+            (root / empty).mkdir(parents=True)
         _write(root / "DEBIAN/control", text.encode())
         _write(root / "DEBIAN/md5sums", control.md5sums(files).encode())
         for script in SCRIPTS:
             _write(root / "DEBIAN" / script, control.fill(_text(FILES / script), target).encode(), executable=True)
-        _settle(root, inputs.epoch)
+        _settle(root)
         made = Path(name) / "made.deb"
         _dpkg_deb(root, made, inputs)
         place = out / target.file(inputs.version, inputs.revision)
@@ -169,12 +171,11 @@ def _dpkg_deb(root: Path, made: Path, inputs: Inputs) -> None:
         raise BuildError(f"dpkg-deb failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}; see the free space")
 
 
-def _settle(root: Path, epoch: int) -> None:
-    """Modes and times that hang neither on the umask nor on the clock."""
+def _settle(root: Path) -> None:
+    """Give folders modes that do not hang on the umask; times are dpkg-deb's matter, by SOURCE_DATE_EPOCH."""
     for path in [root, *root.rglob("*")]:
         if path.is_dir():
             path.chmod(0o700 if path.relative_to(root) == Path(tree.CREDENTIALS) else 0o755)
-        os.utime(path, (epoch, epoch))
 
 
 def _write(path: Path, data: bytes, *, executable: bool = False) -> None:

@@ -68,6 +68,8 @@ def control(target: Target, version: str, *, installed_kb: int, glibc: tuple[int
         "Maintainer": MAINTAINER,
         "Installed-Size": str(installed_kb),
         "Depends": ", ".join(depends),
+        # https and its authorities; what verifies signed bundles; what makes the certificates of many nodes.
+        "Recommends": "ca-certificates, openssh-client, openssl",
         "Section": "net",
         "Priority": "optional",
         "Homepage": HOMEPAGE,

@@ -1,0 +1,204 @@
+"""The first partition, whose files anybody may have written, and what of them is kept on the data partition.
+
+A file of the card is only ever overwritten in place: a new copy beside it would leave the secret in the clusters of the
+old one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgeface_card import imager, network_txt, secrets
+from edgeface_card.configuration import Choice, choose
+from edgeface_card.secrets import Spot
+from edgeface_card.settings import TAKEN, Read, Settings, merge
+
+CONFIGURATION, NETWORK = "edgeface.toml", "network.txt"
+PUBLIC = ("ca.pem", "cert.pem")
+"""Go to /etc/edgeface as they are."""
+PRIVATE = ("password", "key.pem")
+"""Go to /etc/edgeface/credentials, and stay on the card only as ``taken``."""
+LARGEST_BYTES = 256 * 1024
+Reader = Callable[[str], Read]
+
+
+@dataclass(slots=True)
+class Findings:
+    """What came out of a card.
+
+    Attributes
+    ----------
+    settings : of all files, by their rank
+    choice : which edgeface.toml is run
+    public, private : files of /etc/edgeface and of its credentials, by name
+    complaints : a line each, for the console and the journal
+    """
+
+    settings: Settings = field(default_factory=Settings)
+    choice: Choice = field(default_factory=lambda: Choice(None, None))
+    public: dict[str, bytes] = field(default_factory=dict)
+    private: dict[str, bytes] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+
+
+class Card:
+    """A card's first partition and the folder of the data partition that keeps what it said.
+
+    Parameters
+    ----------
+    place : where the first partition is mounted
+    kept : private folder, made where it is not there
+    unlock : called once before the first file of the card is written: it is mounted for reading
+    """
+
+    def __init__(self, place: Path, kept: Path, unlock: Callable[[], object] | None = None) -> None:
+        self._place = place
+        self._unlock = unlock
+        self._kept = kept
+        kept.mkdir(parents=True, exist_ok=True)
+        kept.chmod(0o700)
+        (kept / "credentials").mkdir(mode=0o700, exist_ok=True)
+        self._complaints: list[str] = []
+        try:
+            self._secrets: dict[str, str] = json.loads(self._look(kept / "secrets.json") or b"{}")
+        except ValueError:
+            self._secrets = {}
+
+    def read(self, judge: Callable[[str], str | None]) -> Findings:
+        """Read everything; secrets are kept first, then taken off the card."""
+        found = Findings(complaints=self._complaints)
+        reads = [
+            self._settings(NETWORK, network_txt.read, secrets.in_network_txt),
+            self._settings(imager.USER_DATA, imager.user_data, secrets.in_yaml(imager.USER_DATA)),
+            self._settings(imager.NETWORK_CONFIG, imager.network_config, secrets.in_yaml(imager.NETWORK_CONFIG)),
+            self._cmdline(),
+            self._script(),
+        ]
+        found.settings = merge(*(read.settings for read in reads))
+        for read in reads:
+            found.complaints += read.complaints
+            found.complaints += [f"not done here: {what}" for what in read.ignored]
+        found.choice = self._configuration(judge)
+        if found.choice.problem is not None:
+            found.complaints.append(found.choice.problem)
+        for name in PUBLIC:
+            if (data := self._look(self._place / name)) is not None:
+                found.public[name] = data
+        for name in PRIVATE:
+            self._credential(name, found)
+        return found
+
+    def keep_good(self, text: str) -> None:
+        """Remember a configuration with which the program can run, secrets and all."""
+        if self._look(self._kept / CONFIGURATION) != text.encode():
+            write_private(self._kept / CONFIGURATION, text.encode())
+
+    def _settings(self, name: str, reader: Reader, spots: Callable[[str], Iterator[Spot]]) -> Read:
+        text = self._text(name)
+        if text is None:
+            return Read()
+        whole, missing = self._take(name, text, spots)
+        self._complaints += [f"{one} is not known here any more; write it again" for one in missing]
+        return reader(whole)
+
+    def _take(self, name: str, text: str, spots: Callable[[str], Iterator[Spot]]) -> tuple[str, list[str]]:
+        """The text with all its secrets, which are kept and no longer on the card; those that are missing."""
+        bare, new = secrets.take(text, spots)
+        if new:
+            self._secrets |= new
+            write_private(self._kept / "secrets.json", json.dumps(self._secrets, sort_keys=True).encode())
+            self._overwrite(name, bare.encode())
+        return secrets.put_back(bare, spots, self._secrets)
+
+    def _cmdline(self) -> Read:
+        text = self._text(imager.CMDLINE)
+        if text is None:
+            return Read()
+        plain = imager.without_run(text)
+        if plain.split() != text.split():
+            # Left there, systemd would start nothing but that script, at every boot.
+            self._complaints.append("what Imager wanted to be run once was taken out of cmdline.txt")
+            self._overwrite(imager.CMDLINE, plain.encode())
+        return imager.cmdline(text)
+
+    def _script(self) -> Read:
+        """A script is code, so nobody corrects a secret in it: all of it is taken."""
+        name = imager.SCRIPTS[0]
+        text, kept = self._text(name), self._kept / name
+        if text is not None and text.strip() != f"# {TAKEN}":
+            write_private(kept, text.encode())
+            self._overwrite(name, f"# {TAKEN}\n".encode())
+        if text is None or (data := self._look(kept)) is None:
+            return Read()
+        return imager.script(data.decode("utf-8", "replace"))
+
+    def _configuration(self, judge: Callable[[str], str | None]) -> Choice:
+        text = self._text(CONFIGURATION)
+        last_good = self._look(self._kept / CONFIGURATION)
+        whole = None if text is None else self._take(CONFIGURATION, text, secrets.in_toml)[0]
+        return choose(whole, None if last_good is None else last_good.decode(), judge)
+
+    def _credential(self, name: str, found: Findings) -> None:
+        data, kept = self._look(self._place / name), self._kept / "credentials" / name
+        if data is not None and data.strip() and data.strip() != TAKEN.encode():
+            write_private(kept, data)
+            self._overwrite(name, f"{TAKEN}\n".encode())
+        if (private := self._look(kept)) is not None:
+            found.private[name] = private
+        elif data is not None and data.strip():
+            found.complaints.append(f"{name} is not known here any more; write it again")
+
+    def _overwrite(self, name: str, data: bytes) -> None:
+        if self._unlock is not None:
+            self._unlock()
+            self._unlock = None
+        try:
+            overwrite(self._place / name, data)
+        except OSError as error:
+            self._complaints.append(
+                f"{name} could not be overwritten on the card ({error.strerror}); take out its secrets"
+            )
+
+    def _text(self, name: str) -> str | None:
+        data = self._look(self._place / name)
+        return None if data is None else network_txt.decode(data)
+
+    @staticmethod
+    def _look(path: Path) -> bytes | None:
+        """Bytes of a file; None where there is none, or one that nobody wrote for this."""
+        try:
+            with path.open("rb") as file:
+                data = file.read(LARGEST_BYTES + 1)
+        except OSError:
+            return None
+        return data if len(data) <= LARGEST_BYTES else None
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write so that only root reads it, and a power cut leaves the old file or the new one."""
+    beside = path.with_name(f".{path.name}.new")
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """Write over a file where it lies, blanks up to its old length; what was there is gone from these blocks."""
+    with path.open("r+b") as file:
+        length = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        file.write(data + b" " * (length - len(data) - 1) + (b"\n" if length > len(data) else b""))
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,180 @@
+"""A card's image in qemu-system-aarch64: its own disk, broker and login on the host's loopback, and a cord to pull.
+
+The board is QEMU's ``virt``; kernel, initrd and command line are those of the card's first partition, as the
+firmware of a Pi would take them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+
+from brokers import free_port
+
+SECTOR = 512
+QEMU_CONSOLE = "console=ttyAMA0"
+CAMERA = "modules_load=vivid vivid.n_devs=1 vivid.node_types=0x1"
+"""Debian's kernel has a camera for tests: a real /dev/video0."""
+
+
+class GuestError(Exception):
+    """The guest did not do what was waited for."""
+
+
+class Card:
+    """A copy of the image as a larger card, whose first partition can be read and written from here.
+
+    Parameters
+    ----------
+    image : the disk, unpacked
+    size_mib : of the card
+    """
+
+    def __init__(self, image: Path, place: Path, *, size_mib: int) -> None:
+        self.path = place
+        subprocess.run(["cp", "--sparse=always", image, place], check=True)
+        with place.open("r+b") as file:
+            file.truncate(size_mib * 2**20)
+            self._first = struct.unpack("<I", file.read(512)[454:458])[0] * SECTOR
+
+    @property
+    def _fat(self) -> str:
+        return f"{self.path}@@{self._first}"
+
+    def write(self, name: str, text: str) -> None:
+        """Put a file on the first partition, as a person would."""
+        subprocess.run(["mcopy", "-o", "-i", self._fat, "-", f"::{name}"], input=text.encode(), check=True)
+
+    def read(self, name: str) -> bytes:
+        """A file of the first partition."""
+        return subprocess.run(["mtype", "-i", self._fat, f"::{name}"], capture_output=True, check=True).stdout
+
+
+class Guest:
+    """The board with a card in it.
+
+    Parameters
+    ----------
+    folder : for its files
+    key : private key of the user who may come in
+    """
+
+    def __init__(
+        self, card: Card, folder: Path, *, user: str = "", key: Path | None = None, memory_mib: int = 1024
+    ) -> None:
+        self.card = card
+        self.ssh_port = free_port()
+        self.serial = folder / "serial.log"
+        self._folder = folder
+        self._user, self._key = user, key
+        self._memory_mib = memory_mib
+        self._process: subprocess.Popen[bytes] | None = None
+        self.began_s = 0.0
+        self.second: Path | None = None
+        """A file that is there as a second disk, /dev/vdb, from the next start on."""
+
+    def start(self) -> None:
+        """Give it power."""
+        for name in ("vmlinuz", "initrd.gz"):
+            (self._folder / name).write_bytes(self.card.read(name))
+        words = self.card.read("cmdline.txt").decode().split()
+        append = " ".join([*words, QEMU_CONSOLE, CAMERA])
+        second: list[str] = []
+        if self.second is not None:
+            second = ["-drive", f"if=none,file={self.second},format=raw,id=d1,readonly=on", "-device",
+                      "virtio-blk-pci,drive=d1"]  # fmt: skip
+        with self.serial.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    "qemu-system-aarch64", "-machine", "virt,gic-version=2", "-cpu", "cortex-a72",
+                    "-accel", "tcg,thread=multi", "-smp", "2", "-m", str(self._memory_mib), "-nographic", "-no-reboot",
+                    "-kernel", self._folder / "vmlinuz", "-initrd", self._folder / "initrd.gz", "-append", append,
+                    "-drive", f"if=none,file={self.card.path},format=raw,id=d0,cache=writethrough",
+                    "-device", "virtio-blk-pci,drive=d0",
+                    "-netdev", f"user,id=n0,hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22",
+                    "-device", "virtio-net-pci,netdev=n0,romfile=", "-device", "virtio-rng-pci", "-device", "i6300esb",
+                    *second,
+                ],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        self.began_s = time.monotonic()
+
+    def wait_for(self, true: Callable[[], bool], what: str, limit_s: float) -> float:
+        """Wait until something is so; how many seconds after the power came.
+
+        Raises
+        ------
+        GuestError : the time was over, or the machine ended
+        """
+        deadline_s = time.monotonic() + limit_s
+        while not true():
+            if time.monotonic() > deadline_s:
+                raise GuestError(f"waited {limit_s:.0f} s for {what}; see {self.serial}")
+            if self._process is None or self._process.poll() is not None:
+                raise GuestError(f"the machine ended before {what}; see {self.serial}")
+            time.sleep(0.2)
+        return time.monotonic() - self.began_s
+
+    def off(self) -> None:
+        """Pull the cord: what is in the guest's memory is gone."""
+        self._end(SIGKILL)
+
+    def ended(self, limit_s: float = 120.0) -> None:
+        """Wait until it has switched itself off, or would have started anew."""
+        assert self._process is not None
+        self._process.wait(limit_s)
+        self._process = None
+
+    def _end(self, number: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(60)
+            self._process = None
+
+    def stop(self) -> None:
+        """End the emulator, whatever it does."""
+        self._end(SIGTERM)
+
+    def run(self, command: str, *, limit_s: float = 120.0, check: bool = True) -> str:
+        """Run a command in the guest as the user who came by a key; what it printed."""
+        assert self._key is not None
+        done = subprocess.run(
+            [
+                "ssh", "-q", "-p", str(self.ssh_port), "-i", self._key, "-o", "StrictHostKeyChecking=no",
+                "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", "-o", "ConnectTimeout=30",
+                f"{self._user}@127.0.0.1", command,
+            ],
+            capture_output=True, text=True, timeout=limit_s, check=False,
+        )  # fmt: skip
+        if check and done.returncode != 0:
+            raise GuestError(f"{command!r} ended with {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
+
+    def install(self, signature: Path) -> str:
+        """Install the second disk as an update, and say what the node said; it may refuse."""
+        self.run(f"sudo tee /run/update.sig >/dev/null <<'END'\n{signature.read_text()}END")
+        return self.run("sudo edgeface-slot install /dev/vdb /run/update.sig 2>&1", limit_s=600, check=False)
+
+    def answers(self) -> bool:
+        """Whether the user comes in."""
+        try:
+            return self.run("true", limit_s=60, check=False) == "" and self.run("echo in", check=False).strip() == "in"
+        except subprocess.TimeoutExpired:
+            return False
+
+
+def make_key(folder: Path) -> tuple[Path, str]:
+    """A key for SSH: its file, and the line of its public half."""
+    path = folder / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "somebody@desk", "-f", path], check=True)
+    return path, path.with_suffix(".pub").read_text().strip()
+
+
+def missing_programs(names: Mapping[str, str]) -> str | None:
+    """The Debian package of the first program that is not here."""
+    return next((package for program, package in names.items() if shutil.which(program) is None), None)

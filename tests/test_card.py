@@ -1,0 +1,533 @@
+"""What a card says to the node: read from real files as people and Raspberry Pi Imager write them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from edgeface_card import applying, imager, network_txt, render, secrets
+from edgeface_card.card import Card, overwrite
+from edgeface_card.configuration import choose
+from edgeface_card.settings import Address, CardError, Settings, User, Wifi, merge, wifi
+from edgeface_card.settings import user as make_user
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0S6dL5wVg6Pj1zXn8rj5QnQmJ2v0o1Yk6Yx3ZpFq8A somebody@desk"
+PSK = "0123456789abcdef" * 4
+USER_DATA = f"""#cloud-config
+hostname: hall
+manage_etc_hosts: true
+packages:
+- avahi-daemon
+apt:
+  conf: |
+    Acquire {{
+      Check-Date "false";
+    }};
+timezone: Europe/Berlin
+keyboard:
+  model: pc105
+  layout: "de"
+enable_ssh: true
+users:
+- name: anna
+  groups: users,adm,dialout,audio,netdev,video,plugdev,cdrom,games,input,gpio,spi,i2c,render,sudo
+  shell: /bin/bash
+  lock_passwd: false
+  passwd: $5$abc$0123456789
+  ssh_authorized_keys:
+    - {KEY}
+    - {KEY}
+  sudo: ALL=(ALL) NOPASSWD:ALL
+ssh_pwauth: true
+runcmd:
+  - [ sh, -c, "printf '%s\\n' 'token-of-connect' > /home/anna/key" ]
+  - [ rfkill, unblock, wifi ]
+"""
+NETWORK_CONFIG = f"""network:
+  version: 2
+  ethernets:
+    eth0:
+      dhcp4: true
+      optional: true
+  wifis:
+    wlan0:
+      dhcp4: true
+      regulatory-domain: "DE"
+      access-points:
+        "Caf\\xc3\\xa9 \\"1\\"":
+          hidden: true
+          password: "{PSK}"
+      optional: true
+"""
+FIRSTRUN = f"""#!/bin/sh
+set +e
+CURRENT_HOSTNAME=$(cat /etc/hostname | tr -d " \\t\\n\\r")
+if [ -f /usr/lib/raspberrypi-sys-mods/imager_custom ]; then
+   /usr/lib/raspberrypi-sys-mods/imager_custom set_hostname yard
+else
+   echo yard >/etc/hostname
+fi
+if [ -f /usr/lib/raspberrypi-sys-mods/imager_custom ]; then
+   /usr/lib/raspberrypi-sys-mods/imager_custom enable_ssh -k '{KEY}' '{KEY}'
+fi
+if [ -f /usr/lib/userconf-pi/userconf ]; then
+   /usr/lib/userconf-pi/userconf 'bert' '$5$abc$0123456789'
+fi
+   /usr/lib/raspberrypi-sys-mods/imager_custom set_wlan  -h 'It'"'"'s here' '{PSK}' 'GB'
+   /usr/lib/raspberrypi-sys-mods/imager_custom set_keymap 'gb'
+   /usr/lib/raspberrypi-sys-mods/imager_custom set_timezone 'Europe/London'
+rm -f /boot/firstrun.sh
+exit 0
+"""
+STOCK_CMDLINE = "console=tty1 root=edgeface rootwait"
+
+
+def good(_: str) -> None:
+    """Judge everything good."""
+
+
+# network.txt
+
+
+def test_everything_of_network_txt_is_read() -> None:
+    read = network_txt.read(
+        "# comment\nhostname = shop-1\ntimezone=Europe/Berlin\nwifi_country = de\nwifi_ssid = My # net\n"
+        "wifi_password = pass # word=1\nwifi_hidden = Yes\naddress = 192.168.1.20/24\ngateway = 192.168.1.1\n"
+        "dns = 192.168.1.1, 9.9.9.9\n"
+    )
+    assert read.complaints == ()
+    assert read.settings == Settings(
+        hostname="shop-1",
+        timezone="Europe/Berlin",
+        country="DE",
+        wifi=Wifi(b"My # net", "pass # word=1", hidden=True),
+        address=Address("192.168.1.20/24", "192.168.1.1", ("192.168.1.1", "9.9.9.9")),
+    )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_any_editor_may_have_written_it(encoding: str) -> None:
+    data = 'hostname = hall\r\nwifi_country = DE\r\nwifi_ssid = "Café "\r\n'.encode(encoding)
+    read = network_txt.read(network_txt.decode(data))
+    assert (read.settings.hostname, read.settings.wifi) == ("hall", Wifi("Café ".encode()))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("hostname = my node", "no name of a host"),
+        ("wifi_country = Germany", "two letters"),
+        ("wifi_ssid = x\nwifi_country = DE\nwifi_password = short", "8 to 63"),
+        ("wifi_password = long enough", "without wifi_ssid"),
+        ("wifi_ssid = x", "without wifi_country"),
+        ("wifi_ssid = x\nwifi_country = DE\nwifi_hidden = perhaps", "neither yes nor no"),
+        ("address = 192.168.1.20", "192.168.1.20/24"),
+        ("address = 192.168.1.20/24\ngateway = 10.0.0.1", "not in the net"),
+        ("gateway = 10.0.0.1", "without address"),
+        ("dns = router", "no address"),
+        ("wifi = x", "unknown; known are hostname"),
+        ("my network", "line 1 is no KEY = VALUE"),
+    ],
+)
+def test_what_cannot_hold_is_one_line_and_the_rest_holds(line: str, said: str) -> None:
+    read = network_txt.read(f"{line}\ntimezone = Europe/Berlin\n")
+    assert len(read.complaints) == 1
+    assert said in read.complaints[0]
+    assert read.settings.timezone == "Europe/Berlin"
+    assert "short" not in read.complaints[0]  # a password is not repeated
+
+
+def test_what_provisioning_leaves_empty_says_nothing() -> None:
+    read = network_txt.read("hostname = aisle-1\ntimezone = \nwifi_country = \naddress = \ndns = \n")
+    assert (read.settings, read.complaints) == (Settings(hostname="aisle-1"), ())
+
+
+# What Imager writes
+
+
+def test_user_data_is_obeyed_and_the_rest_is_named() -> None:
+    read = imager.user_data(USER_DATA)
+    assert read.settings == Settings(hostname="hall", timezone="Europe/Berlin", users=(User("anna", (KEY,)),))
+    assert read.complaints == ()
+    assert set(read.ignored) == {
+        "password of anna", "login with a password", "packages (avahi-daemon)", "apt", "keyboard", "runcmd"
+    }  # fmt: skip
+    assert "token-of-connect" not in str(read)
+
+
+def test_somebody_without_a_key_is_told_that_he_cannot_come_in() -> None:
+    read = imager.user_data("users:\n- name: anna\n  passwd: $5$x\nssh_pwauth: true\n")
+    assert read.settings.users is None
+    assert "anna has no key" in read.complaints[0]
+
+
+def test_network_config_is_obeyed() -> None:
+    read = imager.network_config(NETWORK_CONFIG)
+    assert read.complaints == read.ignored == ()
+    assert read.settings == Settings(country="DE", wifi=Wifi('Café "1"'.encode(), PSK, hidden=True))
+
+
+def test_a_fixed_address_of_network_config() -> None:
+    read = imager.network_config(
+        "version: 2\nethernets:\n  eth0:\n    addresses: [10.0.0.5/8]\n"
+        "    routes:\n    - to: default\n      via: 10.0.0.1\n"
+        "    nameservers:\n      addresses: [10.0.0.1]\n"
+    )
+    assert read.settings.address == Address("10.0.0.5/8", "10.0.0.1", ("10.0.0.1",))
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1\n", "just words", "&a [*a, *a]", "\x00"])
+@pytest.mark.parametrize("reader", [imager.user_data, imager.network_config])
+def test_what_is_no_yaml_of_ours_is_told(reader: Callable[[str], object], text: str) -> None:
+    assert "nothing of it is taken" in str(reader(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["users: 3\nhostname: [a]\n", "users: [[1]]\n", "user: {name: root}\n", "wifis: {w: 1}\n"]
+)
+def test_odd_values_break_nothing(text: str) -> None:
+    assert imager.user_data(text).settings.users is None
+    assert imager.network_config(text).settings == Settings()
+
+
+def test_a_country_alone_comes_by_the_command_line() -> None:
+    assert imager.cmdline(f"{STOCK_CMDLINE} cfg80211.ieee80211_regdom=FR").settings == Settings(country="FR")
+
+
+def test_a_script_of_imager_is_read_and_not_run() -> None:
+    read = imager.script(FIRSTRUN)
+    assert read.settings == Settings(
+        hostname="yard",
+        timezone="Europe/London",
+        country="GB",
+        wifi=Wifi(b"It's here", PSK, hidden=True),
+        users=(User("bert", (KEY,)),),
+    )
+    assert set(read.ignored) == {"password of bert", "set_keymap"}
+
+
+def test_nobody_becomes_root_by_a_card() -> None:
+    with pytest.raises(CardError, match="not root"):
+        make_user("root", (KEY,))
+    with pytest.raises(CardError, match="no public key"):
+        make_user("anna", ('command="sh" ssh-ed25519 AAAA',))
+
+
+def test_network_txt_wins() -> None:
+    by_hand = network_txt.read("hostname = shop\nwifi_ssid = Shop\nwifi_country = AT\n").settings
+    by_imager = imager.network_config(NETWORK_CONFIG).settings
+    both = merge(by_hand, by_imager, imager.user_data(USER_DATA).settings)
+    assert (both.hostname, both.wifi, both.country, both.timezone) == ("shop", Wifi(b"Shop"), "AT", "Europe/Berlin")
+
+
+# What becomes of it
+
+
+def test_a_wireless_network_for_wpa_supplicant() -> None:
+    text = render.supplicant(wifi("Café".encode(), 'pass "word"', hidden=True), "DE")
+    assert "country=DE\n" in text
+    assert "\tssid=436166c3a9\n\tscan_ssid=1\n" in text
+    assert '\tsae_password="pass "word""\n' in text
+    assert "SAE" in text
+    assert "SAE" not in render.supplicant(Wifi(b"x", PSK), "DE")
+    assert "key_mgmt=NONE" in render.supplicant(Wifi(b"x"), None)
+
+
+def test_the_key_of_wpa2_is_that_of_the_standard() -> None:
+    """IEEE 802.11-2020, annex J.4.2: the first test vector of the mapping from a passphrase to a key."""
+    text = render.supplicant(Wifi(b"IEEE", "password"), None)
+    assert "\tpsk=f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e\n" in text
+
+
+@pytest.mark.skipif(
+    shutil.which("wpa_supplicant", path="/usr/sbin:/sbin") is None, reason="wpa_supplicant is not installed"
+)
+@pytest.mark.parametrize("password", ['pass "word"', "pass#word\\", '"quoted all"', " blanks ", PSK, None])
+def test_the_real_wpa_supplicant_reads_it(tmp_path: Path, password: str | None) -> None:
+    """It is asked for an interface that is not there, so it ends once it has read its file."""
+    file = tmp_path / "wpa.conf"
+    file.write_text(render.supplicant(wifi("Café".encode(), password), "DE"))
+    program = shutil.which("wpa_supplicant", path="/usr/sbin:/sbin")
+    command = [str(program), "-Dwired", "-inone0", "-dd", f"-c{file}"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20).stdout
+    assert "Reading configuration file" in said
+    assert "ailed to parse" not in said, said
+
+
+def test_a_fixed_address_is_that_of_the_wireless_network_where_one_is_named() -> None:
+    fixed = Address("192.168.1.20/24", "192.168.1.1", ("9.9.9.9",))
+    by_cable = render.network_files(Settings(address=fixed))
+    assert "Address=192.168.1.20/24\nDNS=9.9.9.9\n" in by_cable[render.WIRED]
+    assert "Gateway=192.168.1.1\nMetric=100" in by_cable[render.WIRED]
+    assert "DHCP=yes" not in by_cable[render.WIRED]
+    by_air = render.network_files(Settings(address=fixed, wifi=Wifi(b"x")))
+    assert "DHCP=yes" in by_air[render.WIRED]
+    assert "Address=192.168.1.20/24" in by_air[render.WIRELESS]
+    assert render.SUPPLICANT in by_air
+    own_servers = render.network_files(Settings(dns=("9.9.9.9",)))[render.WIRED]
+    assert "DNS=9.9.9.9" in own_servers
+    assert own_servers.count("UseDNS=no") == 3
+
+
+# Secrets
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    folder = tmp_path / "firmware"
+    folder.mkdir()
+    return folder
+
+
+def kept_of(place: Path) -> Path:
+    return place.parent / "data" / "card"
+
+
+def boot(place: Path, judge: Callable[[str], str | None] = good) -> Card:
+    return Card(place, kept_of(place))
+
+
+def test_secrets_leave_the_card_and_are_known_at_the_next_boot(place: Path) -> None:
+    files = {
+        "network.txt": "wifi_country = DE\nwifi_ssid = Shop\nwifi_password = correct horse\n",
+        "user-data": USER_DATA,
+        "network-config": NETWORK_CONFIG,
+        "edgeface.toml": '[mqtt]\npassword = "mine, all"\n[cameras.door]\nsource = "rtsp://me:p@ss/w@cam/1"\n',
+        "password": "mqtt-secret\n",
+        "key.pem": "-----BEGIN PRIVATE KEY-----\nabc\n",
+        "firstrun.sh": FIRSTRUN,
+        "cmdline.txt": STOCK_CMDLINE
+        + " systemd.run=/boot/firstrun.sh systemd.run_success_action=reboot systemd.unit=kernel-command-line.target\n",
+    }
+    for name, text in files.items():
+        (place / name).write_text(text)
+    sizes = {name: (place / name).stat().st_size for name in files}
+    first = boot(place).read(good)
+    for hidden in ("correct horse", "$5$abc", "token-of-connect", PSK, "mine, all", "p@ss/w", "mqtt-secret", "abc\n"):
+        for name in files:
+            assert hidden not in (place / name).read_text(), name
+    assert all((place / name).stat().st_size >= size for name, size in sizes.items())
+    assert (place / "cmdline.txt").read_text().strip() == STOCK_CMDLINE
+    second = boot(place).read(good)
+    for found in (first, second):
+        assert found.settings.wifi == Wifi(b"Shop", "correct horse")
+        assert found.private == {"password": b"mqtt-secret\n", "key.pem": b"-----BEGIN PRIVATE KEY-----\nabc\n"}
+        assert found.choice.text is not None
+        assert 'password = "mine, all"' in found.choice.text
+        assert "rtsp://me:p@ss/w@cam/1" in found.choice.text
+        assert found.settings.hostname == "hall"
+    assert not [line for line in second.complaints if "not known" in line]
+    for path in kept_of(place).rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_new_secret_replaces_the_old_one(place: Path) -> None:
+    file = place / "network.txt"
+    file.write_text("wifi_country = DE\nwifi_ssid = Shop\nwifi_password = the first one\n")
+    boot(place).read(good)
+    file.write_text(file.read_text().replace("taken", "the second one"))
+    assert boot(place).read(good).settings.wifi == Wifi(b"Shop", "the second one")
+    assert boot(place).read(good).settings.wifi == Wifi(b"Shop", "the second one")
+
+
+def test_a_secret_that_went_with_another_card_is_asked_for(place: Path) -> None:
+    (place / "network.txt").write_text("wifi_country = DE\nwifi_ssid = Shop\nwifi_password = taken\n")
+    found = boot(place).read(good)
+    assert any("wifi_password is not known here any more" in line for line in found.complaints)
+
+
+def test_secrets_are_kept_before_they_are_taken(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut between the two leaves the secret in both places, never in none."""
+    (place / "password").write_text("mqtt-secret\n")
+
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgeface_card.card.overwrite", cut)
+    with pytest.raises(KeyboardInterrupt):
+        boot(place).read(good)
+    assert (kept_of(place) / "credentials" / "password").read_bytes() == b"mqtt-secret\n"
+    assert (place / "password").read_text() == "mqtt-secret\n"
+
+
+def test_a_card_that_cannot_be_written_is_told(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "password").write_text("mqtt-secret\n")
+
+    def refused(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("edgeface_card.card.overwrite", refused)
+    found = boot(place).read(good)
+    assert found.private == {"password": b"mqtt-secret\n"}
+    assert any("take out its secrets" in line for line in found.complaints)
+
+
+def test_a_card_is_unlocked_only_where_it_has_a_secret(place: Path) -> None:
+    asked = []
+    (place / "network.txt").write_text("wifi_ssid = Shop\nwifi_country = DE\n")
+    Card(place, kept_of(place), lambda: asked.append("rw")).read(good)
+    assert asked == []
+    (place / "password").write_text("mqtt-secret\n")
+    (place / "key.pem").write_text("key\n")
+    Card(place, kept_of(place), lambda: asked.append("rw")).read(good)
+    assert asked == ["rw"]
+
+
+def test_a_file_is_overwritten_where_it_lies(tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.write_bytes(b"secret secret\n")
+    node = file.stat().st_ino
+    overwrite(file, b"taken\n")
+    assert (file.read_bytes(), file.stat().st_ino) == (b"taken\n       \n", node)
+
+
+def test_comments_hold_no_secrets() -> None:
+    text = '# password = "an example"\n# source = "rtsp://user:secret@camera/1"\n'
+    assert secrets.take(text, secrets.in_toml) == (text, {})
+    stock = "# wifi_password = \nwifi_password =\n"
+    assert secrets.take(stock, secrets.in_network_txt) == (stock, {})
+
+
+# edgeface.toml
+
+
+def test_the_last_good_configuration_runs_until_the_card_s_is_corrected() -> None:
+    def judge(text: str) -> str | None:
+        return "line 1 is wrong" if "broken" in text else None
+
+    assert choose("broken", None, judge) == choose("broken", None, judge)
+    first = choose("broken", None, judge)
+    assert (first.text, first.problem) == (None, "line 1 is wrong")
+    fallen = choose("broken", "good", judge)
+    assert (fallen.text, fallen.problem) == ("good", "line 1 is wrong")
+    corrected = choose("better", "good", judge)
+    assert (corrected.text, corrected.problem) == ("better", None)
+    gone = choose(None, "good", judge)
+    assert gone.text == "good"
+    assert "not on the card" in str(gone.problem)
+
+
+def test_what_was_good_is_not_judged_again() -> None:
+    def judge(_: str) -> str | None:
+        raise AssertionError("judged")
+
+    assert choose("good", "good", judge).problem is None
+
+
+def test_the_program_itself_judges(tmp_path: Path) -> None:
+    program = tmp_path / "edgeface"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m edgeface "$@"\n')
+    program.chmod(0o755)
+    judge = applying.Judge(str(program), tmp_path, {}, 120.0)
+    said = judge("[mqtt]\nprot = 1883\n")
+    assert said is not None
+    assert "mqtt.prot" in said
+    assert str(tmp_path) not in said
+    assert judge('[mqtt]\nhost = "broker.lan"\n') is None
+
+
+def test_what_nobody_could_judge_in_time_runs(tmp_path: Path) -> None:
+    program = tmp_path / "edgeface"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    assert applying.Judge(str(program), tmp_path, {"PATH": "/usr/bin:/bin"}, 0.1)("") is None
+    assert applying.Judge(str(tmp_path / "gone"), tmp_path, {}, 1.0)("") is None
+
+
+# Below the root
+
+
+def root_of(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    (root / "usr/share/zoneinfo/Europe").mkdir(parents=True)
+    (root / "usr/share/zoneinfo/Europe/Berlin").write_text("zone")
+    (root / "etc").mkdir()
+    (root / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    return root
+
+
+def test_files_below_the_root(place: Path, tmp_path: Path) -> None:
+    root = root_of(tmp_path)
+    (place / "edgeface.toml").write_text('[mqtt]\nhost = "broker.lan"\npassword = "mine"\n')
+    (place / "network.txt").write_text("timezone = Europe/Berlin\nwifi_country = DE\nwifi_ssid = Shop\n")
+    (place / "ca.pem").write_text("CA")
+    applying.apply(boot(place).read(good), root)
+    name = (root / "etc/hostname").read_text().strip()
+    assert name == applying.default_hostname("0123456789abcdef0123456789abcdef")
+    assert (root / "etc/localtime").readlink() == Path("../usr/share/zoneinfo/Europe/Berlin")
+    assert (root / render.SUPPLICANT).stat().st_mode & 0o777 == 0o600
+    assert "mine" not in (root / "etc/edgeface/edgeface.toml").read_text()
+    assert (root / "etc/edgeface/credentials/password").read_bytes() == b"mine\n"
+    assert (root / "etc/edgeface/credentials/password").stat().st_mode & 0o777 == 0o600
+    assert (root / "etc/edgeface/ca.pem").read_text() == "CA"
+    assert (root / applying.READY).exists()
+    assert (root / applying.ENVIRONMENT).read_text() == ""
+
+
+def test_a_first_boot_with_a_broken_file_starts_nothing_and_says_why(place: Path, tmp_path: Path) -> None:
+    root = root_of(tmp_path)
+    (place / "edgeface.toml").write_text("[mqtt\n")
+    applying.apply(boot(place).read(lambda _: 'line 1: "]" is missing'), root)
+    assert not (root / applying.READY).exists()
+    assert not (root / "etc/edgeface/edgeface.toml").exists()
+    assert 'line 1: "]" is missing' in (root / applying.SAID).read_text()
+
+
+def test_a_later_boot_with_a_broken_file_is_told_to_the_program(place: Path, tmp_path: Path) -> None:
+    root = root_of(tmp_path)
+    (place / "edgeface.toml").write_text("# good\n")
+    card = boot(place)
+    card.keep_good(str(card.read(good).choice.text))
+    (place / "edgeface.toml").write_text("[mqtt\n")
+    applying.apply(boot(place).read(lambda _: 'line 1: "]" is missing'), root)
+    assert (root / applying.READY).exists()
+    assert (root / "etc/edgeface/edgeface.toml").read_text() == "# good\n"
+    note = (root / applying.ENVIRONMENT).read_text()
+    assert note.startswith(f"{applying.NOTE}=\"the card's edgeface.toml is not taken")
+    assert note.count('"') == 2
+
+
+def test_an_unknown_time_zone_is_told(tmp_path: Path) -> None:
+    root = root_of(tmp_path)
+    found = boot(root).read(good)
+    found.settings = Settings(timezone="Europe/Berlim")
+    applying.apply(found, root)
+    assert (root / "etc/localtime").readlink().name == "UTC"
+    assert "Europe/Berlim" in (root / applying.SAID).read_text()
+
+
+def test_radios_are_unblocked_and_nothing_else(tmp_path: Path) -> None:
+    for number, kind in enumerate(("wlan", "bluetooth")):
+        folder = tmp_path / f"rfkill{number}"
+        folder.mkdir()
+        (folder / "type").write_text(f"{kind}\n")
+        (folder / "soft").write_text("1\n")
+    applying.unblock_wifi(tmp_path)
+    assert [(tmp_path / f"rfkill{n}" / "soft").read_text().strip() for n in (0, 1)] == ["0", "1"]
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
+def test_host_keys_are_made_once_and_a_torn_one_anew(tmp_path: Path) -> None:
+    kept, folder = tmp_path / "kept", tmp_path / "ssh"
+    folder.mkdir()
+    applying.keep_ssh_keys(kept, folder)
+    first = (folder / "ssh_host_ed25519_key.pub").read_text()
+    applying.keep_ssh_keys(kept, folder)
+    assert (folder / "ssh_host_ed25519_key.pub").read_text() == first
+    (kept / "ssh_host_ed25519_key").write_bytes(b"")  # what a power cut may leave
+    applying.keep_ssh_keys(kept, folder)
+    assert (folder / "ssh_host_ed25519_key.pub").read_text() not in ("", first)
+    assert (folder / "ssh_host_ed25519_key").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_kept_is_json_that_a_cut_cannot_tear(place: Path) -> None:
+    (place / "network.txt").write_text("wifi_ssid = Shop\nwifi_password = correct horse\n")
+    boot(place).read(good)
+    assert json.loads((kept_of(place) / "secrets.json").read_text()) == {"network.txt wifi_password": "correct horse"}
+    (kept_of(place) / "secrets.json").write_text("{")
+    assert any("not known here" in line for line in boot(place).read(good).complaints)

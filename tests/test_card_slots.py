@@ -1,0 +1,158 @@
+"""Two slots for the root: an update is believed by its signature, and is tried once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from edgeface_card import slots as module
+from edgeface_card.settings import CardError
+from edgeface_card.slots import Slots, await_confirmation, holds, install, judge
+
+from edgeface.publish import supervisor
+
+SLOT = b"hsqs" + bytes(range(256)) * 40
+pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
+
+
+@pytest.fixture
+def slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slots:
+    """A node that runs slot a, with a key of its maker's."""
+    boot, kept, keys = (tmp_path / name for name in ("boot", "kept", "keys"))
+    for folder in (boot, kept, keys):
+        folder.mkdir()
+    (boot / "slot").write_text("a\n")
+    (boot / "trial").write_text("no\n")
+    (boot / "part").write_text(f"{tmp_path}/disk\n")
+    for number in "23":
+        (tmp_path / f"disk{number}").write_bytes(bytes(1 << 16))
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "maker"], check=True)
+    shutil.copy(tmp_path / "maker.pub", keys)
+    monkeypatch.setattr(module, "SCRATCH", tmp_path / "scratch")
+    return Slots(boot, kept, keys)
+
+
+def signed(tmp_path: Path, data: bytes = SLOT, *, key: str = "maker", namespace: str = module.NAMESPACE) -> str:
+    file = tmp_path / "x.slot"
+    file.write_bytes(data)
+    Path(f"{file}.sig").unlink(missing_ok=True)
+    subprocess.run(["ssh-keygen", "-q", "-Y", "sign", "-f", tmp_path / key, "-n", namespace, file], check=True)
+    return str(file)
+
+
+@contextlib.contextmanager
+def mounted(_: Path) -> Iterator[Path]:
+    """The slot as it would look, without a mount."""
+    place = _.parent / "mounted"
+    (place / "usr/lib/modules" / os.uname().release).mkdir(parents=True, exist_ok=True)
+    (place / module.VERSION).parent.mkdir(parents=True, exist_ok=True)
+    (place / module.VERSION).write_text("0.2.0\n")
+    yield place
+
+
+def put(slots: Slots, file: str) -> str:
+    return install(slots, file, f"{file}.sig", mounted)
+
+
+def test_an_update_goes_to_the_idle_slot_and_on_trial(slots: Slots, tmp_path: Path) -> None:
+    assert put(slots, signed(tmp_path)) == "0.2.0"
+    assert (tmp_path / "disk3").read_bytes().startswith(SLOT)
+    assert (tmp_path / "disk2").read_bytes() == bytes(1 << 16)
+    assert (slots.kept / "trial").read_text() == "b\n"
+    assert not (slots.kept / "active").exists()
+
+
+@pytest.mark.parametrize("wrong", ["changed", "other key", "other purpose", "not signed"])
+def test_what_is_not_signed_for_us_is_not_tried(slots: Slots, tmp_path: Path, wrong: str) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "stranger"], check=True)
+    file = signed(
+        tmp_path,
+        key="stranger" if wrong == "other key" else "maker",
+        namespace="file" if wrong == "other purpose" else module.NAMESPACE,
+    )
+    if wrong == "changed":
+        Path(file).write_bytes(SLOT[:-1] + b"x")
+    if wrong == "not signed":
+        Path(f"{file}.sig").unlink()
+    (slots.kept / "trial").write_text("b\n")  # of an update that is now written over
+    with pytest.raises(CardError, match=r"not signed by a key|cannot be read"):
+        put(slots, file)
+    assert wrong == "not signed" or not (slots.kept / "trial").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"), [(b"", "is empty"), (b"PK" + SLOT, "no slot"), (b"hsqs" + bytes(1 << 17), "does not fit")]
+)
+def test_what_is_no_slot_is_told(slots: Slots, tmp_path: Path, data: bytes, said: str) -> None:
+    with pytest.raises(CardError, match=said):
+        put(slots, signed(tmp_path, data))
+
+
+def test_without_a_key_nothing_is_believed(slots: Slots, tmp_path: Path) -> None:
+    for key in slots.keys.iterdir():
+        key.unlink()
+    with pytest.raises(CardError, match="holds no key"):
+        put(slots, signed(tmp_path))
+    assert (tmp_path / "disk3").read_bytes() == bytes(1 << 16)
+
+
+def test_no_update_during_a_trial(slots: Slots, tmp_path: Path) -> None:
+    """It would write over the slot that the node goes back to."""
+    (slots.boot / "trial").write_text("yes\n")
+    with pytest.raises(CardError, match="wait until it is confirmed"):
+        put(slots, signed(tmp_path))
+
+
+def test_an_update_for_another_kernel_is_not_tried(tmp_path: Path) -> None:
+    (tmp_path / "usr/lib/modules/7.0").mkdir(parents=True)
+    with pytest.raises(CardError, match=r"no modules for the kernel 6\.1"):
+        judge(tmp_path, "6.1")
+    with pytest.raises(CardError, match="does not say its version"):
+        judge(tmp_path, "7.0")
+
+
+class Clock:
+    """Time that passes by sleeping."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+def test_a_trial_holds_once_the_broker_is_reached(slots: Slots) -> None:
+    (slots.boot / "slot").write_text("b\n")
+    for name in ("trial", "tried"):
+        (slots.kept / name).write_text("b\n")
+    clock = Clock()
+    states = iter([("activating", ""), ("active", "1 of 1 cameras running, broker offline")])
+    ended = ("active", "1 of 1 cameras running, broker connected")
+    assert await_confirmation(slots, lambda: next(states, ended), clock=clock, sleep=clock.sleep)
+    assert (slots.kept / "active").read_text() == "b\n"
+    assert sorted(path.name for path in slots.kept.iterdir()) == ["active"]
+
+
+def test_a_trial_without_a_broker_does_not_hold(slots: Slots) -> None:
+    for name in ("trial", "tried"):
+        (slots.kept / name).write_text("b\n")
+    clock = Clock()
+    ask = lambda: ("active", "1 of 1 cameras running, broker offline")  # noqa: E731
+    assert not await_confirmation(slots, ask, clock=clock, sleep=clock.sleep)
+    assert clock.now_s == pytest.approx(module.CONFIRMED_S, abs=2)
+    assert sorted(path.name for path in slots.kept.iterdir()) == ["trial", "tried"]
+
+
+def test_the_words_of_the_program_s_status_are_known() -> None:
+    assert "connected" in supervisor.State.__args__  # type: ignore[attr-defined]
+    assert holds("active", "0 of 1 cameras running, broker connected; configuration not taken: x")
+    assert not holds("active", "broker refused")
+    assert not holds("reloading", "broker connected")
