@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import itertools
 import re
 from collections.abc import Iterator
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from edgeface_deb.targets import targets
 
 from edgeface.cli.main import build_parser
 from edgeface.config import load_config, parse_override
+from edgeface.diagnosis.checks import CHECKS
 from edgeface.events import KINDS, Kind, VisitMessage, decode, schemas
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,7 +24,9 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "docs/install").glob("*.md")),
     *sorted((ROOT / "models").glob("*.md")),
+    *sorted((ROOT / "packaging").glob("*/README.md")),
 ]
+INSTALL = ("pi", "pc", "jetson", "first-evening")
 page = pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
 
@@ -69,6 +74,39 @@ def test_commands_and_options_exist(path: Path) -> None:
         for before, word in itertools.pairwise(words):
             if before == "--set" and "..." not in word:
                 load_config(overrides=dict([parse_override(word)]))
+
+
+def test_the_pages_for_newcomers_are_short_and_in_the_table() -> None:
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## More\n")[2]
+    for name in INSTALL:
+        text = (ROOT / "docs/install" / f"{name}.md").read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 120, name
+        assert f"](docs/install/{name}.md)" in table, name
+
+
+@page
+def test_packages_are_named_as_the_build_names_them(path: Path) -> None:
+    ends = {target.file("0.0.0", 1).removeprefix("edgeface_0.0.0-1~") for target in targets()}
+    named = re.findall(r"edgeface_[\d.]+-\d+~(\S+?\.deb)", path.read_text(encoding="utf-8"))
+    assert [end for end in named if end not in ends] == []
+
+
+def texts_of_the_program() -> list[str]:
+    """Its string literals; of one with values in it the pieces between them."""
+    trees = [ast.parse(path.read_bytes()) for path in sorted((ROOT / "edgeface").rglob("*.py"))]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def test_what_the_doctor_says_is_what_it_says() -> None:
+    """The words in the table are the program's; ``...`` stands for values."""
+    text = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| (`.+?) \| [^|]+ \|$", text, flags=re.MULTILINE)
+    assert {check for check, _ in rows} == {check.name for check in CHECKS}
+    known = texts_of_the_program()
+    said = [word for _, cell in rows for word in re.findall(r"`([^`]+)`", cell)]
+    pieces = {piece.strip() for word in said for piece in word.split("...") if piece.strip()}
+    assert sorted(piece for piece in pieces if not any(piece in one for one in known)) == []
 
 
 def test_there_are_commands_to_check() -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -404,6 +405,27 @@ def test_another_bundle_than_the_daemons_is_said() -> None:
 )
 def test_the_unit(state: dict[str, str] | None, expected: list[str]) -> None:
     assert states(service.unit(node_of(unit=state))) == expected
+
+
+def test_a_password_that_the_service_has_not_read(tmp_path: Path) -> None:
+    started_us = int(time.monotonic() * 1e6)
+    unit = {"ActiveState": "active", "UnitFileState": "enabled", "ExecMainStartTimestampMonotonic": str(started_us)}
+    made = node_of(unit=unit)
+    made.path = tmp_path / "edgeface.toml"
+    assert states(service.unit(made)) == ["good"], "there is no such folder"
+    secret = tmp_path / "credentials/password"
+    secret.parent.mkdir()
+    secret.write_text(SECRET, encoding="utf-8")
+    os.utime(secret, (time.time() - 60, time.time() - 60))
+    assert states(service.unit(made)) == ["good"]
+    os.utime(secret, (time.time() + 60, time.time() + 60))
+    _, found = service.unit(made)
+    assert found.line == (
+        f"the service has not read password in {secret.parent}, written since its start; "
+        "sudo systemctl restart edgeface (a reload does not read it)"
+    )
+    unit["ActiveState"] = "inactive"
+    assert len(states(service.unit(made))) == 1, "the next start reads it"
 
 
 def test_the_broker_is_asked_by_a_client_of_its_own(mosquitto: Callable[..., Mosquitto], publish: Make) -> None:

@@ -20,6 +20,9 @@ OLDEST_YEAR = 2026
 LEAST_DISK_MB, FEW_DISK_MB = 10.0, 200.0
 FEW_MEMORY_MB = 100.0
 POWER = "use the maker's power supply and a short cable"
+NTP = (
+    "sudo timedatectl set-ntp true, and let it reach a time server (`NTP not supported`: apt install systemd-timesyncd)"
+)
 COOL = "give it a heat sink, a fan or a cooler place"
 
 
@@ -48,9 +51,7 @@ def clock(_: Node) -> Iterator[Finding]:
     """The year is likely, and something sets the clock."""
     now = datetime.now(timezone.utc)
     if now.year < OLDEST_YEAR:
-        yield bad(
-            f"the clock says {now:%Y-%m-%d}", fix="set it: timedatectl set-ntp true, and let it reach a time server"
-        )
+        yield bad(f"the clock says {now:%Y-%m-%d}", fix=NTP)
         return
     synchronised = board.clock_synchronised()
     if synchronised is None:
@@ -58,7 +59,7 @@ def clock(_: Node) -> Iterator[Finding]:
     elif synchronised:
         yield good("the clock is set by the network")
     else:
-        yield warning("nothing sets the clock", fix="timedatectl set-ntp true, or let it reach a time server")
+        yield warning("nothing sets the clock", fix=NTP)
 
 
 def memory(node: Node) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from edgeface.diagnosis.finding import Finding, bad, good, skipped, warning
 from edgeface.diagnosis.node import Node
 from edgeface.runtime.child import ABI_SIGNS, run_python, why_in_words
 
-INSTALL_ANEW = "install edgeface anew in a virtual environment of its own, see docs/installing.md"
+INSTALL_ANEW = "install edgeface anew; where pip did it, in a virtual environment of its own: see docs/installing.md"
 PICTURES = """
 import json, numpy, cv2
 cv2.cvtColor(cv2.resize(numpy.zeros((8, 8, 3), numpy.uint8), (4, 4)), cv2.COLOR_BGR2GRAY)

@@ -18,6 +18,15 @@ from edgeface.events import HealthMessage, StateMessage, Status, decode
 from edgeface.machine import node_id, state_folder
 
 UNIT = "edgeface"
+PROPERTIES = (
+    "LoadState",
+    "UnitFileState",
+    "ActiveState",
+    "Result",
+    "NRestarts",
+    "MainPID",
+    "ExecMainStartTimestampMonotonic",
+)
 ASK_S = 10.0
 """Longest wait for a program that is asked."""
 
@@ -81,7 +90,7 @@ class Node:
     @cached_property
     def unit(self) -> Mapping[str, str] | None:
         """What systemd says of the service, by property; None where there is no systemd or no such unit."""
-        said = ask("systemctl", "show", UNIT, "--property=LoadState,UnitFileState,ActiveState,Result,NRestarts,MainPID")
+        said = ask("systemctl", "show", UNIT, f"--property={','.join(PROPERTIES)}")
         state = dict(line.partition("=")[::2] for line in (said or "").splitlines())
         return state if state.get("LoadState") == "loaded" else None
 

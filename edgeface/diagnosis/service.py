@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from pathlib import Path
 
 from edgeface.config import Config
 from edgeface.diagnosis.finding import Finding, bad, good, skipped, warning
@@ -59,11 +61,30 @@ def unit(node: Node) -> Iterator[Finding]:
         yield warning(f"the service is {state.get('ActiveState')}", fix=f"sudo systemctl start {UNIT}")
     else:
         yield good("the service is active")
+        if node.path is not None:
+            yield from _unread(node.path.parent / "credentials", state.get("ExecMainStartTimestampMonotonic", "0"))
     if state.get("UnitFileState") == "disabled":
         yield warning("the service does not start with the machine", fix=f"sudo systemctl enable {UNIT}")
     restarts = state.get("NRestarts", "0")
     if restarts.isdecimal() and int(restarts) > 0:
         yield warning(f"systemd has restarted the service {restarts} times", fix=LOG)
+
+
+def _unread(credentials: Path, started_us: str) -> Iterator[Finding]:
+    """Systemd hands secrets over at the start: one that was written since is not in use, whatever is reloaded."""
+    if not started_us.isdecimal() or int(started_us) == 0:
+        return
+    # By the clock as it is now: a board without a battery sets it after the start.
+    started_s = time.time() - (time.monotonic() - int(started_us) / 1e6)
+    try:
+        newer = sorted(path.name for path in credentials.iterdir() if path.stat().st_mtime > started_s)
+    except OSError:
+        return
+    if newer:
+        yield warning(
+            f"the service has not read {', '.join(newer)} in {credentials}, written since its start",
+            fix=f"sudo systemctl restart {UNIT} (a reload does not read it)",
+        )
 
 
 def daemon(node: Node) -> Iterator[Finding]:
