@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from converters.checkpoints.archive import read_source
 from converters.checkpoints.reading import read_tensors
 from converters.export.denormals import LEAST
+from converters.paths import ROOT
 from converters.recipes.reading import list_recipes, list_variants, read_network, read_recipe
 from converters.recipes.schema import NetworkRecipe
 from converters.references.torch_module import load_module
@@ -38,6 +40,7 @@ def trained_here() -> Iterator[tuple[str, NetworkRecipe]]:
 
 
 OWN = dict(trained_here())
+WEIGHTS = ROOT / "converters" / "weights"
 SHIPPED = [name for bundle in ("default", "research") for name in read_recipe(bundle).networks if name in OWN]
 
 
@@ -121,3 +124,12 @@ def test_dead_channels_are_found() -> None:
 
 def test_all_that_ships_of_our_own_is_looked_at() -> None:
     assert SHIPPED == ["age-gender-compact", "expression-compact", "age-gender-compact-research"]
+
+
+def test_every_file_of_weights_is_told_with_its_hash() -> None:
+    told = (WEIGHTS / "README.md").read_text(encoding="utf-8")
+    files = sorted(WEIGHTS.glob("*.safetensors"))
+    assert files
+    for file in files:
+        row = next((line for line in told.splitlines() if line.startswith(f"| `{file.name}`")), "")
+        assert hashlib.sha256(file.read_bytes()).hexdigest() in row, file.name
