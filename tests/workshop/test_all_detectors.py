@@ -74,7 +74,7 @@ def test_timed_photographs_are_spread_over_the_set(count: int, most: int, expect
 
 def test_multiply_accumulates_are_those_of_every_call() -> None:
     class Silent:
-        file, batches, sizes = None, (1,), ()
+        file, batches, sizes, provider = None, (1,), (), "cpu"
 
         def run(self, *_: Any) -> dict[str, Any]:
             return {}
