@@ -241,6 +241,9 @@ def test_a_package_is_packed(wheels: list[Path], tmp_path: Path) -> None:
     assert entries["./usr/lib/edgeface/cp311/b/native.so"] == ("-rw-r--r--", "root/root")
     assert entries["./etc/edgeface/credentials/"] == ("drwx------", "root/root")
     assert "./etc/edgeface/keys/" in entries
+    assert {"./usr/share/doc/edgeface/docs/installing.md", "./usr/share/doc/edgeface/docs/install/pc.md"} <= set(
+        entries
+    )
     assert "./usr/share/edgeface/jetson.conf" in entries
     assert "./usr/share/edgeface/models/default/manifest.json" in entries
     assert "./etc/edgeface/edgeface.toml" not in entries, "no conffile: nobody is asked at an upgrade"
