@@ -17,6 +17,7 @@ from fleets import NOW, Fleet
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeface.cli.main import main
 from edgeface.config import load_config
 from edgeface.errors import ConfigError, EdgefaceError, RuntimeMissingError, UsageError
 from edgeface.provisioning.access import is_line_of, password_line
@@ -420,6 +421,21 @@ def test_without_openssl_it_says_so(fleet: Fleet, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RuntimeMissingError, match="sudo apt install openssl"):
         fleet.run()
+
+
+@needs_openssl
+@pytest.mark.parametrize("lost", ["ca.key", "ca.pem", ""])
+def test_a_lost_authority_is_not_replaced_by_another(fleet: Fleet, lost: str) -> None:
+    fleet.write("hall;certificate", head="name;auth")
+    words = ["provision", str(fleet.table), "--out", str(fleet.out), "--broker", "broker.lan"]
+    assert main(words) == 0
+    before = fleet.node("hall", "ca.pem").read_bytes()
+    place = fleet.out / "ca" / lost
+    shutil.rmtree(place) if place.is_dir() else place.unlink()
+    fleet.write("hall;certificate", "yard;certificate", head="name;auth")
+    assert main(words) == 1
+    assert fleet.node("hall", "ca.pem").read_bytes() == before
+    assert not (fleet.out / "nodes" / "yard").exists()
 
 
 @needs_openssl

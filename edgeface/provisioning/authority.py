@@ -61,26 +61,35 @@ authorityKeyIdentifier = keyid
 subjectAltName = {names}
 """
 
+KEY, CERTIFICATE = "ca.key", "ca.pem"
+
 
 class Authority:
-    """The authority in a folder, made where there is none.
+    """The authority in a folder, made where there never was one: nobody would believe a second one.
 
     Parameters
     ----------
     broker : name or address that the broker's certificate is for
     now : aware
+    begun : whether there are nodes that believe the one that was made
 
     Raises
     ------
     RuntimeMissingError : OpenSSL is not installed
-    EdgefaceError : from every method: OpenSSL fails
+    EdgefaceError : its key or certificate is gone; from every method: OpenSSL fails
     """
 
-    def __init__(self, folder: Path, *, broker: str, now: datetime) -> None:
+    def __init__(self, folder: Path, *, broker: str, now: datetime, begun: bool = False) -> None:
         program = shutil.which("openssl")
         if program is None:
             raise RuntimeMissingError(
                 "openssl, which makes certificates, is not installed", fix="sudo apt install openssl"
+            )
+        gone = [name for name in (KEY, CERTIFICATE) if begun and not (folder / name).exists()]
+        if gone:
+            raise EdgefaceError(
+                f"{folder} has no {' and no '.join(gone)}, by which all nodes of this fleet know their broker",
+                fix="take the folder from a backup, or begin a new fleet with another --out",
             )
         self._program = program
         self._folder = folder
@@ -92,7 +101,7 @@ class Authority:
         for name, text in (("index.txt", ""), ("index.txt.attr", "unique_subject = no\n"), ("crlnumber", "01\n")):
             if not (folder / name).exists():
                 write_private(folder / name, text.encode())
-        self.certificate, self.revoked = folder / "ca.pem", folder / "crl.pem"
+        self.certificate, self.revoked = folder / CERTIFICATE, folder / "crl.pem"
         if not self.certificate.exists():
             self._make()
 
@@ -131,7 +140,7 @@ class Authority:
         (self._folder / "crl.new").replace(self.revoked)
 
     def _make(self) -> None:
-        key = self._folder / "ca.key"
+        key = self._folder / KEY
         self._request("edgeface fleet", key)
         words = ["-selfsign", "-keyfile", key, *self._life(AUTHORITY_LIFE), "-extensions", "authority"]
         self._run("ca", "-batch", "-notext", *words, "-in", _asked(key), "-out", "ca.new")

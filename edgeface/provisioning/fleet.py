@@ -114,7 +114,7 @@ def provision(
     _judge(nodes, state, orders, str(table))
     with _locked(out):
         report = Report()
-        authority = Authority(out / "ca", broker=broker, now=now)
+        authority = Authority(out / "ca", broker=broker, now=now, begun=before is not None)
         renamed = before is not None and before.broker != broker
         if _broker_certificate(out, authority, orders, now, renamed=renamed) and before is not None:
             report.renewed.append("broker")
