@@ -156,7 +156,7 @@ def test_a_network_that_ships_is_fine_tuned_and_its_weights_become_a_network_and
     (folder / "mine.toml").write_text(
         recipe.partition("[variants")[0]
         .replace('registry = "own"', 'registry = "file"')
-        .replace('path = "age-gender-compact-fairface.safetensors"', 'path = "out/training.safetensors"')
+        .replace('path = "age-gender-compact-fairface-steadier.safetensors"', 'path = "out/training.safetensors"')
         .replace(record["start_sha256"], record["weights_sha256"])
     )
     built, mine = read_network(str(folder / "mine.toml"))
