@@ -37,7 +37,7 @@ TOOLS = {
     "systemd-nspawn": "systemd-container",
 }
 LIMITS_MB = {"amd64": 80.0, "arm64": 65.0}
-PARTS = ("build", "lintian", "debian-12", "debian-13", "release", "unit")
+PARTS = ("build", "lintian", "debian-12", "debian-13", "release", "unit", "unit-13")
 DEB12, DEB13 = SYSTEMS[:2]
 
 
@@ -135,6 +135,7 @@ def main() -> int:
         "debian-13": ("trixie", lambda on: cycle(on, thirteen, others=[twelve], bundle=bundle)),
         "release": ("bookworm", lambda on: release(on, {"bookworm": twelve, "trixie": thirteen}, mirror)),
         "unit": ("bookworm", lambda on: unit(on, twelve)),
+        "unit-13": ("trixie", lambda on: unit(on, thirteen)),
     }
     try:
         for part, (suite, do) in runs.items():

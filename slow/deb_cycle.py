@@ -18,6 +18,8 @@ PASSWORD = "kept at home"
 BROKER = "listener 1883 127.0.0.1\nallow_anonymous false\npassword_file /etc/mosquitto/passwords\n"
 CHANGED = '# changed by hand\n[node]\nid = "hall"\n[mqtt]\nusername = "hall"\n'
 READY_S = 120.0
+JETSON = "/etc/systemd/system/edgeface.service.d/jetson.conf"
+DOCS = "/usr/share/doc/edgeface/docs/installing.md"
 LEFT = ("find", "/", "-xdev", "-name", "*edgeface*", "-not", "-path", "/proc/*", "-not", "-path", "/srv/*")
 
 
@@ -109,10 +111,20 @@ def cycle(machine: Machine, deb: Path, *, others: list[Path], bundle: Path) -> T
     told.expect(not left, "purge left", " ".join(left))
     told.expect("not empty" not in done.stderr, "purge left folders", done.stderr)
     told.expect("edgeface" not in machine.run("systemctl", "list-units", "--all", "--plain").stdout, "a unit is left")
+    # As on a Jetson: the drop-in for its GPU is a link that follows the package.
+    machine.run("touch", "/etc/nv_tegra_release")
     with told.step("install after purge"):
         machine.run("dpkg", "-i", one)
     wait_ready(machine)
+    told.expect(JETSON in machine.shown("DropInPaths")["DropInPaths"], "no drop-in for a Jetson")
+    told.expect((machine.root / DOCS.lstrip("/")).is_file(), "the pages are not there")
+    told.expect((machine.root / "etc/edgeface/keys").is_dir(), "no folder for keys")
+    machine.run("dpkg", "--remove", "edgeface")
+    told.expect(machine.run("test", "-L", JETSON, check=False).returncode != 0, "remove left the Jetson's drop-in")
+    machine.run("dpkg", "-i", one)
     machine.run("dpkg", "--purge", "edgeface")
+    left = machine.run(*LEFT).stdout.split()
+    told.expect(not left, "purge left on a Jetson", " ".join(left))
     return told
 
 
@@ -137,6 +149,17 @@ def _refused(machine: Machine, told: Told, deb: str, others: list[Path]) -> None
         told.expect(done.returncode != 0 and len(lines) == 1, f"{other.name} is not refused", done.stderr)
         told.said[other.name] = lines[0].strip() if lines else done.stderr
         told.expect(not (machine.root / "usr/lib/edgeface").exists(), "something was unpacked all the same")
+    half = machine.root / "srv/half.deb"
+    whole = (machine.root / deb.lstrip("/")).read_bytes()
+    half.write_bytes(whole[: len(whole) // 2])
+    done = machine.run("dpkg", "-i", "/srv/half.deb", check=False)
+    said = [line for line in done.stderr.splitlines() if "unexpected end of file" in line]
+    told.expect(done.returncode != 0 and len(said) == 1, "half a package is not refused", done.stderr)
+    told.said["half a package"] = " | ".join(line.strip() for line in done.stderr.splitlines())
+    told.expect(not (machine.root / "usr/lib/edgeface").exists(), "something of half a package is left")
+    told.expect(
+        not machine.run("systemctl", "is-active", "edgeface", check=False).stdout.startswith("active"), "it runs"
+    )
     machine.run("dpkg", "--purge", "edgeface", check=False)
 
 

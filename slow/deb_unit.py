@@ -1,4 +1,4 @@
-"""The unit under systemd itself: READY, WATCHDOG, a hang, reloads, a clean stop; and how exposed it is."""
+"""The unit under systemd itself: READY, WATCHDOG, a hang, reloads, a clean stop; its rest, and how exposed it is."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ from slow.nspawn import Machine, wait_for
 GOOD = f'[node]\nid = "hall"\n[visits]\nupdate_interval = 1.0\n[cameras.main]\n{CAMERA}'
 WATCHDOG_S = 10
 EXPOSURE_MOST = 1.5
+SETTLE_S, REST_S = 20.0, 60.0
+"""After a start without a camera; and for how long what wakes it is counted."""
+SWITCHES_MOST = 20.0
+"""A second, of all threads: without a camera nothing is to be done."""
+ALONE = '[node]\nid = "hall"\n'
 IN_FORCE = "the configuration was read again and is in force"
 
 
@@ -97,6 +102,7 @@ def unit(machine: Machine, deb: Path) -> Told:
         _hang(machine, told, heard)
         _reload(machine, told, config)
         _stop(machine, told, heard)
+        _rest(machine, told, config)
     finally:
         heard.close()
     _judged(machine, told)
@@ -173,6 +179,54 @@ def _stop(machine: Machine, told: Told, heard: Heard) -> None:
         state == {"Result": "success", "ExecMainStatus": "0", "ActiveState": "inactive"}, "no clean stop", str(state)
     )
     told.expect("summary" in str([topic for topic, _ in heard.messages[-12:]]), "no last summary")
+
+
+def switches(statuses: str) -> dict[tuple[int, str], int]:
+    """Context switches of each thread, voluntary and not, by its number and name.
+
+    Parameters
+    ----------
+    statuses : every ``/proc/PID/task/*/status``, one after the other
+    """
+    counted: dict[tuple[int, str], int] = {}
+    name, thread = "", (0, "")
+    for line in statuses.splitlines():
+        key, _, value = line.partition(":")
+        if key == "Name":
+            name = value.strip()
+        elif key == "Pid":
+            thread = int(value), name
+        elif key in {"voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"}:
+            counted[thread] = counted.get(thread, 0) + int(value)
+    return counted
+
+
+def _rest(machine: Machine, told: Told, config: Path) -> None:
+    """Nobody asks anything of it: how often it wakes, and what it holds."""
+    (machine.root / "usr/local/bin/rpicam-vid").unlink()
+    config.write_text(ALONE)
+    machine.run("systemctl", "start", "edgeface")
+    pid = machine.shown("MainPID")["MainPID"]
+
+    def count() -> dict[tuple[int, str], int]:
+        return switches(machine.run("sh", "-c", f"cat /proc/{pid}/task/*/status").stdout)
+
+    settled_s = time.monotonic() + SETTLE_S
+    wait_for(lambda: time.monotonic() > settled_s, "its rest", 2 * SETTLE_S)
+    before, began_s = count(), time.monotonic()
+    wait_for(lambda: time.monotonic() > began_s + REST_S, "its rest", 2 * REST_S)
+    after, seconds = count(), time.monotonic() - began_s
+    rates = {thread: (total - before.get(thread, 0)) / seconds for thread, total in after.items()}
+    told.said["switches a second at rest"] = f"{sum(rates.values()):.1f} of {len(rates)} threads"
+    busiest = sorted(rates.items(), key=lambda item: -item[1])[:3]
+    told.said["of these"] = ", ".join(f"{name} {rate:.1f}" for (_, name), rate in busiest)
+    told.expect(sum(rates.values()) <= SWITCHES_MOST, "it wakes too often", told.said["of these"])
+    status = machine.run("cat", f"/proc/{pid}/status").stdout
+    resident = re.search(r"VmRSS:\s+(\d+) kB", status)
+    told.said["resident at rest"] = f"{int(resident[1]) * 1024 / 1e6:.0f} MB" if resident else status
+    state = machine.shown("MainPID", "NRestarts")
+    told.expect(state["MainPID"] == pid, "it did not stay", str(state))
+    machine.run("systemctl", "stop", "edgeface")
 
 
 def _judged(machine: Machine, told: Told) -> None:

@@ -28,14 +28,18 @@ exec systemd-nspawn -D "$1" --register=no --keep-unit --private-network --boot
 """
 
 
-def make_root(suite: str, tar: Path) -> Path:
-    """Write a tar of a Debian with a broker and Python, and nothing of ours, unless it is there."""
+def make_root(suite: str, tar: Path, *, packages: str = PACKAGES, arch: str | None = None) -> Path:
+    """Write a tar of a Debian with a broker and Python, and nothing of ours, unless it is there.
+
+    ``arch``: another architecture than this machine's, whose programs run here.
+    """
     if not tar.is_file():
         tar.parent.mkdir(parents=True, exist_ok=True)
         part = tar.with_name(f".{tar.name}")
         mirror = f"deb {os.environ.get('MIRROR', MIRROR)} {suite} main"
-        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", "--format=tar", suite]
-        subprocess.run([*command, str(part), mirror], check=True)
+        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", "--format=tar"]
+        command += [] if arch is None else [f"--arch={arch}"]
+        subprocess.run([*command, suite, str(part), mirror], check=True)
         part.replace(tar)
     return tar
 

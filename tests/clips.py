@@ -24,6 +24,19 @@ def clip(name: str) -> Path:
 
 @cache
 def _folder() -> Path | str:
+    try:
+        return fetch()
+    except SourceError as error:
+        return str(error)
+
+
+def fetch() -> Path:
+    """Folder of all clips.
+
+    Raises
+    ------
+    SourceError : they are not here and cannot be fetched
+    """
     spec = importlib.util.spec_from_file_location("edgeface_demo", DEMO)
     assert spec is not None
     assert spec.loader is not None
@@ -31,8 +44,5 @@ def _folder() -> Path | str:
     # Its data classes look their module up.
     sys.modules[spec.name] = demo
     spec.loader.exec_module(demo)
-    try:
-        folder: Path = demo.fetch_clips()
-    except SourceError as error:
-        return str(error)
+    folder: Path = demo.fetch_clips()
     return folder

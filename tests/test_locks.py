@@ -77,3 +77,13 @@ def test_no_runtime_that_reports_home_is_locked(python: str, machine: str) -> No
     """onnxruntime reports by default from 1.29 on."""
     version = read_lock(f"python{python}-{machine}.txt")["onnxruntime"]
     assert tuple(map(int, version.split(".")[:2])) < (1, 29)
+
+
+def test_jetpack_6s_own_runtime_loads_beside_our_numpy() -> None:
+    """Its ONNX Runtime is built for numpy 1, which does not load beside numpy 2; the other way round it does."""
+    locked = read_lock("python3.10-aarch64.txt")
+    assert locked["numpy"].startswith("1.26."), "the newest numpy 1: scripts/lock"
+    others = [
+        f"python{python}-{machine}.txt" for python, machine in TARGETS if (python, machine) != ("3.10", "aarch64")
+    ]
+    assert {read_lock(name)["numpy"].split(".")[0] for name in others} == {"2"}

@@ -2,9 +2,9 @@
 
 A Jetson's comes from its maker, or is built on the board, and no package of ours can carry it. It is looked for where
 the system's Python keeps what root installs, and believed when a child has imported it beside *our* numpy and it lists
-CUDA: wheels for JetPack 6 are built for numpy 1, and do not load beside numpy 2 (microsoft/onnxruntime 27562). Then
-that one package is imported from there, and nothing else of that folder. Where no such lies, as on nearly every
-machine, this costs a look at four folders.
+CUDA. Wheels for JetPack 6 are built for numpy 1, and do not load beside numpy 2 (microsoft/onnxruntime 27562): for its
+Python numpy 1 is locked, beside which both kinds load. Then that one package is imported from there, and nothing else
+of that folder. Where no such lies, as on nearly every machine, this costs a look at four folders.
 """
 
 from __future__ import annotations
