@@ -10,7 +10,7 @@ import shutil
 import struct
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
@@ -70,6 +70,7 @@ class Guest:
         self.card = card
         self.ssh_port = free_port()
         self.serial = folder / "serial.log"
+        self._forgotten = 0
         self._folder = folder
         self._user, self._key = user, key
         self._memory_mib = memory_mib
@@ -78,27 +79,46 @@ class Guest:
         self.second: Path | None = None
         """A file that is there as a second disk, /dev/vdb, from the next start on."""
 
-    def start(self) -> None:
-        """Give it power."""
+    def start(
+        self,
+        *,
+        words: str = CAMERA,
+        online: bool = True,
+        year: int | None = None,
+        resets: bool = False,
+        devices: Sequence[str] = (),
+    ) -> None:
+        """Give it power.
+
+        Parameters
+        ----------
+        devices : more of the emulator's words
+        words : on the kernel's command line besides the card's
+        online : whether there is a network
+        year : what its clock says; None: the true time
+        resets : whether it may start anew by itself
+        """
         for name in ("vmlinuz", "initrd.gz"):
             (self._folder / name).write_bytes(self.card.read(name))
-        words = self.card.read("cmdline.txt").decode().split()
-        append = " ".join([*words, QEMU_CONSOLE, CAMERA])
+        append = " ".join([*self.card.read("cmdline.txt").decode().split(), QEMU_CONSOLE, words])
         second: list[str] = []
         if self.second is not None:
             second = ["-drive", f"if=none,file={self.second},format=raw,id=d1,readonly=on", "-device",
                       "virtio-blk-pci,drive=d1"]  # fmt: skip
+        network = ["-netdev", f"user,id=n0,hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22",
+                   "-device", "virtio-net-pci,netdev=n0,romfile="]  # fmt: skip
         with self.serial.open("ab") as log:
             self._process = subprocess.Popen(
                 [
                     "qemu-system-aarch64", "-machine", "virt,gic-version=2", "-cpu", "cortex-a72",
-                    "-accel", "tcg,thread=multi", "-smp", "2", "-m", str(self._memory_mib), "-nographic", "-no-reboot",
+                    "-accel", "tcg,thread=multi", "-smp", "2", "-m", str(self._memory_mib), "-nographic",
+                    *([] if resets else ["-no-reboot"]),
+                    "-rtc", "base=utc" if year is None else f"base={year}-01-01T00:00:00",
                     "-kernel", self._folder / "vmlinuz", "-initrd", self._folder / "initrd.gz", "-append", append,
                     "-drive", f"if=none,file={self.card.path},format=raw,id=d0,cache=writethrough",
                     "-device", "virtio-blk-pci,drive=d0",
-                    "-netdev", f"user,id=n0,hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22",
-                    "-device", "virtio-net-pci,netdev=n0,romfile=", "-device", "virtio-rng-pci", "-device", "i6300esb",
-                    *second,
+                    *(network if online else ["-nic", "none"]),
+                    "-device", "virtio-rng-pci", "-device", "i6300esb", *second, *devices,
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
@@ -119,6 +139,16 @@ class Guest:
                 raise GuestError(f"the machine ended before {what}; see {self.serial}")
             time.sleep(0.2)
         return time.monotonic() - self.began_s
+
+    def said(self, text: str) -> bool:
+        """Whether that stood on the console since it was last forgotten."""
+        with self.serial.open("rb") as log:
+            log.seek(self._forgotten)
+            return text.encode() in log.read()
+
+    def forget(self) -> None:
+        """Let what stands on the console count no more."""
+        self._forgotten = self.serial.stat().st_size
 
     def off(self) -> None:
         """Pull the cord: what is in the guest's memory is gone."""

@@ -1,7 +1,11 @@
 """The card's image boots: identity, the card's words, the service, and a broker that is really reached.
 
 Needs qemu-system-arm, mtools, openssh-client, Mosquitto, and the disk that ``packaging/image/build --keep-disk`` left.
-Two copies of one image are booted; one of them again, with a broken ``edgeface.toml`` and with the corrected one.
+
+``boot``: two copies of one image; one of them again, with a broken ``edgeface.toml`` and with the corrected one.
+``update``: a signed slot, a broken one, one of a stranger. ``cuts``: the power goes while visits are written.
+``writes``: what goes to the data partition in an hour. ``troubles``: no camera, network, clock, room; a panic.
+``network``: the node's name over mDNS asked from outside, and a simulated radio (root, for a tap).
 """
 
 from __future__ import annotations
@@ -16,78 +20,20 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-from brokers import Auditor, Mosquitto
+from brokers import Auditor
 
-from slow.guest import Card, Guest, GuestError, make_key, missing_programs
+from slow.guest import Card, Guest, GuestError, missing_programs
+from slow.image_cuts import cuts, writes
+from slow.image_place import BOOT_S, DISK, Place, Proof, lately, node_of
+from slow.image_troubles import network, troubles
 
-ROOT = Path(__file__).parents[1]
-WORK = ROOT / ".cache/image/work"
-DISK, SLOT, ROOT_FOLDER = WORK / "edgeface-arm64.img", WORK / "slot.squashfs", WORK / "root"
 NEEDED = {
     "qemu-system-aarch64": "qemu-system-arm",
     "mcopy": "mtools",
     "ssh": "openssh-client",
     "mosquitto": "mosquitto",
 }
-CARD_MIB = 3072
-BOOT_S = 600.0
-"""Under emulation, on a machine that does other things too."""
-USER_DATA = """#cloud-config
-hostname: {hostname}
-manage_etc_hosts: true
-packages:
-- avahi-daemon
-timezone: Europe/Berlin
-users:
-- name: anna
-  groups: users,adm,sudo
-  shell: /bin/bash
-  lock_passwd: false
-  passwd: $5$never$used
-  ssh_authorized_keys:
-    - {key}
-  sudo: ALL=(ALL) NOPASSWD:ALL
-"""
-TOML = """[mqtt]
-host = "10.0.2.2"
-port = {port}
-username = "hall"
-[cameras.main]
-source = "/dev/video0"
-"""
-
-
-class Proof:
-    """What is proved, line by line, and what went wrong."""
-
-    def __init__(self) -> None:
-        self.told: dict[str, Any] = {}
-        self.bad: list[str] = []
-
-    def figure(self, name: str, value: object) -> None:
-        """Keep a figure."""
-        self.told[name] = value
-        print(f"  {name}: {value}", flush=True)
-
-    def holds(self, what: str, true: bool, seen: object = "") -> None:
-        """Keep whether something is so."""
-        print(f"  {'ok ' if true else 'BAD'} {what}{'' if true else f': {seen!r}'}", flush=True)
-        if not true:
-            self.bad.append(what)
-
-
-def node_of(auditor: Auditor, known: set[str]) -> str | None:
-    """The node that came online and is none of the known ones."""
-    nodes = {h.topic.split("/")[1] for h in auditor.of("availability") if h.payload == b"online"}
-    return next(iter(nodes - known), None)
-
-
-def lately(auditor: Auditor, node: str, true: Callable[[Mapping[str, Any]], bool]) -> bool:
-    """Whether the node's latest health is like that."""
-    told = [h.json for h in auditor.of("health") if h.topic.split("/")[1] == node]
-    return bool(told) and true(told[-1])
 
 
 def first_boot(proof: Proof, guest: Guest, auditor: Auditor) -> str:
@@ -190,12 +136,13 @@ def secrets_gone(proof: Proof, card: Card) -> None:
     )
 
 
-def boot_again(proof: Proof, guest: Guest, auditor: Auditor, node: str, port: int) -> None:
+def boot_again(proof: Proof, guest: Guest, place: Place, node: str) -> None:
     """After a power cut with a broken configuration, then with the corrected one."""
+    auditor = place.auditor
     before = identity(guest)
     guest.off()
     secrets_gone(proof, guest.card)
-    guest.card.write("edgeface.toml", TOML.format(port=port).replace("[mqtt]", "[mqtt"))
+    guest.card.write("edgeface.toml", place.toml().replace("[mqtt]", "[mqtt"))
     told = len(auditor.heard)
     guest.start()
     guest.wait_for(
@@ -210,7 +157,7 @@ def boot_again(proof: Proof, guest: Guest, auditor: Auditor, node: str, port: in
     guest.wait_for(guest.answers, "a login by key", BOOT_S)
     proof.holds("the same card keeps its identity", identity(guest) == before, (before, identity(guest)))
     guest.off()
-    guest.card.write("edgeface.toml", TOML.format(port=port) + "# corrected\n")
+    guest.card.write("edgeface.toml", place.toml() + "# corrected\n")
     told = len(auditor.heard)
     guest.start()
     guest.wait_for(
@@ -224,81 +171,13 @@ def boot_again(proof: Proof, guest: Guest, auditor: Auditor, node: str, port: in
     proof.holds("the corrected one is taken at the next boot", True)
 
 
-class Place:
-    """A broker, who listens to it, and cards with their boards.
-
-    Parameters
-    ----------
-    folder : for everything
-    disk : the image, unpacked
-    maker : secret key, whose public half is in the image
-    """
-
-    def __init__(self, folder: Path, disk: Path, maker: Path) -> None:
-        self.maker = maker
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o755)
-        self.folder = folder
-        self._disk = disk
-        self.broker = Mosquitto(folder).start()
-        self.auditor = Auditor(self.broker.port)
-        self._key, self._line = make_key(folder)
-        self._guests: list[Guest] = []
-
-    def guest(self, name: str) -> Guest:
-        """A new card from the image, with what a person and Imager would write."""
-        place = self.folder / name
-        place.mkdir(exist_ok=True)
-        card = Card(self._disk, place / "card.img", size_mib=CARD_MIB)
-        card.write("edgeface.toml", TOML.format(port=self.broker.port))
-        card.write("user-data", USER_DATA.format(hostname="hall", key=self._line))
-        card.write("password", "a secret of somebody\n")
-        self._guests.append(Guest(card, place, user="anna", key=self._key))
-        return self._guests[-1]
-
-    def slot(self, *, broken: bool = False) -> Path:
-        """A slot: that of the card, or one whose program cannot start."""
-        target = self.folder / f"{'broken' if broken else 'good'}.slot"
-        if not broken:
-            shutil.copyfile(SLOT, target)
-            return target
-        root = self.folder / "root"
-        subprocess.run(["cp", "-al", ROOT_FOLDER, root], check=True)
-        program = root / "usr/bin/edgeface"
-        program.unlink()
-        program.write_text("#!/bin/sh\nexit 1\n")
-        program.chmod(0o755)
-        subprocess.run(
-            ["mksquashfs", root, target, "-comp", "zstd", "-Xcompression-level", "1", "-quiet", "-no-progress"],
-            check=True,
-        )
-        return target
-
-    def sign(self, slot: Path, *, key: str = "") -> Path:
-        """A signature of a slot, by its maker or by somebody else."""
-        if key and not (self.folder / key).exists():
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / key], check=True)
-        maker = self.folder / key if key else self.maker
-        signature = slot.with_name(f"{slot.name}.sig")
-        signature.unlink(missing_ok=True)
-        subprocess.run(["ssh-keygen", "-q", "-Y", "sign", "-f", maker, "-n", "edgeface-slot", slot], check=True)
-        return signature
-
-    def close(self) -> None:
-        """End everything."""
-        for guest in self._guests:
-            guest.stop()
-        self.auditor.close()
-        self.broker.stop()
-
-
 def boots(proof: Proof, place: Place) -> None:
     """Two copies, one of them three times."""
     one = place.guest("one")
     node = first_boot(proof, one, place.auditor)
     look_inside(proof, one)
     mine = identity(one)
-    boot_again(proof, one, place.auditor, node, place.broker.port)
+    boot_again(proof, one, place, node)
     one.off()
     two = place.guest("two")
     two.start()
@@ -348,11 +227,14 @@ def updates(proof: Proof, place: Place) -> None:
 
 def main() -> int:
     """Print what came of it; 1 where something does not hold."""
-    parts: Mapping[str, Callable[[Proof, Place], None]] = {"boot": boots, "update": updates}
+    parts: Mapping[str, Callable[[Proof, Place], None]] = {
+        "boot": boots, "update": updates, "cuts": cuts, "writes": writes, "troubles": troubles, "network": network,
+    }  # fmt: skip
     parser = argparse.ArgumentParser(prog="scripts/slow image", description=__doc__)
     parser.add_argument("--disk", type=Path, default=DISK, help="the image, unpacked")
     parser.add_argument("--maker", type=Path, metavar="KEY", help="secret half of the image's --update-key")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where to work, and leave everything")
+    parser.add_argument("--cuts", type=int, default=10, metavar="N", help="of the power (10)")
     parser.add_argument("--only", choices=parts, action="append", help="a part of it (repeatable)")
     args = parser.parse_args()
     if (package := missing_programs(NEEDED)) is not None:
@@ -368,7 +250,7 @@ def main() -> int:
         print("edgeface: without --maker no update is tried", file=sys.stderr)
     for name in args.only or [part for part in parts if part != "update" or args.maker is not None]:
         print(f"{name}:", flush=True)
-        place = Place(folder / name, args.disk, args.maker)
+        place = Place(folder / name, args.disk, args.maker, cuts=args.cuts)
         try:
             parts[name](proof, place)
         except GuestError as error:

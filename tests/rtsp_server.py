@@ -12,24 +12,31 @@ from typing import Literal
 import cv2
 import numpy as np
 
-Ending = Literal["silent", "close"]
+Ending = Literal["silent", "close", "anew"]
 RATE = 90_000
 FPS = 25
 
 
 class RtspServer:
-    """Serves ``pictures`` to everybody who asks, then falls ``silent`` or closes.
+    """Serves ``pictures`` to everybody who asks, then falls ``silent``, closes or begins ``anew``.
 
     ``mute`` takes connections and never answers; ``password`` asks for one and takes none.
     """
 
     def __init__(
-        self, pictures: Sequence[np.ndarray], *, then: Ending = "silent", mute: bool = False, password: bool = False
+        self,
+        pictures: Sequence[np.ndarray],
+        *,
+        then: Ending = "silent",
+        mute: bool = False,
+        password: bool = False,
+        fps: int = FPS,
     ) -> None:
         self._pictures = [jpeg_of(picture) for picture in pictures]
         self._height, self._width = pictures[0].shape[:2]
         self._then = then
         self._mute, self._password = mute, password
+        self._fps = fps
         self._stopped = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._socket.getsockname()[1])
@@ -53,6 +60,15 @@ class RtspServer:
             opened.close()
         for thread in self._threads:
             thread.join(5)
+
+    def show(self, pictures: Sequence[np.ndarray]) -> None:
+        """Show others, of the same size, once those that are shown are over."""
+        self._pictures = [jpeg_of(picture) for picture in pictures]
+
+    def _shown(self) -> Iterator[tuple[bytes, bytes]]:
+        yield from self._pictures
+        while self._then == "anew":
+            yield from self._pictures
 
     def _start(self, target: object, *args: object) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)  # type: ignore[arg-type]
@@ -91,7 +107,7 @@ class RtspServer:
         elif method == "DESCRIBE":
             body = (
                 "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=camera\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n"
-                f"m=video 0 RTP/AVP 26\r\na=framerate:{FPS}\r\na=control:track\r\n"
+                f"m=video 0 RTP/AVP 26\r\na=framerate:{self._fps}\r\na=control:track\r\n"
             )
             lines += ["Content-Type: application/sdp", f"Content-Length: {len(body)}"]
         elif method == "SETUP":
@@ -103,15 +119,14 @@ class RtspServer:
     def _play(self, connection: socket.socket) -> None:
         sequence = 0
         try:
-            for number, picture in enumerate(self._pictures):
+            for number, picture in enumerate(self._shown()):
                 for packet, last in packets(picture, self._width, self._height):
-                    head = struct.pack(
-                        ">BBHII", 0x80, 26 | (0x80 if last else 0), sequence, number * RATE // FPS, 0x1234
-                    )
+                    stamp = number * RATE // self._fps % 2**32
+                    head = struct.pack(">BBHII", 0x80, 26 | (0x80 if last else 0), sequence % 2**16, stamp, 0x1234)
                     data = head + packet
                     connection.sendall(struct.pack(">cBH", b"$", 0, len(data)) + data)
                     sequence += 1
-                if self._stopped.wait(1 / FPS):
+                if self._stopped.wait(1 / self._fps):
                     return
             if self._then == "close":
                 connection.shutdown(socket.SHUT_RDWR)

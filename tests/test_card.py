@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from edgeface_card import applying, imager, network_txt, render, secrets
+from edgeface_card import applying, clock, imager, network_txt, render, secrets
+from edgeface_card import card as card_module
 from edgeface_card.card import Card, overwrite
 from edgeface_card.configuration import choose
 from edgeface_card.settings import Address, CardError, Settings, User, Wifi, merge, wifi
@@ -211,6 +213,34 @@ def test_a_script_of_imager_is_read_and_not_run() -> None:
     assert set(read.ignored) == {"password of bert", "set_keymap"}
 
 
+@pytest.mark.parametrize("value", ['!!int ""', "!!timestamp x", "!!bool x", "[" * 2000])
+def test_a_file_that_breaks_its_reader_is_one_line(place: Path, value: str) -> None:
+    """PyYAML raises whatever its own code stumbles over."""
+    (place / "user-data").write_text(f"hostname: {value}\n")
+    (place / "network.txt").write_text("timezone = Europe/Berlin\n")
+    found = boot(place).read(good)
+    assert found.settings.timezone == "Europe/Berlin"
+    assert len([line for line in found.complaints if line.startswith("user-data")]) == 1
+
+
+def test_anchors_of_anchors_take_no_time() -> None:
+    lines = ["a0: &a0 {password: x}"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 40)]
+    spots = list(secrets.in_yaml("user-data")("\n".join(lines)))
+    assert len(spots) == 1
+
+
+@pytest.mark.parametrize("where", ["addresses: ['{}']", "addresses: [10.0.0.2/24]\n  gateway4: '{}'",
+                                   "nameservers: {{addresses: ['{}']}}"])  # fmt: skip
+def test_an_address_brings_no_lines_of_its_own(where: str) -> None:
+    """Python takes any text as the zone of an address, which would become lines of systemd-networkd's file."""
+    hostile = "fe80::1%x\\n[Link]\\nUnmanaged=yes"
+    text = "version: 2\nethernets:\n eth0:\n  " + where.format("HOSTILE")
+    read = imager.network_config(text.replace("'HOSTILE'", f'"{hostile}"'))
+    assert len(read.complaints) == 1
+    assert not any("Unmanaged" in text for text in render.network_files(read.settings).values())
+
+
 def test_nobody_becomes_root_by_a_card() -> None:
     with pytest.raises(CardError, match="not root"):
         make_user("root", (KEY,))
@@ -378,6 +408,111 @@ def test_a_card_is_unlocked_only_where_it_has_a_secret(place: Path) -> None:
     assert asked == ["rw"]
 
 
+def test_a_full_data_partition_stops_no_boot(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be kept holds for this boot, and stays on the card."""
+    files = {
+        "network.txt": "wifi_country = DE\nwifi_ssid = Shop\nwifi_password = correct horse\n",
+        "edgeface.toml": '[mqtt]\npassword = "mine"\n',
+        "password": "mqtt-secret\n",
+        "firstrun.sh": FIRSTRUN,
+    }
+    for name, text in files.items():
+        (place / name).write_text(text)
+    card = boot(place)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("edgeface_card.card.write_private", full)
+    found = card.read(good)
+    card.keep_good(str(found.choice.text))
+    assert found.settings.wifi == Wifi(b"Shop", "correct horse")
+    assert found.settings.hostname == "yard"
+    assert found.private == {"password": b"mqtt-secret\n"}
+    assert 'password = "mine"' in str(found.choice.text)
+    assert {name: (place / name).read_text() for name in files} == files
+    assert all("No space left on device" in line for line in found.complaints if "does not take" in line)
+    root = root_of(tmp_path)
+    applying.apply(found, root)
+    assert (root / applying.READY).exists()
+
+
+@pytest.mark.parametrize("sectors", [1, 3])
+def test_a_cut_while_a_file_is_written_over_is_made_good(
+    place: Path, monkeypatch: pytest.MonkeyPatch, sectors: int
+) -> None:
+    """The rest of a key would be taken for a new one, and a configuration would be half of each."""
+    texts = {"key.pem": "K" * 2000 + "\n", "edgeface.toml": f'[mqtt]\npassword = "mine"\n{"# a comment" * 150}\n'}
+
+    for name, text in texts.items():
+        (place / name).write_text(text)
+
+        def cut(path: Path, data: bytes) -> None:
+            old = path.read_bytes()
+            whole = card_module.padded(data, len(old))
+            path.write_bytes(whole[: 512 * sectors] + old[512 * sectors :])
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr("edgeface_card.card.overwrite", cut)
+            with pytest.raises(KeyboardInterrupt):
+                boot(place).read(good)
+        found = boot(place).read(good)
+    assert found.private["key.pem"] == texts["key.pem"].encode()
+    assert found.choice.text is not None
+    assert found.choice.text.strip() == texts["edgeface.toml"].strip()
+    assert not (kept_of(place) / card_module.OVERWRITING).exists()
+
+
+def test_a_file_that_was_edited_after_a_cut_is_the_person_s(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = place / "network.txt"
+    file.write_text("wifi_country = DE\nwifi_ssid = Shop\nwifi_password = the first one\n")
+
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edgeface_card.card.overwrite", cut)
+        with pytest.raises(KeyboardInterrupt):
+            boot(place).read(good)
+    file.write_text("wifi_country = DE\nwifi_ssid = Shed\nwifi_password = the other one\n")
+    assert boot(place).read(good).settings.wifi == Wifi(b"Shed", "the other one")
+
+
+def test_a_password_goes_to_its_own_host_alone(place: Path) -> None:
+    """Whatever stands before it, or is written in its place."""
+    file = place / "edgeface.toml"
+    second = '[cameras.two]\nsource = "rtsp://admin:second@10.0.0.2/1"\n'
+    file.write_text(f'[cameras.one]\nsource = "rtsp://admin:first@10.0.0.1/1"\n{second}')
+    boot(place).read(good)
+    bare = file.read_text()
+    assert "first" not in bare
+    file.write_text('[cameras.new]\nsource = "rtsp://admin:third@10.0.0.3/1"\n' + bare)
+    text = str(boot(place).read(good).choice.text)
+    assert [f"{word}@10.0.0.{n}" in text for n, word in ((1, "first"), (2, "second"), (3, "third"))] == [True] * 3
+    file.write_text('[cameras.one]\nsource = "rtsp://admin:taken@stranger/1"\n')
+    assert "first" not in str(boot(place).read(good).choice.text)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [('"a\\"b"', 'a"b'), ('"a\\\\b"', "a\\b"), ("'a\\b'", "a\\b"), ('"caf\\u00e9"', "café")],
+)
+def test_a_password_is_what_toml_says(place: Path, tmp_path: Path, written: str, meant: str) -> None:
+    root = root_of(tmp_path)
+    (place / "edgeface.toml").write_text(f"[mqtt]\npassword = {written}\nport = 1883\n")
+    applying.apply(boot(place).read(good), root)
+    assert (root / "etc/edgeface/credentials/password").read_text() == f"{meant}\n"
+    told = "[mqtt]\n# password: among the credentials\nport = 1883\n"
+    assert (root / "etc/edgeface/edgeface.toml").read_text() == told
+    assert (place / "edgeface.toml").read_text().startswith('[mqtt]\npassword = "taken"\nport')
+
+
+def test_what_toml_says_in_three_quotes_stays_as_it_is() -> None:
+    text = '[mqtt]\npassword = """mine"""\n'
+    assert secrets.take(text, secrets.in_toml) == (text, {})
+
+
 def test_a_file_is_overwritten_where_it_lies(tmp_path: Path) -> None:
     file = tmp_path / "x"
     file.write_bytes(b"secret secret\n")
@@ -509,6 +644,35 @@ def test_radios_are_unblocked_and_nothing_else(tmp_path: Path) -> None:
         (folder / "soft").write_text("1\n")
     applying.unblock_wifi(tmp_path)
     assert [(tmp_path / f"rfkill{n}" / "soft").read_text().strip() for n in (0, 1)] == ["0", "1"]
+
+
+def test_what_the_console_repeats_is_plain_text(tmp_path: Path) -> None:
+    root = root_of(tmp_path)
+    found = boot(root).read(good)
+    found.complaints.append("not done here: systemd.run=\x1b[2J\nedgeface: all is well")
+    applying.apply(found, root)
+    assert "not done here: systemd.run=?[2J?edgeface: all is well" in (root / applying.SAID).read_text().splitlines()
+
+
+def test_trouble_with_the_data_partition_is_told() -> None:
+    assert "replace it" in applying.partition_troubles("lost\n", 10**9)[0]
+    assert "is full" in applying.partition_troubles("mounted\n", 4096)[0]
+    assert applying.partition_troubles("mounted\n", 10**9) == []
+
+
+def test_a_clock_starts_where_the_partition_was_written_last(tmp_path: Path) -> None:
+    put: list[float] = []
+    assert not clock.set_forward(tmp_path, 1_000.0, put.append)
+    (tmp_path / "clock").touch()
+    os.utime(tmp_path / "clock", (5_000, 5_000))
+    spool = tmp_path / "state/edgeface/spool"
+    spool.mkdir(parents=True)
+    (spool / "1").touch()
+    for path, time_s in ((spool / "1", 9_000), (spool, 0), (spool.parent, 0)):
+        os.utime(path, (time_s, time_s))
+    assert clock.set_forward(tmp_path, 1_000.0, put.append)
+    assert put == [9_000.0]
+    assert not clock.set_forward(tmp_path, 10_000.0, put.append)  # never back
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")

@@ -93,7 +93,14 @@ def test_a_cut_while_it_is_confirmed_goes_back_or_on_but_boots(shell: list[str],
     for name in ("active", "trial", "tried"):
         (data / "slots" / name).write_text("b\n")
     assert boot(shell, data)[:2] == ("b", "no")
-    assert "trial" not in state(data)
+    assert state(data) == {"active": "b"}
+
+
+def test_a_slot_is_not_tried_where_the_trial_cannot_be_noted(shell: list[str], data: Path) -> None:
+    """It would be booted again and again, and never given up."""
+    (data / "slots/trial").write_text("b\n")
+    (data / "slots/tried.new").mkdir()  # stands for a full data partition
+    assert boot(shell, data)[:2] == ("a", "no")
 
 
 def test_a_slot_on_trial_that_cannot_be_mounted_is_given_up_at_once(shell: list[str], data: Path) -> None:

@@ -101,6 +101,27 @@ def test_without_a_key_nothing_is_believed(slots: Slots, tmp_path: Path) -> None
     assert (tmp_path / "disk3").read_bytes() == bytes(1 << 16)
 
 
+def test_the_way_back_is_to_the_slot_that_runs(slots: Slots, tmp_path: Path) -> None:
+    """Not to the one that should have run and could not be mounted, which the update has written over."""
+    (slots.boot / "slot").write_text("b\n")
+    (slots.kept / "active").write_text("a\n")
+    put(slots, signed(tmp_path))
+    assert (slots.kept / "trial").read_text() == "a\n"
+    assert (slots.kept / "active").read_text() == "b\n"
+
+
+@pytest.mark.parametrize("what", ["https://exa mple/x", "https://[x", "/nowhere"])
+def test_what_cannot_be_fetched_is_one_line(slots: Slots, what: str) -> None:
+    with pytest.raises(CardError, match="cannot be read"):
+        install(slots, what, what, mounted)
+
+
+def test_a_card_that_cannot_be_written_is_not_said_of_the_update(slots: Slots, tmp_path: Path) -> None:
+    (tmp_path / "disk3").unlink()
+    with pytest.raises(FileNotFoundError, match="disk3"):
+        put(slots, signed(tmp_path))
+
+
 def test_no_update_during_a_trial(slots: Slots, tmp_path: Path) -> None:
     """It would write over the slot that the node goes back to."""
     (slots.boot / "trial").write_text("yes\n")

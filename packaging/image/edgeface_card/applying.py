@@ -21,6 +21,8 @@ SAID = "run/edgeface-card/said"
 ENVIRONMENT = f"{ETC}/environment"
 NOTE = "EDGEFACE_CONFIGURATION_NOTE"
 GROUPS = "sudo,adm,systemd-journal,video"
+LITTLE_BYTES = 2**20
+"""Of room on the data partition: no visit is kept in it."""
 
 
 def default_hostname(machine_id: str) -> str:
@@ -38,7 +40,7 @@ def apply(found: Findings, root: Path) -> None:
     for place, text in render.network_files(settings).items():
         _write(root / place, text, 0o600 if place == render.SUPPLICANT else 0o644)
     _write_service(found, root)
-    _write(root / SAID, "".join(f"{line}\n" for line in found.complaints))
+    _write(root / SAID, "".join(f"{printable(line)}\n" for line in found.complaints))
 
 
 def _write_service(found: Findings, root: Path) -> None:
@@ -73,6 +75,15 @@ def _set_timezone(settings: Settings, root: Path, complaints: list[str]) -> None
     link.unlink(missing_ok=True)
     link.symlink_to(f"../usr/share/zoneinfo/{zone}")
     _write(root / "etc/timezone", f"{zone}\n")
+
+
+def partition_troubles(mounted: str, free_bytes: int) -> list[str]:
+    """What is wrong with the data partition, a line or none; ``mounted``: what the first program says of it."""
+    if mounted.strip() == "lost":
+        return ["the data partition cannot be mounted: nothing outlives this boot; write the card anew, or replace it"]
+    if free_bytes < LITTLE_BYTES:
+        return ["the data partition is full: visits are kept in memory alone; see sudo du -ah /data, or write it anew"]
+    return []
 
 
 def make_users(users: tuple[User, ...], keys: Path = Path("/etc/ssh/authorized_keys")) -> list[str]:
@@ -162,9 +173,14 @@ class Judge:
         return line.removeprefix("edgeface: ").replace(str(path), "edgeface.toml")
 
 
+def printable(text: str) -> str:
+    """One line that does nothing to a terminal, whoever wrote what it repeats."""
+    return "".join(one if one.isprintable() else "?" for one in text)
+
+
 def _quotable(text: str) -> str:
     """For a file of systemd's: one line, no quote that would end it."""
-    return " ".join(text.split()).replace("\\", "/").replace('"', "'")
+    return printable(" ".join(text.split())).replace("\\", "/").replace('"', "'")
 
 
 def _read(path: Path) -> str:

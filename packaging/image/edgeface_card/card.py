@@ -18,6 +18,9 @@ from edgeface_card.secrets import Spot
 from edgeface_card.settings import TAKEN, Read, Settings, merge
 
 CONFIGURATION, NETWORK = "edgeface.toml", "network.txt"
+OVERWRITING = "overwriting"
+"""What a file of the card was and is to be, while it is written over."""
+SECTOR = 512
 PUBLIC = ("ca.pem", "cert.pem")
 """Go to /etc/edgeface as they are."""
 PRIVATE = ("password", "key.pem")
@@ -71,6 +74,7 @@ class Card:
     def read(self, judge: Callable[[str], str | None]) -> Findings:
         """Read everything; secrets are kept first, then taken off the card."""
         found = Findings(complaints=self._complaints)
+        self._finish_overwriting()
         reads = [
             self._settings(NETWORK, network_txt.read, secrets.in_network_txt),
             self._settings(imager.USER_DATA, imager.user_data, secrets.in_yaml(imager.USER_DATA)),
@@ -95,7 +99,7 @@ class Card:
     def keep_good(self, text: str) -> None:
         """Remember a configuration with which the program can run, secrets and all."""
         if self._look(self._kept / CONFIGURATION) != text.encode():
-            write_private(self._kept / CONFIGURATION, text.encode())
+            self._keep(self._kept / CONFIGURATION, text.encode())
 
     def _settings(self, name: str, reader: Reader, spots: Callable[[str], Iterator[Spot]]) -> Read:
         text = self._text(name)
@@ -103,15 +107,19 @@ class Card:
             return Read()
         whole, missing = self._take(name, text, spots)
         self._complaints += [f"{one} is not known here any more; write it again" for one in missing]
-        return reader(whole)
+        try:
+            return reader(whole)
+        except Exception as error:
+            kind = type(error).__name__
+            return Read(complaints=(f"{name} cannot be read here ({kind}); nothing of it is taken, correct it",))
 
     def _take(self, name: str, text: str, spots: Callable[[str], Iterator[Spot]]) -> tuple[str, list[str]]:
         """The text with all its secrets, which are kept and no longer on the card; those that are missing."""
         bare, new = secrets.take(text, spots)
         if new:
             self._secrets |= new
-            write_private(self._kept / "secrets.json", json.dumps(self._secrets, sort_keys=True).encode())
-            self._overwrite(name, bare.encode())
+            if self._keep(self._kept / "secrets.json", json.dumps(self._secrets, sort_keys=True).encode()):
+                self._overwrite(name, bare.encode())
         return secrets.put_back(bare, spots, self._secrets)
 
     def _cmdline(self) -> Read:
@@ -129,12 +137,13 @@ class Card:
         """A script is code, so nobody corrects a secret in it: all of it is taken."""
         name = imager.SCRIPTS[0]
         text, kept = self._text(name), self._kept / name
-        if text is not None and text.strip() != f"# {TAKEN}":
-            write_private(kept, text.encode())
-            self._overwrite(name, f"# {TAKEN}\n".encode())
-        if text is None or (data := self._look(kept)) is None:
+        if text is None:
             return Read()
-        return imager.script(data.decode("utf-8", "replace"))
+        if text.strip() == f"# {TAKEN}":
+            text = (self._look(kept) or b"").decode("utf-8", "replace")
+        elif self._keep(kept, text.encode()):
+            self._overwrite(name, f"# {TAKEN}\n".encode())
+        return imager.script(text)
 
     def _configuration(self, judge: Callable[[str], str | None]) -> Choice:
         text = self._text(CONFIGURATION)
@@ -145,23 +154,58 @@ class Card:
     def _credential(self, name: str, found: Findings) -> None:
         data, kept = self._look(self._place / name), self._kept / "credentials" / name
         if data is not None and data.strip() and data.strip() != TAKEN.encode():
-            write_private(kept, data)
-            self._overwrite(name, f"{TAKEN}\n".encode())
-        if (private := self._look(kept)) is not None:
+            found.private[name] = data
+            if self._keep(kept, data):
+                self._overwrite(name, f"{TAKEN}\n".encode())
+        elif (private := self._look(kept)) is not None:
             found.private[name] = private
         elif data is not None and data.strip():
             found.complaints.append(f"{name} is not known here any more; write it again")
 
+    def _keep(self, path: Path, data: bytes) -> bool:
+        """Keep something for the next boots; False and a line where the data partition takes nothing."""
+        try:
+            write_private(path, data)
+        except OSError as error:
+            self._complaints.append(
+                f"the data partition does not take {path.name} ({error.strerror}): it holds for this boot alone, and "
+                "what is secret stays on the card; make room, or write the card anew"
+            )
+            return False
+        return True
+
     def _overwrite(self, name: str, data: bytes) -> None:
+        path, journal = self._place / name, self._kept / OVERWRITING
+        old = self._look(path) or b""
+        texts = {"name": name, "old": old.decode("latin-1"), "new": padded(data, len(old)).decode("latin-1")}
+        if self._keep(journal, json.dumps(texts).encode()):
+            self._write_over(path, data)
+            journal.unlink(missing_ok=True)
+
+    def _write_over(self, path: Path, data: bytes) -> None:
         if self._unlock is not None:
             self._unlock()
             self._unlock = None
         try:
-            overwrite(self._place / name, data)
+            overwrite(path, data)
         except OSError as error:
             self._complaints.append(
-                f"{name} could not be overwritten on the card ({error.strerror}); take out its secrets"
+                f"{path.name} could not be overwritten on the card ({error.strerror}); take out its secrets"
             )
+
+    def _finish_overwriting(self) -> None:
+        """Go on where the power went while a file was written over; one that was edited since is left alone."""
+        journal = self._kept / OVERWRITING
+        try:
+            texts = json.loads(self._look(journal) or b"{}")
+        except ValueError:
+            texts = {}
+        if texts:
+            path = self._place / texts["name"]
+            old, new = (texts[key].encode("latin-1") for key in ("old", "new"))
+            if (now := self._look(path)) is not None and torn(now, old, new):
+                self._write_over(path, new)
+        journal.unlink(missing_ok=True)
 
     def _text(self, name: str) -> str | None:
         data = self._look(self._place / name)
@@ -194,11 +238,24 @@ def write_private(path: Path, data: bytes) -> None:
         os.close(folder)
 
 
+def padded(data: bytes, length: int) -> bytes:
+    """What stands where ``length`` bytes stood: blanks follow."""
+    return data + b" " * (length - len(data) - 1) + (b"\n" if length > len(data) else b"")
+
+
+def torn(now: bytes, old: bytes, new: bytes) -> bool:
+    """Whether every sector of a file is its old or its new one, some of each: a card writes a sector whole."""
+    if now in (old, new) or len(now) not in (len(old), len(new)):
+        return False
+    ends = [(at, min(at + SECTOR, len(now))) for at in range(0, len(now), SECTOR)]
+    return all(now[at:end] in (old[at:end], new[at:end]) for at, end in ends)
+
+
 def overwrite(path: Path, data: bytes) -> None:
     """Write over a file where it lies, blanks up to its old length; what was there is gone from these blocks."""
     with path.open("r+b") as file:
         length = file.seek(0, os.SEEK_END)
         file.seek(0)
-        file.write(data + b" " * (length - len(data) - 1) + (b"\n" if length > len(data) else b""))
+        file.write(padded(data, length))
         file.flush()
         os.fsync(file.fileno())

@@ -6,6 +6,7 @@ file is read; who writes something else there has given a new one.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,9 +22,12 @@ YAML_KEYS = frozenset({
 })  # fmt: skip
 """Of cloud-init: passwords, and what may hold anything, such as the token of Raspberry Pi Connect."""
 TOML_KEY = re.compile(
-    r"^(?P<before>[ \t]*(?:mqtt\.)?(?P<key>password)[ \t]*=[ \t]*)(?P<value>\"[^\"\n]*\"|'[^'\n]*')", re.M
+    r"^(?P<before>[ \t]*(?:mqtt\.)?(?P<key>password)[ \t]*=[ \t]*)"
+    r"(?P<value>\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*')(?![\"'])",
+    re.M,
 )
-TOML_URL = re.compile(r"(?P<before>://(?P<key>[^\s\"'/:@]*):)(?P<value>[^\s\"'][^\"'\n]*)(?=@)")
+"""A string of one line; one in three quotes stays as it is."""
+TOML_URL = re.compile(r"(?P<before>://(?P<key>[^\s\"'/:@]*):)(?P<value>[^\s\"'][^\"'\n]*)(?=@(?P<host>[^\s\"'/@]*))")
 """Up to the last @: people write passwords with @ and / in them as they are."""
 
 
@@ -48,18 +52,30 @@ def in_toml(text: str) -> Iterator[Spot]:
     """Secrets of ``edgeface.toml``: the broker's password, those in addresses of cameras."""
     for found in TOML_KEY.finditer(text):
         yield Spot(f"edgeface.toml {found['key']}", found.start("value"), found.end("value"), found["value"][0])
-    for number, found in enumerate(TOML_URL.finditer(text)):
+    for found in TOML_URL.finditer(text):
         line = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
         if not line.lstrip().startswith("#"):
-            yield Spot(f"edgeface.toml address {found['key']} {number}", found.start("value"), found.end("value"))
+            # By its host, not by its turn: with a camera put before it, another host would be told this password.
+            name = f"edgeface.toml address {found['key']}@{found['host']}"
+            yield Spot(name, found.start("value"), found.end("value"))
 
 
 def without_password(text: str) -> tuple[str, str | None]:
     """A configuration without the broker's password, which a file that the service reads need not hold."""
     found = next((one for one in TOML_KEY.finditer(text) if one["value"][1:-1]), None)
-    if found is None:
+    if found is None or (password := _plain(found["value"])) is None:
         return text, None
-    return f"{text[: found.start()]}# password: among the credentials{text[found.end() :]}", found["value"][1:-1]
+    return f"{text[: found.start()]}# password: among the credentials{text[found.end() :]}", password
+
+
+def _plain(quoted: str) -> str | None:
+    """What a string of TOML says; None where it has an escape that JSON does not know."""
+    if quoted[0] == "'":
+        return quoted[1:-1]
+    try:
+        return str(json.loads(quoted))
+    except ValueError:
+        return None
 
 
 def in_yaml(file: str) -> Callable[[str], Iterator[Spot]]:
@@ -70,15 +86,16 @@ def in_yaml(file: str) -> Callable[[str], Iterator[Spot]]:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
         except (yaml.YAMLError, ValueError, RecursionError):
             return
-        yield from _nodes(root, file, frozenset())
+        yield from _nodes(root, file, set())
 
     return spots
 
 
-def _nodes(node: object, path: str, seen: frozenset[int]) -> Iterator[Spot]:
-    if id(node) in seen:  # an anchor within itself
+def _nodes(node: object, path: str, seen: set[int]) -> Iterator[Spot]:
+    """Each node once: an anchor may lie within itself, or be named a thousand million times by anchors of anchors."""
+    if id(node) in seen:
         return
-    seen |= {id(node)}
+    seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             name = f"{path} {getattr(key, 'value', '')}"

@@ -19,6 +19,8 @@ KEY = re.compile(
 )
 PASSPHRASE = re.compile(r"[ -~]{8,63}")
 PSK = re.compile(r"[0-9a-fA-F]{64}")
+IP = re.compile(r"[0-9a-fA-F.:]+(/\d{1,3})?")
+"""Without a zone: Python takes any text behind the %, ends of lines too."""
 
 
 class CardError(Exception):
@@ -171,8 +173,8 @@ def address(text: str, gateway: str | None, dns: tuple[str, ...]) -> Address:
     if "/" not in text:
         raise CardError(f"address {text} says not how large its net is; write for example {text}/24")
     try:
-        interface = ipaddress.ip_interface(text)
-        if gateway and ipaddress.ip_address(gateway) not in interface.network:
+        interface = ipaddress.ip_interface(_without_zone(text))
+        if gateway and ipaddress.ip_address(_without_zone(gateway)) not in interface.network:
             raise CardError(f"gateway {gateway} is not in the net of {text}; correct one of them")
     except ValueError as error:
         raise CardError(f"{error}; write for example 192.168.1.20/24") from None
@@ -188,10 +190,16 @@ def servers(dns: tuple[str, ...]) -> tuple[str, ...]:
     """
     for server in dns:
         try:
-            ipaddress.ip_address(server)
+            ipaddress.ip_address(_without_zone(server))
         except ValueError:
             raise CardError(f"dns {server!r} is no address; write for example 192.168.1.1") from None
     return dns
+
+
+def _without_zone(text: str) -> str:
+    if not IP.fullmatch(text):
+        raise ValueError(f"{text!r} is no address")
+    return text
 
 
 def user(name: str, keys: tuple[str, ...]) -> User:

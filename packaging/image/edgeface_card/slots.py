@@ -6,12 +6,12 @@ The first program of the next boot reads what is kept in ``/data/slots``: ``acti
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -74,7 +74,9 @@ class Slots:
         _flush(self.kept)
 
     def put_on_trial(self, slot: str) -> None:
-        """Let the next boot try a slot."""
+        """Let the next boot try a slot; the way back is to the one that runs, whichever was to be booted."""
+        if self.running != (_word(self.kept / "active") or "a"):
+            write_private(self.kept / "active", f"{self.running}\n".encode())
         for name in ("tried", "failed"):
             (self.kept / name).unlink(missing_ok=True)
         write_private(self.kept / "trial", f"{slot}\n".encode())
@@ -202,7 +204,7 @@ def copy(what: str, device: Path) -> int:
         room = target.seek(0, os.SEEK_END)
         target.seek(0)
         size = 0
-        while block := source.read(BLOCK):
+        while block := _read(source, what, BLOCK):
             if size == 0 and not block.startswith(_MAGIC):
                 raise CardError(f"{what} is no slot; take the file that ends with .slot")
             size += len(block)
@@ -221,19 +223,32 @@ def copy(what: str, device: Path) -> int:
 @contextmanager
 def _opened(what: str) -> Iterator[BinaryIO]:
     try:
-        if what.startswith("https://"):
-            with urllib.request.urlopen(what, timeout=60) as answer:
-                yield answer
-        else:
-            with Path(what).open("rb") as file:
-                yield file
-    except (OSError, urllib.error.URLError) as error:
+        opened: BinaryIO = (
+            urllib.request.urlopen(what, timeout=60) if what.startswith("https://") else open(what, "rb")  # noqa: PTH123, SIM115
+        )
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise CardError(f"{what} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    with opened as source:
+        yield source
+
+
+def _read(source: BinaryIO, what: str, size: int) -> bytes:
+    try:
+        return source.read(size)
+    except (OSError, http.client.HTTPException) as error:
         raise CardError(f"{what} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _read_all(what: str) -> bytes:
     with _opened(what) as source:
-        return source.read(1 << 14)
+        return _read(source, what, 1 << 14)
+
+
+def _word(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _flush(folder: Path) -> None:
@@ -290,7 +305,10 @@ def main(words: list[str]) -> int:
         else:
             print("usage: edgeface-slot install FILE|URL [SIGNATURE] | status", file=sys.stderr)
             return 2
-    except CardError as error:
+    except PermissionError as error:
+        print(f"edgeface-slot: {error.filename} may not be opened; run it with sudo", file=sys.stderr)
+        return 1
+    except (CardError, OSError) as error:
         print(f"edgeface-slot: {error}", file=sys.stderr)
         return 1
     return 0

@@ -31,7 +31,10 @@ gpu_mem=16
 
 [all]
 """
-CMDLINE = "console=ttyS0,115200 console=tty1 panic=10 net.ifnames=0 systemd.getty_auto=no systemd.show_status=no quiet"
+CMDLINE = (
+    "console=ttyS0,115200 console=tty1 panic=10 net.ifnames=0 systemd.getty_auto=no systemd.show_status=no quiet "
+    "reserve_mem=1M:4096:oops ramoops.mem_name=oops ramoops.record_size=65536"
+)
 
 
 def install_modules(kernel: Path, release: str, root: Path) -> None:

@@ -65,6 +65,7 @@ MASKED: Sequence[str] = (
     "getty@tty1.service", "sshd-keygen.service", "systemd-random-seed.service", "apt-daily.timer",
     "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer",
     "wpa_supplicant.service", "systemd-firstboot.service", "ssh.socket",
+    "systemd-pstore.service",
 )  # fmt: skip
 UNITS = "usr/lib/systemd/system"
 ENABLED: Mapping[str, str] = {
@@ -75,6 +76,7 @@ ENABLED: Mapping[str, str] = {
     "edgeface.service": "multi-user.target",
     "edgeface-card.service": "sysinit.target",
     "edgeface-grow.service": "sysinit.target",
+    "edgeface-panic.service": "sysinit.target",
     "edgeface-trial.service": "sysinit.target",
     "edgeface-console.service": "multi-user.target",
 }

@@ -61,7 +61,7 @@ def make_disk(target: Path, boot: Mapping[str, bytes], slot: Path, work: Path, e
             "-L",
             DATA_LABEL,
             "-m",
-            "0",
+            "1",
             "-E",
             "lazy_itable_init=0,lazy_journal_init=0",
             "-J",
