@@ -8,7 +8,7 @@ written. Unknown keys and values out of range are errors that name the key.
 
 from edgeface.config.loading import CONFIG_PATHS, Given, find_config, load_config, parse_override
 from edgeface.config.privacy import is_open, refused
-from edgeface.config.secrets import hide_credentials, mqtt_password, redacted
+from edgeface.config.secrets import child_environ, hide_credentials, mqtt_password, redacted
 from edgeface.config.toml import to_toml
 from edgeface.config.types import (
     Camera,
@@ -52,6 +52,7 @@ __all__ = [
     "Shape",
     "Spool",
     "Visits",
+    "child_environ",
     "find_config",
     "hide_credentials",
     "is_open",

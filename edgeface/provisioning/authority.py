@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from edgeface.config import child_environ
 from edgeface.errors import EdgefaceError, RuntimeMissingError
 from edgeface.files import write_private
 
@@ -179,6 +180,7 @@ class Authority:
                 errors="replace",
                 timeout=WORKS_S,
                 umask=0o077,
+                env=child_environ(os.environ),
                 check=False,
             )
         except subprocess.TimeoutExpired:
