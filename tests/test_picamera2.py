@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -24,9 +25,9 @@ from raw_pictures import planes, ramp
 from scenes_live import alive, put_program, wait_until
 
 from edgeface.cli.main import main
-from edgeface.config import Camera, Limits
+from edgeface.config import Camera, Limits, load_config
 from edgeface.diagnosis import camera as doctor
-from edgeface.errors import SourceError, UsageError
+from edgeface.errors import ConfigError, SourceError
 from edgeface.sources import Source, open_source, picamera2_child, picamera2_pipe, recipe_of
 from edgeface.sources.child import Child
 from edgeface.sources.live import LiveSource
@@ -297,12 +298,11 @@ def test_a_number_that_no_camera_has(play: Play, cameras: list[dict[str, Any]], 
 
 
 @pytest.mark.parametrize("source", ["picamera2:", "picamera2:x", "picamera2:-1", "picamera2: 1", "csi:1.5", "csi:²"])
-def test_a_number_that_is_none_is_a_usage_error(source: str) -> None:
-    name = source.partition(":")[0]
-    with pytest.raises(UsageError, match=f"is no camera's number; write {name}:0, {name}:1, as `edgeface cameras`"):
-        open_source("door", Camera(source=source), limits=Limits(), started_at=datetime.now(timezone.utc))
-    with pytest.raises(UsageError, match="is no camera's number"):
-        doctor._place(Camera(source=source))
+def test_a_number_that_is_none_is_an_error_of_the_configuration(source: str) -> None:
+    name, _, number = source.partition(":")
+    words = f"cameras.door.source: {number!r} is no camera's number; write {name}:0 or {name}:1, as `edgeface cameras`"
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        load_config(overrides={"cameras": {"door": {"source": source}}})
 
 
 def test_a_numpy_of_pip_that_hides_the_system_s(monkeypatch: pytest.MonkeyPatch) -> None:

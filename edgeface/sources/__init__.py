@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from edgeface.config import Camera, Limits
+from edgeface.config import Camera, Limits, program_of
 from edgeface.sources.base import Origin, Pace, Source
-from edgeface.sources.child import Recipe, split_number
+from edgeface.sources.child import Recipe
 from edgeface.sources.image import Picture, read_image, read_picture
 from edgeface.sources.kinds import is_folder, is_image
 from edgeface.sources.live import Device, LiveSource
@@ -40,7 +40,7 @@ RECIPES = {"picamera": picamera, "picamera2": picamera2, "csi": csi}
 def is_live(camera: Camera) -> bool:
     """Whether time goes on without us, from the source's name alone: cameras and streams, not files."""
     source = _named(camera)
-    return isinstance(source, int) or source.startswith((*SCHEMES, "/dev/")) or split_number(source)[0] in RECIPES
+    return isinstance(source, int) or source.startswith((*SCHEMES, "/dev/")) or program_of(source) is not None
 
 
 def open_source(
@@ -60,7 +60,7 @@ def open_source(
 
     Raises
     ------
-    UsageError : a path that does not exist or may not be looked at, an empty folder, a camera's number that is none
+    UsageError : a path that does not exist or may not be looked at, an empty folder
     """
     if is_live(camera):
         return LiveSource(camera_id, camera, _device(camera))
@@ -81,15 +81,11 @@ def recipe_of(camera: Camera) -> Recipe | None:
     """How the program behind a camera is started, None for a camera without one.
 
     ``picamera`` takes what is there: ``rpicam-vid``, also by its old name, else picamera2.
-
-    Raises
-    ------
-    UsageError : a number behind a colon that is none
     """
-    source = _named(camera)
-    name = split_number(source)[0] if isinstance(source, str) else ""
-    if name not in RECIPES:
+    program = program_of(_named(camera))
+    if program is None:
         return None
+    name = program[0]
     recipe = RECIPES[name](camera)
     return picamera2(camera) if name == "picamera" and recipe.program is None and PACKAGE.exists() else recipe
 

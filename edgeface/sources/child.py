@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from edgeface.config import child_environ
-from edgeface.errors import SourceError, UsageError
+from edgeface.errors import SourceError
 from edgeface.sources.children import end_group, exit_code
 from edgeface.sources.live import REOPENED
 
@@ -24,35 +24,10 @@ OWN_WORDS = "edgeface: "
 """With this a child of our own begins the line that says what is wrong and what to do."""
 LAST_WORDS_S = 0.1
 """So long the end of a child is waited for what it may still have said."""
-NUMBERED = re.compile(r"([a-z0-9]+):(.*)", re.DOTALL)
 COMPLAINT = re.compile(r"\bERROR\b\S* \S+ \S+:\d+ (.+)")
 """Libcamera's: level, category, file and line before the words."""
 F_SETPIPE_SZ = 1031
 """Linux; Python 3.10 has no name for it everywhere."""
-
-
-def split_number(source: str) -> tuple[str, str | None]:
-    """``picamera2:1`` as its name and what says which camera; None for a name alone."""
-    found = NUMBERED.fullmatch(source)
-    return (source, None) if found is None else (found[1], found[2])
-
-
-def camera_number(source: str) -> int | None:
-    """Which camera is meant by ``picamera2:1``; None: the first that is there.
-
-    Raises
-    ------
-    UsageError : what stands behind the colon is no number
-    """
-    name, number = split_number(source)
-    if number is None:
-        return None
-    if not re.fullmatch(r"[0-9]{1,3}", number):
-        raise UsageError(
-            f"source {source}: {number!r} is no camera's number",
-            fix=f"write {name}:0, {name}:1, as `edgeface cameras` or `rpicam-hello --list-cameras` counts",
-        )
-    return int(number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

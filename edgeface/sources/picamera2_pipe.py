@@ -22,9 +22,9 @@ from msgspec import Meta
 from edgeface.config import Camera, child_environ
 from edgeface.errors import SourceError
 from edgeface.sources import picamera2_child
-from edgeface.sources.child import Child, Recipe, camera_number, own_words
+from edgeface.sources.child import Child, Recipe, own_words
 from edgeface.sources.planes import Bytes, cut_rows, yuv_to_bgr
-from edgeface.sources.transform import wanted_size
+from edgeface.sources.transform import camera_number, wanted_size
 from edgeface.types import Image
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def picamera2(camera: Camera) -> Recipe:
     if (width, height) != wanted:
         logger.warning("%s: %dx%d becomes %dx%d", camera.source, *wanted, width, height)
     small, fps = small_size((width, height)), camera.fps or DEFAULT_FPS
-    number = camera_number(str(camera.source))
+    number = camera_number(camera)
 
     def arguments(fd: int) -> list[str]:
         words = ["-I", "-B", str(SCRIPT), "--fd", str(fd), "--main", f"{width}x{height}", "--fps", f"{fps:g}"]
