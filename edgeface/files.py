@@ -80,10 +80,12 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False, private: boo
         raise _unwritable(path, error) from None
 
 
-def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """`write_atomic` for its owner alone; a file that has these bytes already is not touched."""
-    if not path.exists() or path.read_bytes() != data:
-        write_atomic(path, data, durable=durable, private=True)
+def write_private(path: Path, data: bytes, *, durable: bool = False) -> bool:
+    """`write_atomic` for its owner alone; a file that has these bytes already is not touched. Whether it was."""
+    if path.exists() and path.read_bytes() == data:
+        return False
+    write_atomic(path, data, durable=durable, private=True)
+    return True
 
 
 def exchange(one: Path, other: Path) -> bool:

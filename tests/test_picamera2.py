@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -24,9 +25,9 @@ from raw_pictures import planes, ramp
 from scenes_live import alive, put_program, wait_until
 
 from edgeface.cli.main import main
-from edgeface.config import Camera, Limits
+from edgeface.config import Camera, Limits, load_config
 from edgeface.diagnosis import camera as doctor
-from edgeface.errors import SourceError
+from edgeface.errors import ConfigError, SourceError
 from edgeface.sources import Source, open_source, picamera2_child, picamera2_pipe, recipe_of
 from edgeface.sources.child import Child
 from edgeface.sources.live import LiveSource
@@ -264,6 +265,46 @@ def test_the_first_camera_that_is_not_on_usb(play: Play, caplog: pytest.LogCaptu
         caplog.clear()
 
 
+TWO = [
+    {"Model": "imx708", "Id": "/base/axi/pcie@1000120000/rp1/i2c@88000/imx708@1a", "Num": 1},
+    {"Model": "imx219", "Id": "/base/axi/pcie@1000120000/rp1/i2c@80000/imx219@10", "Num": 0},
+    {"Model": "HD Webcam", "Id": "/base/axi/pcie@1000120000/rp1/usb@200000-2:1.0-046d", "Num": 2},
+]
+
+
+@pytest.mark.parametrize(
+    ("source", "model"),
+    [("picamera2", "imx708"), ("picamera2:0", "imx708"), ("picamera2:1", "imx219"), ("picamera:1", "imx219")],
+)
+def test_which_of_two_on_ribbon_cables(
+    play: Play,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    source: str,
+    model: str,
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr("edgeface.sources.PACKAGE", tmp_path)
+    with caplog.at_level("INFO"):
+        first(play({"source": source}, cameras=TWO))
+    assert f"{model} gives " in caplog.text
+
+
+@pytest.mark.parametrize(("cameras", "there"), [(TWO, "cameras 0 to 1"), (TWO[1:], "camera 0")])
+def test_a_number_that_no_camera_has(play: Play, cameras: list[dict[str, Any]], there: str) -> None:
+    said = fails(play({"source": "picamera2:2"}, cameras=cameras))
+    assert f"libcamera finds {there} and no camera 2; check its ribbon cable" in said
+
+
+@pytest.mark.parametrize("source", ["picamera2:", "picamera2:x", "picamera2:-1", "picamera2: 1", "csi:1.5", "csi:²"])
+def test_a_number_that_is_none_is_an_error_of_the_configuration(source: str) -> None:
+    name, _, number = source.partition(":")
+    words = f"cameras.door.source: {number!r} is no camera's number; write {name}:0 or {name}:1, as `edgeface cameras`"
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        load_config(overrides={"cameras": {"door": {"source": source}}})
+
+
 def test_a_numpy_of_pip_that_hides_the_system_s(monkeypatch: pytest.MonkeyPatch) -> None:
     def clashes(name: str) -> None:
         raise ValueError("numpy.dtype size changed")
@@ -414,6 +455,9 @@ def test_cameras_lists_those_of_picamera2(
     play()
     assert main(["cameras"]) == 0
     assert "picamera2: imx708 (/base/soc/i2c0mux/i2c@1/imx708@1a)" in capsys.readouterr().out
+    play(cameras=TWO)
+    assert main(["cameras"]) == 0
+    assert 'source = "picamera2:1"  imx219 (/base/axi/' in capsys.readouterr().out
     play(cameras=[])
     assert main(["cameras"]) == 0
     assert "picamera2: libcamera finds no camera" in capsys.readouterr().out
@@ -426,6 +470,7 @@ def test_cameras_lists_those_of_picamera2(
 
 def test_doctor_says_where_it_is(play: Play) -> None:
     play()
+    assert doctor._place(Camera(source="picamera2:1")).startswith("picamera2:1 by /")
     assert doctor._place(Camera(source="picamera2")).startswith("picamera2 by /")
 
 

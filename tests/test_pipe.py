@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import pytest
 from raw_pictures import planes, ramp
 from scenes_live import alive, put_program, wait_until
 
+import edgeface
 from edgeface.config import Camera, Limits
 from edgeface.errors import SourceError
 from edgeface.sources import Source, open_source
@@ -47,6 +49,9 @@ for step in json.load(open(os.environ["STANDIN_STEPS"])):
         time.sleep(step[1])
     elif step[0] == "say":
         os.write(2, step[1].encode())
+    elif step[0] == "environ":
+        with open(step[1], "w") as file:
+            json.dump(dict(os.environ), file)
     elif step[0] == "ignore":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     elif step[0] == "exit":
@@ -129,6 +134,41 @@ def test_picamera_is_asked_for_raw_pictures_and_they_arrive(play: Play, tmp_path
     assert all(is_near(*pair) for pair in zip(seen, COLOURS, strict=True)), seen
     wanted = "-n -t 0 --codec yuv420 --width 128 --height 96 --framerate 10 --flush -o -"
     assert json.loads((tmp_path / "arguments").read_text()) == wanted.split()
+
+
+@pytest.mark.parametrize(("source", "words"), [("picamera:1", ["--camera", "1"]), ("csi:1", ["sensor-id=1"])])
+def test_which_of_two_cameras(play: Play, tmp_path: Path, source: str, words: list[str]) -> None:
+    source_ = play(*spaced(*LIMITED), ("exit", 0), source=source)
+    assert source_.live
+    read(source_, "ended with 0")
+    line = json.loads((tmp_path / "arguments").read_text())
+    assert words == [word for word in line if word in words]
+
+
+def test_no_child_learns_our_secrets(play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera's program, and whatever it starts, could read the broker's password from its environment."""
+    monkeypatch.setenv("EDGEFACE_MQTT_PASSWORD", "correct horse")
+    monkeypatch.setenv("edgeface__cameras__door__source", "rtsp://me:horse@camera/")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    source = play(*spaced(*LIMITED), ("environ", str(tmp_path / "environ")), ("exit", 0))
+    read(source, "ended with 0")
+    told = json.loads((tmp_path / "environ").read_text())
+    assert told["PATH"] == str(tmp_path / "bin")
+    assert "horse" not in str(told)
+    assert "CREDENTIALS_DIRECTORY" not in told
+
+
+def test_whatever_starts_a_child_says_what_it_may_know() -> None:
+    calls = [
+        (path, call)
+        for path in sorted(Path(edgeface.__file__).parent.rglob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in {"subprocess.run", "subprocess.Popen"}
+    ]
+    assert len(calls) > 5
+    for path, call in calls:
+        (env,) = [ast.unparse(word.value) for word in call.keywords if word.arg == "env"] or [""]
+        assert "child_environ(os.environ)" in env, f"{path}:{call.lineno}"
 
 
 def test_jetson_pictures_are_kept_apart_from_what_the_plugin_prints(play: Play, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 import shutil
 import subprocess
@@ -13,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from edgeface_card import network_txt
+from edgeface_card.settings import wifi
 from fleets import NOW, Fleet
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgeface.cli.main import main
 from edgeface.config import load_config
 from edgeface.errors import ConfigError, EdgefaceError, RuntimeMissingError, UsageError
 from edgeface.provisioning.access import is_line_of, password_line
+from edgeface.provisioning.rendering import render
 from edgeface.provisioning.table import COLUMNS, TableError, read_rows
 from edgeface.publish.certificates import file_end
 
@@ -41,6 +46,7 @@ def fleet(tmp_path: Path) -> Fleet:
         b"name,cameras\nhall,door=0\nyard,\n",
         b"\xef\xbb\xbfname;cameras\r\nhall;door=0\r\nyard;\r\n",
         b"name\tcameras\nhall\tdoor=0\nyard\n",
+        b"\xef\xbb\xbfsep=;\r\nname;cameras\r\nhall;door=0\r\nyard;\r\n",
         b'\n"Name", Cameras\n\n hall , door=0 \n,\n yard\n',
         b"cameras,name\rdoor=0,hall\r,yard\r",
         b"name,cameras,,\nhall,door=0,,\nyard,,,\n",
@@ -92,6 +98,22 @@ def one(**cells: str) -> str:
             'row 3: it has 4 cells for 2 columns; quote a cell that holds the separator: "a;b"',
         ),
         ('name\n"hall\n', "is no table after row 1: unexpected end of data; correct its quotes"),
+        (
+            one(cameras="door=/dev/video0,yard=1"),
+            "row 2: cameras: '/dev/video0,yard=1' is no source; put a blank between",
+        ),
+        (one(cameras="door=/dev/video0; yard=1"), "row 2: cameras: '/dev/video0;' is no source"),
+        (one(cameras="door=picamera2:x"), r"row 2: .*cameras\.door\.source: 'x' is no camera's number"),
+        (one(timezone="Europe/Berln"), "row 2: timezone 'Europe/Berln' is not known; did you mean Europe/Berlin"),
+        (one(wifi_ssid="x", wifi_country="uk"), "row 2: wifi_country 'UK' is no country; write GB"),
+        (
+            one(wifi_ssid="x", wifi_country="DE", wifi_password="1,23457E+15"),
+            "row 2: wifi_password is a number that a spreadsheet has rounded",
+        ),
+        (one(address="192.168.1.255/24"), "row 2: address 192.168.1.255/24 is that of its whole net"),
+        (one(address="192.168.1.0/24"), "row 2: address 192.168.1.0/24 is that of its whole net"),
+        (one(address="192.168.1.1/24", gateway="192.168.1.1"), "row 2: gateway 192.168.1.1 is the node's own address"),
+        ("sep=;\nname;auth;camera\n", r"row 2: unknown column 'camera'; did you mean cameras\?"),
         (one(cameras="0"), "row 2: cameras: '0' is no ID=SOURCE; write for example door=/dev/video0"),
         (one(cameras="a=0 a=1"), "row 2: cameras: a is there twice"),
         (one(cameras="a b=0"), "row 2: cameras: 'a' is no ID=SOURCE"),
@@ -200,6 +222,22 @@ def test_a_node_gets_what_it_needs(fleet: Fleet, tmp_path: Path) -> None:
     ]
     for path in (fleet.out, *fleet.out.rglob("*")):
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+@given(
+    st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=32),
+    st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=63),
+)
+@example('"Home"', "'quoted' #1'")
+def test_the_card_reads_what_the_table_says(ssid: str, password: str) -> None:
+    """What opens the network is written for people and read by a program: nothing of it may get lost between."""
+    out = io.StringIO()
+    csv.writer(out).writerows([["name", "wifi_ssid", "wifi_password", "wifi_country"], ["hall", ssid, password, "DE"]])
+    (row,) = read_rows(out.getvalue().encode(), "nodes.csv")
+    node = render(row, {}, broker="broker.lan", place="nodes.csv")
+    read = network_txt.read(node.files["network.txt"])
+    assert read.complaints == ()
+    assert read.settings.wifi == wifi(ssid.encode(), password, hidden=False)
 
 
 @needs_openssl
@@ -377,8 +415,9 @@ def test_a_run_that_was_killed_is_taken_up(fleet: Fleet) -> None:
 @pytest.mark.parametrize(
     ("orders", "words"),
     [
-        ({"rotate": ("attic",)}, "--rotate attic: no node is called that; known are hall, yard"),
+        ({"rotate": ("attic",)}, "--rotate attic: no node is called that; known are hall, porch, yard"),
         ({"revoke": ("attic",)}, "--revoke attic: no node is called that"),
+        ({"revoke": ("porch",)}, "--revoke porch: no node is called that; known are hall, yard"),
         ({"revoke": ("hall",), "rotate": ("hall",)}, "--rotate and --revoke hall"),
         ({"rotate": ("yard",)}, "--rotate yard: it is in no row of"),
         ({"base": Path("no.toml")}, "no.toml, which all nodes share, does not exist"),
@@ -386,7 +425,7 @@ def test_a_run_that_was_killed_is_taken_up(fleet: Fleet) -> None:
 )
 def test_orders_that_cannot_be_followed_change_nothing(orders: Mapping[str, Any], words: str, fleet: Fleet) -> None:
     fleet.run("hall;;", "yard;;")
-    fleet.write("hall;;")
+    fleet.write("hall;;", "porch;;")
     before = fleet.tree()
     with pytest.raises(EdgefaceError, match=words):
         fleet.run(**orders)
@@ -439,6 +478,44 @@ def test_a_lost_authority_is_not_replaced_by_another(fleet: Fleet, lost: str) ->
 
 
 @needs_openssl
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("index.txt", None, "has no index.txt"),
+        ("index.txt", "", "row 1 of .*index.txt is none that OpenSSL wrote"),
+        ("index.txt", "V\t36", "row 1 of .*index.txt is none that OpenSSL wrote"),
+        ("index.txt", "V\t36Z\t\tAB\tunknown\t/CN=edgeface fleet\nV\t36Z\t\tA", "row 2 of .*index.txt is none that"),
+        ("index.txt", "\0" * 200, "row 1 of .*index.txt is none that OpenSSL wrote"),
+        ("index.txt", b"\xff\xfe", "row 1 of .*index.txt is none that OpenSSL wrote"),
+        ("crlnumber", None, "has no crlnumber"),
+    ],
+)
+def test_broken_books_are_said_in_our_words_and_nothing_is_written(
+    name: str, text: str | bytes | None, words: str, fleet: Fleet
+) -> None:
+    """Without its index a fleet's revoked certificates would hold again, and nobody would notice."""
+    fleet.run("hall;certificate;", "yard;certificate;")
+    path = fleet.out / "ca" / name
+    if text is None:
+        path.unlink()
+    else:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    before = fleet.tree()
+    with pytest.raises(EdgefaceError, match=f"{words}.*; take the folder from a backup") as caught:
+        fleet.run(revoke=("hall",))
+    assert "openssl" not in str(caught.value)
+    assert fleet.tree() == before
+
+
+@needs_openssl
+def test_a_certificate_that_is_not_there_any_more_cannot_be_revoked(fleet: Fleet) -> None:
+    fleet.run("hall;certificate;")
+    shutil.rmtree(fleet.out / "ca/certs")
+    with pytest.raises(EdgefaceError, match=r"ca/certs/[0-9A-F]+\.pem.*is gone; take the folder from a backup"):
+        fleet.run(revoke=("hall",))
+
+
+@needs_openssl
 def test_on_the_command_line_no_secret_is_shown(fleet: Fleet, tmp_path: Path) -> None:
     fleet.write("hall;;Home;pass-word", "yard;certificate;;", head="name;auth;wifi_ssid;wifi_password")
     words = [sys.executable, "-m", "edgeface", "provision", str(fleet.table), "--out", str(fleet.out)]
@@ -466,6 +543,15 @@ def test_on_the_command_line_no_secret_is_shown(fleet: Fleet, tmp_path: Path) ->
     assert done.stdout.startswith("rotated: hall\n")
     assert not [secret for secret in secrets if secret in done.stdout + done.stderr]
     assert edgeface().stdout == f"{fleet.out}: nothing has changed\n"
+    (fleet.out / "broker/acl").unlink()
+    (fleet.out / "accounts/operator").unlink()
+    done = edgeface()
+    assert done.stdout.splitlines() == [
+        "written again: accounts/operator, broker/acl, broker/passwords",
+        f"{fleet.out}: nodes/ for the nodes, broker/ for the broker",
+    ]
+    fleet.node("yard", "ca.pem").unlink()
+    assert edgeface().stdout.startswith("changed: yard\n")
 
 
 @needs_openssl

@@ -47,6 +47,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"{recipe.name}: {recipe.program or f'{recipe.programs[0]} is not installed; {recipe.missing}'}")
     found, problem = _picamera2()
     print(f"picamera2: {problem or ', '.join(found) or 'libcamera finds no camera'}")
+    ribbons = [name for name in found if "/usb" not in name]
+    for number, name in enumerate(ribbons if len(ribbons) > 1 else ()):
+        print(f'  source = "picamera2:{number}"  {name}')
     return 0
 
 

@@ -73,6 +73,9 @@ def provision(args: argparse.Namespace) -> int:
         done = done or bool(names)
         if names:
             print(f"{word}: {_some(names)}")
+    if report.restored:
+        print(f"written again: {_some(report.restored)}")
+    done = done or bool(report.restored)
     print(f"{out}: {'nodes/ for the nodes, broker/ for the broker' if done else 'nothing has changed'}")
     for path in report.edited:
         complain(f"warning: {path} was changed by hand and stays; delete it to have it written from its row")

@@ -43,7 +43,7 @@ def add_parser(subparsers: SubParsers[Any]) -> None:
         "--source",
         metavar="SOURCE",
         help="one source instead of all configured cameras: number, /dev/..., file, folder, rtsp://..., picamera, "
-        "picamera2, csi",
+        "picamera2, csi; of two on ribbon cables picamera2:0 and picamera2:1",
     )
     parser.add_argument("--pace", choices=("realtime", "max"), help="files: like a camera, or as fast as it goes (max)")
     parser.add_argument(

@@ -2,13 +2,14 @@
 
 `types` has every key with its range and its sentence, `loading` reads and overrides, `keys` knows what was meant by a
 key that is not there, `renames` which key had another name, `privacy` what
-`[privacy]` forbids, `secrets` what is never shown, `toml` how it is read and
+`[privacy]` forbids, `secrets` what is never shown, `programs` which cameras a program reads, `toml` how it is read and
 written. Unknown keys and values out of range are errors that name the key.
 """
 
 from edgeface.config.loading import CONFIG_PATHS, Given, find_config, load_config, parse_override
 from edgeface.config.privacy import is_open, refused
-from edgeface.config.secrets import hide_credentials, mqtt_password, redacted
+from edgeface.config.programs import program_of
+from edgeface.config.secrets import child_environ, hide_credentials, mqtt_password, redacted
 from edgeface.config.toml import to_toml
 from edgeface.config.types import (
     Camera,
@@ -52,12 +53,14 @@ __all__ = [
     "Shape",
     "Spool",
     "Visits",
+    "child_environ",
     "find_config",
     "hide_credentials",
     "is_open",
     "load_config",
     "mqtt_password",
     "parse_override",
+    "program_of",
     "redacted",
     "refused",
     "to_toml",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 from edgeface.config.privacy import expect_span, refused
+from edgeface.config.programs import meant_program
 from edgeface.config.secrets import hide_credentials
 from edgeface.config.types import Camera, Config, Shape
 from edgeface.errors import ConfigError
@@ -49,6 +50,16 @@ def judge_shapes(cameras: Mapping[str, Camera], *, where: str) -> None:
                 wrong = _wrong_shape(shape)
                 if wrong:
                     raise ConfigError(f"{where}: cameras.{name}.{key}[{number}] {wrong[0]}", fix=wrong[1])
+
+
+def judge_sources(cameras: Mapping[str, Camera], *, where: str) -> None:
+    """Raise ConfigError for ``picamera2:`` and the like with something behind that is no camera's number."""
+    for name, camera in cameras.items():
+        if program := meant_program(camera.source):
+            raise ConfigError(
+                f"{where}: cameras.{name}.source: {str(camera.source).partition(':')[2]!r} is no camera's number",
+                fix=f"write {program}:0 or {program}:1, as `edgeface cameras` or `rpicam-hello --list-cameras` counts",
+            )
 
 
 def judge_privacy(config: Config, *, where: str) -> None:

@@ -56,6 +56,15 @@ def mqtt_password(mqtt: Mqtt, environ: Mapping[str, str]) -> str | None:
     return _judged(given.encode("utf-8", "surrogateescape"), "EDGEFACE_MQTT_PASSWORD") if given else mqtt.password
 
 
+def child_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a child of ours gets to know: all but our own variables, which hold secrets or say where they lie."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if not name.upper().startswith("EDGEFACE_") and name != "CREDENTIALS_DIRECTORY"
+    }
+
+
 def redacted(config: Config) -> dict[str, Any]:
     """Render the configuration as plain data; secrets and what opens a stream become ``***``."""
     tree: dict[str, Any] = msgspec.to_builtins(config)

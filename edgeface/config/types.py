@@ -165,7 +165,10 @@ class Camera(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     source: Annotated[
         CameraNumber | Place,
-        Meta(description="camera number, /dev/..., file, folder, rtsp://..., picamera, picamera2, or csi (Jetson)"),
+        Meta(
+            description="camera number, /dev/..., file, folder, rtsp://..., picamera, picamera2, or csi (Jetson); "
+            "of two on ribbon cables picamera2:0 and picamera2:1, and so with the other two names"
+        ),
     ] = 0
     width: Annotated[Pixels | None, Meta(description="pixels asked of the camera")] = None
     height: Annotated[Pixels | None, Meta(description="pixels asked of the camera")] = None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgeface.board import ROOT
 from edgeface.bundle import Bundle, find_bundle, open_bundle
-from edgeface.config import Config
+from edgeface.config import Config, child_environ
 from edgeface.diagnosis.conversation import Conversation, converse
 from edgeface.diagnosis.processes import Purpose, daemons, purpose
 from edgeface.errors import EdgefaceError
@@ -146,7 +146,9 @@ def ask(*command: str) -> str | None:
     """What a program says on standard output; None where it is not there, fails or hangs."""
     nothing = subprocess.DEVNULL
     try:
-        done = subprocess.run(command, stdin=nothing, capture_output=True, timeout=ASK_S, check=False)
+        done = subprocess.run(
+            command, stdin=nothing, capture_output=True, timeout=ASK_S, check=False, env=child_environ(os.environ)
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.decode(errors="replace") if done.returncode == 0 else None

@@ -13,6 +13,7 @@ from typing import IO
 import msgspec
 
 from edgeface.bundle import Bundle, plain
+from edgeface.config import child_environ
 from edgeface.files import NOT_JSON
 from edgeface.proof.steps import Outcome, Step, memory_for
 from edgeface.runtime import library
@@ -77,7 +78,7 @@ def _one_child(bundle: Bundle, steps: Sequence[Step]) -> Iterator[Outcome]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, **SINGLE},
+        env={**child_environ(os.environ), **SINGLE},
         # Ctrl-C is for us; we end it.
         start_new_session=True,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from edgeface.config import child_environ
 from edgeface.errors import EdgefaceError, RuntimeMissingError
 from edgeface.files import write_private
 
@@ -22,6 +24,7 @@ START = "20240101000000Z"
 LIFE = timedelta(days=3650)
 AUTHORITY_LIFE = timedelta(days=7300)
 WORKS_S = 120.0
+_ROW = re.compile(r"[VRE]\t[0-9]+Z\t[^\t]*\t[0-9A-F]+\t[^\t]+\t.*/CN=[^\t]+")
 _SETTINGS = """\
 [req]
 distinguished_name = subject
@@ -62,6 +65,9 @@ subjectAltName = {names}
 """
 
 KEY, CERTIFICATE = "ca.key", "ca.pem"
+INDEX, NUMBER = "index.txt", "crlnumber"
+"""OpenSSL's books: without the first, what was revoked would hold again."""
+BACKUP = "take the folder from a backup, or begin a new fleet with another --out"
 
 
 class Authority:
@@ -76,7 +82,7 @@ class Authority:
     Raises
     ------
     RuntimeMissingError : OpenSSL is not installed
-    EdgefaceError : its key or certificate is gone; from every method: OpenSSL fails
+    EdgefaceError : its key, certificate or books are gone or broken; from every method: OpenSSL fails
     """
 
     def __init__(self, folder: Path, *, broker: str, now: datetime, begun: bool = False) -> None:
@@ -85,20 +91,23 @@ class Authority:
             raise RuntimeMissingError(
                 "openssl, which makes certificates, is not installed", fix="sudo apt install openssl"
             )
-        gone = [name for name in (KEY, CERTIFICATE) if begun and not (folder / name).exists()]
+        begun = begun or (folder / CERTIFICATE).exists()
+        gone = [name for name in (KEY, CERTIFICATE, INDEX, NUMBER) if begun and not (folder / name).exists()]
         if gone:
             raise EdgefaceError(
-                f"{folder} has no {' and no '.join(gone)}, by which all nodes of this fleet know their broker",
-                fix="take the folder from a backup, or begin a new fleet with another --out",
+                f"{folder} has no {' and no '.join(gone)}, by which this fleet's nodes and broker know each other",
+                fix=BACKUP,
             )
         self._program = program
         self._folder = folder
         self._now = now
+        if begun:
+            self._index()
         for inside in (folder, folder / "certs"):
             inside.mkdir(mode=0o700, exist_ok=True)
         settings = _SETTINGS.format(crl_days=AUTHORITY_LIFE.days, names=_names(broker))
         write_private(folder / "openssl.cnf", settings.encode())
-        for name, text in (("index.txt", ""), ("index.txt.attr", "unique_subject = no\n"), ("crlnumber", "01\n")):
+        for name, text in ((INDEX, ""), (f"{INDEX}.attr", "unique_subject = no\n"), (NUMBER, "01\n")):
             if not (folder / name).exists():
                 write_private(folder / name, text.encode())
         self.certificate, self.revoked = folder / CERTIFICATE, folder / "crl.pem"
@@ -131,7 +140,10 @@ class Authority:
         gone = set(names)
         for state, serial, name in self._index():
             if state == "V" and name in gone:
-                self._run("ca", "-revoke", self._folder / "certs" / f"{serial}.pem")
+                certificate = self._folder / "certs" / f"{serial}.pem"
+                if not certificate.exists():
+                    raise EdgefaceError(f"{certificate}, a certificate of {name}, is gone", fix=BACKUP)
+                self._run("ca", "-revoke", certificate)
         self.list_revoked()
 
     def list_revoked(self) -> None:
@@ -157,7 +169,13 @@ class Authority:
 
     def _index(self) -> list[tuple[str, str, str]]:
         """State (V holds, R revoked, E ended), serial number and name of each certificate, in their order."""
-        rows = [line.split("\t") for line in (self._folder / "index.txt").read_text(encoding="utf-8").splitlines()]
+        path = self._folder / INDEX
+        # Never empty: the authority's own certificate stands in it too.
+        lines = path.read_bytes().decode("utf-8", "replace").removesuffix("\n").split("\n")
+        for number, line in enumerate(lines, start=1):
+            if not _ROW.fullmatch(line):
+                raise EdgefaceError(f"row {number} of {path} is none that OpenSSL wrote", fix=BACKUP)
+        rows = [line.split("\t") for line in lines]
         return [(row[0], row[3], row[5].rpartition("/CN=")[2]) for row in rows]
 
     def _run(self, command: str, *words: object) -> None:
@@ -179,6 +197,7 @@ class Authority:
                 errors="replace",
                 timeout=WORKS_S,
                 umask=0o077,
+                env=child_environ(os.environ),
                 check=False,
             )
         except subprocess.TimeoutExpired:

@@ -81,6 +81,8 @@ class Report(msgspec.Struct, kw_only=True):
     """Nodes that are in no row of the table: they stay as they are."""
     bare: list[str] = []
     """Nodes whose secrets are not here any more."""
+    restored: list[str] = []
+    """Files for the broker and of accounts that were written though no node has changed."""
 
 
 def provision(
@@ -123,8 +125,10 @@ def provision(
         fleet.take(nodes, set(orders.rotate))
         if orders.renew_days is not None:
             fleet.renew(now + timedelta(days=orders.renew_days))
-        _tell_broker(out, state, token, salt)
+        told = _tell_broker(out, state, token, salt)
         write_state(out, state)
+        if not any((report.added, report.changed, report.rotated, report.renewed, report.revoked)):
+            report.restored = told
         here = {node.row.name for node in nodes}
         report.absent = sorted(name for name, known in state.nodes.items() if name not in here and not known.revoked)
     return report
@@ -142,10 +146,10 @@ def _read(table: Path, state: State) -> list[Node]:
 
 def _judge(nodes: Sequence[Node], state: State, orders: Orders, place: str) -> None:
     known = set(state.nodes) | {node.row.name for node in nodes}
-    for option, names in (("rotate", orders.rotate), ("revoke", orders.revoke)):
+    for option, names, there in (("rotate", orders.rotate, known), ("revoke", orders.revoke, set(state.nodes))):
         for name in names:
-            if name not in known:
-                raise UsageError(f"--{option} {name}: no node is called that", fix=f"known are {_some(sorted(known))}")
+            if name not in there:
+                raise UsageError(f"--{option} {name}: no node is called that", fix=f"known are {_some(sorted(there))}")
     if both := sorted(set(orders.rotate) & set(orders.revoke)):
         raise UsageError(f"--rotate and --revoke {both[0]}", fix="give one of them")
     if gone := sorted(set(orders.rotate) - {node.row.name for node in nodes}):
@@ -201,8 +205,8 @@ class _Fleet:
         self._certify([node.row.name for node in fresh if node.row.auth == "certificate"])
         authority = self._authority.certificate.read_bytes()
         for node in nodes:
-            write_private(self._nodes / node.row.name / AUTHORITY, authority)
-            self._write_files(node, rotated=node.row.name in again)
+            mended = write_private(self._nodes / node.row.name / AUTHORITY, authority)
+            self._write_files(node, rotated=node.row.name in again, mended=mended)
 
     def renew(self, until: datetime) -> None:
         """Make certificates anew that end before."""
@@ -234,11 +238,11 @@ class _Fleet:
         for name, certificate in self._authority.sign(pairs).items():
             write_private(self._nodes / name / CERTIFICATE, certificate)
 
-    def _write_files(self, node: Node, *, rotated: bool) -> None:
+    def _write_files(self, node: Node, *, rotated: bool, mended: bool) -> None:
         name, folder, report = node.row.name, self._nodes / node.row.name, self._report
         known = self._known.get(name)
         written = dict(known.written) if known else {}
-        changed = False
+        changed = mended
         for file, text in node.files.items():
             path, digest = folder / file, hashlib.sha256(text.encode()).hexdigest()
             if written.get(file) == digest and path.exists():
@@ -286,22 +290,28 @@ def _broker_certificate(out: Path, authority: Authority, orders: Orders, now: da
     return True
 
 
-def _tell_broker(out: Path, state: State, token: Callable[[int], str], salt: Callable[[int], bytes]) -> None:
-    """Write what the broker reads; a line that holds stays as it is."""
+def _tell_broker(out: Path, state: State, token: Callable[[int], str], salt: Callable[[int], bytes]) -> list[str]:
+    """Write what the broker reads; a line that holds stays as it is. Names of the files that were written."""
     folder, accounts = out / "broker", out / "accounts"
     _make_private(accounts)
-    for name in ACCOUNTS:
-        if not (accounts / name).exists():
-            write_private(accounts / name, f"{token(PASSWORD_BYTES)}\n".encode())
+    fresh = {
+        accounts / name: f"{token(PASSWORD_BYTES)}\n".encode() for name in ACCOUNTS if not (accounts / name).exists()
+    }
+    told = [path for path, password in fresh.items() if write_private(path, password)]
     live = {name: known for name, known in state.nodes.items() if not known.revoked}
     files = {name: out / "nodes" / name / PASSWORD for name, known in live.items() if known.auth == "password"}
     files |= {name: accounts / name for name in ACCOUNTS}
-    write_private(folder / "passwords", _passwords(folder / "passwords", files, salt).encode())
     access = {name: known.access for name, known in live.items()}
     access |= account_access({known.prefixes for known in live.values()})
-    write_private(folder / "acl", access_list(access).encode())
-    write_private(folder / "mosquitto.conf", broker_config(state.broker_folder).encode())
-    write_private(folder / "crl.pem", (out / "ca" / "crl.pem").read_bytes())
+    lists = {
+        "passwords": _passwords(folder / "passwords", files, salt).encode(),
+        "acl": access_list(access).encode(),
+        "mosquitto.conf": broker_config(state.broker_folder).encode(),
+        "ca.pem": (out / "ca" / "ca.pem").read_bytes(),
+        "crl.pem": (out / "ca" / "crl.pem").read_bytes(),
+    }
+    told += [folder / name for name, data in lists.items() if write_private(folder / name, data)]
+    return sorted(str(path.relative_to(out)) for path in told)
 
 
 def _passwords(path: Path, files: Mapping[str, Path], salt: Callable[[int], bytes]) -> str:

@@ -67,7 +67,7 @@ def render(row: Row, base: Mapping[str, Any], *, broker: str, place: str) -> Nod
         config = load_config(overrides=tree)
     except ConfigError as error:
         raise TableError(f"{place} row {row.number}: {error.what}", fix=error.fix) from None
-    network = "".join(f"{key} = {value}\n" for key, value in row.network.items())
+    network = "".join(f"{key} = {_quoted(value)}\n" for key, value in row.network.items())
     return Node(
         row=row,
         config=config,
@@ -76,6 +76,11 @@ def render(row: Row, base: Mapping[str, Any], *, broker: str, place: str) -> Nod
             NETWORK: _NETWORK_HEAD + network,
         },
     )
+
+
+def _quoted(value: str) -> str:
+    """A value as network.txt takes it: quotes around it are taken away there, so those of its own get others."""
+    return f'"{value}"' if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
 
 
 def _tree(row: Row, base: Mapping[str, Any], broker: str) -> dict[str, Any]:
@@ -94,7 +99,10 @@ def _tree(row: Row, base: Mapping[str, Any], broker: str) -> dict[str, Any]:
     if row.cameras:
         known = base.get("cameras", {})
         tree["cameras"] = {
-            camera: {**known.get(camera, {}), "source": int(source) if source.isdigit() else source}
+            camera: {
+                **known.get(camera, {}),
+                "source": int(source) if source.isascii() and source.isdecimal() else source,
+            }
             for camera, source in row.cameras.items()
         }
     return tree

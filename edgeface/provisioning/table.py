@@ -11,6 +11,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeVar, cast
+from zoneinfo import available_timezones
 
 import msgspec
 
@@ -23,8 +24,12 @@ RESERVED = frozenset({"homeassistant", "operator", "broker"})
 """Accounts of others."""
 LARGEST = 10_000_000
 """Bytes of a table: some fifty thousand rows."""
+_SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+"""A first line by which spreadsheets are told what parts the cells."""
 _HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.IGNORECASE)
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}")
+_ROUNDED = re.compile(r"\d[.,]\d+E\+\d+", re.IGNORECASE)
+"""What a spreadsheet makes of sixteen digits in a cell that is not text."""
 _YES: Mapping[str, bool] = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
 # fmt: off
 COLUMNS: Mapping[str, str] = {
@@ -90,14 +95,15 @@ def _split(data: bytes, place: str) -> tuple[Sequence[str], list[tuple[int, Sequ
     except UnicodeDecodeError as error:
         row = data[: error.start].count(b"\n") + 1
         raise TableError(f"{place} row {row}: it is not UTF-8", fix='save it as "CSV UTF-8"') from None
-    head = text.lstrip("\r\n").partition("\n")[0]
-    delimiter = max(",;\t", key=head.count)
+    told = _SEPARATOR.match(text)
+    head = text[told.end() if told else 0 :].lstrip("\r\n").partition("\n")[0]
+    delimiter = told[1] if told else max(",;\t", key=head.count)
     lines: list[tuple[int, Sequence[str]]] = []
     number = 1
     try:
         for number, cells in enumerate(csv.reader(text.splitlines(True), delimiter=delimiter, strict=True), start=1):
             stripped = [cell.strip() for cell in cells]
-            if any(stripped):
+            if any(stripped) and not (number == 1 and told):
                 lines.append((number, stripped))
     except csv.Error as error:
         fix = 'correct its quotes: a cell is "..." whole, and " within is ""'
@@ -167,6 +173,10 @@ def _cameras(text: str) -> Mapping[str, str]:
         camera, sign, source = word.partition("=")
         if not sign or not source or not re.fullmatch(NAME, camera):
             raise TableError(f"cameras: {camera!r} is no ID=SOURCE", fix="write for example door=/dev/video0 yard=1")
+        if source[-1] in ",;" or ("://" not in source and re.search(r"[,;][\w-]+=", source)):
+            raise TableError(
+                f"cameras: {source!r} is no source", fix="put a blank between two cameras, and nothing else"
+            )
         if camera in cameras:
             raise TableError(f"cameras: {camera} is there twice", fix="give each camera an id of its own")
         cameras[camera] = source
@@ -181,6 +191,10 @@ def _network(name: str, given: Mapping[str, str]) -> dict[str, str]:
     zone = given["timezone"]
     if zone and not _ZONE.fullmatch(zone):
         raise TableError(f"timezone {zone!r} is no time zone", fix="write for example Europe/Berlin")
+    if zone and (known := available_timezones()) and zone not in known:
+        near = difflib.get_close_matches(zone, known, n=1)
+        fix = f"did you mean {near[0]}?" if near else "see `timedatectl list-timezones`"
+        raise TableError(f"timezone {zone!r} is not known", fix=fix)
     return {"hostname": hostname, "timezone": zone} | _wifi(given) | _address(given)
 
 
@@ -200,6 +214,10 @@ def _wifi(given: Mapping[str, str]) -> dict[str, str]:
         raise TableError(
             "wifi_password has not 8 to 63 plain characters", fix="copy it again; 64 hexadecimal digits will do"
         )
+    if _ROUNDED.fullmatch(password):
+        raise TableError(
+            "wifi_password is a number that a spreadsheet has rounded", fix="make its column text, and type it again"
+        )
     if given["wifi_hidden"].lower() not in _YES:
         raise TableError(f"wifi_hidden {given['wifi_hidden']!r} is neither yes nor no", fix="write one of these")
     hidden = "yes" if _YES[given["wifi_hidden"].lower()] else ""
@@ -209,6 +227,8 @@ def _wifi(given: Mapping[str, str]) -> dict[str, str]:
 def _country(text: str) -> str:
     if not re.fullmatch(r"[A-Z]{2}", text):
         raise TableError(f"wifi_country {text!r} is no country", fix="write two letters, such as DE")
+    if text == "UK":
+        raise TableError("wifi_country 'UK' is no country", fix="write GB")
     return text
 
 
@@ -222,9 +242,19 @@ def _address(given: Mapping[str, str]) -> dict[str, str]:
     interface = _read(ipaddress.ip_interface, address, "address") if address else None
     if gateway and interface is not None and _read(ipaddress.ip_address, gateway, "gateway") not in interface.network:
         raise TableError(f"gateway {gateway} is not in the net of {address}", fix="correct one of them")
+    if interface is not None and _is_no_host(interface):
+        raise TableError(f"address {address} is that of its whole net", fix="give it another of the same net")
+    if gateway and interface is not None and ipaddress.ip_address(gateway) == interface.ip:
+        raise TableError(f"gateway {gateway} is the node's own address", fix="write the router's")
     for server in servers:
         _read(ipaddress.ip_address, server, "dns")
     return {"address": address, "gateway": gateway, "dns": " ".join(servers)}
+
+
+def _is_no_host(interface: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> bool:
+    """Whether an address names its net or all in it; nets of one or two addresses have none such."""
+    net = interface.network
+    return interface.version == 4 and net.num_addresses > 2 and interface.ip in (net[0], net[-1])
 
 
 def _read(kind: Callable[[str], T], text: str, what: str) -> T:

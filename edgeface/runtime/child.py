@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 
+from edgeface.config import child_environ
+
 ABI_SIGNS = ("multiarray failed to import", "_ARRAY_API not found", "dtype size changed", "compiled using NumPy 1.x")
 """What libraries say that were built for another numpy."""
 PATIENCE_S = 60.0
@@ -43,6 +45,7 @@ def run_python(program: str, *words: str, patience_s: float = PATIENCE_S) -> tup
             timeout=patience_s,
             check=False,
             stdin=subprocess.DEVNULL,
+            env=child_environ(os.environ),
         )
     except subprocess.TimeoutExpired:
         return "", "it hangs"

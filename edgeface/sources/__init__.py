@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from edgeface.config import Camera, Limits
+from edgeface.config import Camera, Limits, program_of
 from edgeface.sources.base import Origin, Pace, Source
 from edgeface.sources.child import Recipe
 from edgeface.sources.image import Picture, read_image, read_picture
@@ -40,7 +40,7 @@ RECIPES = {"picamera": picamera, "picamera2": picamera2, "csi": csi}
 def is_live(camera: Camera) -> bool:
     """Whether time goes on without us, from the source's name alone: cameras and streams, not files."""
     source = _named(camera)
-    return isinstance(source, int) or source.startswith((*SCHEMES, "/dev/")) or source in RECIPES
+    return isinstance(source, int) or source.startswith((*SCHEMES, "/dev/")) or program_of(source) is not None
 
 
 def open_source(
@@ -82,11 +82,12 @@ def recipe_of(camera: Camera) -> Recipe | None:
 
     ``picamera`` takes what is there: ``rpicam-vid``, also by its old name, else picamera2.
     """
-    source = _named(camera)
-    if not isinstance(source, str) or source not in RECIPES:
+    program = program_of(_named(camera))
+    if program is None:
         return None
-    recipe = RECIPES[source](camera)
-    return picamera2(camera) if source == "picamera" and recipe.program is None and PACKAGE.exists() else recipe
+    name = program[0]
+    recipe = RECIPES[name](camera)
+    return picamera2(camera) if name == "picamera" and recipe.program is None and PACKAGE.exists() else recipe
 
 
 def _named(camera: Camera) -> int | str:

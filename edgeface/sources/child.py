@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from edgeface.config import child_environ
 from edgeface.errors import SourceError
 from edgeface.sources.children import end_group, exit_code
 from edgeface.sources.live import REOPENED
@@ -103,6 +104,7 @@ class Child:
                 stderr=subprocess.PIPE,
                 pass_fds=() if recipe.stdout else (write,),
                 start_new_session=True,
+                env=child_environ(os.environ),
             )
         except OSError as error:
             raise SourceError(f"{program} cannot be started: {error.strerror}", fix=recipe.missing) from None

@@ -86,11 +86,21 @@ def cameras(picamera2: Any) -> list[dict[str, Any]]:
     return found
 
 
-def choose(found: list[dict[str, Any]]) -> int:
-    """Return the number of the first camera that is not on USB: its place in the list, not libcamera's own ``Num``."""
-    for number, camera in enumerate(found):
-        if "/usb" not in str(camera.get("Id", "")):
-            return number
+def choose(found: list[dict[str, Any]], wanted: int = 0) -> int:
+    """Return the place in the list of a camera that is not on USB, which is not libcamera's own ``Num``.
+
+    Those are counted as ``rpicam-hello --list-cameras`` counts them: it leaves out cameras on USB, and picamera2 has
+    them last; both sort by ``Id``, falling.
+    """
+    places = [place for place, camera in enumerate(found) if "/usb" not in str(camera.get("Id", ""))]
+    if wanted < len(places):
+        return places[wanted]
+    if places:
+        there = "camera 0" if len(places) == 1 else f"cameras 0 to {len(places) - 1}"
+        raise CameraError(
+            f"libcamera finds {there} and no camera {wanted}",
+            f"check its ribbon cable, and dtoverlay in {CONFIG}, then start it again",
+        )
     if found:
         raise CameraError("picamera2 finds only USB cameras", "set source to a number, see `edgeface cameras`")
     for kind in ("media*", "dma_heap/*"):
@@ -118,7 +128,10 @@ def explain(error: BaseException, main: tuple[int, int]) -> CameraError:
     said = words(error)
     size = "{}x{}".format(*main)
     if "busy" in said or "code: -16" in said or "in use by another" in said:
-        return CameraError("another program has the camera", "end it: rpicam-hello, motion, another service")
+        return CameraError(
+            "another program has the camera",
+            "end it: rpicam-hello, motion, another service, and of two cameras name the second (picamera2:1)",
+        )
     if "Cannot allocate memory" in said or getattr(error, "errno", None) == errno.ENOMEM:
         return CameraError(
             f"there is no memory for pictures of {size}",
@@ -129,7 +142,7 @@ def explain(error: BaseException, main: tuple[int, int]) -> CameraError:
 
 def start(picamera2: Any, args: argparse.Namespace) -> Any:
     """Open, configure and start the camera."""
-    number = choose(cameras(picamera2))
+    number = choose(cameras(picamera2), args.camera)
     try:
         camera = picamera2.Picamera2(number)
     except (RuntimeError, OSError, IndexError) as error:
@@ -259,6 +272,7 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--list", action="store_true", help="print the cameras as JSON and end")
+    parser.add_argument("--camera", type=int, default=0, help="which of those that are not on USB, from 0")
     parser.add_argument("--fd", type=int, help="where pictures are written to")
     parser.add_argument("--main", type=size, help="WIDTHxHEIGHT")
     parser.add_argument("--lores", type=size, help="WIDTHxHEIGHT; without it there is no second stream")

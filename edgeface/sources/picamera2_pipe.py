@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 from math import gcd
 from pathlib import Path
@@ -18,12 +19,12 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from edgeface.config import Camera
+from edgeface.config import Camera, child_environ
 from edgeface.errors import SourceError
 from edgeface.sources import picamera2_child
 from edgeface.sources.child import Child, Recipe, own_words
 from edgeface.sources.planes import Bytes, cut_rows, yuv_to_bgr
-from edgeface.sources.transform import wanted_size
+from edgeface.sources.transform import camera_number, wanted_size
 from edgeface.types import Image
 
 logger = logging.getLogger(__name__)
@@ -81,10 +82,12 @@ def picamera2(camera: Camera) -> Recipe:
     if (width, height) != wanted:
         logger.warning("%s: %dx%d becomes %dx%d", camera.source, *wanted, width, height)
     small, fps = small_size((width, height)), camera.fps or DEFAULT_FPS
+    number = camera_number(camera)
 
     def arguments(fd: int) -> list[str]:
         words = ["-I", "-B", str(SCRIPT), "--fd", str(fd), "--main", f"{width}x{height}", "--fps", f"{fps:g}"]
         words += ["--wait", f"{camera.read_timeout * PATIENCE_SHARE:g}"]
+        words += [] if number is None else ["--camera", str(number)]
         return words if small is None else [*words, "--lores", f"{small[0]}x{small[1]}"]
 
     return Recipe(
@@ -192,7 +195,14 @@ def list_cameras() -> list[str]:
     """
     words = [PYTHON, "-I", "-B", str(SCRIPT), "--list"]
     try:
-        done = subprocess.run(words, capture_output=True, timeout=LIST_S, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            words,
+            capture_output=True,
+            timeout=LIST_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env=child_environ(os.environ),
+        )
     except FileNotFoundError:
         raise SourceError(f"{PYTHON} is not installed", fix=picamera2_child.PACKAGE) from None
     except (OSError, subprocess.TimeoutExpired) as error:

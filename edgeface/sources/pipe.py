@@ -21,7 +21,7 @@ import numpy as np
 from edgeface.config import Camera
 from edgeface.sources.child import Child, Recipe
 from edgeface.sources.planes import Bursts, cut_rows, says_full_range, yuv_to_bgr
-from edgeface.sources.transform import wanted_size
+from edgeface.sources.transform import camera_number, wanted_size
 from edgeface.types import Image
 
 logger = logging.getLogger(__name__)
@@ -37,11 +37,13 @@ COLOUR_SPACE = re.compile(rb"configuring streams: [^\n]*?\(0\) \d+x\d+-\w+/(\S+)
 def picamera(camera: Camera) -> Recipe:
     """Raspberry Pi's camera stack, from any Python environment."""
     width, height, fps = _mode(camera)
+    number = camera_number(camera)
+    chosen = [] if number is None else ["--camera", str(number)]
     return Recipe(
         name="picamera",
         programs=("rpicam-vid", "libcamera-vid"),
         arguments=lambda _: [
-            *("-n", "-t", "0", "--codec", "yuv420"),
+            *("-n", "-t", "0", "--codec", "yuv420", *chosen),
             *("--width", str(width), "--height", str(height)),
             *("--framerate", f"{fps:g}", "--flush", "-o", "-"),
         ],
@@ -61,13 +63,15 @@ def csi(camera: Camera) -> Recipe:
     NVIDIA's source element prints to standard output, so the pictures come through a descriptor of their own.
     """
     width, height, fps = _mode(camera)
+    number = camera_number(camera)
+    chosen = [] if number is None else [f"sensor-id={number}"]
     rate = Fraction(fps).limit_denominator(1001)
     caps = f"width={width},height={height},framerate={rate.numerator}/{rate.denominator}"
     return Recipe(
         name="csi",
         programs=("gst-launch-1.0",),
         arguments=lambda fd: [
-            *("-q", "nvarguscamerasrc", "!", f"video/x-raw(memory:NVMM),{caps}"),
+            *("-q", "nvarguscamerasrc", *chosen, "!", f"video/x-raw(memory:NVMM),{caps}"),
             *("!", "nvvidconv", "!", "video/x-raw,format=I420", "!", "fdsink", f"fd={fd}", "sync=false"),
         ],
         stdout=False,

@@ -1,10 +1,10 @@
-"""What was asked of a camera: its size; turning, mirroring and painting over before anything else sees the picture."""
+"""What was asked of a camera: which, its size; turning, mirroring, painting over before anything sees the picture."""
 
 from __future__ import annotations
 
 import cv2
 
-from edgeface.config import Camera
+from edgeface.config import Camera, program_of
 from edgeface.sources.masks import Painter
 from edgeface.types import Image
 
@@ -37,6 +37,12 @@ class Preparation:
     def painted(self) -> float:
         """How much of the last picture was painted over, 0 to 1."""
         return self._painter.share
+
+
+def camera_number(camera: Camera) -> int | None:
+    """Which of several cameras of a program is meant; None: the first."""
+    program = program_of(camera.source)
+    return None if program is None else program[1]
 
 
 def wanted_size(camera: Camera, default_wh: tuple[int, int]) -> tuple[int, int]:

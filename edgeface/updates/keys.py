@@ -17,6 +17,7 @@ from typing import Literal
 
 import msgspec
 
+from edgeface.config import child_environ
 from edgeface.errors import ConfigError, EdgefaceError, RuntimeMissingError
 
 KEYS = Path("/etc/edgeface/keys")
@@ -111,7 +112,14 @@ def verify(archive: Path, signature: Path, kind: Kind, keys: Keys, scratch: Path
 def _run(words: list[str | Path], *, stdin: Path = Path(os.devnull)) -> bool:
     try:
         with stdin.open("rb") as file:
-            done = subprocess.run(words, stdin=file, capture_output=True, timeout=VERIFY_S, check=False)
+            done = subprocess.run(
+                words,
+                stdin=file,
+                capture_output=True,
+                timeout=VERIFY_S,
+                check=False,
+                env=child_environ(os.environ),
+            )
     except subprocess.TimeoutExpired:
         raise EdgefaceError(f"{words[0]} did not end within {VERIFY_S:g} s", fix="try again") from None
     return done.returncode == 0
