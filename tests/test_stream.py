@@ -6,15 +6,17 @@ import contextlib
 import http.server
 import itertools
 import socket
+import subprocess
 import threading
 import time
 from datetime import datetime, timezone
 from pathlib import Path
 
 import cv2
+import imageio_ffmpeg
 import numpy as np
 import pytest
-from films import INTERLACED, X264, film, number_of
+from films import COUNT, INTERLACED, X264, film, number_of, numbered
 from rtsp_server import RtspServer
 
 from edgeface.config import Camera, Limits, hide_credentials
@@ -191,15 +193,19 @@ def test_a_stream_that_ends_before_the_second_look_says_what_its_pictures_were(
 
 
 class Recorder(http.server.BaseHTTPRequestHandler):
-    """A recorder that sends an interlaced film again and again, as fast as it goes, until nobody listens."""
+    """A recorder that sends a film as fast as it goes: again and again until nobody listens, or once."""
 
     film = b""
+    kind = "video/mp2t"
+    again = True
 
     def do_GET(self) -> None:
         self.send_response(200)
+        self.send_header("Content-Type", self.kind)
         self.end_headers()
         with contextlib.suppress(OSError):
-            while True:
+            self.wfile.write(self.film)
+            while self.again:
                 self.wfile.write(self.film)
 
     def log_message(self, *_: object) -> None: ...
@@ -221,6 +227,72 @@ def test_interlaced_pictures_of_a_real_stream_are_shown_right_or_refused_by_name
         finally:
             source.close()
             server.shutdown()
+
+
+def multipart(images: list[np.ndarray], *, lengths: bool) -> bytes:
+    """Motion JPEG as small cameras send it over HTTP: one part for each picture."""
+    parts = [cv2.imencode(".jpg", image)[1].tobytes() for image in images]
+    sizes = [b"Content-Length: %d\r\n" % len(part) if lengths else b"" for part in parts]
+    heads = [b"--frame\r\nContent-Type: image/jpeg\r\n" + size + b"\r\n" for size in sizes]
+    return b"".join(head + part + b"\r\n" for head, part in zip(heads, parts, strict=True))
+
+
+@pytest.mark.parametrize("boundary", ["frame", "--frame"])
+@pytest.mark.parametrize("lengths", [True, False])
+def test_motion_jpeg_over_http(boundary: str, lengths: bool) -> None:
+    sent = multipart([numbered(number) for number in range(COUNT)], lengths=lengths)
+    kind = f"multipart/x-mixed-replace; boundary={boundary}"
+    handler = type("Camera", (Recorder,), {"film": sent, "kind": kind})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        source = stream(f"http://user:secret@127.0.0.1:{server.server_address[1]}/video")
+        frames = source.frames()
+        assert len({number_of(next(frames).image) for _ in range(20)}) > 3
+        source.close()
+        server.shutdown()
+
+
+def test_a_transport_stream_over_udp(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.ts", *X264, "-g", "5")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"udp://127.0.0.1:{free.getsockname()[1]}"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-re", "-stream_loop", "-1", "-i", str(path)]
+    with subprocess.Popen([*command, "-c", "copy", "-f", "mpegts", f"{address}?pkt_size=1316"]) as sender:
+        try:
+            source = stream(address)
+            frames = source.frames()
+            assert len({number_of(next(frames).image) for _ in range(10)}) > 3
+        finally:
+            sender.kill()
+        with pytest.raises(SourceError, match=rf"{address} gave no frame for 1 s; it is opened again"):
+            list(frames)
+
+
+@pytest.mark.skipif(tuple(map(int, cv2.__version__.split(".")[:2])) < (4, 13), reason="OpenCV before 4.13 goes on with the last picture, or with parts")
+def test_a_stream_that_changes_its_resolution_goes_on_in_its_first_size(tmp_path: Path) -> None:
+    sizes = [(W, H), (2 * W, 2 * H), (W // 2, H // 2)]
+    films = [
+        film(tmp_path / f"{width}.ts", *X264, "-g", "5", images=[cv2.resize(p, (width, height)) for p in PICTURES])
+        for width, height in sizes
+    ]
+    handler = type("Changed", (Recorder,), {"film": b"".join(path.read_bytes() for path in films), "again": False})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        device = Stream(Camera(source=f"http://127.0.0.1:{server.server_address[1]}/a.ts"))
+        device.open()
+        seen: list[np.ndarray] = []
+        with pytest.raises(SourceError, match="ended or fell silent"):
+            while True:
+                image = device.read()
+                seen += [] if image is None else [image]
+        device.release()
+        server.shutdown()
+    assert len(seen) > 2.5 * len(PICTURES)
+    assert {image.shape for image in seen} == {(H, W, 3)}
+    # The last colour of each film fills the picture up to its corners.
+    for image in (seen[-len(PICTURES) - 5], seen[-1]):
+        assert np.abs(image[[0, -1, 0, -1], [0, 0, -1, -1]].astype(int) - COLOURS[2]).max() < 12
 
 
 def test_close_from_outside_returns_at_once_also_while_the_stream_is_silent() -> None:

@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from edgeface.backoff import Backoff
@@ -14,6 +14,7 @@ from edgeface.errors import EdgefaceError, SourceError
 from edgeface.service.inbox import Feed
 from edgeface.sources import Source
 from edgeface.sources.frozen import Frozen
+from edgeface.sources.tampering import Tampering, View
 from edgeface.types import Frame
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,13 @@ BACKOFF = Backoff(most_s=30.0)
 STALE_S = 5.0
 """A camera that is opened again may begin with what it had frozen at, for so long."""
 
+
+VIEWS: Mapping[View, str] = {
+    "clear": "shows its scene again",
+    "dark": "is dark",
+    "covered": "is covered",
+    "moved": "shows another scene: it was moved, or something large stands before it",
+}
 
 REST_S = 1.0
 """Between two looks at the clock while the camera is to be closed."""
@@ -47,6 +55,7 @@ class Reader(threading.Thread):
     Attributes
     ----------
     gone : set when it has let go of its device
+    view : whether a live camera's picture shows its scene, as of the last frame
     """
 
     def __init__(
@@ -76,6 +85,8 @@ class Reader(threading.Thread):
         self._jitter = jitter
         self._once = once
         self._frozen = Frozen(frozen_after_s)
+        self._tampering = Tampering()
+        self.view: View = "clear"
         self._source: Source | None = None
         self._dropped = 0
         self._lost_s: float | None = None
@@ -140,6 +151,7 @@ class Reader(threading.Thread):
                         continue
                     self._got_frame(source.description)
                     if source.live:
+                        self._look(frame)
                         self.feed.put_newest(frame)
                     elif not self.feed.put(frame):
                         return True
@@ -171,6 +183,16 @@ class Reader(threading.Thread):
             f"{description} has frozen: it gives exactly the same picture again and again",
             fix=f"it is opened again; set cameras.{self.camera}.frozen_after = 0 for a test pattern",
         )
+
+    def _look(self, frame: Frame) -> None:
+        view = self._tampering.look(frame)
+        if view != self.view:
+            # Of a camera that was moved the new scene is its own by and by; that is nothing to say.
+            if not (self.view == "moved" and view == "clear"):
+                logger.log(
+                    logging.INFO if view == "clear" else logging.WARNING, "camera %s %s", self.camera, VIEWS[view]
+                )
+            self.view = view
 
     def _got_frame(self, description: str) -> None:
         now_s = self._clock()
