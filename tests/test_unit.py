@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeface.service.daemon import Waits
+from edgeface.service.waits import Waits
 
 ROOT = Path(__file__).resolve().parents[1]
 UNIT = ROOT / "systemd" / "edgeface.service"
