@@ -1,4 +1,4 @@
-"""A choice of `edgeface tune` under the real daemon: a stale one is told, a new one is taken while people are followed."""
+"""A choice of `edgeface tune` under the real daemon: a stale one is told, a new one taken while people are followed."""
 
 from __future__ import annotations
 

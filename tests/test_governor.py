@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -13,19 +14,20 @@ from edgeface.engine.levels import FULL, LEVELS, Costs, Level, demand, usable
 
 LOOK_S = 2.0
 HOT_C = 80.0
+BEGINNING = State()
 
 Board = Callable[[float, Level], Reading]
 
 
-def run(board: Board, *, seconds: float, state: State = State(), start_s: float = 0.0) -> Iterator[tuple[float, State]]:
+def run(board: Board, *, seconds: float, state: State = BEGINNING) -> Iterator[tuple[float, State]]:
     """Every look at a board in some seconds, and where the governor then stands."""
     for number in range(int(seconds / LOOK_S) + 1):
-        now_s = start_s + number * LOOK_S
+        now_s = number * LOOK_S
         state = step(state, board(now_s, LEVELS[state.level]), LEVELS, hot_c=HOT_C)
         yield now_s, state
 
 
-def levels(board: Board, *, seconds: float, state: State = State()) -> list[int]:
+def levels(board: Board, *, seconds: float, state: State = BEGINNING) -> list[int]:
     return [state.level for _, state in run(board, seconds=seconds, state=state)]
 
 
@@ -45,7 +47,7 @@ def cost(level: Level, *, rate: float, detect_s: float, frame_s: float, answer_s
 
 
 def busy(**costs: float) -> Board:
-    return lambda now_s, level: Reading(time_s=now_s, costs=cost(level, **costs))  # type: ignore[arg-type]
+    return lambda now_s, level: Reading(time_s=now_s, costs=cost(level, **costs))
 
 
 def deepest() -> State:
@@ -55,7 +57,7 @@ def deepest() -> State:
 def test_heat_takes_every_level_in_order() -> None:
     passed = levels(at(85.0), seconds=200)
     assert passed[0] == 0
-    assert [level for level in dict.fromkeys(passed)] == list(range(len(LEVELS)))
+    assert list(dict.fromkeys(passed)) == list(range(len(LEVELS)))
 
 
 def test_a_step_down_takes_as_long_as_its_cause_must_last() -> None:
@@ -67,7 +69,7 @@ def test_a_step_down_takes_as_long_as_its_cause_must_last() -> None:
 
 def test_it_is_back_within_a_minute_of_the_causes_end_in_the_reverse_order() -> None:
     passed = levels(at(40.0), seconds=60, state=deepest())
-    assert [level for level in dict.fromkeys(passed)] == list(range(len(LEVELS) - 1, -1, -1))
+    assert list(dict.fromkeys(passed)) == list(range(len(LEVELS) - 1, -1, -1))
     back_s = passed.index(0) * LOOK_S
     assert back_s == (len(LEVELS) - 1) * UP_S < 60
 
@@ -110,7 +112,7 @@ def test_a_level_that_changes_nothing_is_left_out() -> None:
 
 
 def test_every_level_does_no_more_than_the_one_before() -> None:
-    for before, after in zip(LEVELS, LEVELS[1:], strict=False):
+    for before, after in pairwise(LEVELS):
         assert after.sampling >= before.sampling
         assert after.every >= before.every
         assert (after.smallest, after.one_call) >= (before.smallest, before.one_call)
@@ -118,7 +120,7 @@ def test_every_level_does_no_more_than_the_one_before() -> None:
 
 
 shares = st.floats(0, 1)
-loads = st.builds(
+loads: st.SearchStrategy[dict[str, float]] = st.builds(
     dict,
     rate=st.floats(1, 60),
     detect_s=st.floats(0, 0.5),
@@ -133,13 +135,13 @@ def test_at_a_constant_load_it_settles_and_stays(costs: dict[str, float]) -> Non
     passed = levels(busy(**costs), seconds=600)
     settled = passed[100:]
     assert set(settled) == {settled[0]}
-    assert all(after - before in (0, 1) for before, after in zip(passed, passed[1:], strict=False))
+    assert all(after - before in (0, 1) for before, after in pairwise(passed))
 
 
 @given(loads, st.integers(0, len(LEVELS) - 1))
 def test_from_wherever_it_begins_it_moves_one_way_only(costs: dict[str, float], level: int) -> None:
     passed = levels(busy(**costs), seconds=600, state=State(level=level))
-    moves = {after - before for before, after in zip(passed, passed[1:], strict=False)} - {0}
+    moves = {after - before for before, after in pairwise(passed)} - {0}
     assert len(moves) <= 1
 
 
@@ -165,6 +167,6 @@ def test_whatever_happens_levels_are_passed_one_by_one(degrees: list[float], det
 @given(loads, st.integers(1, len(LEVELS) - 1))
 def test_what_the_level_above_would_take_is_never_put_too_low(costs: dict[str, float], level: int) -> None:
     now, above = LEVELS[level], LEVELS[level - 1]
-    told = demand(cost(now, **costs), now=now, at=above)  # type: ignore[arg-type]
-    true = cost(above, **costs)  # type: ignore[arg-type]
+    told = demand(cost(now, **costs), now=now, at=above)
+    true = cost(above, **costs)
     assert told >= demand(true, now=above, at=above) * (1 - 1e-9)

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from edgeface import board
 from edgeface.bundle import Bundle, open_bundle
-from edgeface.cli.main import main
+from edgeface.cli import tune as command
+from edgeface.cli.main import build_parser, main
 from edgeface.config import Config, NetworkChoice, Runtime
 from edgeface.engine.networks import Networks
 from edgeface.errors import EdgefaceError
@@ -292,13 +293,14 @@ def test_what_disturbs_a_measurement_is_told(tmp_path: Path) -> None:
     assert "other programs" in Conditions(tmp_path, load=lambda: 50.0).notes(slower=None)[0]
 
 
+@pytest.mark.timeout(900)
 def test_the_real_networks_are_measured_within_the_time(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All files in children, then a few races on a clock that makes the time up soon."""
     monkeypatch.setattr(measuring_room, "CALL_S", 0.0)
     ticks = iter(range(10_000))
-    found = tune(bundle, Config(), seconds=60, clock=lambda: float(next(ticks)), root=tmp_path)
+    found = tune(bundle, Config(), seconds=24, clock=lambda: float(next(ticks)), root=tmp_path)
     assert set(found.networks) == {"yunet", AGE, EXPRESSION}
     assert 0 < found.chosen_ms <= found.usual_ms
     timed = [row for row in found.rows if row.ms is not None]
@@ -310,6 +312,7 @@ def test_the_real_networks_are_measured_within_the_time(
     Networks(bundle, taken.config).verify(bundle)
 
 
+@pytest.mark.timeout(900)
 def test_a_file_that_computes_wrongly_here_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its stored answers say otherwise: nobody else can tell that a processor adds up wrongly."""
     monkeypatch.setattr(measuring_room, "CALL_S", 0.0)
@@ -321,7 +324,7 @@ def test_a_file_that_computes_wrongly_here_is_left_out(tmp_path: Path, monkeypat
 
     wrong = open_bundle(copy(tmp_path, strict))
     ticks = iter(range(10_000))
-    found = tune(wrong, Config(), seconds=30, clock=lambda: float(next(ticks)), root=tmp_path)
+    found = tune(wrong, Config(), seconds=12, clock=lambda: float(next(ticks)), root=tmp_path)
     assert {picked.runtime for picked in found.networks.values()} == {"onnx"}
     out = [row for row in found.rows if row.runtime == "litert"]
     assert out
@@ -335,6 +338,7 @@ def _made(path: Path) -> str:
     return str(json.loads(path.read_text())["made"])
 
 
+@pytest.mark.timeout(900)
 def test_the_command_explains_keeps_and_refreshes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -346,12 +350,11 @@ def test_the_command_explains_keeps_and_refreshes(
     assert "whole pipeline, four people before a camera of 1280x720" in out
     assert "taken: " in out
     assert f"kept in {tmp_path / FILE}" in out
-    assert "yunet: 20 ways" in errors or "yunet: " in errors
+    assert "yunet: " in errors
     made = _made(tmp_path / FILE)
     assert main(["tune", "--refresh"]) == 0
     assert "measured on" in capsys.readouterr()[1]
     assert _made(tmp_path / FILE) == made
-    assert main(["bench", "--help"]) == 0 if False else True
 
 
 @pytest.mark.parametrize("words", [["--seconds", "5"], ["--seconds", "many"]])
@@ -415,9 +418,6 @@ def test_a_real_chroot_is_one(tmp_path: Path) -> None:
 
 
 def test_the_command_refuses_the_root_of_an_image(tmp_path: Path) -> None:
-    from edgeface.cli import tune as command
-    from edgeface.cli.main import build_parser
-
     with pytest.raises(EdgefaceError, match="root of an image"):
         command.run(build_parser().parse_args(["tune"]), root=tmp_path)
 

@@ -168,7 +168,7 @@ def test_nothing_waits_for_the_measurement_and_it_comes_last() -> None:
 
 def test_what_is_measured_is_what_the_service_would_compute() -> None:
     """The same user, state and limits on code: what a sandbox forbids must be forbidden while it is measured."""
-    own, other = ({key: value for key, value in read_unit(unit)["Service"]} for unit in (TUNE, UNIT))
+    own, other = (dict(read_unit(unit)["Service"]) for unit in (TUNE, UNIT))
     same = ("User", "DynamicUser", "StateDirectory", "StateDirectoryMode", "MemoryDenyWriteExecute", "Environment",
             "SystemCallFilter", "ProtectProc", "EnvironmentFile")  # fmt: skip
     assert {key: own.get(key) for key in same} == {key: other.get(key) for key in same}

@@ -254,8 +254,8 @@ class Worker:
     def _answer(self, requests: Sequence[Request], until_s: float) -> dict[int, list[Answer]]:
         """Answers by the request's `id`, the most urgent ones first, as many as go through a network together.
 
-        From ``until_s`` on, all but one batch, or from a network's second batch where `Level.one_call` says so, those of
-        live cameras are put off; those of files never are, so that a file gives the same messages on every machine.
+        From ``until_s`` on, all but one batch, or from a network's second batch where `Level.one_call` says so, live
+        cameras' are put off; those of files never are, so that a file gives the same messages on every machine.
         """
         answers: dict[int, list[Answer]] = {}
         late = False

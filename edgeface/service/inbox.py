@@ -40,7 +40,7 @@ class Pace:
             return True
         since_s = 0.0 if self._last_s is None else max(0.0, time_s - self._last_s)
         self._last_s = time_s
-        # Half a frame more or less than whole ones: time stamps are not exact, and a camera of just this rate gives all.
+        # Half a frame more or less: time stamps are not exact, and of a camera of just this rate all are taken.
         self._credit = min(1.5, self._credit + since_s * self._rate)
         if self._credit < 0.5:
             return False
