@@ -79,6 +79,66 @@ def multiplies_bytes_exactly(*, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return "avx512_vnni" in flags or "avx_vnni" in flags
 
 
+INSTRUCTIONS = re.compile(
+    r"(sse|ssse|avx|amx|fma|f16c|asimd|neon|vfp|sve|sme)\w*|i8mm|bf16|fphp|fp|aes|crc32|atomics|dotprod|bmi[12]|popcnt"
+)
+"""Flags of a processor by which runtimes choose their kernels; the rest changes with the kernel of the system."""
+SERVICE_STATE = Path("var/lib/edgeface")
+
+
+def instruction_sets(*, cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, ...]:
+    """What the processor can compute with, in the kernel's words, sorted."""
+    lines = (line.split(":", 1) for line in _read(cpuinfo).splitlines() if ":" in line)
+    flags = next((value.split() for key, value in lines if key.strip() in ("flags", "Features")), [])
+    return tuple(sorted(flag for flag in set(flags) if INSTRUCTIONS.fullmatch(flag)))
+
+
+def cores() -> int:
+    """How many of the machine's cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def memory_mb(*, meminfo: Path = Path("/proc/meminfo")) -> int | None:
+    """Memory of the machine in megabytes (10^6 bytes), to a hundred; None where the kernel does not say."""
+    found = re.search(r"^MemTotal:\s+(\d+) kB", _read(meminfo), re.MULTILINE)
+    return None if found is None else round(int(found[1]) * 1024 / 1e8) * 100
+
+
+def in_chroot(root: Path = Path("/")) -> bool:
+    """Whether this process sees the root of an image, not that of the machine it runs on.
+
+    As systemd-detect-virt(1) does it: the root of the first process is another one. Who may not look at that compares
+    what is mounted there. A service whose manager hides the first process is in no image.
+    """
+    process = root / "proc"
+    if not (process / "self").exists():
+        # Every system that runs has it; what a bare chroot lacks first is this.
+        return True
+    try:
+        own, first = root.stat(), (process / "1/root/.").stat()
+        return (own.st_dev, own.st_ino) != (first.st_dev, first.st_ino)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        here, there = (_root_mount(process / name / "mountinfo") for name in ("self", "1"))
+        return there is not None and here != there
+
+
+def _root_mount(mountinfo: Path) -> tuple[str, str] | None:
+    """Device and folder of what is mounted at a process's root; None where nothing is, or nobody says."""
+    lines = (line.split() for line in _read(mountinfo).splitlines())
+    found = [(fields[2], fields[3]) for fields in lines if len(fields) > 4 and fields[4] == "/"]
+    return found[-1] if found else None
+
+
+def node_state(environ: Mapping[str, str], root: Path = Path("/")) -> Path:
+    """Where the node's daemon keeps its state: the service's folder where there is one, else the user's."""
+    service = root / SERVICE_STATE
+    # systemd makes it a link into a folder that is closed to all but root.
+    there = os.path.lexists(service)
+    return service if there and not environ.get("STATE_DIRECTORY") else state_folder(environ)
+
+
 def state_folder(environ: Mapping[str, str]) -> Path:
     """Where state is kept: systemd's ``StateDirectory``, else the user's own (XDG base directories)."""
     given = environ.get("STATE_DIRECTORY", "").split(":")[0]

@@ -19,7 +19,7 @@ signals = Signals(os.environ).catch()
 from edgeface.backoff import Backoff
 from edgeface.cli import run
 from edgeface.cli.main import build_parser
-from edgeface.service.daemon import Waits
+from edgeface.service.waits import Waits
 from edgeface.errors import run_command
 args = build_parser().parse_args(sys.argv[1:])
 args.signals = signals

@@ -30,9 +30,10 @@ from edgeface.publish.timing import Clock
 from edgeface.questions import Known
 from edgeface.service import daemon, standing
 from edgeface.service.assembly import Assembly
-from edgeface.service.daemon import Daemon, Waits
+from edgeface.service.daemon import Daemon
 from edgeface.service.signals import Signals
 from edgeface.service.standing import Look
+from edgeface.service.waits import Waits
 from edgeface.types import Event, Reason
 from edgeface.visit import Visit, VisitChange
 

@@ -25,7 +25,7 @@ from edgeface.cli.common import use_credentials
 from edgeface.cli.main import main
 from edgeface.config import Camera, Config, Mqtt, Runtime, Spool, mqtt_password
 from edgeface.config import Node as NodeSettings
-from edgeface.diagnosis import broker, camera, checks, hardware, libraries, node, providers, report, service
+from edgeface.diagnosis import broker, camera, checks, hardware, libraries, node, providers, report, service, tuning
 from edgeface.diagnosis.checks import Check, examine
 from edgeface.diagnosis.conversation import Conversation, converse
 from edgeface.diagnosis.finding import Finding, bad, good
@@ -45,7 +45,9 @@ from edgeface.events import (
     NetworkHealth,
     SpoolHealth,
     Status,
+    TuningHealth,
     health_body,
+    iso,
 )
 from edgeface.runtime import onnx
 from edgeface.service.vitals import config_hash
@@ -573,3 +575,27 @@ def test_a_place_for_the_report_that_is_none(
     assert f"--out {path}" in line
     assert words in line
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"), [("fresh", "good"), ("stale", "warning"), ("none", "skipped"), ("off", "skipped")]
+)
+def test_whether_the_networks_were_measured_here_is_told_with_its_age(state: Any, expected: str) -> None:
+    made = iso(datetime.now(timezone.utc) - timedelta(days=3, hours=1))
+    text = "measured on 2026-11-30: 10.0 ms a frame; run `edgeface tune`" if state == "stale" else "so it is"
+    told = InferenceHealth(
+        onnxruntime=None,
+        networks={},
+        building=None,
+        fallback=None,
+        tuning=TuningHealth(state=state, made=made, text=text),
+    )
+    found = only(tuning.tuning(node_of(running="process 7", health=health(inference=told))))
+    assert found.state == expected
+    assert found.fix == ("sudo edgeface tune" if state == "stale" else None)
+    assert found.what.endswith(", 3 days ago") == (state == "fresh")
+
+
+def test_without_a_daemon_the_choice_that_lies_here_is_told(tmp_path: Path) -> None:
+    found = only(tuning.tuning(node_of(environ={"STATE_DIRECTORY": str(tmp_path)}, root=tmp_path)))
+    assert (found.state, found.what) == ("skipped", "not measured here: the bundle's order holds; sudo edgeface tune")

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from edgeface.service.daemon import Waits
+from edgeface.service.waits import Waits
 
 ROOT = Path(__file__).resolve().parents[1]
 UNIT = ROOT / "systemd" / "edgeface.service"
+TUNE = ROOT / "systemd" / "edgeface-tune.service"
+UNITS = (UNIT, TUNE)
 EXPOSURE_MOST = 1.5
 NEWER_THAN_249 = {"RestartSteps", "RestartMaxDelaySec", "MemoryZSwapMax", "OpenFile", "LogFilterPatterns"}
 
@@ -42,7 +44,8 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 def system(tmp_path: Path) -> Path:
     """A system just large enough for the unit: the programs it names and the targets it waits for."""
     (tmp_path / "etc/systemd/system").mkdir(parents=True)
-    shutil.copy(UNIT, tmp_path / "etc/systemd/system")
+    for unit in UNITS:
+        shutil.copy(unit, tmp_path / "etc/systemd/system")
     units = tmp_path / "usr/lib/systemd/system"
     units.mkdir(parents=True)
     for name in ("sysinit", "basic", "network", "nss-lookup", "shutdown", "multi-user"):
@@ -57,7 +60,7 @@ def system(tmp_path: Path) -> Path:
 
 @needs_systemd
 def test_systemd_finds_nothing_wrong(system: Path) -> None:
-    result = analyze("verify", f"--root={system}", "edgeface.service")
+    result = analyze("verify", f"--root={system}", *(unit.name for unit in UNITS))
     assert (result.returncode, result.stderr.strip()) == (0, "")
 
 
@@ -68,11 +71,12 @@ def test_systemd_would_find_something_wrong(system: Path) -> None:
 
 
 @needs_systemd
-def test_exposure() -> None:
-    result = analyze("security", "--offline=true", str(UNIT))
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_exposure(unit: Path) -> None:
+    result = analyze("security", "--offline=true", str(unit))
     if "unrecognized option" in result.stderr:
         pytest.skip("this systemd-analyze judges running services only")
-    told = re.search(r"exposure level for edgeface.service: ([0-9.]+)", result.stdout)
+    told = re.search(rf"exposure level for {unit.name}: ([0-9.]+)", result.stdout)
     assert told is not None, result.stdout + result.stderr
     assert float(told[1]) <= EXPOSURE_MOST
 
@@ -124,7 +128,7 @@ def test_the_watchdog_is_slower_than_a_turn() -> None:
 
 
 def test_no_directive_is_too_new_for_systemd_249() -> None:
-    used = {key for section in read_unit().values() for key, _ in section}
+    used = {key for unit in UNITS for section in read_unit(unit).values() for key, _ in section}
     assert not used & NEWER_THAN_249
     assert dict(read_unit()["Service"])["Type"] == "notify", "notify-reload came with 253"
 
@@ -150,3 +154,22 @@ def test_it_is_a_unit_file() -> None:
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     parser.read_string(UNIT.read_text(encoding="utf-8"))
     assert parser.sections() == ["Unit", "Service", "Install"]
+
+
+def test_nothing_waits_for_the_measurement_and_it_comes_last() -> None:
+    """Wanted by the target, ordered after it: a boot is complete before four minutes are over."""
+    unit, service = dict(read_unit(TUNE)["Unit"]), dict(read_unit(TUNE)["Service"])
+    assert unit["After"].split() == ["edgeface.service", "multi-user.target"]
+    assert not {"Before", "Requires", "BindsTo", "PartOf"} & unit.keys()
+    assert service["Type"] == "oneshot"
+    assert int(service["Nice"]) > int(dict(read_unit()["Service"])["Nice"])
+    assert "edgeface-tune" not in UNIT.read_text(encoding="utf-8")
+
+
+def test_what_is_measured_is_what_the_service_would_compute() -> None:
+    """The same user, state and limits on code: what a sandbox forbids must be forbidden while it is measured."""
+    own, other = (dict(read_unit(unit)["Service"]) for unit in (TUNE, UNIT))
+    same = ("User", "DynamicUser", "StateDirectory", "StateDirectoryMode", "MemoryDenyWriteExecute", "Environment",
+            "SystemCallFilter", "ProtectProc", "EnvironmentFile")  # fmt: skip
+    assert {key: own.get(key) for key in same} == {key: other.get(key) for key in same}
+    assert "ORT_DISABLE_TELEMETRY=1" in own["Environment"]

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
 from edgeface.cli.common import (
     add_bundle_option,
     add_config_options,
     add_random_option,
     read_bundle,
     read_config,
+    tuned_config,
 )
 from edgeface.config import hide_credentials
 from edgeface.errors import SourceError, UsageError, complain
@@ -64,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     """Analyse every path; exit 1 when some files were bad, after the rest is done."""
     config = read_config(args, {"detector.size": args.size} if args.size else None)
     bundle = read_bundle(args, config)
+    config = tuned_config(bundle, config)
     jobs = list(_jobs(args.paths))
     out = Path(args.out or OUT) if args.out or not args.json else None
     if args.crops and out is None:
@@ -137,10 +137,11 @@ class _Job:
         import cv2
 
         from edgeface.engine.networks import Networks as Loaded
+        from edgeface.tuning import with_threads
 
         if still not in self._networks:
-            runtime = msgspec.structs.replace(self._config.runtime, threads=threads)
-            config = msgspec.structs.replace(self._config, runtime=runtime)
+            # Pictures side by side have a thread each; a film's networks have as many as they run best with.
+            config = with_threads(self._config, threads) if still else self._config
             self._networks[still] = Loaded(self._bundle, config, still=still)
             cv2.setNumThreads(self._networks[still].threads)
         return self._networks[still]

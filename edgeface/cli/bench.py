@@ -15,6 +15,7 @@ from edgeface.cli.common import (
     columns,
     read_bundle,
     read_config,
+    tuned_config,
 )
 from edgeface.errors import UsageError
 from edgeface.files import look
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace, frames: int | None = None) -> int:
         print(f"edgeface: {reason}", file=sys.stderr)
     if found.pending is not None:
         print(f"edgeface: {found.pending.name} has no engines here yet: the daemon builds them", file=sys.stderr)
+    config = tuned_config(bundle, config, on_processor=not found.provider.execution)
     report = measure(bundle, config, path, frames=frames or SYNTHETIC_FRAMES, provider=found.provider)
     if args.json:
         print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())

@@ -139,6 +139,16 @@ def read_bundle(args: argparse.Namespace, config: Config, *, names: bool = True)
     return bundle
 
 
+def tuned_config(bundle: Bundle, config: Config, *, on_processor: bool = True) -> Config:
+    """A configuration as this board runs it best; a choice that does not hold any more is one line."""
+    from edgeface.tuning import place, tuned
+
+    found = tuned(bundle, config, place(os.environ), on_processor=on_processor)
+    if found.standing == "stale":
+        complain(found.text)
+    return found.config
+
+
 def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Lines of a table, its columns as wide as their widest cell; the last one is not padded."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
         provision,
         report,
         run,
+        tune,
         watch,
     )
     from edgeface.cli.common import Parser
@@ -56,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         privacy,
         discovery,
         bench,
+        tune,
         doctor,
         report,
         aim,

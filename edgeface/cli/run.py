@@ -18,6 +18,7 @@ from edgeface.cli.common import (
     read_config,
     set_up_logging,
 )
+from edgeface.errors import EdgefaceError
 
 if TYPE_CHECKING:
     from edgeface.backoff import Backoff
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from edgeface.config import Config
     from edgeface.proof import Accelerated
     from edgeface.service.assembly import Assembly
-    from edgeface.service.daemon import Waits
+    from edgeface.service.waits import Waits
+    from edgeface.tuning import Tuned
 
 SubParsers = argparse._SubParsersAction
 logger = logging.getLogger(__name__)
@@ -60,7 +62,6 @@ def add_parser(subparsers: SubParsers[Any]) -> None:
 
 def run(args: argparse.Namespace, waits: Waits | None = None, backoff: Backoff | None = None) -> int:
     """Run the daemon until its sources end or a signal comes; ``waits`` and ``backoff`` are for tests."""
-    from edgeface.proof import prove_once
     from edgeface.service.assembly import Assembly  # `--help` should not load OpenCV
     from edgeface.service.daemon import Daemon
     from edgeface.service.reader import BACKOFF
@@ -71,8 +72,8 @@ def run(args: argparse.Namespace, waits: Waits | None = None, backoff: Backoff |
     def load(before: Assembly | None) -> Assembly:
         config = _configured(args, warn)
         bundle = read_bundle(args, config)
-        prove_once(bundle, config, os.environ)
         accelerated = _accelerated(bundle, config, before)
+        tuned = _tuned(bundle, config, on_processor=not accelerated.provider.execution)
         whole = args.source is None
         return Assembly(
             config,
@@ -83,10 +84,33 @@ def run(args: argparse.Namespace, waits: Waits | None = None, backoff: Backoff |
             backoff=backoff or BACKOFF,
             before=before,
             accelerated=accelerated,
+            tuned=tuned,
         )
 
     set_up_logging(args)
     return Daemon(load, signals=args.signals, environ=os.environ, waits=waits).run()
+
+
+def _tuned(bundle: Bundle, config: Config, *, on_processor: bool) -> Tuned:
+    """The configuration as this board runs it best, proved in a child; as it is where that does not hold."""
+    import msgspec
+
+    from edgeface.proof import prove_once
+    from edgeface.tuning import place, tuned
+
+    found = tuned(bundle, config, place(os.environ), on_processor=on_processor)
+    if found.standing == "stale":
+        logger.info("%s", found.text)
+    try:
+        prove_once(bundle, found.config, os.environ)
+    except EdgefaceError as error:
+        if found.standing != "fresh":
+            raise
+        text = f"what was measured does not run: the bundle's order holds; run `edgeface tune` ({error.what})"
+        logger.warning("%s", text)
+        prove_once(bundle, config, os.environ)
+        return msgspec.structs.replace(found, config=config, standing="stale", text=text)
+    return found
 
 
 def _accelerated(bundle: Bundle, config: Config, before: Assembly | None) -> Accelerated:

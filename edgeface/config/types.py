@@ -59,6 +59,7 @@ MEASURED = {
 }
 """Where a threshold of *unknown* comes from."""
 RuntimeName = Literal["onnx", "litert"]
+Optimization = Literal["none", "basic", "extended", "all"]
 ProviderChoice = Literal["auto", "cpu", "cuda", "tensorrt"]
 
 
@@ -173,6 +174,10 @@ class Camera(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     width: Annotated[Pixels | None, Meta(description="pixels asked of the camera")] = None
     height: Annotated[Pixels | None, Meta(description="pixels asked of the camera")] = None
     fps: Annotated[Rate | None, Meta(description="frames a second asked of the camera")] = None
+    rate: Annotated[
+        Annotated[float, Meta(ge=1, le=1000)] | None,
+        Meta(description="frames a second that are analysed and held, of a live camera; unset: all that it gives"),
+    ] = None
     fourcc: Annotated[
         FourCc | None, Meta(description="pixel format asked of a USB camera; empty: MJPG above 640x480")
     ] = None
@@ -279,6 +284,20 @@ class Runtime(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             "0: an eighth of visits.lost_after, up to half of it where frames are that far apart",
         ),
     ] = 0.0
+    hold: Annotated[
+        bool,
+        Meta(
+            description="hold the rate of live cameras: where the board is too hot, short of power or too slow, do "
+            "less in a stated order (docs/performance.md); off: frames are dropped"
+        ),
+    ] = True
+    heat: Annotated[
+        float,
+        Meta(ge=0, le=150, description="degrees Celsius of the hottest sensor from which on less is done; 0: never"),
+    ] = 80.0
+    tune: Annotated[
+        bool, Meta(description="take what `edgeface tune` found on this board, where no key says otherwise")
+    ] = True
 
 
 class NetworkChoice(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -286,6 +305,17 @@ class NetworkChoice(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     runtime: Annotated[RuntimeName | None, Meta(description="run this network in another engine than the rest")] = None
     precision: Annotated[Text | None, Meta(description="fp32, fp16w, int8w or int8, where the bundle has it")] = None
+    threads: Annotated[
+        Annotated[int, Meta(ge=1, le=64)] | None, Meta(description="threads of this network; unset: runtime.threads")
+    ] = None
+    optimization: Annotated[
+        Optimization | None,
+        Meta(description="how far ONNX Runtime rewrites the network when it is loaded; unset: all"),
+    ] = None
+    batch: Annotated[
+        Annotated[int, Meta(ge=1, le=1024)] | None,
+        Meta(description="most faces in one call; unset: as many as the file is prepared for"),
+    ] = None
 
 
 class Privacy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from edgeface.diagnosis import broker, camera, hardware, libraries, providers, service
+from edgeface.diagnosis import broker, camera, hardware, libraries, providers, service, tuning
 from edgeface.diagnosis.finding import Finding, bad, skipped
 from edgeface.diagnosis.node import Node
 from edgeface.errors import EdgefaceError, named_line, one_line
@@ -38,6 +38,7 @@ CHECKS = (
     Check(name="runtimes", look=libraries.runtimes, needs_config=False),
     Check(name="bundle", look=service.bundle),
     Check(name="providers", look=providers.providers),
+    Check(name="tuning", look=tuning.tuning),
     Check(name="camera", look=camera.cameras),
     Check(name="power", look=hardware.power_and_heat, needs_config=False),
     Check(name="clock", look=hardware.clock, needs_config=False),

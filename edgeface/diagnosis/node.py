@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Mapping
 from functools import cached_property
@@ -15,7 +14,7 @@ from edgeface.diagnosis.conversation import Conversation, converse
 from edgeface.diagnosis.processes import Purpose, daemons, purpose
 from edgeface.errors import EdgefaceError
 from edgeface.events import HealthMessage, StateMessage, Status, decode
-from edgeface.machine import node_id, state_folder
+from edgeface.machine import node_id, node_state
 
 UNIT = "edgeface"
 PROPERTIES = (
@@ -77,10 +76,7 @@ class Node:
     @property
     def state(self) -> Path:
         """Where a daemon keeps its state: the service's folder where there is one, else the user's."""
-        service = self.root / "var/lib" / UNIT
-        # systemd makes it a link into a folder that is closed to all but root.
-        there = os.path.lexists(service)
-        return service if there and not self.environ.get("STATE_DIRECTORY") else state_folder(self.environ)
+        return node_state(self.environ, self.root)
 
     @cached_property
     def opened(self) -> Bundle:

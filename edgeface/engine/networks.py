@@ -104,6 +104,7 @@ class Networks:
             for pictures in (False, True)
         }
         self.detector = self._detectors[still]
+        self._usual, self._smallest = self._detectors[False], make_detector(found, runners, stages=stages)
         wanted = attribute_networks(bundle, config)
         if not self.detector.gives_landmarks:
             expect_landmarks(wanted, detector=found.name)
@@ -160,6 +161,17 @@ class Networks:
         seen_wh = letterbox(image_wh, self.detector.size_for(image_wh)).content_wh
         same = self.detector.size_for(small_wh) == self.detector.size_for(image_wh)
         return same and small_wh[0] >= seen_wh[0] and small_wh[1] >= seen_wh[1]
+
+    def use_smallest(self, smallest: bool) -> None:
+        """Search video in the smallest usual input, or in the configured one again; of all cameras."""
+        self._detectors[False] = self._smallest if smallest else self._usual
+
+    def shrunk(self, image_wh: tuple[int, int]) -> float:
+        """How many times as many pixels the configured input for video has as the smallest usual one."""
+        (width, height), (least_width, least_height) = (
+            detector.size_for(image_wh) for detector in (self._usual, self._smallest)
+        )
+        return width * height / (least_width * least_height)
 
     def answer(self, requests: Sequence[Request], states: States | None = None) -> list[list[Answer]]:
         """Answer every request, in order, one answer for each head; all faces of a network go through it together.

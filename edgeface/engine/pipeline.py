@@ -116,7 +116,8 @@ class Pipeline:
             name: [head.task for network, head in networks if network.name == name] for name in self._networks
         }
         self._scheduler = Scheduler(
-            {name: choose_schedule(network, tasks[name], config) for name, network in self._networks.items()}
+            {name: choose_schedule(network, tasks[name], config) for name, network in self._networks.items()},
+            steady=[name for name, network in self._networks.items() if network.time is not None],
         )
         heads: dict[Task, Head] = {head.task: head for _, head in networks}
         self._book = VisitBook(camera, config.visits, heads, new_id, bands=config.privacy.age_bands)
@@ -159,6 +160,10 @@ class Pipeline:
         if self._summary is not None:
             self._summary.forget(muted)
         return True
+
+    def sample_slower(self, times: float) -> None:
+        """Let every network but recurrent ones sample each person so many times as rarely."""
+        self._scheduler.slower = times
 
     def observe(self, frame: Frame, detections: Detections | None) -> tuple[Sighting, list[Request]]:
         """Follow everybody into this frame; say which inferences are due.
@@ -242,6 +247,11 @@ class Pipeline:
     def interval_s(self) -> float | None:
         """Seconds between two frames of the camera; None while unknown."""
         return self._tracker.rhythm.interval_s
+
+    @property
+    def image_wh(self) -> tuple[int, int] | None:
+        """Width and height of the latest frame; None before the first one."""
+        return None if self._last is None else self._last[2]
 
     @property
     def ignored(self) -> int:

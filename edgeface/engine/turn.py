@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from statistics import median
 
 from edgeface.config import Config
+from edgeface.engine.levels import FULL, Costs, Level
+from edgeface.engine.load import Load
 from edgeface.engine.networks import Networks
 from edgeface.engine.pipeline import Pipeline, Request, Sighting, Told
 from edgeface.engine.states import States
@@ -72,6 +74,8 @@ class Worker:
     Attributes
     ----------
     muted : questions that are not answered
+    level : how much is done for live cameras
+    load : what they cost
     """
 
     def __init__(
@@ -98,7 +102,9 @@ class Worker:
         }
         self._states = States() if states is None else states
         self._detect_due_s: dict[str, float] = {}
+        self._rates = {camera: settings.rate for camera, settings in config.cameras.items()}
         self.stages = Stages(clock)
+        self.level, self.load = FULL, Load(clock)
         self.muted: frozenset[Task] = frozenset()
         self.frames: dict[str, int] = dict.fromkeys(cameras, 0)
 
@@ -125,6 +131,35 @@ class Worker:
             if pipeline.mute(self.muted):
                 self._states.retain(camera, ())
 
+    def take_level(self, level: Level) -> None:
+        """Do as much for live cameras as a level says, from the next turn on; nothing less for files."""
+        self.level = level
+        for camera in self._live & self._pipelines.keys():
+            self._pipelines[camera].sample_slower(level.sampling)
+        if self._live >= self._pipelines.keys():
+            self._networks.use_smallest(level.smallest)
+
+    def costs(self) -> Costs:
+        """What live cameras have cost since the last call."""
+        steps = [self._step_s(camera) for camera in self.load.seen]
+        return self.load.take(rate=sum(1 / step_s for step_s in steps if step_s), shrunk=self.shrunk)
+
+    @property
+    def has_live(self) -> bool:
+        """Whether any camera is live."""
+        return bool(self._live)
+
+    @property
+    def shrunk(self) -> float:
+        """How many times as many pixels the detector's input has at the first level as at one with the smallest.
+
+        1 where a file shares the networks, for which nothing is made smaller.
+        """
+        sizes = [self._pipelines[camera].image_wh for camera in self._pipelines]
+        if not self._live >= self._pipelines.keys():
+            return 1.0
+        return max((self._networks.shrunk(size_wh) for size_wh in sizes if size_wh is not None), default=1.0)
+
     def turn(self, frames: Sequence[Frame]) -> list[Body]:
         """Take at most one frame per camera all the way; give the messages in the order of the frames."""
         return [body for _, told in self.process(frames) for body in told.bodies]
@@ -133,24 +168,35 @@ class Worker:
         """Take at most one frame per camera all the way: what was seen in each, and what it leads to."""
         start_s = now_s = self._clock()
         seen: list[tuple[Sighting, list[Request]]] = []
+        load = self.load
         for frame in frames:
+            begun_s = now_s
             detections = self._detect(frame)
             now_s = self.stages.add("detect", now_s)
+            if frame.camera in self._live:
+                load.frame(frame.camera, now_s - begun_s, searched=detections is not None)
             seen.append(self._pipelines[frame.camera].observe(frame, detections))
             self._states.retain(frame.camera, [track.id for track in seen[-1][0].tracks])
-            now_s = self.stages.add("track", now_s)
+            begun_s, now_s = now_s, self.stages.add("track", now_s)
+            if frame.camera in self._live:
+                load.rest(now_s - begun_s)
         requests = [request for _, wanted in seen for request in wanted]
         answers: dict[int, list[Answer]] = {}
         if requests:
             answers = self._answer(requests, start_s + self._limit_s([frame.camera for frame in frames]))
-        now_s = self.stages.add("attributes", now_s)
+        begun_s, now_s = now_s, self.stages.add("attributes", now_s)
+        live = [request for request in requests if request.camera in self._live]
+        if live:
+            load.answers(now_s - begun_s, wanted=len(live), made=sum(id(request) in answers for request in live))
         done: list[tuple[Sighting, Told]] = []
         for sighting, wanted in seen:
             pairs = [(wish.track, answer) for wish in wanted for answer in answers.get(id(wish), ())]
             camera = sighting.frame.camera
             done.append((sighting, self._pipelines[camera].absorb(sighting, pairs)))
             self.frames[camera] += 1
-        self.stages.add("visits", now_s)
+        begun_s, now_s = now_s, self.stages.add("visits", now_s)
+        if any(frame.camera in self._live for frame in frames):
+            load.rest(now_s - begun_s)
         return done
 
     def away(self, silent: Collection[str], now_s: float) -> list[Body]:
@@ -178,6 +224,11 @@ class Worker:
         """Faces before one camera that were not followed because too many others were."""
         return self._pipelines[camera].ignored
 
+    def rate(self, camera: str) -> float | None:
+        """Frames a second that are to be analysed of a live camera; None for a file, and while that is not known."""
+        step_s = self._step_s(camera) if camera in self._live else 0.0
+        return round(1 / step_s, 2) if step_s else None
+
     def view(self, camera: str) -> tuple[float | None, float | None]:
         """Brightness of one camera's picture, 0 to 1, and height of the largest face in view, pixels."""
         pipeline = self._pipelines[camera]
@@ -187,6 +238,11 @@ class Worker:
         """End one camera's visits."""
         self._states.retain(camera, ())
         return self._pipelines[camera].close(reason)
+
+    def _step_s(self, camera: str) -> float:
+        """Seconds between two frames of a camera that are analysed; 0 while unknown."""
+        rate = self._rates.get(camera)
+        return max(self._pipelines[camera].interval_s or 0.0, 1 / rate if rate else 0.0)
 
     def _limit_s(self, cameras: Sequence[str]) -> float:
         """Seconds that a turn with these cameras may take before inferences are put off."""
@@ -198,13 +254,17 @@ class Worker:
     def _answer(self, requests: Sequence[Request], until_s: float) -> dict[int, list[Answer]]:
         """Answers by the request's `id`, the most urgent ones first, as many as go through a network together.
 
-        From ``until_s`` on, requests of live cameras are put off, all but one batch; those of files never are, so that
-        a file gives the same messages on every machine.
+        From ``until_s`` on, all but one batch, or from a network's second batch where `Level.one_call` says so, live
+        cameras' are put off; those of files never are, so that a file gives the same messages on every machine.
         """
         answers: dict[int, list[Answer]] = {}
         late = False
+        called: set[str] = set()
         for batch in in_batches(requests, self._networks.most):
-            off = [request for request in batch if late and request.camera in self._live]
+            network = batch[0].network
+            waits = late or (self.level.one_call and network in called)
+            called.add(network)
+            off = [request for request in batch if waits and request.camera in self._live]
             for request in off:
                 self._pipelines[request.camera].defer(request)
             now = batch if not off else [request for request in batch if request.camera not in self._live]
@@ -216,6 +276,10 @@ class Worker:
         """Detect, or None while `detector.interval` has not passed."""
         if frame.time_s < self._detect_due_s.get(frame.camera, float("-inf")):
             return None
-        if self._interval_s:
-            self._detect_due_s[frame.camera] = frame.time_s + self._interval_s
+        interval_s = self._interval_s
+        if self.level.every > 1 and frame.camera in self._live:
+            # Half a frame less: time stamps of frames are not exact.
+            interval_s = max(interval_s, (self.level.every - 0.5) * self._step_s(frame.camera))
+        if interval_s:
+            self._detect_due_s[frame.camera] = frame.time_s + interval_s
         return self._networks.search(frame, min_score=self._min_score)

@@ -30,7 +30,7 @@ from edgeface.events.messages import (
     View,
     VisitMessage,
 )
-from edgeface.events.operation import BundleHealth, InferenceHealth, LastError, MachineHealth, Problem
+from edgeface.events.operation import BundleHealth, HoldHealth, InferenceHealth, LastError, MachineHealth, Problem
 from edgeface.questions import QUESTIONS, parts_in_bands, rounded_share
 from edgeface.types import Event, Quality
 from edgeface.visit import Visit, VisitChange
@@ -173,6 +173,7 @@ def health_body(
     commands: CommandsHealth | None = None,
     problems: Sequence[Problem] = (),
     inference: InferenceHealth | None = None,
+    hold: HoldHealth | None = None,
 ) -> Body:
     """Build the message of how the program fares."""
     message = HealthMessage(
@@ -196,6 +197,7 @@ def health_body(
         commands=commands,
         problems=list(problems),
         inference=inference,
+        hold=hold,
     )
     return Body(kind="health", camera=None, message=message)
 

@@ -17,6 +17,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from edgeface.events.operation import (
     BundleHealth,
     Certificates,
+    HoldHealth,
     InferenceHealth,
     LastError,
     MachineHealth,
@@ -201,6 +202,10 @@ class CameraHealth(Struct, frozen=True, kw_only=True):
     nearest_px: Annotated[
         NotNegative | None, Meta(description="height of the largest face in view, pixels; null: nobody is in view")
     ] = None
+    rate: Annotated[
+        NotNegative | None,
+        Meta(description="frames a second that are to be analysed, of a live camera; null: not yet known"),
+    ] = None
 
 
 class MqttHealth(Struct, frozen=True, kw_only=True):
@@ -302,6 +307,7 @@ class HealthMessage(Envelope, frozen=True, kw_only=True):
         list[Problem], Meta(description="what is wrong now; what is only counted, for an hour after it happened last")
     ] = []
     inference: InferenceHealth | None = None
+    hold: Annotated[HoldHealth | None, Meta(description="null: no live camera, or `runtime.hold` is off")] = None
 
 
 class NoticeNetwork(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from edgeface.questions import Count
 HASH_DIGITS = 12
 """Of a SHA-256 in hexadecimal: enough to tell two apart, short enough to be read out on the telephone."""
 
-About = Literal["camera", "configuration", "refused", "dropped", "spool", "network", "board"]
+About = Literal["camera", "configuration", "refused", "dropped", "spool", "network", "board", "degraded"]
 NotNegative = Annotated[float, Meta(ge=0)]
 
 
@@ -38,6 +38,33 @@ class BuildHealth(Struct, frozen=True, kw_only=True):
     since: Annotated[str, Meta(description="ISO 8601, UTC, milliseconds")]
 
 
+class TuningHealth(Struct, frozen=True, kw_only=True):
+    """Whether the networks are loaded as `edgeface tune` found it best on this board."""
+
+    state: Annotated[
+        Literal["fresh", "stale", "none", "off", "unused"],
+        Meta(
+            description="fresh: they are; stale: what was found is of another board, bundle or library, and the "
+            "bundle's order holds; none: nothing was measured here; off: it is not wanted; unused: they run on a GPU"
+        ),
+    ]
+    made: Annotated[str | None, Meta(description="when it was measured, ISO 8601, UTC; null: never, or not known")]
+    text: Annotated[str, Meta(description="the same in one line, with what to do")]
+
+
+class HoldHealth(Struct, frozen=True, kw_only=True):
+    """How much is done of what is configured, so that live cameras keep their rate and the board its temperature."""
+
+    level: Annotated[Count, Meta(description="0: everything; each further one a little less")]
+    levels: Annotated[Count, Meta(description="the last there is")]
+    name: Annotated[str, Meta(description="of the level: full, sampling/2, detection/2, smallest input and so on")]
+    text: Annotated[str, Meta(description="what is left out beside the level before")]
+    causes: Annotated[
+        list[Literal["heat", "power", "load"]],
+        Meta(description="why it does less now; empty: nothing is wrong, or not any more"),
+    ]
+
+
 class InferenceHealth(Struct, frozen=True, kw_only=True):
     """What the networks run on."""
 
@@ -48,6 +75,7 @@ class InferenceHealth(Struct, frozen=True, kw_only=True):
         str | None,
         Meta(description="why a provider that is asked for or listed does not compute, in one line; null: none such"),
     ]
+    tuning: Annotated[TuningHealth | None, Meta(description="null: not said")] = None
 
 
 class MachineHealth(Struct, frozen=True, kw_only=True):
@@ -100,7 +128,8 @@ class Problem(Struct, frozen=True, kw_only=True):
         About,
         Meta(
             description="a camera is away; the latest reload was not taken; the broker refused messages; messages on "
-            "visits were dropped; the spool has no disk; a network gave what is no answer; low voltage or heat"
+            "visits were dropped; the spool has no disk; a network gave what is no answer; low voltage or heat; less "
+            "is done than is configured"
         ),
     ]
     text: Annotated[str, Meta(description="in one line")]

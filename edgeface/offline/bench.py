@@ -15,10 +15,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 
-import cv2
 import msgspec
 import numpy as np
 
@@ -31,16 +29,15 @@ from edgeface.machine import peak_mb, processor
 from edgeface.runtime import Runner, RunnerWrapper
 from edgeface.runtime.providers import ON_PROCESSOR, Provider
 from edgeface.runtime.threads import opencv_threads
-from edgeface.selftest import stored_input
 from edgeface.service.inbox import Ended, Feed, Inbox
 from edgeface.sources import open_source
-from edgeface.types import F32, Frame, Image
+from edgeface.tuning import with_threads
+from edgeface.tuning.scene import EPOCH, moving, single
+from edgeface.types import F32, Frame
 
 logger = logging.getLogger(__name__)
 
-EPOCH = datetime.fromtimestamp(0, timezone.utc)
 SYNTHETIC_FRAMES = 300
-SYNTHETIC_FPS = 25.0
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,15 +122,16 @@ def measure(
     """
 
     def read(decoder_threads: int | None) -> Iterator[Frame]:
-        return _synthetic(bundle, config, frames) if source is None else _file(source, config, decoder_threads)
+        if source is None:
+            return moving(single(bundle, config), frames)
+        return _file(source, config, decoder_threads)
 
     runners: dict[str, TimedRunner] = {}
     speed = _run(bundle, config, read(None), runners, provider)
     stages = dict(speed.stages_ms) | {f"network {name}": runner.wall_ms for name, runner in runners.items()}
     memory_mb = peak_mb()
-    single = msgspec.structs.replace(config, runtime=msgspec.structs.replace(config.runtime, threads=1))
     share_runners: dict[str, TimedRunner] = {}
-    share = _run(bundle, single, read(1), share_runners, provider)
+    share = _run(bundle, with_threads(config, 1), read(1), share_runners, provider)
     detector = bundle.network(config.detector.network or bundle.manifest.defaults["detect"])
     outside_s = share.cpu_s - share.reader_s - share.runners_s
     return Report(
@@ -253,23 +251,6 @@ def _file(source: Path, config: Config, decoder_threads: int | None) -> Iterator
         yield from opened.frames()
     finally:
         opened.close()
-
-
-def _synthetic(bundle: Bundle, config: Config, frames: int) -> Iterator[Frame]:
-    """The detector's stored picture, moving to and fro over 640x360: no file, no person but the bundle's own."""
-    network = bundle.network(config.detector.network or bundle.manifest.defaults["detect"])
-    still: Image = cv2.resize(stored_input(bundle, network)[0], (640, 360), interpolation=cv2.INTER_LINEAR)
-    if network.input.color != "bgr":
-        still = cv2.cvtColor(still, cv2.COLOR_RGB2BGR if network.input.color == "rgb" else cv2.COLOR_GRAY2BGR)
-    for index in range(frames):
-        shift = round(40 * np.sin(index / SYNTHETIC_FPS))
-        yield Frame(
-            image=np.roll(still, shift, axis=1),
-            camera="main",
-            index=index,
-            time_s=index / SYNTHETIC_FPS,
-            captured_at=EPOCH,
-        )
 
 
 def _stage(samples: Sequence[float]) -> Stage:

@@ -117,11 +117,19 @@ def association_cost(motion: Motion, face: Face, *, gate: float) -> float | None
     seen just now is surer of its place than one that was not: of two at one place it keeps the only detection.
     """
     x, y, width, height = face
-    size = max(motion.size, (width + height) / 2)
-    off = hypot(x - motion.x, y - motion.y) / size
+    own, other = motion.width + motion.height, width + height
+    size = (own if own > other else other) / 2
+    reach = gate * size
+    off_x, off_y = x - motion.x, y - motion.y
+    # In a crowd nearly every pair is far apart: comparisons find that out before anything is called.
+    if not (-reach <= off_x <= reach and -reach <= off_y <= reach) and (
+        not -reach <= x - motion.last_x <= reach or not -reach <= y - motion.last_y <= reach
+    ):
+        return None
+    off = hypot(off_x, off_y) / size
     if off > gate and hypot(x - motion.last_x, y - motion.last_y) / size > gate:
         return None
-    ratio = abs(log((width + height) / (2 * motion.size)))
+    ratio = abs(log(other / own))
     if ratio > LOG_SIZE_RATIO:
         return None
     spread = motion.place_var + NOISE * NOISE

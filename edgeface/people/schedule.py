@@ -68,15 +68,19 @@ class Scheduler:
     ----------
     schedules : by network name
     budget : most requests per call
+    steady : networks that keep their beat whatever happens: recurrent ones
 
     Attributes
     ----------
+    slower : every interval but a steady network's is so many times as long
     deferred : inferences that were due and had to wait for a later frame, counted at each frame
     """
 
-    def __init__(self, schedules: Mapping[str, Schedule], *, budget: int = BUDGET) -> None:
+    def __init__(self, schedules: Mapping[str, Schedule], *, budget: int = BUDGET, steady: Iterable[str] = ()) -> None:
         self._schedules = dict(schedules)
         self._budget = budget
+        self._steady = frozenset(steady)
+        self.slower = 1.0
         self._asked: dict[int, dict[str, _Asked]] = {}
         self._before: dict[tuple[str, int], _Asked | None] = {}
         self._resting: frozenset[str] = frozenset()
@@ -107,7 +111,8 @@ class Scheduler:
             for name, schedule in self._schedules.items():
                 if name in self._resting:
                     continue
-                overdue_s = _overdue(schedule, asked.get(name), time_s, quality)
+                slower = 1.0 if name in self._steady else self.slower
+                overdue_s = _overdue(schedule, asked.get(name), time_s, quality, slower=slower)
                 if overdue_s is not None:
                     wanted.append(Inference(name, track, overdue_s))
         if len(wanted) > 1:
@@ -137,16 +142,17 @@ class Scheduler:
             self._asked.pop(track, None)
 
 
-def _overdue(schedule: Schedule, asked: _Asked | None, time_s: float, quality: float) -> float | None:
+def _overdue(schedule: Schedule, asked: _Asked | None, time_s: float, quality: float, *, slower: float) -> float | None:
     """Seconds since the inference became due, infinite for a face never sampled; None while it is not due."""
     if asked is None:
         return float("inf")
     since_s = time_s - asked.last_s
-    interval_s = schedule.initial_interval if asked.samples < schedule.initial_samples else schedule.interval
+    initial_s = slower * schedule.initial_interval
+    interval_s = initial_s if asked.samples < schedule.initial_samples else slower * schedule.interval
     if since_s >= interval_s - TICK_S:
         return since_s - interval_s
     # A better view re-opens the question, but not more often than a new person's.
     better = quality > asked.best and quality >= schedule.improvement * asked.best
-    if better and since_s >= schedule.initial_interval - TICK_S:
+    if better and since_s >= initial_s - TICK_S:
         return 0.0
     return None

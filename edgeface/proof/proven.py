@@ -83,7 +83,7 @@ def fingerprint(bundle: Bundle, config: Config) -> str:
     """Hash of all that a proof hangs on: manifest (and by it every file), choice of networks, versions, processor."""
     manifest = hashlib.sha256((bundle.folder / MANIFEST).read_bytes()).hexdigest()
     machine = (platform.machine(), processor(), platform.python_version())
-    held = (__version__, manifest, machine, [_version(name) for name in LIBRARIES], library.origin())
+    held = (__version__, manifest, machine, list(library_versions().values()), library.origin())
     data = msgspec.json.encode((held, of_networks(config)), order="sorted")
     return hashlib.sha256(data).hexdigest()
 
@@ -93,6 +93,11 @@ def of_networks(config: Config) -> Config:
     return Config(
         runtime=config.runtime, detector=config.detector, attributes=config.attributes, networks=config.networks
     )
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that compute, by package; empty for one that is not installed."""
+    return {name: _version(name) for name in LIBRARIES}
 
 
 def _version(package: str) -> str:

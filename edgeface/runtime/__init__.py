@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from edgeface.bundle import Bundle, CascadeHead, FileRuntime, Head, Network, NetworkFile, choose_file
-from edgeface.config import Config
+from edgeface.config import Config, Optimization
 from edgeface.errors import BundleError, EdgefaceError, first_line
 from edgeface.runtime.batches import split
 from edgeface.runtime.providers import ON_PROCESSOR, Provider
@@ -68,6 +68,7 @@ def load_network(
     precision: str | None = None,
     threads: int = 1,
     provider: Provider = ON_PROCESSOR,
+    optimization: Optimization = "all",
 ) -> Runner:
     """Read one file of a network, check its hash, and make it ready to run.
 
@@ -76,6 +77,7 @@ def load_network(
     runtime, precision : which file; precision None takes the manifest's first, off the processor the first of floats
     threads : threads inside one call
     provider : what an ONNX file is computed on
+    optimization : how far ONNX Runtime rewrites the network
 
     Raises
     ------
@@ -89,8 +91,10 @@ def load_network(
         if file.runtime == "onnx" and provider.execution:
             from edgeface.runtime.onnx import OnnxRunner
 
-            return OnnxRunner(data, file, threads=threads, provider=provider, network=network)
-        return make_runner(data, file, network.head, threads=threads)
+            return OnnxRunner(
+                data, file, threads=threads, provider=provider, network=network, optimization=optimization
+            )
+        return make_runner(data, file, network.head, threads=threads, optimization=optimization)
     except EdgefaceError:
         raise
     except Exception as error:  # ONNX Runtime's have no base of their own
@@ -100,7 +104,9 @@ def load_network(
         ) from error
 
 
-def make_runner(data: bytes, file: NetworkFile, head: Head | None, *, threads: int) -> Runner:
+def make_runner(
+    data: bytes, file: NetworkFile, head: Head | None, *, threads: int, optimization: Optimization = "all"
+) -> Runner:
     """Make the bytes of one network file ready to run, wherever they lie; ``head`` only tells a cascade.
 
     Whatever the runtime raises comes as it is.
@@ -113,7 +119,7 @@ def make_runner(data: bytes, file: NetworkFile, head: Head | None, *, threads: i
     if file.runtime == "onnx":
         from edgeface.runtime.onnx import OnnxRunner
 
-        return OnnxRunner(data, file, threads=threads)
+        return OnnxRunner(data, file, threads=threads, optimization=optimization)
     from edgeface.runtime.litert import LiteRtRunner
 
     return LiteRtRunner(data, file, threads=threads)
@@ -136,8 +142,19 @@ def choose_runner(
     chosen = choice.runtime if choice and choice.runtime else runtime
     if isinstance(network.head, CascadeHead):
         chosen = "opencv"
-    precision = choice.precision if choice else None
-    return load_network(bundle, network, chosen, precision=precision, threads=threads, provider=provider)
+    runner = load_network(
+        bundle,
+        network,
+        chosen,
+        precision=choice.precision if choice else None,
+        threads=choice.threads if choice and choice.threads else threads,
+        provider=provider,
+        optimization=choice.optimization if choice and choice.optimization else "all",
+    )
+    if choice is not None and choice.batch is not None:
+        # At least the smallest: there must be one that takes a single face.
+        runner.batches = tuple(size for size in runner.batches if size <= choice.batch) or runner.batches[:1]
+    return runner
 
 
 def run_faces(runner: Runner, network: Network, pixels: Image, states: Mapping[str, F32] = {}) -> dict[str, F32]:

@@ -32,7 +32,7 @@ from edgeface.publish.client import tls_context
 from edgeface.publish.discovery import Announcement, announcement
 from edgeface.questions import band_names
 from edgeface.service.hours import Hours, Now, local_now
-from edgeface.service.inbox import Ended, Inbox
+from edgeface.service.inbox import Ended, Inbox, Pace
 from edgeface.service.loading import ON_PROCESSOR, load_accelerated
 from edgeface.service.metrics import expect_metrics
 from edgeface.service.notice import notice
@@ -41,6 +41,7 @@ from edgeface.service.standing import Look
 from edgeface.service.untouched import same_networks, same_reading, same_rules
 from edgeface.service.vitals import bundle_health, config_hash
 from edgeface.sources import SCHEMES, Source, is_live, open_source
+from edgeface.tuning import Tuned
 from edgeface.types import Frame, Reason, Task
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class Assembly:
     before : what runs now; its networks serve on where the change does not touch them
     now : local time, for `privacy.hours`
     accelerated : what the networks are to compute on
+    tuned : the configuration with what runs best on this board; None: as it is
 
     Attributes
     ----------
@@ -70,7 +72,7 @@ class Assembly:
     bundle, config_hash : which networks and which configuration these are, for `health`
     running : cameras whose sources have not ended
     announcement : what Home Assistant is told, or None
-    opened, accelerated : the bundle, and what its networks compute on
+    opened, accelerated, tuned : the bundle, what its networks compute on, and how they are loaded
 
     Raises
     ------
@@ -89,8 +91,10 @@ class Assembly:
         before: Assembly | None = None,
         now: Now = local_now,
         accelerated: Accelerated = ON_PROCESSOR,
+        tuned: Tuned | None = None,
     ) -> None:
         self.config, self.opened = config, bundle
+        self.tuned = tuned or Tuned(config=config, standing="none")
         self.loaded_at = datetime.now(timezone.utc)
         self.node = node_id(config)
         self.password = expect_files(config, environ)
@@ -99,11 +103,12 @@ class Assembly:
         self.bundle = bundle_health(bundle)
         self.networks: Networks
         self.accelerated: Accelerated
-        known = before is not None and before.bundle == self.bundle and same_networks(before.config, config)
+        loading = self.tuned.config
+        known = before is not None and before.bundle == self.bundle and same_networks(before.tuned.config, loading)
         if before is not None and known and before.accelerated.provider == accelerated.provider:
             self.networks, self.accelerated = before.networks, accelerated
         else:
-            self.networks, self.accelerated = load_accelerated(config, bundle, accelerated)
+            self.networks, self.accelerated = load_accelerated(loading, bundle, accelerated)
         self.config_hash = config_hash(config)
         self.live = frozenset(camera for camera, settings in config.cameras.items() if is_live(settings))
         self.worker = Worker(
@@ -114,6 +119,7 @@ class Assembly:
             clock=time.perf_counter,
             live=self.live,
         )
+        self._paces = {camera: Pace(settings.rate) for camera, settings in config.cameras.items()}
         self.finite = once or not self.live
         self.running = set(config.cameras)
         self.announcement = announce(config, bundle, node=self.node, whole=whole)
@@ -193,7 +199,7 @@ class Assembly:
         """Take what the cameras gave, wait for it at most ``timeout_s``; the messages about it."""
         taken = self._inbox.take(timeout_s=timeout_s, but=self._paused)
         bodies = self._keep_hours()
-        frames = [] if self._closed else [item for item in taken if isinstance(item, Frame)]
+        frames = [] if self._closed else [item for item in taken if isinstance(item, Frame) and self._is_due(item)]
         bodies += self.worker.away(self.running - {item.camera for item in taken}, time.monotonic())
         if frames:
             bodies += self.worker.turn(frames)
@@ -205,6 +211,10 @@ class Assembly:
                     self._failures[item.camera] = item.error
                 bodies += self.worker.close(item.camera, "source_ended").bodies
         return bodies
+
+    def _is_due(self, frame: Frame) -> bool:
+        """Whether a frame is to be analysed: all of a file, of a live camera as many as are asked for."""
+        return frame.camera not in self.live or self._paces[frame.camera].takes(frame.time_s)
 
     def take_ended(self) -> list[tuple[str, EdgefaceError | None]]:
         """Cameras that ended since the last call, each with its error."""
@@ -305,6 +315,7 @@ class Assembly:
             deferred=self.worker.deferred(reader.camera),
             brightness=round(brightness, 3) if seeing and brightness is not None else None,
             nearest_px=None if near is None else round(near, 1),
+            rate=self.worker.rate(reader.camera) if seeing else None,
         )
 
 

@@ -33,6 +33,7 @@ class Problems:
         invalid: Mapping[str, int],
         error: str | None,
         throttled: Iterable[str] = (),
+        degraded: str | None = None,
     ) -> list[Problem]:
         """Say what is wrong now; words change only where what is wrong does.
 
@@ -42,6 +43,7 @@ class Problems:
         invalid : how often each network gave what is no answer
         error : why the latest configuration was not taken
         throttled : what the board suffers from
+        degraded : what is not done of what is configured
         """
         spool, counters = outbox.spool_health(), outbox.counters()
         networks = {f"network {name} gives what is no answer": count for name, count in invalid.items()}
@@ -56,6 +58,7 @@ class Problems:
             *([Problem(about="spool", text=f"no disk: {spool.error}")] if spool.state == "memory" else []),
             *(Problem(about="network", text=text) for text in recent if text in networks),
             *(Problem(about="board", text=f"board: {text}") for text in throttled),
+            *([Problem(about="degraded", text=degraded)] if degraded else []),
         ]
 
     def _recent(self, key: str, count: int, now_s: float) -> bool:

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from edgeface.bundle import Bundle
 from edgeface.config import Config
 from edgeface.engine.networks import Networks
-from edgeface.events import BuildHealth, InferenceHealth, NetworkHealth, iso
+from edgeface.events import BuildHealth, InferenceHealth, NetworkHealth, TuningHealth, iso
 from edgeface.proof import Accelerated, build
 from edgeface.runtime import library
 from edgeface.runtime.providers import Provider
@@ -83,7 +83,9 @@ class Building:
         """Why the latest build failed; None: it did not, or goes on."""
         return self._failed if self._ended else None
 
-    def health(self, networks: Networks, accelerated: Accelerated) -> InferenceHealth:
+    def health(
+        self, networks: Networks, accelerated: Accelerated, tuning: TuningHealth | None = None
+    ) -> InferenceHealth:
         """What each network runs on, and what is being built."""
         since, wanted = self.since, self._provider
         reasons = [*accelerated.reasons, *([self.failed] if self.failed else [])]
@@ -92,6 +94,7 @@ class Building:
             networks=placed(networks),
             building=None if since is None or wanted is None else BuildHealth(provider=wanted.name, since=iso(since)),
             fallback="; ".join(reasons) or None,
+            tuning=tuning,
         )
 
     def _run(self, bundle: Bundle, config: Config, provider: Provider) -> None:

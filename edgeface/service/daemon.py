@@ -10,12 +10,13 @@ import logging
 import secrets
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 
 import msgspec
 
 from edgeface import __version__
+from edgeface.board import ROOT
 from edgeface.errors import BrokerError, EdgefaceError, one_line
 from edgeface.events import Body, ConfigurationHealth, HealthMessage, Problem, health_body, iso
 from edgeface.machine import boot_id, give_back_memory, resident_mb, state_folder
@@ -29,43 +30,20 @@ from edgeface.publish.spool import Spool
 from edgeface.service.assembly import Assembly
 from edgeface.service.beat import HealthBeat, Problems
 from edgeface.service.building import Building
-from edgeface.service.control import MINUTE_S, RESTART_CODE, Control
+from edgeface.service.control import RESTART_CODE, Control
+from edgeface.service.holding import Holding
 from edgeface.service.metrics import Metrics
 from edgeface.service.notify import Notifier
 from edgeface.service.reload import Load, Reload
 from edgeface.service.signals import Signals
 from edgeface.service.standing import Standing
 from edgeface.service.untouched import capacity, connection_of, outbox_of, spooled
-from edgeface.service.vitals import Start, Trouble, Vitals, configuration_note
+from edgeface.service.vitals import Start, Trouble, Vitals, configuration_note, tuning_health
+from edgeface.service.waits import Waits
+from edgeface.service.watching import Watch
+from edgeface.tuning import place
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waits:
-    """How long the daemon waits, in seconds.
-
-    Attributes
-    ----------
-    turn_s : longest wait for a frame: how soon a signal is noticed, and how often an idle daemon feeds the watchdog
-    up_within_s : a run that has an end waits this long for the broker
-    health_s, extra_s : between two messages on ``health``, and between two that a change makes come earlier
-    flush_s : for the last messages of a stop, or of a node that a reload renames
-    hand_over_s : for the farewell of a connection that a reload replaces; its messages wait for the next
-    join_s : for the readers to let go of their cameras
-    leave_s : for a reload that is under way when the program ends
-    restart_s : least time of a run before a command may end it
-    """
-
-    turn_s: float = 0.25
-    up_within_s: float = 10.0
-    health_s: float = 60.0
-    extra_s: float = 10.0
-    flush_s: float = 5.0
-    hand_over_s: float = 1.0
-    join_s: float = 1.0
-    leave_s: float = 3.0
-    restart_s: float = MINUTE_S
 
 
 class Daemon:
@@ -76,13 +54,22 @@ class Daemon:
     load : builds what the configuration makes; called once at the start and once for every reload
     signals : what is asked of us
     environ : for the service manager
+    root : where files of the kernel begin, for tests
 
     Raises
     ------
     EdgefaceError : what `load` raises
     """
 
-    def __init__(self, load: Load, *, signals: Signals, environ: Mapping[str, str], waits: Waits | None = None) -> None:
+    def __init__(
+        self,
+        load: Load,
+        *,
+        signals: Signals,
+        environ: Mapping[str, str],
+        waits: Waits | None = None,
+        root: Path = ROOT,
+    ) -> None:
         self._load = load
         self._signals = signals
         self._waits = waits or Waits()
@@ -90,7 +77,9 @@ class Daemon:
         self._notifier = Notifier(environ)
         self._trouble = Trouble().attach()
         self._state_folder = state_folder(environ)
-        self._vitals = Vitals(self._state_folder)
+        self._vitals = Vitals(self._state_folder, root=root)
+        self._holding = Holding(root)
+        self._tuning = Watch(place(environ))
         self._metrics = Metrics()
         self._assembly = load(None)
         self._standing = Standing(self._state_folder)
@@ -182,6 +171,7 @@ class Daemon:
                 logger.error("camera %s ended: %s", camera, error)
         if self._beat.due(time.monotonic(), self._standings):
             self._tell_health()
+        self._holding.look(time.monotonic(), self._assembly.worker, self._assembly.config.runtime)
         self._feed_watchdog()
         self._look_after_reload()
 
@@ -202,6 +192,9 @@ class Daemon:
         """Begin a reload that was asked for, or end one that has an outcome; signals meanwhile make one more."""
         if self._reload is None:
             asked, ended = self._signals.take_reload(), self._building.take_done()
+            if self._assembly.config.runtime.tune and self._tuning.changed(time.monotonic()):
+                logger.info("what runs best on this board was measured anew: the configuration is read again")
+                asked = True
             if asked:
                 self._notifier.reloading(time.monotonic_ns() // 1000)
             if ended:
@@ -335,7 +328,10 @@ class Daemon:
             spool=self._outbox.spool_health(),
             commands=self._control.health(),
             problems=problems,
-            inference=self._building.health(self._assembly.networks, self._assembly.accelerated),
+            inference=self._building.health(
+                self._assembly.networks, self._assembly.accelerated, tuning_health(self._assembly.tuned)
+            ),
+            hold=self._holding.health(),
         )
         self._accept([body])
         self._metrics.use(None if stopping else self._assembly.config.metrics.address)
@@ -355,6 +351,7 @@ class Daemon:
             invalid=self._assembly.networks.invalid,
             error=self._reload_error,
             throttled=self._throttled,
+            degraded=self._holding.problem,
         )
 
     def _broker_error(self) -> BrokerError:

@@ -26,6 +26,28 @@ class Ended:
     error: EdgefaceError | None
 
 
+class Pace:
+    """Says which frames of a camera are analysed: ``rate`` a second on average; None: every one."""
+
+    def __init__(self, rate: float | None) -> None:
+        self._rate = rate
+        self._credit = 1.0
+        self._last_s: float | None = None
+
+    def takes(self, time_s: float) -> bool:
+        """Whether the frame of this source time is."""
+        if self._rate is None:
+            return True
+        since_s = 0.0 if self._last_s is None else max(0.0, time_s - self._last_s)
+        self._last_s = time_s
+        # Half a frame more or less: time stamps are not exact, and of a camera of just this rate all are taken.
+        self._credit = min(1.5, self._credit + since_s * self._rate)
+        if self._credit < 0.5:
+            return False
+        self._credit -= 1.0
+        return True
+
+
 class Feed:
     """One camera's place in the inbox, used by its reader thread."""
 

@@ -62,6 +62,10 @@ def _throttled(health: HealthMessage) -> Rows:
     return [({}, None if now is None else float(bool(now)))]
 
 
+def _hold(health: HealthMessage) -> Rows:
+    return [({}, None if health.hold is None else float(health.hold.level))]
+
+
 def _certificates(health: HealthMessage) -> Rows:
     ends = health.mqtt.certificates
     told = {} if ends is None else {"broker": ends.broker, "own": ends.own}
@@ -121,6 +125,7 @@ GAUGES: tuple[Family, ...] = (
     ("edgeface_memory_free_bytes", "Of the machine", _machine(lambda machine: _mega(machine.memory_free_mb))),
     ("edgeface_disk_free_bytes", "Where state is kept", _machine(lambda machine: _mega(machine.disk_free_mb))),
     ("edgeface_temperature_celsius", "By sensor", _temperatures),
+    ("edgeface_degradation_level", "0 while everything is done", _hold),
     ("edgeface_throttled", "1 while voltage or heat slows the board", _throttled),
 )
 COUNTERS: tuple[Family, ...] = (

@@ -20,8 +20,10 @@ from edgeface.events import (
     BundleHealth,
     LastError,
     MachineHealth,
+    TuningHealth,
     iso,
 )
+from edgeface.tuning import Tuned
 
 logger = logging.getLogger("edgeface")
 
@@ -123,6 +125,11 @@ def bundle_health(bundle: Bundle) -> BundleHealth:
     manifest = bundle.manifest
     digest = _digest((bundle.folder / MANIFEST).read_bytes())
     return BundleHealth(name=manifest.name, version=manifest.version, hash=digest)
+
+
+def tuning_health(tuned: Tuned) -> TuningHealth:
+    """Whether the networks are loaded as they run best on this board."""
+    return TuningHealth(state=tuned.standing, made=tuned.made, text=one_line(tuned.text))
 
 
 def config_hash(config: Config) -> str:

@@ -111,6 +111,7 @@ def contents(target: Target, inputs: Inputs, wheels: Sequence[Path]) -> dict[str
     texts = {
         tree.PROGRAM: control.fill(_text(FILES / "launcher"), target),
         tree.UNIT: control.unit(_text(ROOT / "systemd/edgeface.service")),
+        tree.TUNE: control.unit(_text(ROOT / "systemd/edgeface-tune.service")),
         tree.JETSON: _text(ROOT / "systemd/edgeface.service.d/jetson.conf"),
         tree.STOCK: inputs.stock,
         tree.OVERRIDES: control.overrides(),

@@ -74,6 +74,7 @@ ENABLED: Mapping[str, str] = {
     "systemd-timesyncd.service": "sysinit.target",
     "ssh.service": "multi-user.target",
     "edgeface.service": "multi-user.target",
+    "edgeface-tune.service": "multi-user.target",
     "edgeface-card.service": "sysinit.target",
     "edgeface-grow.service": "sysinit.target",
     "edgeface-panic.service": "sysinit.target",
