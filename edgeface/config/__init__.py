@@ -1,9 +1,9 @@
 """Configuration: TOML file, environment and command line become one frozen `Config`.
 
-`types` has every key with its range and its sentence, `loading` reads and overrides, `keys` knows what was meant by a
-key that is not there, `renames` which key had another name, `privacy` what
-`[privacy]` forbids, `secrets` what is never shown, `toml` how it is read and
-written. Unknown keys and values out of range are errors that name the key.
+`types` has every key with its range and its sentence, `values` the patterns and ranges that keys share, `loading` reads
+and overrides, `keys` knows what was meant by a key that is not there, `renames` which key had another name, `privacy`
+what `[privacy]` forbids, `secrets` what is never shown, `toml` how it is read and written. Unknown keys and values out
+of range are errors that name the key.
 """
 
 from edgeface.config.loading import CONFIG_PATHS, Given, find_config, load_config, parse_override
@@ -26,10 +26,10 @@ from edgeface.config.types import (
     Runtime,
     RuntimeName,
     ScheduleChoice,
-    Shape,
     Spool,
     Visits,
 )
+from edgeface.config.values import Shape
 
 __all__ = [
     "CONFIG_PATHS",

@@ -9,7 +9,8 @@ from itertools import pairwise
 
 from edgeface.config.privacy import expect_span, refused
 from edgeface.config.secrets import hide_credentials
-from edgeface.config.types import Camera, Config, Shape
+from edgeface.config.types import Camera, Config
+from edgeface.config.values import Shape
 from edgeface.errors import ConfigError
 
 BAND_YEARS = 10

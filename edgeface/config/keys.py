@@ -10,7 +10,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 from msgspec import Struct
 
 from edgeface.config.renames import RENAMED, Names
-from edgeface.config.types import PATTERNS, Config
+from edgeface.config.types import Config
+from edgeface.config.values import PATTERNS
 
 ENV_PREFIX = "EDGEFACE__"
 OURS = ENV_PREFIX.rstrip("_") + "_"

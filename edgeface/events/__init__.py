@@ -1,6 +1,7 @@
 """What is said of people: typed messages, their builders and their JSON Schemas.
 
-`messages` holds the structs, the one source of truth of the MQTT API; `bodies` turns visits into them;
+`messages`, `people` and `counts` hold the structs, the one source of truth of the MQTT API; `bodies` turns visits into
+them;
 `summary` counts a minute, `aggregate` a period of many people, `today` a day, and `state` says what is so now.
 Everything here is a function of its arguments: no clock, no network.
 """
@@ -27,14 +28,13 @@ from edgeface.events.commands import (
     command_schemas,
     judge,
 )
+from edgeface.events.counts import Pause, StateMessage, Status, SummaryMessage, Today
+from edgeface.events.envelope import SCHEMA_VERSION
 from edgeface.events.messages import (
     KINDS,
-    SCHEMA_VERSION,
     CameraHealth,
     CommandsHealth,
     ConfigurationHealth,
-    Face,
-    FacesMessage,
     HealthMessage,
     Interrupted,
     Kind,
@@ -44,14 +44,7 @@ from edgeface.events.messages import (
     NoticeMessage,
     NoticeNetwork,
     NoticePart,
-    Pause,
     SpoolHealth,
-    StateMessage,
-    Status,
-    SummaryMessage,
-    Today,
-    View,
-    VisitMessage,
     as_replayed,
     decode,
     kind_of_topic,
@@ -71,6 +64,7 @@ from edgeface.events.operation import (
     Problem,
     Undelivered,
 )
+from edgeface.events.people import Face, FacesMessage, View, VisitMessage
 from edgeface.events.state import CameraState
 from edgeface.events.summary import DECADES, SummaryWindow
 from edgeface.events.today import Totals

@@ -12,12 +12,11 @@ from datetime import datetime, timezone
 
 import msgspec
 
+from edgeface.events.counts import StateMessage
 from edgeface.events.messages import (
     CameraHealth,
     CommandsHealth,
     ConfigurationHealth,
-    Face,
-    FacesMessage,
     HealthMessage,
     Kind,
     Message,
@@ -26,11 +25,9 @@ from edgeface.events.messages import (
     NoticeNetwork,
     NoticePart,
     SpoolHealth,
-    StateMessage,
-    View,
-    VisitMessage,
 )
 from edgeface.events.operation import BundleHealth, InferenceHealth, LastError, MachineHealth, Problem
+from edgeface.events.people import Face, FacesMessage, View, VisitMessage
 from edgeface.questions import QUESTIONS, parts_in_bands, rounded_share
 from edgeface.types import Event, Quality
 from edgeface.visit import Visit, VisitChange

@@ -10,7 +10,8 @@ from statistics import mean
 from msgspec import UNSET
 
 from edgeface.events.bodies import OCCUPIED_S, Body, iso
-from edgeface.events.messages import Pause, StateMessage, Status, Today, VisitMessage
+from edgeface.events.counts import Pause, StateMessage, Status, Today
+from edgeface.events.people import VisitMessage
 
 LEAST_S = 1.0
 """Between two messages of one camera."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from edgeface.events.bodies import Body, iso
-from edgeface.events.messages import SummaryMessage
+from edgeface.events.counts import SummaryMessage
 from edgeface.questions import VisitExpression, band_names, band_of
 from edgeface.types import Task
 from edgeface.visit import Visit, VisitChange

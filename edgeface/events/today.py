@@ -7,7 +7,9 @@ from datetime import datetime, tzinfo
 
 import msgspec
 
-from edgeface.events.messages import Today, VisitMessage, moment
+from edgeface.events.counts import Today
+from edgeface.events.messages import moment
+from edgeface.events.people import VisitMessage
 
 DAYS_KEPT = 3
 """A board whose clock has no battery may begin on another day: the one that it comes back to still has its totals."""

@@ -14,7 +14,7 @@ from typing import Literal, TypeVar, cast
 
 import msgspec
 
-from edgeface.config.types import NAME
+from edgeface.config.values import NAME
 from edgeface.errors import ConfigError, EdgefaceError
 
 T = TypeVar("T")
