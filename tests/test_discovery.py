@@ -33,7 +33,8 @@ from edgeface.events import (
 )
 from edgeface.publish import announcer as announcing
 from edgeface.publish.announcer import Announcer
-from edgeface.publish.discovery import Announcement, announcement, camera_of, device_id, node_topic
+from edgeface.publish.discovery import Announcement, announcement, camera_of, node_topic
+from edgeface.publish.entities import device_id
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 NODE, DOOR = "homeassistant/device/edgeface_hall/config", "homeassistant/device/edgeface_hall_camera_door/config"

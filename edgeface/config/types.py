@@ -6,53 +6,34 @@ a working configuration.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
+from edgeface.config.places import MOST_PLACES, Attention, Line, Zone
 from edgeface.config.privacy import HOURS, Purpose
+from edgeface.config.values import (
+    PLAIN,
+    PREFIX,
+    SIZE,
+    CameraNumber,
+    Endpoint,
+    Factor,
+    FourCc,
+    Id,
+    Pixels,
+    Place,
+    Rate,
+    Samples,
+    Seconds,
+    Shape,
+    Share,
+    Text,
+)
 from edgeface.questions import QUESTIONS, Schedule
 from edgeface.types import Task
 
-PLAIN = r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z"
-"""Text without control characters: in a topic, a client id or a log line they are a mistake or an attack. Half a
-surrogate pair is what Python makes of bytes that are not UTF-8."""
-NAME = r"\A[a-zA-Z0-9_-]{1,64}\Z"
-PREFIX = r"\A(?!\$)[^+#/\x00-\x1f\x7f-\x9f\ud800-\udfff][^+#\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z"
-FOURCC = r"\A[ -~]{4}\Z"
-PLACE = r"\A[^\x00-\x1f\x7f]+\Z"
-SIZE = r"\A(auto|original|[1-9][0-9]{1,3}x[1-9][0-9]{1,3})\Z"
-ENDPOINT = r"\A(\[[0-9a-fA-F:.]{2,45}\]|[a-zA-Z0-9.-]{1,253}):[0-9]{1,5}\Z"
-PATTERNS: Mapping[str, str] = {
-    PLAIN: "text without control characters",
-    NAME: "1 to 64 letters, digits, - and _",
-    PREFIX: "text without +, # and control characters that begins with neither / nor $",
-    FOURCC: "four characters",
-    PLACE: "text without control characters",
-    SIZE: "auto, original or WIDTHxHEIGHT",
-    ENDPOINT: "ADDRESS:PORT, an IPv6 address in brackets",
-    HOURS: "HH:MM-HH:MM, such as 08:00-20:00",
-}
-"""What a pattern asks for, in words."""
-
-Id = Annotated[str, Meta(pattern=NAME)]
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-Pixels = Annotated[int, Meta(ge=16, le=16_384)]
-FourCc = Annotated[str, Meta(pattern=FOURCC)]
-Text = Annotated[str, Meta(pattern=PLAIN, max_length=16_000)]
-"""MQTT's texts take 65,535 bytes, and a character up to four."""
-Endpoint = Annotated[str, Meta(pattern=ENDPOINT)]
-Place = Annotated[str, Meta(pattern=PLACE, max_length=4096)]
-"""A path, or an address."""
-Shape = Annotated[tuple[Share, ...], Meta(min_length=4, max_length=128)]
-"""Part of a picture: left, top, right, bottom of a rectangle, or the corners of a polygon."""
-CameraNumber = Annotated[int, Meta(ge=0, le=255)]
-Rate = Annotated[float, Meta(gt=0, le=1000)]
-Samples = Annotated[int, Meta(ge=1, le=1000)]
-Factor = Annotated[float, Meta(ge=1, le=100)]
 MEASURED = {
     task: f"unset: as measured for the network, where its bundle says so, else {question.certainty:g}"
     for task, question in QUESTIONS.items()
@@ -194,6 +175,8 @@ class Camera(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     regions: Annotated[
         tuple[Shape, ...], Meta(description="where given, all that lies in none of these is painted over; as masks")
     ] = ()
+    lines: Annotated[tuple[Line, ...], Meta(max_length=MOST_PLACES)] = ()
+    zones: Annotated[tuple[Zone, ...], Meta(max_length=MOST_PLACES)] = ()
     pace: Annotated[
         Literal["realtime", "max"], Meta(description="for files: as a camera would, or as fast as it goes")
     ] = "max"
@@ -400,6 +383,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     schedule: Annotated[dict[str, ScheduleChoice], Meta(description="by network name")] = {}
     networks: Annotated[dict[str, NetworkChoice], Meta(description="by network name")] = {}
     visits: Visits = msgspec.field(default_factory=Visits)
+    attention: Attention = msgspec.field(default_factory=Attention)
     runtime: Runtime = msgspec.field(default_factory=Runtime)
     privacy: Privacy = msgspec.field(default_factory=Privacy)
     limits: Limits = msgspec.field(default_factory=Limits)

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from edgeface.config import Config
 from edgeface.events import COMMAND, COMMANDS, KINDS
 from edgeface.provisioning.rendering import PORTS
-from edgeface.publish.discovery import config_topic, device_id
+from edgeface.publish.discovery import config_topic
+from edgeface.publish.entities import device_id
 
 ITERATIONS, SALT_BYTES = 101, 12
 """Those of `mosquitto_passwd` 2.0. Few, and enough: our passwords have 192 bits of chance, not of a person."""

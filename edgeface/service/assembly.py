@@ -154,7 +154,7 @@ class Assembly:
 
     def take_over(self, old: Assembly, cameras: Collection[str]) -> None:
         """Go on with these cameras of another assembly: with their readers, and the people before them."""
-        same = self.networks is old.networks and same_rules(old.config, self.config)
+        same = self.networks is old.networks
         self._inbox = old._inbox
         self._paused, self._closed = old._paused & set(cameras), old._closed
         for camera in self.config.cameras:
@@ -162,7 +162,7 @@ class Assembly:
                 self._readers[camera] = self._reader(camera)
                 continue
             self._readers[camera] = old._readers.pop(camera)
-            self.worker.take_over(camera, old.worker, same=same)
+            self.worker.take_over(camera, old.worker, same=same and same_rules(old.config, self.config, camera))
             self._counted |= {name: count for name, count in old._counted.items() if name == camera}
             self._failures |= {name: error for name, error in old._failures.items() if name == camera}
             if camera not in old.running:
