@@ -23,6 +23,8 @@ Image = npt.NDArray[np.uint8]
 Task = Literal["age", "gender", "expression", "affect"]
 Event = Literal["start", "update", "end"]
 Reason = Literal["lost", "source_ended", "stopped", "power", "paused"]
+Scene = Literal["clear", "dark", "covered", "moved"]
+"""Whether a camera's picture shows what it usually does."""
 
 
 def expect_shape(name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> None:

@@ -44,6 +44,13 @@ def see(problems: Problems, now_s: float = 0.0, **values: Any) -> list[tuple[str
 def test_what_is_wrong() -> None:
     looks = {"door": Look(status="away", frames=0), "desk": Look(status="running", frames=3)}
     assert see(Problems(), looks=looks, invalid={"yunet": 0}) == [("camera", "camera door is away")]
+    covered = {"door": Look(status="running", frames=3, view="covered")}
+    assert see(Problems(), looks=covered) == [("camera", "camera door is covered")]
+    at_night = {
+        "door": Look(status="running", frames=3, view="dark"),
+        "desk": Look(status="paused", frames=3, view="moved"),
+    }
+    assert see(Problems(), looks=at_night) == []
     assert see(Problems(), error="no", throttled=["under-voltage"]) == [
         ("configuration", "the configuration was not taken: no"),
         ("board", "board: under-voltage"),

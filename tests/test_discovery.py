@@ -139,6 +139,7 @@ def test_the_entities_of_a_camera() -> None:
         "expression": "sensor",
         "age": "sensor",
         "connection": "binary_sensor",
+        "tamper": "binary_sensor",
         "fps": "sensor",
         "nearest": "sensor",
         "brightness": "sensor",
@@ -148,7 +149,7 @@ def test_the_entities_of_a_camera() -> None:
     assert door["expression"]["options"] == list(LABELS)
     off = {key for key, one in door.items() if one.get("enabled_by_default") is False}
     assert off == {"fps", "nearest", "brightness"}
-    assert {key for key, one in door.items() if "entity_category" in one} == off | {"connection"}
+    assert {key for key, one in door.items() if "entity_category" in one} == off | {"connection", "tamper"}
 
 
 def test_with_bands_of_age_no_years_are_announced() -> None:
@@ -162,7 +163,8 @@ def test_with_bands_of_age_no_years_are_announced() -> None:
 
 def test_where_only_totals_are_told_only_they_are_announced() -> None:
     without = components(announced("door", people=False), DOOR)
-    assert {key for key, one in without.items() if len(one) > 1} == {"visits", "connection", "fps", "brightness"}
+    stay = {"visits", "connection", "tamper", "fps", "brightness"}
+    assert {key for key, one in without.items() if len(one) > 1} == stay
     # Home Assistant finds what it is to remove by platform and key.
     before = components(announced("door"), DOOR)
     assert {key: one["platform"] for key, one in without.items()} == {k: one["platform"] for k, one in before.items()}
@@ -269,6 +271,10 @@ def state(**values: Any) -> dict[str, Any]:
         ("connection", {"status": "running"}, "ON"),
         ("connection", {"status": "away"}, "OFF"),
         ("connection", {"status": "starting"}, "None"),
+        ("tamper", {"view": "covered"}, "ON"),
+        ("tamper", {"view": "dark"}, "OFF"),
+        ("tamper", {"view": None}, "None"),
+        ("tamper", {}, "None"),
         ("pause", {"status": "paused", "paused": "command"}, "ON"),
         ("pause", {"status": "paused", "paused": "hours"}, "OFF"),
         ("pause", {"status": "running"}, "OFF"),

@@ -56,6 +56,23 @@ class Watched:
         return cast(StateMessage, body.message)
 
 
+def test_what_a_live_camera_shows_is_told_at_once_and_of_a_file_never() -> None:
+    state = CameraState("main")
+    told: list[Any] = []
+    looks = [
+        ("running", "clear"),
+        ("running", "covered"),
+        ("running", "covered"),
+        ("away", "covered"),
+        ("running", None),
+    ]
+    for second, (status, view) in enumerate(looks):
+        state.look(cast(Any, status), 1 + second, view=cast(Any, view))
+        body = state.news(at=NOON, now_s=2.0 * second, today=NOTHING)
+        told.append(None if body is None else sent(body).get("view", "unsaid"))
+    assert told == ["clear", "covered", None, None, "unsaid"]
+
+
 def test_nobody_looks_before_the_first_frame() -> None:
     watched = Watched()
     first = watched.ask("running", 0)

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from edgeface.events.envelope import Duration, Envelope, Timestamp
 from edgeface.questions import Count, Shares
+from edgeface.types import Scene
 
 Pause = Literal["hours", "command"]
 Status = Literal["starting", "running", "away", "ended", "paused", "stopped"]
@@ -76,6 +77,13 @@ class StateMessage(Envelope, frozen=True, kw_only=True):
     age_band: Annotated[
         str | UnsetType | None,
         Meta(description="band of age of most of those there, with `privacy.age_bands` alone: `age` is null then"),
+    ] = UNSET
+    view: Annotated[
+        Scene | UnsetType | None,
+        Meta(
+            description="whether a live camera shows its scene (`clear`), or is `dark`, `covered`, or was `moved`; "
+            "null: it gives nothing"
+        ),
     ] = UNSET
     paused: Annotated[
         Pause | UnsetType, Meta(description="why nobody is looked at, while `status` is `paused`: not one of its hours")

@@ -13,6 +13,7 @@ from edgeface.events.bodies import OCCUPIED_S, Body, iso
 from edgeface.events.counts import Pause, StateMessage, Status, Today
 from edgeface.events.people import PlaceMessage, VisitMessage
 from edgeface.events.today import Counted
+from edgeface.types import Scene
 
 LEAST_S = 1.0
 """Between two messages of one camera."""
@@ -37,6 +38,7 @@ class CameraState:
         self._tells_bands = bands and details
         self._details = details
         self._paused: Pause | None = None
+        self._view: Scene | None = None
         self._visits: dict[str, VisitMessage] = {}
         self._counted = Counted()
         self._inside: dict[str, set[str]] = {}
@@ -73,9 +75,12 @@ class CameraState:
         self._counted = counted
         self._inside = {zone: ids for zone, ids in self._inside.items() if zone in counted.zones and zone not in moved}
 
-    def look(self, status: Status, frames: int, *, paused: Pause | None = None) -> None:
-        """Take in how the camera fares, how many of its frames were analysed so far, and why it is paused."""
-        self._paused = paused
+    def look(self, status: Status, frames: int, *, paused: Pause | None = None, view: Scene | None = None) -> None:
+        """Take in how the camera fares, how many of its frames were analysed so far, why it is paused, what it shows.
+
+        ``view`` is None for a file: nobody can cover that.
+        """
+        self._paused, self._view = paused, view
         self._frames = frames
         if self._silent_since is not None and frames != self._silent_since:
             self._silent_since = None
@@ -117,6 +122,7 @@ class CameraState:
             today=today,
             expires=iso(at + timedelta(seconds=OCCUPIED_S)) if occupied else None,
             age_band=_band(there) if self._tells_bands else UNSET,
+            view=UNSET if self._view is None else self._view if self._status == "running" else None,
             paused=self._paused if self._status == "paused" and self._paused else UNSET,
             looking=_looking(there, running) if self._counted.attention else UNSET,
             zones=self._zones(running) if self._counted.zones else UNSET,
@@ -141,7 +147,7 @@ class CameraState:
 def _gist(message: StateMessage) -> tuple[object, ...]:
     """What is told, without when."""
     return (
-        *(message.status, message.paused, message.occupied, message.count),
+        *(message.status, message.view, message.paused, message.occupied, message.count),
         *(message.expression, message.age, message.age_band, message.today),
         *(message.looking, message.zones),
     )

@@ -196,6 +196,14 @@ def camera_device(
             "value_template": "{{ none if value_json.status == 'starting' else "
             "'ON' if value_json.status in ['running', 'paused'] else 'OFF' }}",
         },
+        "tamper": {
+            "platform": "binary_sensor",
+            "name": "Covered or moved",
+            "device_class": "tamper",
+            "entity_category": "diagnostic",
+            "value_template": "{% set view = value_json.get('view') %}"
+            "{{ none if view is none else 'ON' if view in ['covered', 'moved'] else 'OFF' }}",
+        },
         "fps": {
             **health,
             "name": "Frame rate",

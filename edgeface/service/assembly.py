@@ -253,7 +253,10 @@ class Assembly:
         """How the cameras fare, for their states."""
         return {
             camera: Look(
-                status=self._status(reader), frames=self.worker.frames[camera], paused=self._why_paused(reader)
+                status=self._status(reader),
+                frames=self.worker.frames[camera],
+                paused=self._why_paused(reader),
+                view=reader.view if camera in self.live else None,
             )
             for camera, reader in self._readers.items()
         }

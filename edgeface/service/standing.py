@@ -34,6 +34,7 @@ from edgeface.events import (
     moment,
 )
 from edgeface.files import NOT_JSON, write_atomic
+from edgeface.types import Scene
 
 logger = logging.getLogger(__name__)
 
@@ -44,11 +45,12 @@ SAVE_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """How a camera fares: its status, how many of its frames were analysed, and why it is paused."""
+    """How a camera fares: its status, how many of its frames were analysed, why it is paused; what a live one shows."""
 
     status: Status
     frames: int
     paused: Pause | None = None
+    view: Scene | None = None
 
 
 @dataclass(slots=True)
@@ -148,7 +150,7 @@ class Standing:
             self._save()
         bodies = []
         for camera, look in due:
-            camera.state.look(look.status, look.frames, paused=look.paused)
+            camera.state.look(look.status, look.frames, paused=look.paused, view=look.view)
             at = self._now() if camera.at is None else camera.at
             body = camera.state.news(at=at, now_s=now_s, today=camera.totals.on(at))
             bodies += [] if body is None else [body]
