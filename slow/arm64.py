@@ -29,7 +29,7 @@ from records import CLIPS, differences, golden
 import edgeface
 from edgeface.errors import SourceError
 from slow.emulated import NATIVE, PACKAGES, EmulatedRoot, missing
-from slow.image import Proof
+from slow.image_place import Proof
 from slow.nspawn import make_root, scratch
 
 ROOT = Path(__file__).parents[1]
