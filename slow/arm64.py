@@ -41,16 +41,32 @@ RUNTIMES = {"onnx": ".onnx", "litert": ".tflite"}
 MOST_S = 3600.0
 """For one command, on a machine that does other things too."""
 NODE = "arm64"
+LATE = "without an answer"
+TRIES = 3
+"""Of all networks, while one of them is late."""
 
 
-def verified(report: Mapping[str, Any]) -> dict[str, tuple[int, list[str]]]:
-    """By runtime: how many files of networks compute what they should, and a line for each that does not."""
+def verified(reports: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, list[str]]]:
+    """By runtime: how many files of networks compute what they should, and a line for each that does not.
+
+    Each file has a board's time for its answer, of which an emulator on a busy machine takes more: one that was only
+    late counts by another of the ``reports``. One that was wrong once is wrong.
+    """
+    results: dict[str, str] = {}
+    for file in (file for report in reports for file in report["files"]):
+        line = "" if file["result"] == "ok" else f"{file['file']}: {file['detail']}"
+        if results.get(file["file"]) is None or is_late(results[file["file"]]) or (line and not is_late(line)):
+            results[file["file"]] = line
     found = {}
     for runtime, ending in RUNTIMES.items():
-        files = [file for file in report["files"] if file["file"].endswith(ending)]
-        bad = [f"{file['file']}: {file['detail']}" for file in files if file["result"] != "ok"]
-        found[runtime] = (len(files) - len(bad), bad)
+        lines = [line for name, line in results.items() if name.endswith(ending)]
+        found[runtime] = (lines.count(""), [line for line in lines if line])
     return found
+
+
+def is_late(line: str) -> bool:
+    """Whether a file had no time to answer, which says nothing of the answer."""
+    return LATE in line
 
 
 def judged(messages: Sequence[tuple[str, bytes]], clip: str) -> list[str]:
@@ -119,11 +135,18 @@ class Try:
 
     def verify(self) -> None:
         """Compute every network in both runtimes."""
-        done = self.timed("models verify", "edgeface", "models", "verify", "--json")
-        try:
-            found = verified(json.loads(done.stdout))
-        except ValueError:
-            found = {runtime: (0, [(done.stderr or done.stdout)[-600:]]) for runtime in RUNTIMES}
+        reports: list[dict[str, Any]] = []
+        found: dict[str, tuple[int, list[str]]] = {}
+        while len(reports) < TRIES and (not reports or any(is_late(line) for _, bad in found.values() for line in bad)):
+            done = self.timed("models verify", "edgeface", "models", "verify", "--json")
+            try:
+                reports.append(json.loads(done.stdout))
+            except ValueError:
+                self.holds("networks are computed", False, (done.stderr or done.stdout)[-600:])
+                return
+            found = verified(reports)
+        chains = [report["chain"]["result"] for report in reports]
+        self.holds("the chain of networks computes", "ok" in chains, chains)
         for runtime, (right, bad) in found.items():
             self.holds(f"{right} files of networks are right in {runtime}", right > 0 and not bad, bad)
 

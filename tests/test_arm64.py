@@ -55,14 +55,42 @@ def test_what_a_run_has_otherwise_is_bad() -> None:
     assert {line.split(" ")[2] for line in judged(later, CLIP)} == {"started", "ended"}
 
 
-def test_networks_are_counted_by_the_runtime_that_computes_them() -> None:
+def report(**results: str) -> dict[str, Any]:
+    """What `edgeface models verify --json` says: nothing of a file that is right, else what is wrong."""
+    names = {"onnx": "yunet.fp32.onnx", "small": "yunet.int8.onnx", "lite": "yunet.int8.tflite"}
     files = [
-        {"file": "yunet.fp32.onnx", "result": "ok", "detail": "off by 1.0e-06"},
-        {"file": "yunet.int8.onnx", "result": "ok", "detail": "off by 2.4e-01"},
-        {"file": "yunet.int8.tflite", "result": "bad", "detail": "off by 3.65"},
+        {"file": names[key], "result": "bad" if wrong else "ok", "detail": wrong or "off by 1.0e-06"}
+        for key, wrong in results.items()
     ]
-    assert verified({"files": files}) == {"onnx": (2, []), "litert": (0, ["yunet.int8.tflite: off by 3.65"])}
-    assert verified({"files": []}) == {"onnx": (0, []), "litert": (0, [])}
+    return {"files": files}
+
+
+WRONG = "off by 3.65, this processor computes it wrongly"
+TARDY = "network yunet cannot be run: it was ended after 33 seconds without an answer"
+
+
+def test_networks_are_counted_by_the_runtime_that_computes_them() -> None:
+    found = verified([report(onnx="", small="", lite=WRONG)])
+    assert found == {"onnx": (2, []), "litert": (0, [f"yunet.int8.tflite: {WRONG}"])}
+    assert verified([{"files": []}]) == {"onnx": (0, []), "litert": (0, [])}
+
+
+@pytest.mark.parametrize(
+    ("tries", "right"),
+    [
+        (("", ""), True),
+        ((TARDY, ""), True),
+        (("", TARDY), True),
+        ((TARDY, TARDY), False),
+        ((WRONG, ""), False),
+        (("", WRONG), False),
+        ((TARDY, WRONG, ""), False),
+        ((WRONG, TARDY), False),
+    ],
+)
+def test_who_was_only_late_counts_by_another_try(tries: tuple[str, ...], right: bool) -> None:
+    count, bad = verified([report(lite=wrong) for wrong in tries])["litert"]
+    assert (count, len(bad)) == ((1, 0) if right else (0, 1))
 
 
 def test_what_is_missing_is_one_line_with_the_fix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

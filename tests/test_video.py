@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -138,6 +139,23 @@ def test_a_telephone_held_upright(degrees: int, corner: str, clip: Path, tmp_pat
     assert image.shape[:2] == ((W, H) if degrees in (90, 270) else (H, W))
     height, width = image.shape[:2]
     assert white_corner(image) == corner, (height, width)
+
+
+def test_a_telephone_held_upright_where_opencv_turns_nothing_by_itself(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As OpenCV 4.11 does."""
+    real = cv2.VideoCapture
+
+    def unturned(*words: Any) -> cv2.VideoCapture:
+        capture = real(*words)
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+        return capture
+
+    path = tmp_path / "a.mp4"
+    path.write_bytes(edited(clip.read_bytes(), b"tkhd", rotated(90)))
+    monkeypatch.setattr(cv2, "VideoCapture", unturned)
+    assert frames_of(path)[0].image.shape[:2] == (W, H)
 
 
 def white_corner(image: np.ndarray) -> str:

@@ -25,8 +25,12 @@ def open_file(path: Path, options: Sequence[int]) -> cv2.VideoCapture:
     try:
         name.encode()
     except UnicodeEncodeError:
-        return _open_by_descriptor(path, options)
-    return cv2.VideoCapture(name, cv2.CAP_FFMPEG, list(options))
+        capture = _open_by_descriptor(path, options)
+    else:
+        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, list(options))
+    # OpenCV 4.11 alone does not turn what a telephone filmed upright unless it is told to (opencv/opencv 26795).
+    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+    return capture
 
 
 def _open_by_descriptor(path: Path, options: Sequence[int]) -> cv2.VideoCapture:
