@@ -243,7 +243,10 @@ class Assembly:
         """How the cameras fare, for their states."""
         return {
             camera: Look(
-                status=self._status(reader), frames=self.worker.frames[camera], paused=self._why_paused(reader)
+                status=self._status(reader),
+                frames=self.worker.frames[camera],
+                paused=self._why_paused(reader),
+                absent=self.worker.absent(camera),
             )
             for camera, reader in self._readers.items()
         }
