@@ -141,6 +141,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     detection : row of `Detections` that this track took in this frame, or None (not seen, or detection skipped)
     started_s, seen_s : source time of the first and of the latest real detection
     confirmed : whether it has been seen long and often enough to be a person's visit
+    absent : whether it was not detected for so long that nobody counts as there; who returns goes on with it
+    joined : number of the track that was found in this frame to be this one's person, come back
     """
 
     id: int
@@ -150,6 +152,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     started_s: float
     seen_s: float
     confirmed: bool
+    absent: bool = False
+    joined: int | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):

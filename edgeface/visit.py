@@ -58,6 +58,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One person's presence before one camera, and what is known of them.
 
     ``started_s``, ``seen_s`` and ``ended_s`` are source times: the first detection, the latest real one, and the end.
+    Who is ``absent`` is not there any more, but may still come back and go on with the visit (`visits.return_within`).
     """
 
     id: str
@@ -70,6 +71,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     score: float
     known: Known
     conduct: Conduct = NO_CONDUCT
+    absent: bool = False
 
 
 class VisitChange(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -197,13 +197,15 @@ class _Job:
         video = VideoAnalysis(path, networks, self._config, min_score=self._score)
         try:
             with contextlib.closing(video.frames()) as frames:
-                for frame, analysis in frames:
-                    tell(as_json(analysis))
+                for frame, analysis, named in frames:
+                    for earlier in named:
+                        tell(as_json(earlier))
                     if drawn is not None:
                         drawn.write(_drawn(frame.image, analysis), frame.time_s)
         finally:
             try:
-                video.close()
+                for held in video.close():
+                    tell(as_json(held))
                 tell({"path": str(path), "visits": [visit_json(visit) for visit in video.visits]})
                 if lines is not None and drawn is not None:
                     lines.finish()

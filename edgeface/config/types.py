@@ -217,7 +217,18 @@ class Visits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """When a person is here, gone, and known."""
 
     confirm: Annotated[float, Meta(ge=0, le=60, description="seconds of presence before a visit starts")] = 0.3
-    lost_after: Annotated[Seconds, Meta(description="seconds without a detection after which it ends")] = 2.0
+    lost_after: Annotated[
+        Seconds, Meta(description="seconds without a detection after which nobody counts as there any more")
+    ] = 2.0
+    return_within: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="seconds after that in which who comes back to about the same place and looks the same goes on "
+            "with the visit; its `end` waits so long",
+        ),
+    ] = 4.0
     update_interval: Annotated[Seconds, Meta(description="least seconds between two updates of one visit")] = 2.0
     min_samples: Annotated[
         int, Meta(ge=1, le=1000, description="samples before age, gender, expression, affect are said")

@@ -27,6 +27,7 @@ from edgeface.events import (
     place_body,
     visit_body,
 )
+from edgeface.people.appearance import Views
 from edgeface.people.conduct import Seen, Watch
 from edgeface.people.places import Place
 from edgeface.people.quality import assess, brightness
@@ -125,8 +126,10 @@ class Pipeline:
         self._networks = {network.name: network for network, _ in networks}
         self._tracker = Tracker(
             lost_after_s=config.visits.lost_after,
+            return_within_s=config.visits.return_within,
             confirm_s=config.visits.confirm,
             high_score=config.detector.score,
+            differ=lambda one, other: self._book.differ(one, other),
         )
         self._tasks = tasks = {
             name: [head.task for network, head in networks if network.name == name] for name in self._networks
@@ -146,6 +149,7 @@ class Pipeline:
         self._in_view_s = IN_VIEW_S + config.detector.interval
         self._summary: SummaryWindow | AggregateWindow | None = None
         self._known: set[int] = set()
+        self._absent: dict[str, float] = {}
         self._muted: frozenset[Task] = frozenset()
         self._views: dict[int, tuple[float, Quality]] = {}
         self._brightness: tuple[float, float] | None = None
@@ -161,7 +165,7 @@ class Pipeline:
         self._book.succeed(other._book)
         self._pace.shown = other._pace.shown
         self._summary, self._known, self._views = other._summary, other._known, other._views
-        self._brightness, self._last = other._brightness, other._last
+        self._brightness, self._last, self._absent = other._brightness, other._last, other._absent
         if self._summary is not None:
             asked = {task for tasks in self._tasks.values() for task in tasks}
             self._summary.forget([task for task in QUESTIONS if task not in asked])
@@ -194,11 +198,15 @@ class Pipeline:
         self._last = (frame.time_s, frame.captured_at, (frame.image.shape[1], frame.image.shape[0]))
         if self._brightness is None or frame.time_s - self._brightness[0] >= BRIGHTNESS_S:
             self._brightness = frame.time_s, brightness(frame.image, painted=frame.painted)
-        tracks = self._tracker.update(frame.time_s, detections, frame.index)
+        views = None if detections is None else Views(frame.image, detections.boxes)
+        tracks = self._tracker.update(frame.time_s, detections, frame.index, views=views)
         seen = [] if detections is None else [track for track in tracks if track.detection is not None]
         qualities = {track.id: self._quality(frame, detections, track) for track in seen if detections}
         live = {track.id for track in tracks}
         self._forget(self._known - live)
+        for track in tracks:
+            if track.absent:
+                self._views.pop(track.id, None)
         self._known = live
         where = None if detections is None else _seen(frame, seen, qualities)
         changes = self._book.observe(frame.time_s, tracks, where)
@@ -228,6 +236,7 @@ class Pipeline:
         frame, changes = sighting.frame, sighting.changes
         bodies = self._visits(changes, sighting.places)
         visits = self._book.current()
+        self._absent = {visit.id: visit.seen_s for visit in visits if visit.absent}
         in_view = [visit for visit in visits if frame.time_s - visit.seen_s <= self._in_view_s]
         if self._pace.due(frame.time_s, len(in_view)):
             bodies.append(self._faces(in_view))
@@ -269,7 +278,7 @@ class Pipeline:
         bodies += [] if summary is None else [summary]
         self._tracker.reset()
         self._forget(self._known)
-        self._known = set()
+        self._known, self._absent = set(), {}
         return Told(changes=changes, visits=(), bodies=bodies)
 
     @property
@@ -291,6 +300,11 @@ class Pipeline:
     def deferred(self) -> int:
         """Inferences that were due and had to wait for a later frame."""
         return self._scheduler.deferred
+
+    @property
+    def absent(self) -> dict[str, datetime]:
+        """Visits that last though nobody is there any more, with the wall time of the last sighting."""
+        return {visit: self._wall(seen_s) for visit, seen_s in self._absent.items()}
 
     @property
     def brightness(self) -> float | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from statistics import median
 
 from edgeface.config import Config
@@ -233,6 +234,10 @@ class Worker:
         """Brightness of one camera's picture, 0 to 1, and height of the largest face in view, pixels."""
         pipeline = self._pipelines[camera]
         return pipeline.brightness, pipeline.nearest_px
+
+    def absent(self, camera: str) -> dict[str, datetime]:
+        """Visits before one camera of those who may come back, with the wall time of their last sighting."""
+        return self._pipelines[camera].absent
 
     def close(self, camera: str, reason: Reason) -> Told:
         """End one camera's visits."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from statistics import mean
 
@@ -19,6 +19,8 @@ LEAST_S = 1.0
 """Between two messages of one camera."""
 AGAIN_S = OCCUPIED_S / 3
 """A state with somebody there is said again: two may be lost before it is not believed any more."""
+
+NOBODY: Mapping[str, datetime] = {}
 
 
 class CameraState:
@@ -46,6 +48,7 @@ class CameraState:
         self._frames = 0
         self._silent_since: int | None = None
         self._left: str | None = None
+        self._absent: Mapping[str, datetime] = NOBODY
         self._since: tuple[bool | None, str] | None = None
         self._told: StateMessage | None = None
         self._told_s = 0.0
@@ -75,12 +78,26 @@ class CameraState:
         self._counted = counted
         self._inside = {zone: ids for zone, ids in self._inside.items() if zone in counted.zones and zone not in moved}
 
-    def look(self, status: Status, frames: int, *, paused: Pause | None = None, view: Scene | None = None) -> None:
-        """Take in how the camera fares, how many of its frames were analysed so far, why it is paused, what it shows.
+    def look(
+        self,
+        status: Status,
+        frames: int,
+        *,
+        paused: Pause | None = None,
+        view: Scene | None = None,
+        absent: Mapping[str, datetime] = NOBODY,
+    ) -> None:
+        """Take in how the camera fares.
 
-        ``view`` is None for a file: nobody can cover that.
+        Parameters
+        ----------
+        frames : how many were analysed so far
+        paused : why it is, if it is
+        view : what a live one shows; None for a file: nobody can cover that
+        absent : visits that wait for somebody to come back, and when each was seen last
         """
         self._paused, self._view = paused, view
+        self._absent = absent
         self._frames = frames
         if self._silent_since is not None and frames != self._silent_since:
             self._silent_since = None
@@ -105,7 +122,7 @@ class CameraState:
 
     def _message(self, at: datetime, today: Today) -> StateMessage:
         running = self._status == "running" and self._details
-        there = list(self._visits.values()) if running else []
+        there = [visit for name, visit in self._visits.items() if name not in self._absent] if running else []
         occupied = bool(there) if running else None
         return StateMessage(
             at=iso(at),
@@ -138,8 +155,8 @@ class CameraState:
             since = iso(at)
             if occupied:
                 since = min(message.started for message in there)
-            elif before and occupied is False and self._left is not None:
-                since = self._left
+            elif before and occupied is False:
+                since = max((*map(iso, self._absent.values()), *([self._left] if self._left else [])), default=since)
             self._since = occupied, since
         return self._since[1]
 

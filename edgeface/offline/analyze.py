@@ -19,6 +19,7 @@ from edgeface.crop import cut, reference_boxes
 from edgeface.engine.networks import Networks
 from edgeface.engine.pipeline import Request, Sighting, Told
 from edgeface.engine.turn import Worker
+from edgeface.offline.naming import Naming
 from edgeface.offline.results import USUAL, Analysis, Face
 from edgeface.people.quality import assess
 from edgeface.questions import QUESTIONS, by_task
@@ -85,10 +86,13 @@ class VideoAnalysis:
         self._path = path
         self._limits = config.limits
         self._tasks = [head.task for _, head in networks.heads]
+        self._naming = Naming()
         self.visits: list[Visit] = []
 
-    def frames(self) -> Generator[tuple[Frame, Analysis], None, None]:
+    def frames(self) -> Generator[tuple[Frame, Analysis, list[Analysis]], None, None]:
         """Each frame and its faces; none of a frame that was not searched (`detector.interval`).
+
+        The third are earlier frames of which it is known by now to which visit each face belongs, in their order.
 
         Raises
         ------
@@ -99,11 +103,13 @@ class VideoAnalysis:
             for frame in source.frames():
                 ((sighting, told),) = self._worker.process([frame])
                 self._keep(told)
-                yield frame, _analysis(str(self._path), sighting, told, self._tasks)
+                analysis = _analysis(str(self._path), sighting, told, self._tasks)
+                yield frame, analysis, self._naming.add(analysis, frame.time_s, sighting.tracks, told.visits)
 
-    def close(self) -> None:
-        """End all visits, wherever the video was left: what was seen is kept."""
+    def close(self) -> list[Analysis]:
+        """End all visits, wherever the video was left: what was seen is kept. The frames that `frames` still held."""
         self._keep(self._worker.close("main", "source_ended"))
+        return self._naming.rest()
 
     def _keep(self, told: Told) -> None:
         self.visits += [change.visit for change in told.changes if change.event == "end"]

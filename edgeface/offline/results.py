@@ -27,6 +27,7 @@ class Face:
     estimates : by task: what the networks say of this sample (stills) or of the visit so far (video)
     known : by task: whether the daemon would say it
     track : number of the person within the video, None for stills
+    visit : the visit that the face belongs to, None for stills and for who was there too briefly
     crops : by network: the pixels that it saw, in its colour order; empty unless asked for
     """
 
@@ -38,6 +39,7 @@ class Face:
     known: Mapping[Task, bool]
     track: int | None
     crops: Mapping[str, Image]
+    visit: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,6 +87,7 @@ def visit_json(visit: Visit) -> dict[str, object]:
     started_s, ended_s = _from_to(visit)
     parts = {task: part for task, part in message_parts(visit.known).items() if part is not None or task in USUAL}
     return {
+        "visit": visit.id,
         "track": visit.track,
         "started": round(started_s, 3),
         "ended": round(ended_s, 3),
@@ -147,5 +150,5 @@ def _face_json(face: Face) -> dict[str, object]:
     for task, estimate in face.estimates.items():
         line[task] = QUESTIONS[task].sample_fields(estimate)
     if face.track is not None:
-        line["track"] = face.track
+        line |= {"track": face.track, "visit": face.visit}
     return line

@@ -10,22 +10,54 @@ last, among what nobody else claims.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import log, pi
 
 import numpy as np
 
+from edgeface.people.appearance import LIKENESS_MOST, Appearance, Views, blend, likeness
 from edgeface.people.assignment import UNMATCHED, match
-from edgeface.people.motion import Face, Motion, association_cost, begin, correct, predict, stride
+from edgeface.people.motion import (
+    Face,
+    Motion,
+    association_cost,
+    association_offset,
+    begin,
+    correct,
+    odd,
+    predict,
+    stride,
+)
 from edgeface.people.rhythm import Rhythm
 from edgeface.types import Detections, Track
 
 GATE_SIZES, GATE_SPEED, GATE_MOST = 0.55, 1.5, 3.0
 """The gate in face sizes: a base, plus face sizes per second since the last detection, and an upper bound."""
+DIRECT_S = 0.6
+"""Who was unseen for longer is not followed on by the next face there: that one is watched first, as one more."""
+DIRECT_SEARCHES = 1.5
+"""The same in intervals between two searches, where these are longer."""
+LOOK_S, FIRST_LOOKS_S = 0.5, 0.1
+"""How often the appearance is taken: of confirmed tracks, and of those that are not yet."""
+UNSURE_S = 1.5
+"""Who is covered by others and may be somebody who was there before is waited for so long."""
+LOOK_SHARE = 0.3
+"""Weight of a newer look."""
+LIKENESS_LEAST = -1.2
+"""Likeness below which a face that came in anew, or jumped, is not taken for the one that was there."""
+BLIND_GATE = 0.6
+"""Share of the gate for such a face where it cannot be said what it looks like."""
+RETURN_SIZES, RETURN_SPEED, RETURN_AREA, RETURN_PRIOR = 0.8, 0.5, 12.0, -1.0
+"""Who comes back: deviation of the place in face sizes, what a second adds to it; face sizes squared among which others
+come in; and how much likelier somebody else is before anything is seen, as a logarithm."""
 TRACKS = 64
-"""Most tracks at a time (64 x 0.5 KB): then unseen tentative tracks go first, and new faces wait; both are counted."""
+"""Most tracks at a time (64 x 2 KB): then unseen tentative tracks go first, and new faces wait; both are counted."""
 TICK_S = 1e-3
-"""Time stamps are no finer than this: 0.7 s - 0.4 s is 0.3 s."""
+"""Time stamps are no finer than this: 0.7 s - 0.4 s is 0.2 s."""
+
+Differ = Callable[[int, int], bool]
+"""Whether what is known of two tracks, by their ids, says that they are two people."""
 
 
 @dataclass(slots=True)
@@ -41,6 +73,9 @@ class _State:
     confirmed: bool
     hits: int = 1
     searched: int = 1
+    joined: int | None = None
+    look: Appearance | None = None
+    look_s: float = float("-inf")
 
 
 class Tracker:
@@ -48,21 +83,34 @@ class Tracker:
 
     Parameters
     ----------
-    lost_after_s : a track that was not detected for longer ends
+    lost_after_s : a track that was not detected for longer is absent
+    return_within_s : an absent track ends after so long; before that, who looks the same may go on with it
     confirm_s : presence needed for a confirmed track
     min_hits : detections needed for a confirmed track
     high_score : detections from here on may begin a track
+    differ : what else tells that two tracks are two people
 
     Attributes
     ----------
     ignored : faces that were not followed because `TRACKS` others were
     """
 
-    def __init__(self, *, lost_after_s: float, confirm_s: float, min_hits: int = 2, high_score: float = 0.6) -> None:
+    def __init__(
+        self,
+        *,
+        lost_after_s: float,
+        confirm_s: float,
+        return_within_s: float = 0.0,
+        min_hits: int = 2,
+        high_score: float = 0.6,
+        differ: Differ = lambda one, other: False,  # noqa: ARG005
+    ) -> None:
         self._lost_after_s = lost_after_s
+        self._return_within_s = return_within_s
         self._confirm_s = confirm_s
         self._min_hits = min_hits
         self._high_score = high_score
+        self._differ = differ
         self._states: list[_State] = []
         self._last_s: float | None = None
         self._rhythm = Rhythm()
@@ -85,13 +133,16 @@ class Tracker:
         self._last_s, self._searched_s, self._rhythm = other._last_s, other._searched_s, other._rhythm
         self.ignored = other.ignored
 
-    def update(self, time_s: float, detections: Detections | None, index: int | None = None) -> list[Track]:
+    def update(
+        self, time_s: float, detections: Detections | None, index: int | None = None, *, views: Views | None = None
+    ) -> list[Track]:
         """Move all tracks to ``time_s`` and give them the detections of that frame.
 
         Parameters
         ----------
         detections : None for a frame that was not searched: tracks are predicted, which is neither hit nor miss
         index : the camera's number of the frame (`Frame.index`): frames that we had no time for are no absence
+        views : what the people in it look like; None: people are told apart by place and motion alone
 
         Returns
         -------
@@ -104,26 +155,45 @@ class Tracker:
             self.reset()
         self._last_s = time_s
         for state in self._states:
-            state.detection = None
+            state.detection, state.joined = None, None
             predict(state.motion, elapsed_s, time_s)
         self._states = [state for state in self._states if not self._is_lost(state, time_s)]
         if detections is not None:
-            self._associate(time_s, detections)
+            self._associate(time_s, detections, views)
             self._searched_s = time_s
             self._states = [state for state in self._states if not self._is_lost(state, time_s)]
-        return [_track(state) for state in self._states]
+        return [_track(state, absent=self._is_absent(state, time_s)) for state in self._states]
+
+    def _is_absent(self, state: _State, time_s: float) -> bool:
+        return self._unseen(state, time_s, self._lost_after_s)
+
+    def _unseen(self, state: _State, time_s: float, patience_s: float) -> bool:
+        """Whether a track was missed for longer than ``patience_s``.
+
+        Frames that were not searched miss nobody: where searches are rarer than the patience, one miss is enough.
+        """
+        return self._searched_s > state.motion.seen_s and time_s - state.motion.seen_s > patience_s + TICK_S
 
     def _is_lost(self, state: _State, time_s: float) -> bool:
-        """Whether a track was missed for too long; a tentative one is dropped sooner than a confirmed one.
+        """Whether a track is over; a tentative one is dropped sooner than a confirmed one.
 
-        Frames that were not searched miss nobody: where searches are rarer than the patience, one miss ends a track.
+        A person of whom no look was taken could not be told from others: nobody waits for that one to come back.
         """
         patience_s = self._lost_after_s
         if not state.confirmed:
             patience_s = min(patience_s, max(0.5, patience_s / 2))
-        return self._searched_s > state.motion.seen_s and time_s - state.motion.seen_s > patience_s + TICK_S
+        elif state.look is not None:
+            patience_s += self._return_within_s
+        return self._unseen(state, time_s, patience_s)
 
-    def _associate(self, time_s: float, detections: Detections) -> None:
+    def _follows(self, state: _State, time_s: float) -> bool:
+        """Whether the next face at its place may be the same person's at once."""
+        if state.look is None or not state.confirmed:
+            return True
+        direct_s = max(DIRECT_S, DIRECT_SEARCHES * (time_s - self._searched_s))
+        return time_s - state.motion.seen_s <= direct_s + TICK_S
+
+    def _associate(self, time_s: float, detections: Detections, views: Views | None) -> None:
         found = [
             ((x1 + x2) / 2, (y1 + y2) / 2, max(x2 - x1, 1.0), max(y2 - y1, 1.0))
             for x1, y1, x2, y2 in detections.boxes.tolist()
@@ -132,36 +202,115 @@ class Tracker:
         for state in self._states:
             state.searched += 1
         high = [row for row, score in enumerate(scores) if score >= self._high_score]
-        low = [row for row, score in enumerate(scores) if score < self._high_score]
-        free = list(self._states)
+        free = [state for state in self._states if self._follows(state, time_s)]
         taken: set[int] = set()
-        for rows, strictness in ((high, 1.0), (low, 0.7)):
-            pairs = _pairs(free, [found[row] for row in rows], time_s, strictness)
-            for index, position in pairs:
-                row = rows[position]
+        for steady in (True, False):
+            pairs = self._pairs(free, found, scores, time_s, views, taken=taken, steady=steady)
+            for index, row in pairs:
                 self._hit(free[index], found[row], scores[row], row, time_s)
                 taken.add(row)
             matched = {index for index, _ in pairs}
             free = [state for index, state in enumerate(free) if index not in matched]
-        new = [row for row in high if row not in taken]
         once = [state for state in free if state.hits == 1]
-        for index, position in _strides(once, [found[row] for row in new], time_s):
-            row = new[position]
+        for index, row in _strides(once, {row: found[row] for row in high if row not in taken}, time_s, views):
             self._hit(once[index], found[row], scores[row], row, time_s)
             taken.add(row)
-        new = [row for row in new if row not in taken]
+        new = [row for row in high if row not in taken]
         for row in sorted(new, key=lambda row: (-scores[row], found[row])):
             self._begin(found[row], scores[row], row, time_s)
+        for state in [state for state in self._states if state.detection is not None]:
+            if views is not None:
+                _refresh(state, views, time_s)
+            if not state.confirmed and self._is_person(state, time_s):
+                self._confirm(state, time_s, seen=views is not None)
+
+    def _pairs(
+        self,
+        states: Sequence[_State],
+        found: Sequence[Face],
+        scores: Sequence[float],
+        time_s: float,
+        views: Views | None,
+        *,
+        taken: Collection[int],
+        steady: bool,
+    ) -> list[tuple[int, int]]:
+        """Best pairs of track and row; pairs outside the gate are never made, nor those that look like two people.
+
+        ``steady``: only who was in the search before, and is where the motion says; nobody else is pushed in between.
+        """
+        costs: dict[tuple[int, int], float] = {}
+        for index, state in enumerate(states):
+            gate = _gate(state, time_s, 1.0)
+            seen = state.motion.seen_s >= self._searched_s
+            for row, score in enumerate(scores):
+                calm = seen and not odd(state.motion, found[row])
+                if row in taken or (steady and not calm):
+                    continue
+                doubtful = score < self._high_score
+                cost = association_cost(state.motion, found[row], gate=gate * (0.7 if doubtful else 1.0))
+                if cost is None:
+                    continue
+                if views is not None and not calm:
+                    like = _likeness(state, row, views)
+                    if like is None:
+                        if association_cost(state.motion, found[row], gate=BLIND_GATE * gate) is None:
+                            continue
+                    elif like < LIKENESS_LEAST:
+                        continue
+                    cost += 2 * (LIKENESS_MOST - (like or 0.0))
+                cost += 3.0 * doubtful
+                costs[index, row] = min(cost, UNMATCHED - 0.1)
+        return match(costs)
 
     def _hit(self, state: _State, face: Face, score: float, row: int, time_s: float) -> None:
         correct(state.motion, face, time_s)
         state.score, state.detection, state.face = score, row, face
         state.hits += 1
-        present_s = time_s - state.started_s
-        # Flicker is no person: at least every other searched frame must have shown the face.
-        long_enough = state.hits >= self._min_hits and present_s >= self._confirm_s - TICK_S
-        if long_enough and 2 * state.hits >= state.searched:
+
+    def _is_person(self, state: _State, time_s: float) -> bool:
+        """Whether a track was there for long enough; flicker is no person: every other searched frame must show it."""
+        long_enough = state.hits >= self._min_hits and time_s - state.started_s >= self._confirm_s - TICK_S
+        return long_enough and 2 * state.hits >= state.searched
+
+    def _confirm(self, state: _State, time_s: float, *, seen: bool) -> None:
+        """Confirm a track: as one more, or as somebody who has come back to about the same place with the same look."""
+        gone = [other for other in self._states if self._may_return(other, state)]
+        unsure = seen and (state.look is None or not state.look.clear)
+        if gone and unsure and time_s - state.started_s < UNSURE_S:
+            return
+        costs = {other.id: cost for other in gone if (cost := self._return_cost(other, state)) is not None}
+        if not costs:
             state.confirmed = True
+            return
+        who = min(costs, key=lambda id_: costs[id_])
+        other = next(other for other in self._states if other.id == who)
+        other.motion, other.face, other.score, other.detection = state.motion, state.face, state.score, state.detection
+        if state.look is not None:
+            other.look = state.look if other.look is None else blend(other.look, state.look, LOOK_SHARE)
+        other.hits += state.hits
+        other.joined = state.id
+        self._states.remove(state)
+
+    def _may_return(self, gone: _State, here: _State) -> bool:
+        """Whether a new track is where somebody may be who is not seen any more."""
+        if not gone.confirmed or gone.detection is not None:
+            return False
+        off = association_offset(gone.motion, here.motion.face, gate=_gate(gone, here.started_s, 1.0))
+        return off is not None and not self._differ(gone.id, here.id)
+
+    def _return_cost(self, gone: _State, here: _State) -> float | None:
+        """How badly a new track fits somebody who is not seen any more; None where it is somebody else."""
+        gap_s = here.started_s - gone.motion.seen_s
+        off = association_offset(gone.motion, here.motion.face, gate=_gate(gone, here.started_s, 1.0))
+        assert off is not None
+        like = None if gone.look is None or here.look is None else likeness(gone.look, here.look)
+        if like is None:
+            return off if gap_s <= self._lost_after_s and gone.look is None else None
+        spread = RETURN_SIZES + RETURN_SPEED * gap_s
+        place = log(RETURN_AREA / (2 * pi * spread * spread)) - (off / spread) ** 2 / 2
+        evidence = like + place + RETURN_PRIOR
+        return -evidence if evidence > 0 else None
 
     def _begin(self, face: Face, score: float, row: int, time_s: float) -> None:
         if len(self._states) >= TRACKS and not self._make_room():
@@ -175,45 +324,61 @@ class Tracker:
                 score=score,
                 started_s=time_s,
                 detection=row,
-                confirmed=self._confirm_s == 0 and self._min_hits <= 1,
+                confirmed=False,
             )
         )
         self._next_id += 1
 
     def _make_room(self) -> bool:
-        """Drop the tentative track that was not seen for the longest time; False when there is none."""
-        idle = [state for state in self._states if not state.confirmed and state.detection is None]
+        """Drop the tentative or absent track that was not seen for the longest time; False when there is none."""
+        assert self._last_s is not None
+        unseen = [state for state in self._states if state.detection is None]
+        idle = [state for state in unseen if not state.confirmed or self._is_absent(state, self._last_s)]
         if not idle:
             return False
-        self._states.remove(min(idle, key=lambda state: state.motion.seen_s))
-        self.ignored += 1
+        first = min(idle, key=lambda state: (state.confirmed, state.motion.seen_s))
+        self._states.remove(first)
+        self.ignored += not first.confirmed
         return True
 
 
-def _pairs(states: Sequence[_State], faces: Sequence[Face], time_s: float, strictness: float) -> list[tuple[int, int]]:
-    """Best pairs of track and face; pairs outside the gate are never made."""
-    costs: dict[tuple[int, int], float] = {}
-    for index, state in enumerate(states):
-        gate = strictness * min(GATE_MOST, GATE_SIZES + GATE_SPEED * (time_s - state.motion.seen_s))
-        for row, face in enumerate(faces):
-            cost = association_cost(state.motion, face, gate=gate)
-            if cost is not None:
-                costs[index, row] = min(cost, UNMATCHED - 0.1)
-    return match(costs)
+def _gate(state: _State, time_s: float, strictness: float) -> float:
+    return strictness * min(GATE_MOST, GATE_SIZES + GATE_SPEED * (time_s - state.motion.seen_s))
 
 
-def _strides(states: Sequence[_State], faces: Sequence[Face], time_s: float) -> list[tuple[int, int]]:
+def _likeness(state: _State, row: int, views: Views | None) -> float | None:
+    return None if views is None or state.look is None else likeness(state.look, views.look(row))
+
+
+def _refresh(state: _State, views: Views, time_s: float) -> None:
+    """Take the appearance of a track anew, from time to time."""
+    assert state.detection is not None
+    if time_s - state.look_s < (LOOK_S if state.confirmed else FIRST_LOOKS_S) - TICK_S:
+        return
+    now = views.look(state.detection)
+    if now.torso is None and now.head is None:
+        return
+    if state.look is None or (now.clear and not state.look.clear):
+        state.look = now
+    elif now.clear or not state.look.clear:
+        state.look = blend(state.look, now, LOOK_SHARE)
+    state.look_s = time_s
+
+
+def _strides(
+    states: Sequence[_State], faces: Mapping[int, Face], time_s: float, views: Views | None
+) -> list[tuple[int, int]]:
     """Pairs of tracks that were seen once, whose velocity is unknown, and of faces that nobody else claims."""
     costs: dict[tuple[int, int], float] = {}
     for index, state in enumerate(states):
-        for row, face in enumerate(faces):
+        for row, face in faces.items():
             share = stride(state.motion, face, time_s)
-            if share is not None:
+            if share is not None and (_likeness(state, row, views) or 0.0) >= LIKENESS_LEAST:
                 costs[index, row] = (UNMATCHED - 0.1) * share * share
     return match(costs)
 
 
-def _track(state: _State) -> Track:
+def _track(state: _State, *, absent: bool) -> Track:
     motion = state.motion
     predicted = (motion.x, motion.y, motion.width, motion.height)
     x, y, width, height = predicted if state.detection is None else state.face
@@ -226,4 +391,6 @@ def _track(state: _State) -> Track:
         started_s=state.started_s,
         seen_s=state.motion.seen_s,
         confirmed=state.confirmed,
+        absent=absent,
+        joined=state.joined,
     )

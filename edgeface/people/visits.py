@@ -17,6 +17,8 @@ from edgeface.visit import PlaceChange, Visit, VisitChange
 TICK_S = 1e-3
 """Time stamps are no finer than this: 2.3 s - 0.3 s is 2 s."""
 NOTHING = Known()
+DIFFER_SAMPLES = 2
+"""Samples of each of two tracks from which on they may tell that these are two people."""
 
 
 @dataclass(slots=True)
@@ -123,7 +125,7 @@ class VisitBook:
         state = person.states[task] = question.add(person.states.get(task, question.start), answer, head)
         if state.samples < self._settings.min_samples:
             return
-        value = question.value(state, head, self._certainty[task])
+        value = self._value(task, state)
         person.known = msgspec.structs.replace(person.known, **{task: value})
         if value is None:
             person.gists.pop(task, None)
@@ -136,13 +138,27 @@ class VisitBook:
             _forget(person, tasks)
 
     def current(self) -> list[Visit]:
-        """Return the visits in view, in the order in which they began; coasting ones included."""
+        """Return the visits that last, in the order in which they began; coasting and absent ones included."""
         return [self._visit(person) for person in self._people.values() if person.visit is not None]
 
+    def differ(self, one: int, other: int) -> bool:
+        """Whether what the samples of two tracks say is known well enough to tell that they are two people."""
+        if one not in self._people or other not in self._people:
+            return False
+        states, others = self._people[one].states, self._people[other].states
+        return any(
+            QUESTIONS[task].differ(mine, theirs)
+            for task in states.keys() & others.keys()
+            if (mine := self._value(task, states[task], DIFFER_SAMPLES)) is not None
+            and (theirs := self._value(task, others[task], DIFFER_SAMPLES)) is not None
+        )
+
     def close(self, time_s: float, reason: Reason) -> list[VisitChange]:
-        """End every visit."""
+        """End every visit; who was absent already had left before."""
         self.places = []
-        ends = [self._end(person, time_s, reason) for person in self._people.values()]
+        ends = [
+            self._end(person, time_s, "lost" if person.track.absent else reason) for person in self._people.values()
+        ]
         self._people.clear()
         return [change for change in ends if change is not None]
 
@@ -169,6 +185,12 @@ class VisitBook:
         person.looked = person.doing.looks.counted
         return VisitChange(event=event, visit=self._visit(person), time_s=time_s)
 
+    def _value(self, task: Task, state: Any, least: int = 1) -> Any | None:
+        """What samples say, at least so many of them; None where that is not certain."""
+        if state.samples < least:
+            return None
+        return QUESTIONS[task].value(state, self._heads[task], self._certainty[task])
+
     def _visit(self, person: _Person, *, ended_s: float | None = None) -> Visit:
         assert person.visit is not None
         track = person.track
@@ -183,6 +205,7 @@ class VisitBook:
             score=track.score,
             known=person.known,
             conduct=self._watch.conduct(person.doing),
+            absent=track.absent,
         )
 
 

@@ -68,6 +68,10 @@ class AgeQuestion(Question[Mean, VisitAge, Age]):
         assert isinstance(fused, AgeEstimate)
         return VisitAge(years=fused.years, low=fused.low, high=fused.high, spread=state.spread, samples=state.samples)
 
+    def differ(self, one: VisitAge, other: VisitAge) -> bool:
+        """Neither lies in the other's range."""
+        return one.high < other.low or other.high < one.low
+
     def gist(self, value: VisitAge) -> int:
         """Whole years."""
         return round(value.years)

@@ -257,6 +257,7 @@ class Assembly:
                 frames=self.worker.frames[camera],
                 paused=self._why_paused(reader),
                 view=reader.view if camera in self.live else None,
+                absent=self.worker.absent(camera),
             )
             for camera, reader in self._readers.items()
         }

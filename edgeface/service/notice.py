@@ -109,6 +109,10 @@ def _sent(config: Config, node: str) -> Iterator[str]:
 
 def _kept(config: Config) -> Iterator[str]:
     yield "A picture is in memory for the moment of looking at it, and never on a disk."
+    yield (
+        "So that people who cross are not taken for each other, the colours of head and clothes and the texture of "
+        "clothes are kept in memory as counts, not as a picture, until the visit ends; they are never written or sent."
+    )
     if config.privacy.least_count is not None:
         yield "Nothing of a single visit is written on the disk."
     elif config.spool.enabled:

@@ -45,12 +45,13 @@ SAVE_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """How a camera fares: its status, how many of its frames were analysed, why it is paused; what a live one shows."""
+    """How a camera fares: its status, frames analysed, why it is paused; what a live one shows; whose visits wait."""
 
     status: Status
     frames: int
     paused: Pause | None = None
     view: Scene | None = None
+    absent: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -150,7 +151,7 @@ class Standing:
             self._save()
         bodies = []
         for camera, look in due:
-            camera.state.look(look.status, look.frames, paused=look.paused, view=look.view)
+            camera.state.look(look.status, look.frames, paused=look.paused, view=look.view, absent=look.absent)
             at = self._now() if camera.at is None else camera.at
             body = camera.state.news(at=at, now_s=now_s, today=camera.totals.on(at))
             bodies += [] if body is None else [body]
