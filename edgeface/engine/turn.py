@@ -12,6 +12,7 @@ from statistics import median
 from edgeface.config import Config
 from edgeface.engine.networks import Networks
 from edgeface.engine.pipeline import Pipeline, Request, Sighting, Told
+from edgeface.engine.search import Search
 from edgeface.engine.states import States
 from edgeface.events import Body
 from edgeface.types import Answer, Detections, Frame, Reason, Task
@@ -90,7 +91,7 @@ class Worker:
         self._clock = clock
         self._live = frozenset(live)
         self._turn_s, self._lost_after_s = config.runtime.turn, config.visits.lost_after
-        self._interval_s = config.detector.interval
+        self._interval_s, self._score = config.detector.interval, config.detector.score
         self._min_score = config.detector.score * LOW_SCORE if min_score is None else min_score
         self._pipelines = {
             camera: Pipeline(camera, config, detector=networks.detector.network, networks=networks.heads, new_id=new_id)
@@ -98,6 +99,14 @@ class Worker:
         }
         self._states = States() if states is None else states
         self._detect_due_s: dict[str, float] = {}
+        self._searches = {
+            camera: Search(
+                finer=config.detector.fine and config.detector.size == "auto" and networks.detector.takes_mosaics,
+                resting=config.detector.motion,
+                lost_after_s=config.visits.lost_after,
+            )
+            for camera in cameras
+        }
         self.stages = Stages(clock)
         self.muted: frozenset[Task] = frozenset()
         self.frames: dict[str, int] = dict.fromkeys(cameras, 0)
@@ -113,6 +122,7 @@ class Worker:
             self._pipelines[camera] = old._pipelines[camera]
             self._states.take_over(camera, old._states)
             self._detect_due_s |= {name: due_s for name, due_s in old._detect_due_s.items() if name == camera}
+            self._searches[camera] = old._searches[camera]
             self.stages = old.stages
         else:
             self._pipelines[camera].succeed(old._pipelines[camera])
@@ -174,6 +184,10 @@ class Worker:
         """Inferences of one camera that were due and had to wait."""
         return self._pipelines[camera].deferred
 
+    def rested(self, camera: str) -> int:
+        """Frames of one camera that were not searched since nothing had changed."""
+        return self._searches[camera].rested
+
     def ignored(self, camera: str) -> int:
         """Faces before one camera that were not followed because too many others were."""
         return self._pipelines[camera].ignored
@@ -213,9 +227,19 @@ class Worker:
         return answers
 
     def _detect(self, frame: Frame) -> Detections | None:
-        """Detect, or None while `detector.interval` has not passed."""
+        """Detect, or None while `detector.interval` has not passed, or where nothing has changed."""
         if frame.time_s < self._detect_due_s.get(frame.camera, float("-inf")):
+            return None
+        if frame.still:
+            return self._networks.search(frame, min_score=self._min_score)
+        search = self._searches[frame.camera]
+        image = frame.image if frame.small is None else frame.small
+        known = self._pipelines[frame.camera].expected(frame.time_s)
+        plan = search.plan(image, frame.time_s, self._networks.inputs(frame), known)
+        if plan is None:
             return None
         if self._interval_s:
             self._detect_due_s[frame.camera] = frame.time_s + self._interval_s
-        return self._networks.search(frame, min_score=self._min_score)
+        detections = self._networks.search(frame, plan, min_score=self._min_score)
+        search.found(detections, frame.time_s, least=self._score)
+        return detections

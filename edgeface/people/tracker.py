@@ -11,8 +11,10 @@ last, among what nobody else claims.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import sqrt
 
+import msgspec
 import numpy as np
 
 from edgeface.people.assignment import UNMATCHED, match
@@ -41,6 +43,28 @@ class _State:
     confirmed: bool
     hits: int = 1
     searched: int = 1
+
+
+class Expected(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a track will be at an instant, before anybody has looked.
+
+    Attributes
+    ----------
+    x, y, width, height : middle and size of its box, frame pixels
+    spread : deviation of the middle along one axis, in face sizes
+    hits : detections so far
+    started_s, seen_s : source time of the first and of the latest detection
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    spread: float
+    hits: int
+    confirmed: bool
+    started_s: float
+    seen_s: float
 
 
 class Tracker:
@@ -84,6 +108,11 @@ class Tracker:
         self._states, self._next_id = other._states, other._next_id
         self._last_s, self._searched_s, self._rhythm = other._last_s, other._searched_s, other._rhythm
         self.ignored = other.ignored
+
+    def expected(self, time_s: float) -> list[Expected]:
+        """Where everybody who is followed will be at ``time_s``, in the order in which they began; nothing changes."""
+        elapsed_s = 0.0 if self._last_s is None else max(0.0, time_s - self._last_s)
+        return [_expected(state, elapsed_s, time_s) for state in self._states]
 
     def update(self, time_s: float, detections: Detections | None, index: int | None = None) -> list[Track]:
         """Move all tracks to ``time_s`` and give them the detections of that frame.
@@ -211,6 +240,22 @@ def _strides(states: Sequence[_State], faces: Sequence[Face], time_s: float) -> 
             if share is not None:
                 costs[index, row] = (UNMATCHED - 0.1) * share * share
     return match(costs)
+
+
+def _expected(state: _State, elapsed_s: float, time_s: float) -> Expected:
+    motion = replace(state.motion)
+    predict(motion, elapsed_s, time_s)
+    return Expected(
+        x=motion.x,
+        y=motion.y,
+        width=motion.width,
+        height=motion.height,
+        spread=sqrt(motion.place_var),
+        hits=state.hits,
+        confirmed=state.confirmed,
+        started_s=state.started_s,
+        seen_s=motion.seen_s,
+    )
 
 
 def _track(state: _State) -> Track:
