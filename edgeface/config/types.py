@@ -161,12 +161,13 @@ class Detector(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     fine: Annotated[
         bool,
         Meta(
-            description="look for small faces in a finer scale where something moves, and now and then everywhere; "
-            "with size = auto and a detector of free place only"
+            description="look for small faces in a finer scale, where something moves and now and then everywhere; "
+            "only with size = auto, and by yunet and retinaface"
         ),
     ] = True
     motion: Annotated[
-        bool, Meta(description="search a scene in which nothing moves only as often as it needs to tell who sits still")
+        bool,
+        Meta(description="frames in which nothing moves are searched twice in visits.lost_after only"),
     ] = True
 
 

@@ -43,7 +43,7 @@ PASS = 0.2
 LOOK, RESERVE = 0.5, 1.0
 """What must be on the account for a look at what moves, and what a fine pass leaves there for such looks."""
 QUICK_S, FINE_S, STILL_FINE_S = 0.25, 2.0, 4.0
-"""Least time between two quick passes where mosaics follow everybody, between two fine ones, and so in a still scene."""
+"""Least time between quick passes where mosaics follow everybody, between fine ones, and between those when still."""
 DOUBTS, DOUBT_S = 3, 1.0
 """So many finds that are too doubtful to begin a track are looked at again in a finer scale, each place once in so many
 seconds."""
@@ -115,11 +115,12 @@ class Search:
     Attributes
     ----------
     rested : frames that were not searched since nothing had changed
+    resting : whether the latest one was such a frame
     """
 
     def __init__(self, *, finer: bool, resting: bool, lost_after_s: float) -> None:
         self._finer = finer
-        self._resting = resting
+        self._gated = resting
         self._confirm_s = lost_after_s / 2
         self._changes = Changes()
         self._account = ACCOUNT
@@ -129,6 +130,7 @@ class Search:
         self._doubts: list[Expected] = []
         self._doubted: list[tuple[float, float, float]] = []
         self.rested = 0
+        self.resting = False
 
     def plan(self, image: Image, time_s: float, inputs: Inputs, known: Sequence[Expected]) -> Plan | None:
         """What to search of a frame; None: nothing has changed, and nobody needs to be confirmed.
@@ -138,10 +140,11 @@ class Search:
         image : the frame or the same view made small, uint8 (H, W, 3), BGR
         known : who is followed, where they are expected
         """
-        if not self._finer and not self._resting:
+        if not self._finer and not self._gated:
             return QUICK
         self._changes.see(image, time_s)
-        if self._resting and self._may_rest(time_s, known):
+        self.resting = self._gated and self._may_rest(time_s, known)
+        if self.resting:
             self.rested += 1
             self._account = min(ACCOUNT, self._account + 1 + SHARE)
             return None

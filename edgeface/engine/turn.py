@@ -184,9 +184,14 @@ class Worker:
         """Inferences of one camera that were due and had to wait."""
         return self._pipelines[camera].deferred
 
-    def rested(self, camera: str) -> int:
-        """Frames of one camera that were not searched since nothing had changed."""
-        return self._searches[camera].rested
+    def resting(self, camera: str) -> bool:
+        """Whether one camera's latest frame was not searched, since nothing had changed."""
+        return self._searches[camera].resting
+
+    def rested(self, camera: str) -> float | None:
+        """Share of one camera's frames that were not searched, since nothing had changed; None before the first."""
+        frames = self.frames[camera]
+        return self._searches[camera].rested / frames if frames else None
 
     def ignored(self, camera: str) -> int:
         """Faces before one camera that were not followed because too many others were."""
@@ -228,6 +233,7 @@ class Worker:
 
     def _detect(self, frame: Frame) -> Detections | None:
         """Detect, or None while `detector.interval` has not passed, or where nothing has changed."""
+        self._searches[frame.camera].resting = False
         if frame.time_s < self._detect_due_s.get(frame.camera, float("-inf")):
             return None
         if frame.still:

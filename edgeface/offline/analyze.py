@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
@@ -90,16 +91,24 @@ class VideoAnalysis:
     def frames(self) -> Generator[tuple[Frame, Analysis], None, None]:
         """Each frame and its faces; none of a frame that was not searched (`detector.interval`).
 
+        Of one that was not searched since nothing has changed (`detector.motion`), those of the frame before.
+
         Raises
         ------
         SourceError : the video cannot be opened, or ends too early
         """
+        latest: Analysis | None = None
         source = open_source("main", Camera(source=str(self._path)), limits=self._limits, started_at=EPOCH)
         with closing(source):
             for frame in source.frames():
                 ((sighting, told),) = self._worker.process([frame])
                 self._keep(told)
-                yield frame, _analysis(str(self._path), sighting, told, self._tasks)
+                if latest is not None and self._worker.resting("main"):
+                    # Nothing has changed: who was found there is there still.
+                    latest = replace(latest, frame=frame.index, searched=False)
+                else:
+                    latest = _analysis(str(self._path), sighting, told, self._tasks)
+                yield frame, latest
 
     def close(self) -> None:
         """End all visits, wherever the video was left: what was seen is kept."""
