@@ -140,6 +140,17 @@ class Detector(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = "auto"
     score: Annotated[float, Meta(gt=0, le=1, description="detections below this are not faces")] = 0.6
     interval: Annotated[float, Meta(ge=0, le=60, description="seconds between detections; 0: every frame")] = 0.0
+    fine: Annotated[
+        bool,
+        Meta(
+            description="look for small faces in a finer scale, where something moves and now and then everywhere; "
+            "only with size = auto, and by yunet and retinaface"
+        ),
+    ] = True
+    motion: Annotated[
+        bool,
+        Meta(description="frames in which nothing moves are searched twice in visits.lost_after only"),
+    ] = True
 
 
 class Camera(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

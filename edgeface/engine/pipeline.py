@@ -32,7 +32,7 @@ from edgeface.people.conduct import Seen, Watch
 from edgeface.people.places import Place
 from edgeface.people.quality import assess, brightness
 from edgeface.people.schedule import Inference, Scheduler, choose_schedule
-from edgeface.people.tracker import Tracker
+from edgeface.people.tracker import Expected, Tracker
 from edgeface.people.visits import VisitBook
 from edgeface.questions import QUESTIONS
 from edgeface.types import (
@@ -155,6 +155,7 @@ class Pipeline:
         self._brightness: tuple[float, float] | None = None
         # Source time, wall time, width and height of the latest frame; the frame itself may be 6 MB.
         self._last: tuple[float, datetime, tuple[int, int]] | None = None
+        self._searched_s = float("-inf")
 
     def succeed(self, other: Pipeline) -> None:
         """Go on with the people of another pipeline of this camera, by our own rules and networks from now on.
@@ -166,6 +167,7 @@ class Pipeline:
         self._pace.shown = other._pace.shown
         self._summary, self._known, self._views = other._summary, other._known, other._views
         self._brightness, self._last, self._absent = other._brightness, other._last, other._absent
+        self._searched_s = other._searched_s
         if self._summary is not None:
             asked = {task for tasks in self._tasks.values() for task in tasks}
             self._summary.forget([task for task in QUESTIONS if task not in asked])
@@ -200,6 +202,8 @@ class Pipeline:
             self._brightness = frame.time_s, brightness(frame.image, painted=frame.painted)
         views = None if detections is None else Views(frame.image, detections.boxes)
         tracks = self._tracker.update(frame.time_s, detections, frame.index, views=views)
+        if detections is not None:
+            self._searched_s = frame.time_s
         seen = [] if detections is None else [track for track in tracks if track.detection is not None]
         qualities = {track.id: self._quality(frame, detections, track) for track in seen if detections}
         live = {track.id for track in tracks}
@@ -237,7 +241,7 @@ class Pipeline:
         bodies = self._visits(changes, sighting.places)
         visits = self._book.current()
         self._absent = {visit.id: visit.seen_s for visit in visits if visit.absent}
-        in_view = [visit for visit in visits if frame.time_s - visit.seen_s <= self._in_view_s]
+        in_view = [visit for visit in visits if self._searched_s - visit.seen_s <= self._in_view_s]
         if self._pace.due(frame.time_s, len(in_view)):
             bodies.append(self._faces(in_view))
         first = self._summary is None
@@ -280,6 +284,10 @@ class Pipeline:
         self._forget(self._known)
         self._known, self._absent = set(), {}
         return Told(changes=changes, visits=(), bodies=bodies)
+
+    def expected(self, time_s: float) -> list[Expected]:
+        """Where everybody who is followed will be at ``time_s``, before the frame is searched."""
+        return self._tracker.expected(time_s)
 
     @property
     def interval_s(self) -> float | None:

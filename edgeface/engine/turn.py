@@ -15,6 +15,7 @@ from edgeface.engine.levels import FULL, Costs, Level
 from edgeface.engine.load import Load
 from edgeface.engine.networks import Networks
 from edgeface.engine.pipeline import Pipeline, Request, Sighting, Told
+from edgeface.engine.search import Search
 from edgeface.engine.states import States
 from edgeface.events import Body
 from edgeface.types import Answer, Detections, Frame, Reason, Task
@@ -95,7 +96,7 @@ class Worker:
         self._clock = clock
         self._live = frozenset(live)
         self._turn_s, self._lost_after_s = config.runtime.turn, config.visits.lost_after
-        self._interval_s = config.detector.interval
+        self._interval_s, self._score = config.detector.interval, config.detector.score
         self._min_score = config.detector.score * LOW_SCORE if min_score is None else min_score
         self._pipelines = {
             camera: Pipeline(camera, config, detector=networks.detector.network, networks=networks.heads, new_id=new_id)
@@ -104,6 +105,14 @@ class Worker:
         self._states = States() if states is None else states
         self._detect_due_s: dict[str, float] = {}
         self._rates = {camera: settings.rate for camera, settings in config.cameras.items()}
+        self._searches = {
+            camera: Search(
+                finer=config.detector.fine and config.detector.size == "auto" and networks.detector.takes_mosaics,
+                resting=config.detector.motion,
+                lost_after_s=config.visits.lost_after,
+            )
+            for camera in cameras
+        }
         self.stages = Stages(clock)
         self.level, self.load = FULL, Load(clock)
         self.muted: frozenset[Task] = frozenset()
@@ -120,6 +129,7 @@ class Worker:
             self._pipelines[camera] = old._pipelines[camera]
             self._states.take_over(camera, old._states)
             self._detect_due_s |= {name: due_s for name, due_s in old._detect_due_s.items() if name == camera}
+            self._searches[camera] = old._searches[camera]
             self.stages = old.stages
         else:
             self._pipelines[camera].succeed(old._pipelines[camera])
@@ -221,6 +231,15 @@ class Worker:
         """Inferences of one camera that were due and had to wait."""
         return self._pipelines[camera].deferred
 
+    def resting(self, camera: str) -> bool:
+        """Whether one camera's latest frame was not searched, since nothing had changed."""
+        return self._searches[camera].resting
+
+    def rested(self, camera: str) -> float | None:
+        """Share of one camera's frames that were not searched, since nothing had changed; None before the first."""
+        frames = self.frames[camera]
+        return self._searches[camera].rested / frames if frames else None
+
     def ignored(self, camera: str) -> int:
         """Faces before one camera that were not followed because too many others were."""
         return self._pipelines[camera].ignored
@@ -278,13 +297,24 @@ class Worker:
         return answers
 
     def _detect(self, frame: Frame) -> Detections | None:
-        """Detect, or None while `detector.interval` has not passed."""
+        """Detect, or None while `detector.interval` has not passed, or where nothing has changed."""
+        self._searches[frame.camera].resting = False
         if frame.time_s < self._detect_due_s.get(frame.camera, float("-inf")):
             return None
         interval_s = self._interval_s
         if self.level.every > 1 and frame.camera in self._live:
             # Half a frame less: time stamps of frames are not exact.
             interval_s = max(interval_s, (self.level.every - 0.5) * self._step_s(frame.camera))
+        if frame.still:
+            return self._networks.search(frame, min_score=self._min_score)
+        search = self._searches[frame.camera]
+        image = frame.image if frame.small is None else frame.small
+        known = self._pipelines[frame.camera].expected(frame.time_s)
+        plan = search.plan(image, frame.time_s, self._networks.inputs(frame), known)
+        if plan is None:
+            return None
         if interval_s:
             self._detect_due_s[frame.camera] = frame.time_s + interval_s
-        return self._networks.search(frame, min_score=self._min_score)
+        detections = self._networks.search(frame, plan, min_score=self._min_score)
+        search.found(detections, frame.time_s, least=self._score)
+        return detections

@@ -50,6 +50,13 @@ class CameraHealth(Struct, frozen=True, kw_only=True):
         Count,
         Meta(description="inferences on faces that were due and had to wait for a later frame, counted at each frame"),
     ] = 0
+    rested: Annotated[
+        Share | None,
+        Meta(
+            description="share of the frames since the start that were not searched, since nothing moved in them; "
+            "null: no frame yet, or it would tell whether somebody is there"
+        ),
+    ] = None
     brightness: Annotated[
         Share | None, Meta(description="mean of the picture, 0 black to 1 white; null: no picture yet")
     ] = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
@@ -92,19 +93,25 @@ class VideoAnalysis:
     def frames(self) -> Generator[tuple[Frame, Analysis, list[Analysis]], None, None]:
         """Each frame and its faces; none of a frame that was not searched (`detector.interval`).
 
+        Of one that was not searched since nothing has changed (`detector.motion`), those of the frame before.
         The third are earlier frames of which it is known by now to which visit each face belongs, in their order.
 
         Raises
         ------
         SourceError : the video cannot be opened, or ends too early
         """
+        latest: Analysis | None = None
         source = open_source("main", Camera(source=str(self._path)), limits=self._limits, started_at=EPOCH)
         with closing(source):
             for frame in source.frames():
                 ((sighting, told),) = self._worker.process([frame])
                 self._keep(told)
-                analysis = _analysis(str(self._path), sighting, told, self._tasks)
-                yield frame, analysis, self._naming.add(analysis, frame.time_s, sighting.tracks, told.visits)
+                if latest is not None and self._worker.resting("main"):
+                    # Nothing has changed: who was found there is there still.
+                    latest = replace(latest, frame=frame.index, searched=False)
+                else:
+                    latest = _analysis(str(self._path), sighting, told, self._tasks)
+                yield frame, latest, self._naming.add(latest, frame.time_s, sighting.tracks, told.visits)
 
     def close(self) -> list[Analysis]:
         """End all visits, wherever the video was left: what was seen is kept. The frames that `frames` still held."""

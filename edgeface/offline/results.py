@@ -44,7 +44,10 @@ class Face:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Analysis:
-    """All faces of one picture or frame, best first; none of one not ``searched`` (`detector.interval`)."""
+    """All faces of one picture or frame, best first.
+
+    One that was not ``searched`` has none (`detector.interval`), or those of before (`detector.motion`).
+    """
 
     path: str
     frame: int

@@ -11,9 +11,10 @@ last, among what nobody else claims.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from math import log, pi
+from dataclasses import dataclass, replace
+from math import log, pi, sqrt
 
+import msgspec
 import numpy as np
 
 from edgeface.people.appearance import LIKENESS_MOST, Appearance, Views, blend, likeness
@@ -78,6 +79,28 @@ class _State:
     look_s: float = float("-inf")
 
 
+class Expected(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a track will be at an instant, before anybody has looked.
+
+    Attributes
+    ----------
+    x, y, width, height : middle and size of its box, frame pixels
+    spread : deviation of the middle along one axis, in face sizes
+    hits : detections so far
+    started_s, seen_s : source time of the first and of the latest detection
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    spread: float
+    hits: int
+    confirmed: bool
+    started_s: float
+    seen_s: float
+
+
 class Tracker:
     """Follows the faces of one camera.
 
@@ -132,6 +155,11 @@ class Tracker:
         self._states, self._next_id = other._states, other._next_id
         self._last_s, self._searched_s, self._rhythm = other._last_s, other._searched_s, other._rhythm
         self.ignored = other.ignored
+
+    def expected(self, time_s: float) -> list[Expected]:
+        """Where everybody who is followed will be at ``time_s``, in the order in which they began; nothing changes."""
+        elapsed_s = 0.0 if self._last_s is None else max(0.0, time_s - self._last_s)
+        return [_expected(state, elapsed_s, time_s) for state in self._states]
 
     def update(
         self, time_s: float, detections: Detections | None, index: int | None = None, *, views: Views | None = None
@@ -376,6 +404,22 @@ def _strides(
             if share is not None and (_likeness(state, row, views) or 0.0) >= LIKENESS_LEAST:
                 costs[index, row] = (UNMATCHED - 0.1) * share * share
     return match(costs)
+
+
+def _expected(state: _State, elapsed_s: float, time_s: float) -> Expected:
+    motion = replace(state.motion)
+    predict(motion, elapsed_s, time_s)
+    return Expected(
+        x=motion.x,
+        y=motion.y,
+        width=motion.width,
+        height=motion.height,
+        spread=sqrt(motion.place_var),
+        hits=state.hits,
+        confirmed=state.confirmed,
+        started_s=state.started_s,
+        seen_s=motion.seen_s,
+    )
 
 
 def _track(state: _State, *, absent: bool) -> Track:

@@ -310,13 +310,16 @@ class Assembly:
         status = self._status(reader)
         seeing = status == "running"
         # From minute to minute it would tell whether somebody is there.
-        near = nearest_px if seeing and self.config.privacy.least_count is None else None
+        discreet = self.config.privacy.least_count is not None
+        near = nearest_px if seeing and not discreet else None
+        rested = None if discreet else self.worker.rested(reader.camera)
         return CameraHealth(
             state=status,
             fps=_rate(self.worker.frames[reader.camera], self._counted.get(reader.camera), elapsed_s),
             dropped=reader.dropped,
             ignored=self.worker.ignored(reader.camera),
             deferred=self.worker.deferred(reader.camera),
+            rested=None if rested is None else round(rested, 3),
             brightness=round(brightness, 3) if seeing and brightness is not None else None,
             nearest_px=None if near is None else round(near, 1),
             rate=self.worker.rate(reader.camera) if seeing else None,
