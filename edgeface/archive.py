@@ -84,6 +84,11 @@ def _path(member: tarfile.TarInfo, archive: str) -> PurePosixPath:
     path = PurePosixPath(member.name)
     parts = path.parts
     climbs = member.name.startswith("/") or ".." in parts or "\\" in member.name or not member.name.isprintable()
+    if member.isdir() and not climbs:
+        raise BundleError(
+            f"{archive} holds an entry of a folder ({plain(repr(member.name))}), files alone belong there",
+            fix="pack it with `python -m converters pack`",
+        )
     if climbs or len(parts) < 2 or not NAME.fullmatch(parts[0]):
         raise BundleError(f"{archive} holds a path outside its folder: {plain(repr(member.name))}", fix="do not use it")
     if not member.isreg() or member.issparse() or member.size < 0:

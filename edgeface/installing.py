@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -83,6 +83,28 @@ def _expect_no_older(manifest: Manifest, parent: Path) -> None:
                 fix="give --downgrade to install it all the same",
             )
         return
+
+
+def hidden(bundle: Bundle, places: Sequence[Path] = SEARCH_PATH) -> BundleError | None:
+    """What to say of a bundle that was installed and goes before a newer one by its name, as after an upgrade.
+
+    It stays in use: somebody installed it, and may have had a reason (`--downgrade`).
+    """
+    folder, name = bundle.folder.resolve(), bundle.manifest.name
+    if folder not in [(place / name).resolve() for place in places[:1]]:
+        return None
+    for place in places[1:]:
+        try:
+            other = open_bundle(place / name, allow_random=True).manifest.version
+        except BundleError:
+            continue
+        if is_older(bundle.manifest.version, other):
+            return BundleError(
+                f"bundle {name} {plain(bundle.manifest.version)}, installed in {bundle.folder}, hides the newer "
+                f"{plain(other)} of {place / name}",
+                fix=f"sudo edgeface models remove {name}, then sudo systemctl reload edgeface",
+            )
+    return None
 
 
 def remove(name: str, parent: Path = INSTALLED) -> Path:

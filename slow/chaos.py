@@ -27,6 +27,7 @@ from typing import Any
 
 from brokers import Mosquitto, Proxy, eventually
 
+from edgeface.cli.common import Parser
 from edgeface.config import Mqtt
 from edgeface.publish.account import MOST_REPEATS, Account
 from edgeface.publish.session import Arrival
@@ -159,7 +160,7 @@ def disk_trouble(kind: str, scene: Scene) -> None:
 
 def main() -> int:
     """Run it; 1 when something is missing, or comes again more often than it may."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(prog="scripts/slow chaos", description=__doc__)
     parser.add_argument("--visits", type=int, default=10_000)
     parser.add_argument("--outages", type=int, default=50)
     parser.add_argument("--kills", type=int, default=20)

@@ -10,11 +10,12 @@ breaks it is kept as ``.cache/fuzz/TARGET/crash-*`` and becomes a test.
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+from edgeface.cli.common import Parser
 
 KEPT = Path(__file__).resolve().parents[1] / ".cache" / "fuzz"
 TARGETS = ("configuration", "manifest", "archive", "spool", "message", "command")
@@ -22,7 +23,7 @@ TARGETS = ("configuration", "manifest", "archive", "spool", "message", "command"
 
 def main() -> int:
     """Run the targets one after another; 1 if one of them broke."""
-    parser = argparse.ArgumentParser(prog="scripts/slow fuzz", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = Parser(prog="scripts/slow fuzz", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; default: all")
     parser.add_argument("--seconds", type=int, default=60, help="of each (60)")
     args = parser.parse_args()

@@ -11,7 +11,6 @@ pretended camera runs beside it; each line of the result is one thing that was c
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
@@ -28,6 +27,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from pretend_camera import CONFIG, PretendCamera  # noqa: E402  the tests' own
 
+from edgeface.cli.common import Parser  # noqa: E402
 from slow.ha_place import MQTT_PORT, Place, enter_namespace, until  # noqa: E402
 
 REMOVED_S = 5.0
@@ -305,7 +305,7 @@ def _told(seconds: float | None) -> str:
 
 def main() -> int:
     """Install, start, compare; 1 where something differs."""
-    parser = argparse.ArgumentParser(prog="scripts/slow home-assistant", description=__doc__.split("\n")[0])
+    parser = Parser(prog="scripts/slow home-assistant", description=__doc__.split("\n")[0])
     parser.add_argument("--version", required=True, help="of Home Assistant")
     parser.add_argument("--python", default="python3", help="interpreter that this version accepts")
     parser.add_argument("--root", type=Path, help="another system's root to run it in (as root, by chroot)")

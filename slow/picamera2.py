@@ -12,7 +12,6 @@ and the camera is back; a clean stop leaves nothing behind. Each line of the res
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shlex
@@ -32,6 +31,7 @@ from bundles import DEFAULT
 from picamera2_cases import EXPECTED
 
 from edgeface.bundle import open_bundle
+from edgeface.cli.common import Parser
 from edgeface.config import Camera, Config, Runtime
 from edgeface.engine.networks import Networks
 from edgeface.geometry import enlarge
@@ -278,7 +278,7 @@ def lives(check: Checks, place: Place, folder: Path) -> None:
 
 def main() -> int:
     """Make the place, and ask everything."""
-    parser = argparse.ArgumentParser(prog="scripts/slow picamera2", description=__doc__.split("\n", maxsplit=1)[0])
+    parser = Parser(prog="scripts/slow picamera2", description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp/edgeface-picamera2"), help="kept between runs")
     args = parser.parse_args()
     if os.geteuid() != 0:

@@ -14,7 +14,6 @@ The packages, 600 MB, are kept in ``.cache/providers``, each in a folder of its 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -24,6 +23,8 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from edgeface.cli.common import Parser
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / ".cache" / "providers"
@@ -51,7 +52,7 @@ WATCHED = ("CI", "GITHUB_ACTIONS", "TF_BUILD", "GITLAB_CI", "CIRCLECI", "TRAVIS"
 
 def main() -> int:
     """Run both; 1 if either is bad."""
-    argparse.ArgumentParser(prog="scripts/slow providers", description=(__doc__ or "").splitlines()[0]).parse_args()
+    Parser(prog="scripts/slow providers", description=(__doc__ or "").splitlines()[0]).parse_args()
     if shutil.which("strace") is None:
         print("edgeface: strace is not installed; apt install strace", file=sys.stderr)
         return 1

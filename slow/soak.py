@@ -7,7 +7,6 @@ and goes, beside a real Mosquitto. ``--out`` keeps what was measured as CSV: sec
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -21,6 +20,8 @@ from statistics import median
 
 from brokers import Mosquitto
 from pretend_camera import CONFIG, PretendCamera
+
+from edgeface.cli.common import Parser
 
 FPS = 60.0
 SCENE_S = 6.0
@@ -127,7 +128,7 @@ def watch(folder: Path, seconds: float) -> list[Sample]:
 
 def main() -> int:
     """Print what came of it; 1 where something grew."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(prog="scripts/slow soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--out", type=Path, metavar="CSV", help="where to keep what was measured")
     parser.add_argument("--plot", type=Path, metavar="SVG", help="where to draw it")

@@ -29,11 +29,19 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 # What a daemon of a test leaves behind is not told to the next one, or to the person who runs the tests.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="edgeface-state-")
+# Not a fixture: modules read it when they are imported.
+_STATE = os.environ["XDG_STATE_HOME"]
 os.environ.pop("STATE_DIRECTORY", None)
 
 # The same examples every time, and no deadline: a busy machine is not a failure.
 hypothesis.settings.register_profile("edgeface", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("edgeface")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """Each run, and each of its workers, has a folder of its own: thousands would lie in /tmp."""
+    shutil.rmtree(_STATE, ignore_errors=True)
 
 
 def pytest_report_header() -> str:

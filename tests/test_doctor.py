@@ -361,7 +361,18 @@ def test_what_a_daemon_says_of_itself() -> None:
     found = list(service.daemon(node_of(config, running="it", health=ill)))
     assert [one.state for one in found] == ["bad", "bad", "warning", "warning", "bad", "good"]
     assert "9 minutes ago" in found[0].what
-    assert states(service.daemon(node_of(config, running="it", spoken=Conversation(failure="no")))) == ["skipped"]
+    refused = {"StatusText": "1 of 1 cameras running, broker refused"}
+    unheard = only(service.daemon(node_of(config, running="it", spoken=Conversation(failure="no"), unit=refused)))
+    assert (unheard.state, unheard.what) == (
+        "warning",
+        "a daemon runs (it) and is not heard, nor do we reach the broker; it says: 1 of 1 cameras running, "
+        "broker refused",
+    )
+    assert "the broker has nothing of it" in only(service.daemon(node_of(config, running="it"))).what
+    away = Conversation(heard={"availability": b"offline"})
+    found = list(service.daemon(node_of(config, running="it", health=well, spoken=away)))
+    assert [one.state for one in found] == ["warning"]
+    assert "the broker has it as offline" in found[0].what
     assert states(service.daemon(node_of(config))) == ["skipped"]
     other = health(configuration=ConfigurationHealth(loaded_at="2026-01-01T00:00:00.000Z", error=None, hash="0"))
     assert states(service.daemon(node_of(config, running="it", health=other))) == ["good", "warning"]

@@ -104,7 +104,7 @@ def other_name(content: Members) -> None:
         pytest.param(of_type(tarfile.SYMTYPE), "no plain file", id="link"),
         pytest.param(of_type(tarfile.LNKTYPE), "no plain file", id="hard link"),
         pytest.param(of_type(tarfile.CHRTYPE), "no plain file", id="device"),
-        pytest.param(of_type(tarfile.DIRTYPE), "no plain file", id="folder"),
+        pytest.param(of_type(tarfile.DIRTYPE), "holds an entry of a folder .*; pack it with", id="folder"),
         pytest.param(tampered, "is not the file of the manifest", id="one bit"),
         pytest.param(twice, "twice", id="named twice"),
         pytest.param(without_manifest, "does not hold one folder with a manifest.json", id="no manifest"),

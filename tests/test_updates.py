@@ -24,7 +24,7 @@ from web import Answer, Web, head, status, whole
 
 from edgeface.bundle import MANIFEST, open_bundle
 from edgeface.errors import BundleError, ConfigError, EdgefaceError, RuntimeMissingError, UsageError
-from edgeface.installing import install
+from edgeface.installing import hidden, install
 from edgeface.updates import Limits, Trust, is_older, read_keys
 from edgeface.updates.fetch import fetch
 
@@ -420,6 +420,22 @@ def test_no_older_one_without_being_asked(tmp_path: Path) -> None:
     assert edgeface(old, "--to", place, "--downgrade").returncode == 0
     (place / "small" / MANIFEST).write_text("{")
     install(packed(tmp_path / "oldest.tar", version="0.1"), place)
+
+
+def test_an_installed_one_that_hides_a_newer_one_of_the_package_is_told(tmp_path: Path) -> None:
+    """It stays in use, for somebody installed it; but an upgrade that changes nothing is a riddle without a word."""
+    ours, package = tmp_path / "installed", tmp_path / "package"
+    install(packed(tmp_path / "new.tar", version="0.10"), package)
+    bundle = install(packed(tmp_path / "old.tar", version="0.9"), ours)
+    places = (ours, package)
+    said = str(hidden(bundle, places))
+    assert said == (
+        f"bundle small 0.9, installed in {ours / 'small'}, hides the newer 0.10 of {package / 'small'}; "
+        "sudo edgeface models remove small, then sudo systemctl reload edgeface"
+    )
+    assert hidden(open_bundle(package / "small"), places) is None
+    assert hidden(bundle, (ours, tmp_path / "nothing")) is None
+    assert hidden(install(packed(tmp_path / "same.tar", version="0.10"), ours), places) is None
 
 
 # What the device says of it

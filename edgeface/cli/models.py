@@ -73,7 +73,12 @@ def list_networks(args: argparse.Namespace) -> int:
     # Listing runs nothing.
     args.allow_random = True
     config = read_config(args)
-    manifest = read_bundle(args, config, names=False).manifest
+    from edgeface.installing import hidden
+
+    bundle = read_bundle(args, config, names=False)
+    manifest = bundle.manifest
+    if (newer := hidden(bundle)) is not None:
+        complain(f"warning: {newer}")
     table = [("network", "task", "default", "files", "licence")]
     rows: list[dict[str, object]] = []
     for network in manifest.networks:

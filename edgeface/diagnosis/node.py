@@ -26,6 +26,7 @@ PROPERTIES = (
     "NRestarts",
     "MainPID",
     "ExecMainStartTimestampMonotonic",
+    "StatusText",
 )
 ASK_S = 10.0
 """Longest wait for a program that is asked."""

@@ -28,6 +28,15 @@ def configuration(node: Node) -> Iterator[Finding]:
 
 
 def bundle(node: Node) -> Iterator[Finding]:
+    """Which it is, and whether an installed one hides a newer one of the package."""
+    yield from _opened(node)
+    from edgeface.installing import hidden
+
+    if (newer := hidden(node.opened)) is not None:
+        yield warning(newer.what, fix=newer.fix)
+
+
+def _opened(node: Node) -> Iterator[Finding]:
     """It opens, and its networks compute here; they are not loaded beside a daemon, which has done so."""
     from edgeface.service.loading import load_networks
     from edgeface.service.vitals import bundle_health
@@ -94,10 +103,16 @@ def daemon(node: Node) -> Iterator[Finding]:
         yield skipped("no daemon runs")
         return
     if node.health is None:
-        why = "the broker was not reached" if node.conversation.failure else "it said nothing that we may read"
-        yield skipped(f"a daemon runs ({node.running}); {why}")
+        why = "nor do we reach the broker" if node.conversation.failure else "the broker has nothing of it to be read"
+        yield warning(f"a daemon runs ({node.running}) and is not heard, {why}{_own_words(node)}", fix=LOG)
         return
     yield from _told(node, config)
+
+
+def _own_words(node: Node) -> str:
+    """What it last told systemd, which needs no broker."""
+    said = "" if node.unit is None else node.unit.get("StatusText", "")
+    return f"; it says: {said}" if said else ""
 
 
 def spool(node: Node) -> Iterator[Finding]:
@@ -129,7 +144,10 @@ def _told(node: Node, config: Config) -> Iterator[Finding]:
     at = moment(health.at)
     age_s = (datetime.now(timezone.utc) - at).total_seconds()
     if age_s > OLD_HEALTH_S:
-        yield bad(f"the daemon was last heard {age_s / 60:.0f} minutes ago", fix=LOG)
+        yield bad(f"the daemon was last heard {age_s / 60:.0f} minutes ago{_own_words(node)}", fix=LOG)
+    elif node.conversation.heard.get("availability") == b"offline":
+        # For a moment also at each start.
+        yield warning(f"a daemon runs ({node.running}), and the broker has it as offline{_own_words(node)}", fix=LOG)
     else:
         yield good(f"the daemon was heard {max(age_s, 0):.0f} s ago, up {health.uptime / 3600:.1f} h ({node.running})")
     configured = health.configuration

@@ -161,7 +161,8 @@ def _health(message: HealthMessage) -> str:
 
 
 def _notice(message: NoticeMessage) -> str:
-    return f"notice: {message.text}"
+    first, more, _ = message.text.partition(". ")
+    return f"notice: {first}. ... (`edgeface privacy` prints all of it)" if more else f"notice: {first}"
 
 
 def _count(number: int, one: str, many: str) -> str:
