@@ -14,7 +14,7 @@ from math import sqrt
 import msgspec
 
 from edgeface.bundle import Network
-from edgeface.config import Camera, Config, measures_attention
+from edgeface.config import Camera, Config
 from edgeface.crop import cut, reference_boxes
 from edgeface.events import (
     DECADES,
@@ -140,10 +140,10 @@ class Pipeline:
         )
         heads: dict[Task, Head] = {head.task: head for _, head in networks}
         settings = config.cameras.get(camera, Camera())
-        attention = measures_attention(config.attention.enabled, config.privacy.purpose)
-        watch = Watch(settings.lines, settings.zones, angle=config.attention.angle if attention else None)
+        self._counted = Counted.of(config, camera)
+        angle = config.attention.angle if self._counted.attention else None
+        watch = Watch(settings.lines, settings.zones, angle=angle)
         self._book = VisitBook(camera, config.visits, heads, new_id, bands=config.privacy.age_bands, watch=watch)
-        self._counted = Counted.of(settings, attention=attention)
         self._privacy = config.privacy
         self._pace = FacesPace(0.0 if config.privacy.least_count else config.visits.faces_rate)
         self._in_view_s = IN_VIEW_S + config.detector.interval

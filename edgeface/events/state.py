@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from statistics import mean
 
@@ -73,10 +73,11 @@ class CameraState:
         elif message.event == "left":
             inside.discard(message.visit)
 
-    def count(self, counted: Counted, *, moved: Collection[str] = ()) -> None:
-        """Tell of these zones from now on; of those that were ``moved`` nobody is known to be inside."""
+    def count(self, counted: Counted) -> None:
+        """Tell of these zones from now on; of one that is another now nobody is known to be inside."""
+        same = self._counted.zones.items() & counted.zones.items()
         self._counted = counted
-        self._inside = {zone: ids for zone, ids in self._inside.items() if zone in counted.zones and zone not in moved}
+        self._inside = {zone: self._inside[zone] for zone, _ in same if zone in self._inside}
 
     def look(
         self,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from edgeface.config import Camera
+from edgeface.config import Camera, Config, Shape, measures_attention
 from edgeface.events.counts import AttentionTotals, SummaryMessage, Today, ZoneTotals
 from edgeface.events.messages import moment
 from edgeface.events.people import PlaceMessage, VisitMessage
@@ -28,21 +28,22 @@ class Counted:
     Attributes
     ----------
     lines : directions by line
-    zones : their names
+    zones : shape by name
     attention : whether it is measured
     """
 
     lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    zones: Sequence[str] = ()
+    zones: Mapping[str, Shape] = field(default_factory=dict)
     attention: bool = False
 
     @classmethod
-    def of(cls, camera: Camera, *, attention: bool) -> Counted:
-        """Say what a camera's configuration asks for."""
+    def of(cls, config: Config, camera: str) -> Counted:
+        """Say what the configuration asks for before a camera."""
+        own = config.cameras.get(camera, Camera())
         return cls(
-            lines={line.name: (line.to_right, line.to_left) for line in camera.lines},
-            zones=tuple(zone.name for zone in camera.zones),
-            attention=attention,
+            lines={line.name: (line.to_right, line.to_left) for line in own.lines},
+            zones={zone.name: zone.shape for zone in own.zones},
+            attention=measures_attention(config.attention.enabled, config.privacy.purpose),
         )
 
 

@@ -65,9 +65,9 @@ class Sides:
                 where = ((x - begin[0]) * along[0] + (y - begin[1]) * along[1]) / length**2
                 self.through = 0 <= where <= 1
         self.last = (place.x, place.y)
-        if abs(beyond) < MARGIN * place.size_px:
+        side = side_of(line, place)
+        if not side:
             return 0
-        side = 1 if beyond > 0 else -1
         crossed = side if self.side == -side and self.through else 0
         self.side = side
         return crossed
@@ -107,6 +107,14 @@ class Stay:
         self.seconds += lasted_s
         self.since_s = None
         return lasted_s
+
+
+def side_of(line: Line, place: Place) -> int:
+    """On which side of a line a face is, -1 left or 1 right; 0 where it is too near to be on one."""
+    begin, end = _pixels(line.from_, place), _pixels(line.to, place)
+    along = (end[0] - begin[0], end[1] - begin[1])
+    beyond = _right_of(begin, along, _pixels((place.x, place.y), place)) / hypot(*along)
+    return 0 if abs(beyond) < MARGIN * place.size_px else 1 if beyond > 0 else -1
 
 
 def corners_of(zone: Zone) -> F32:

@@ -24,7 +24,7 @@ from edgeface.config import Camera, Config, hide_credentials, mqtt_password
 from edgeface.engine.networks import Networks
 from edgeface.engine.turn import Worker
 from edgeface.errors import EdgefaceError, UsageError
-from edgeface.events import Body, CameraHealth, Pause
+from edgeface.events import Body, CameraHealth, Counted, Pause
 from edgeface.files import look
 from edgeface.machine import node_id
 from edgeface.proof import Accelerated
@@ -70,6 +70,7 @@ class Assembly:
     live : cameras for which time goes on without us
     finite : whether the run has an end of its own: files only, or ``once``
     bundle, config_hash : which networks and which configuration these are, for `health`
+    counted : what is counted before each camera beside visits
     running : cameras whose sources have not ended
     announcement : what Home Assistant is told, or None
     opened, accelerated, tuned : the bundle, what its networks compute on, and how they are loaded
@@ -122,6 +123,7 @@ class Assembly:
         self._paces = {camera: Pace(settings.rate) for camera, settings in config.cameras.items()}
         self.finite = once or not self.live
         self.running = set(config.cameras)
+        self.counted = {camera: Counted.of(config, camera) for camera in config.cameras}
         self.announcement = announce(config, bundle, node=self.node, whole=whole)
         self._notice = partial(notice, config, bundle, node=self.node, at=self.loaded_at)
         self._hours = Hours(config.privacy.hours, now=now)
@@ -377,6 +379,7 @@ def announce(config: Config, bundle: Bundle, *, node: str, whole: bool = True) -
         bands=band_names(privacy.age_bands) if privacy.age_bands else (),
         people=privacy.least_count is None,
         whole=whole,
+        counted={camera: Counted.of(config, camera) for camera in config.cameras},
     )
 
 

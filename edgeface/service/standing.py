@@ -93,17 +93,15 @@ class Standing:
     def begin(
         self,
         node: str,
-        cameras: Collection[str],
+        cameras: Mapping[str, Counted],
         *,
         live: Collection[str],
         kept: Collection[str] = (),
         privacy: Privacy = EVERYTHING,
-        counted: Mapping[str, Counted] = {},
-        moved: Mapping[str, Collection[str]] = {},
     ) -> None:
         """Begin anew with these cameras, none of which was looked at yet but those ``kept``; totals go on.
 
-        ``counted`` is what is counted beside visits, ``moved`` the zones that are other ones now, by camera.
+        ``cameras`` says what is counted before each beside visits.
         """
         if node != self._node:
             self._save()
@@ -122,8 +120,8 @@ class Standing:
             for camera in cameras
         }
         for name, camera in self._cameras.items():
-            camera.totals.counted = counted.get(name, Counted())
-            camera.state.count(camera.totals.counted, moved=moved.get(name, ()))
+            camera.totals.counted = cameras[name]
+            camera.state.count(cameras[name])
 
     def through(self, bodies: Sequence[Body]) -> list[Body]:
         """Take in the cameras' messages; what may be told of it, with the totals of the day in its place."""
