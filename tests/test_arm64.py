@@ -51,6 +51,10 @@ def test_what_a_run_has_otherwise_is_bad() -> None:
     assert judged(messages(CLIP, without="availability"), CLIP) == ["availability []"]
     assert judged(messages(CLIP, without="health"), CLIP) == ["no health came"]
     assert judged([], CLIP) == ["no health came"]
+    first, last = messages(CLIP)[0], messages(CLIP)[-1]
+    assert judged([first, *messages(CLIP)], CLIP) == [], "online is said again"
+    broken = judged([first, last, *messages(CLIP)], CLIP)
+    assert broken == ["availability ['online', 'offline', 'online', 'offline']"]
     later = [(topic, body.replace(b"05:06:00.000", b"05:06:00.200")) for topic, body in messages(CLIP)]
     assert {line.split(" ")[2] for line in judged(later, CLIP)} == {"started", "ended"}
 
