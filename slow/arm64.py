@@ -27,6 +27,7 @@ from edgeface_deb.targets import SYSTEMS, Target
 from records import CLIPS, differences, golden
 
 import edgeface
+from edgeface.cli.common import Parser
 from edgeface.errors import SourceError
 from slow.emulated import NATIVE, PACKAGES, EmulatedRoot, missing
 from slow.image_place import Proof
@@ -173,7 +174,7 @@ class Try:
 
 def main() -> int:
     """Print what came of it; 1 where something does not hold, 2 where it cannot be tried."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="packaging/arm64-test", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", choices=TARGETS, action="append", help="a system (repeatable); default: both")

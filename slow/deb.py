@@ -23,6 +23,7 @@ from pathlib import Path
 from edgeface_deb.targets import SYSTEMS, Target, targets
 
 import edgeface
+from edgeface.cli.common import Parser
 from slow.deb_cycle import Told, cycle
 from slow.deb_release import release
 from slow.deb_unit import unit
@@ -106,7 +107,7 @@ def booted(suite: str, work: Path, do: Callable[[Machine], Told]) -> dict[str, o
 
 def main() -> int:
     """Print what came of it; 1 where something did not hold."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="scripts/slow deb", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=PARTS, action="append", help="a part (repeatable); default: all")
     parser.add_argument("--packages", type=Path, default=ROOT / "dist", metavar="DIR", help="where they are (dist)")
     parser.add_argument("--keep", action="store_true", help="leave roots as they are, to look around")

@@ -10,7 +10,6 @@ Needs qemu-system-arm, mtools, openssh-client, Mosquitto, and the disk that ``pa
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import shutil
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from brokers import Auditor
 
+from edgeface.cli.common import Parser
 from slow.guest import Card, Guest, GuestError, missing_programs
 from slow.image_cuts import cuts, writes
 from slow.image_place import BOOT_S, DISK, Place, Proof, lately, node_of
@@ -230,7 +230,7 @@ def main() -> int:
     parts: Mapping[str, Callable[[Proof, Place], None]] = {
         "boot": boots, "update": updates, "cuts": cuts, "writes": writes, "troubles": troubles, "network": network,
     }  # fmt: skip
-    parser = argparse.ArgumentParser(prog="scripts/slow image", description=__doc__)
+    parser = Parser(prog="scripts/slow image", description=__doc__)
     parser.add_argument("--disk", type=Path, default=DISK, help="the image, unpacked")
     parser.add_argument("--maker", type=Path, metavar="KEY", help="secret half of the image's --update-key")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where to work, and leave everything")

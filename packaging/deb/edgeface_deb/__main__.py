@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from edgeface_deb.arguments import Parser
 from edgeface_deb.building import ROOT, BuildError, Inputs, held, pack
 from edgeface_deb.targets import MACHINES, SYSTEMS, Target, targets
 from edgeface_deb.wheels import pip_options
@@ -18,7 +19,7 @@ PYTHONS = tuple(Target(system, "amd64").python for system in SYSTEMS)
 
 def parser() -> argparse.ArgumentParser:
     """Options of both steps: they get the same words."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="packaging/deb/build", description="Builds Debian packages of edgeface; all of them where none is named."
     )
     made.add_argument("--arch", choices=sorted(MACHINES), action="append", default=[], help="architecture (repeatable)")

@@ -128,7 +128,8 @@ def contents(target: Target, inputs: Inputs, wheels: Sequence[Path]) -> dict[str
     files = unpack([*wheels, inputs.wheel], target)
     files.update({path: text.encode() for path, text in texts.items()})
     # What the program's hints name: `docs/installing.md` is there from /usr/share/doc/edgeface.
-    pages = [page for folder in ("docs", "docs/install") for page in (ROOT / folder).glob("*.md")]
+    shown = [("docs", "*.md"), ("docs/install", "*.md"), ("docs/install", "*.svg")]
+    pages = [page for folder, kind in shown for page in (ROOT / folder).glob(kind)]
     files.update({f"{tree.DOC}/{page.relative_to(ROOT)}": page.read_bytes() for page in pages})
     files.update({path: gzip.compress(text.encode(), 9, mtime=0) for path, text in packed.items()})
     return files

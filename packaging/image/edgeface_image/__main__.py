@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from edgeface_deb.arguments import Parser
+
 from edgeface_image import boot, disk, roots
 from edgeface_image.apt import Apt, BuildError, run
 from edgeface_image.contents import (
@@ -34,7 +36,7 @@ STOCK = "usr/share/edgeface/edgeface.toml"
 
 def parser() -> argparse.ArgumentParser:
     """Options."""
-    made = argparse.ArgumentParser(prog="packaging/image/build", description="Builds the image of a card.")
+    made = Parser(prog="packaging/image/build", description="Builds the image of a card.")
     made.add_argument("--deb", type=Path, help="the package for Debian 13 on arm64; default: the newest in dist/")
     made.add_argument("--mirror", default=MIRROR, metavar="URL", help=f"of Debian ({MIRROR})")
     made.add_argument("--security", default=SECURITY, metavar="URL", help=f"of its security updates ({SECURITY})")
