@@ -87,7 +87,9 @@ class SummaryWindow:
     def _begin(self, start_s: float) -> None:
         self._start_s = start_s
         self._in = self._out = 0
-        self._bands: dict[str, str] = {visit.id: age_band(visit, self._edges) for visit in self._lasting if not visit.absent}
+        self._bands: dict[str, str] = {
+            visit.id: age_band(visit, self._edges) for visit in self._lasting if not visit.absent
+        }
         # Whose visit lasts goes on from what the window before has counted.
         self._expressions = {v.id: self._expressions[v.id] for v in self._lasting if v.id in self._expressions}
         self._before = dict(self._expressions)

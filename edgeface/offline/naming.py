@@ -25,7 +25,9 @@ class Naming:
         self._visits: dict[int, str] = {}
         self._joined: dict[int, int] = {}
 
-    def add(self, analysis: Analysis, time_s: float, tracks: Sequence[Track], visits: Sequence[Visit]) -> list[Analysis]:
+    def add(
+        self, analysis: Analysis, time_s: float, tracks: Sequence[Track], visits: Sequence[Visit]
+    ) -> list[Analysis]:
         """Take in a frame; give those that need not wait any longer, in their order, with the visits in their faces."""
         self._held.append((time_s, analysis))
         self._visits = {visit.track: visit.id for visit in visits}
