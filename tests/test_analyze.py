@@ -248,14 +248,14 @@ def test_a_video(analyze: Callable[..., Any], film: Path, tmp_path: Path) -> Non
     assert [line["frame"] for line in frames] == list(range(20))
     faces = [face for line in frames for face in line["faces"]]
     assert len(faces) == 20
-    assert all(set(face) == FACE | {"track"} for face in faces)
-    assert {face["track"] for face in faces} == {1}
+    assert all(set(face) == FACE | {"track", "visit"} for face in faces)
+    assert {(face["track"], face["visit"]) for face in faces} == {(1, "1")}
     assert faces[0]["age"] is faces[0]["gender"] is faces[0]["expression"] is None
     assert faces[0]["known"] == {"age": False, "gender": False, "expression": False}
     assert faces[-1]["known"] == {"age": True, "gender": True, "expression": True}
     assert set(closing) == {"path", "visits"}
     (visit,) = closing["visits"]
-    assert list(visit) == ["track", "started", "ended", "seconds", "age", "gender", "expression"]
+    assert list(visit) == ["track", "visit", "started", "ended", "seconds", "age", "gender", "expression"]
     assert (visit["track"], visit["started"], visit["ended"]) == (1, 0.0, pytest.approx(1.9))
     assert visit["gender"]["label"] == "female"
     assert visit["age"]["years"] == pytest.approx(30, abs=12)

@@ -124,13 +124,6 @@ class Pipeline:
         self._box_to_reference = detector.box_to_reference
         self._offsets = detector.landmarks_to_reference
         self._networks = {network.name: network for network, _ in networks}
-        self._tracker = Tracker(
-            lost_after_s=config.visits.lost_after,
-            return_within_s=config.visits.return_within,
-            confirm_s=config.visits.confirm,
-            high_score=config.detector.score,
-            differ=lambda one, other: self._book.differ(one, other),
-        )
         self._tasks = tasks = {
             name: [head.task for network, head in networks if network.name == name] for name in self._networks
         }
@@ -144,6 +137,13 @@ class Pipeline:
         angle = config.attention.angle if self._counted.attention else None
         watch = Watch(settings.lines, settings.zones, angle=angle)
         self._book = VisitBook(camera, config.visits, heads, new_id, bands=config.privacy.age_bands, watch=watch)
+        self._tracker = Tracker(
+            lost_after_s=config.visits.lost_after,
+            return_within_s=config.visits.return_within,
+            confirm_s=config.visits.confirm,
+            high_score=config.detector.score,
+            differ=self._book.differ,
+        )
         self._privacy = config.privacy
         self._pace = FacesPace(0.0 if config.privacy.least_count else config.visits.faces_rate)
         self._in_view_s = IN_VIEW_S + config.detector.interval

@@ -91,8 +91,8 @@ def visit_json(visit: Visit) -> dict[str, object]:
     conduct, known = visit.conduct, visit.conduct.attention
     parts = {task: part for task, part in message_parts(visit.known).items() if part is not None or task in USUAL}
     return {
-        "visit": visit.id,
         "track": visit.track,
+        "visit": visit.id,
         "started": round(started_s, 3),
         "ended": round(ended_s, 3),
         "seconds": round(ended_s - started_s, 3),

@@ -12,6 +12,7 @@ falls off an edge. Pixels that a nearer person covers, and those that masks have
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -159,7 +160,7 @@ def _between(places: range, low: float, high: float) -> slice:
 
 
 def histogram(pixels: Image, bare: npt.NDArray[np.bool_], *, least: float = 1) -> F32 | None:
-    """Square root of the histogram of the ``bare`` ones among these pixels, shape (99,); None for fewer than ``least``."""
+    """Square root of the histogram of the ``bare`` pixels, shape (99,); None where these are fewer than ``least``."""
     sums = pixels.sum(axis=2, dtype=np.float32)
     bare = bare & (sums > 0)
     if np.count_nonzero(bare) < least:
@@ -190,7 +191,8 @@ def _soft(places: F32, bins: int) -> npt.NDArray[np.float64]:
     """Counts by bin; a value between two bins counts in both."""
     below = places.astype(np.intp)
     share = places - below
-    return np.bincount(below, 1 - share, bins) + np.bincount(below + 1, share, bins)
+    counts: npt.NDArray[np.float64] = np.bincount(below, 1 - share, bins) + np.bincount(below + 1, share, bins)
+    return counts
 
 
 def _soft_2d(columns: F32, rows: F32) -> npt.NDArray[np.float64]:
@@ -201,13 +203,14 @@ def _soft_2d(columns: F32, rows: F32) -> npt.NDArray[np.float64]:
     places = np.concatenate([corner, corner + 1, corner + CHROMA, corner + CHROMA + 1])
     top = 1 - below_share
     shares = [(1 - right_share) * top, right_share * top, (1 - right_share) * below_share, right_share * below_share]
-    return np.bincount(places, np.concatenate(shares), CHROMA * CHROMA)
+    counts: npt.NDArray[np.float64] = np.bincount(places, np.concatenate(shares), CHROMA * CHROMA)
+    return counts
 
 
 def _distance(one: F32 | None, other: F32 | None) -> float | None:
     if one is None or other is None:
         return None
-    return float(max(0.0, 1.0 - float(one @ other))) ** 0.5
+    return sqrt(max(0.0, 1.0 - float(one @ other)))
 
 
 def _evidence(distance: float | None, even: float, slope: float, bounds: tuple[float, float]) -> float:

@@ -134,7 +134,7 @@ def association_cost(motion: Motion, face: Face, *, gate: float) -> float | None
 
 
 def association_offset(motion: Motion, face: Face, *, gate: float) -> float | None:
-    """Face sizes from the prediction or the last sighting, the nearer one; None beyond the gate, or for another size."""
+    """Face sizes from the prediction or the last sighting, the nearer one; None beyond the gate, or in another size."""
     x, y, width, height = face
     own, other = motion.width + motion.height, width + height
     size = (own if own > other else other) / 2

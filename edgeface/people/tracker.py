@@ -1,11 +1,16 @@
 """Detections over time become tracks: two-step association with a motion model, all constants in seconds.
 
-After Zhang et al. 2022 (ByteTrack, section 3): confident detections are matched first, the doubtful rest may only
-continue a track. Different from there: boxes need not overlap, since faces are small and move further than their own
-width between two frames of a slow camera. The motion model gives each pair of track and face within the gate an
-association cost; the assignment of least cost is found within each group of tracks and faces that could belong
-together. Who was seen only once may have moved by several face sizes meanwhile, in any direction: those are matched
-last, among what nobody else claims.
+After Zhang et al. 2022 (ByteTrack): doubtful detections may only continue a track. Different from there: boxes need not
+overlap, since faces are small and move further than their own width between two frames of a slow camera. The motion
+model gives each pair of track and face within the gate an association cost; the assignment of least cost is found
+within each group of tracks and faces that could belong together. Who is where the motion says is matched first, so that
+nobody is pushed in between. Who was seen only once may have moved by several face sizes meanwhile, in any direction:
+those are matched last, among what nobody else claims.
+
+Where one goes out and another comes in, place and motion are the same. So a face that jumped, or came after a miss,
+must also look like the track (`appearance`). After a longer gap it is a tentative track, and when it would be confirmed
+it is held against those who are gone: by look, place, and what is known of both. Then it goes on with that track, or
+is somebody new.
 """
 
 from __future__ import annotations
