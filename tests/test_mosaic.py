@@ -46,7 +46,9 @@ def test_what_is_put_lies_on_the_canvas_and_on_nothing_else(many: list[Region]) 
 
 
 @given(regions(), st.floats(0.2, 0.8), st.floats(0.2, 0.8), st.floats(0.05, 0.15))
-def test_a_face_comes_back_to_where_it_is_in_the_picture(region: Region, across: float, down: float, half: float) -> None:
+def test_a_face_comes_back_to_where_it_is_in_the_picture(
+    region: Region, across: float, down: float, half: float
+) -> None:
     sheet = Sheet(CANVAS)
     if not sheet.put(region):
         return
@@ -90,7 +92,7 @@ def test_a_face_that_a_region_cuts_is_none_but_at_the_pictures_own_edge() -> Non
 
 @given(st.lists(regions(), max_size=8))
 def test_merged_regions_hold_all_that_the_single_ones_held_and_take_no_more_room(many: list[Region]) -> None:
-    fewer = merged(many)
+    fewer = merged(many, CANVAS)
     area = sum(np.prod(region.drawn_wh) for region in fewer)
     assert area <= sum(np.prod(region.drawn_wh) for region in many)
     for one in many:
@@ -107,7 +109,7 @@ def test_merged_regions_hold_all_that_the_single_ones_held_and_take_no_more_room
 def test_two_faces_side_by_side_share_a_region_and_two_far_apart_do_not() -> None:
     near = [region_around((x, 300), (60, 60), 0.5, PICTURE) for x in (300, 330)]
     far = [region_around((x, 300), (60, 60), 0.5, PICTURE) for x in (300, 700)]
-    assert [len(merged(near)), len(merged(far))] == [1, 2]
+    assert [len(merged(near, CANVAS)), len(merged(far, CANVAS))] == [1, 2]
 
 
 def test_a_face_seen_in_two_passes_is_told_once() -> None:

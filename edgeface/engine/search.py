@@ -30,6 +30,8 @@ SMALL_PX, MOST_PX = 20.0, 40.0
 12 to 17 pixels, .99 from 17 on); the second is enough to see in a mosaic of a face that the quick pass sees larger."""
 SEEN_PX = (36.0, 28.0, 22.0)
 """What a smaller one gets there where the picture has it: the most of these with which everybody fits."""
+SHEETS = 4
+"""Mosaics of one frame at most; a fine pass costs less than more of them, as of a crowd that was long not seen."""
 CONTEXT = 0.6
 """A region reaches so many face sizes beyond the face on each side, and farther the less sure its place is."""
 SPREADS, SPREAD_MOST = 3.0, 2.0
@@ -182,10 +184,15 @@ class Search:
         due = self._changes.unexplained(known, inputs.image_wh, time_s)
         moving = bool(due.any())
         sheets, quick = self._base(time_s, inputs, known, moving=moving)
+        crowded = len(sheets) > SHEETS
+        if crowded:
+            sheets, quick = [], True
         cost = quick + sum(inputs.cost(inputs.canvas_wh(sheet)) for sheet in sheets)
         if not quick and time_s - self._quick_s >= QUICK_S and (not known or budget - cost >= 1):
             quick, cost = True, cost + 1
-        fine = self._is_fine_due(time_s, inputs, budget - cost, moving=moving)
+        fine = inputs.fine_wh is not None and (
+            crowded or self._is_fine_due(time_s, inputs.cost(inputs.fine_wh), budget - cost, moving=moving)
+        )
         if moving and not fine and (budget - cost >= LOOK or not (quick or sheets)):
             sheets = sheets or [Sheet(inputs.quick_wh)]
             self._changes.fill(sheets[-1], due, inputs.image_wh, inputs.scales, time_s)
@@ -215,9 +222,9 @@ class Search:
             return [], self._alternate
         return [], True
 
-    def _is_fine_due(self, time_s: float, inputs: Inputs, left: float, *, moving: bool) -> bool:
-        """Whether the whole picture is seen finer in this frame, with so much left on the account."""
-        if inputs.fine_wh is None or left < inputs.cost(inputs.fine_wh) + RESERVE:
+    def _is_fine_due(self, time_s: float, cost: float, left: float, *, moving: bool) -> bool:
+        """Whether the whole picture is seen finer in this frame, at that cost, with so much left on the account."""
+        if left < cost + RESERVE:
             return False
         return time_s - self._fine_s >= (FINE_S if self._changes.stirred or moving else STILL_FINE_S)
 
@@ -234,7 +241,7 @@ def _followed(known: Sequence[Expected], inputs: Inputs, time_s: float) -> tuple
 
 def _packed(known: Sequence[Expected], inputs: Inputs, time_s: float, seen_px: float) -> list[Sheet]:
     """As many canvases as the regions of these faces need, the tall ones first."""
-    regions = merged([_around(one, inputs, time_s, seen_px) for one in known])
+    regions = merged([_around(one, inputs, time_s, seen_px) for one in known], inputs.quick_wh)
     sheets = [Sheet(inputs.quick_wh)]
     for region in sorted(regions, key=lambda region: -region.drawn_wh[1]):
         if not any(sheet.put(region) for sheet in sheets):
