@@ -104,8 +104,12 @@ def test_a_small_face_that_walks_is_found_within_a_second_and_followed(height: i
 
 def test_a_small_face_that_was_there_from_the_beginning_and_sits_still_is_found() -> None:
     watched = Watched()
-    sighting, _ = watched.see(scene([(34, 700, 400)], 0), 0.0)
-    assert len(sighting.tracks) == 1
+    found = []
+    for index in range(FPS):
+        sighting, _ = watched.see(scene([(40, 700, 400)], index), index / FPS)
+        found.append(len(sighting.tracks) == 1 and sighting.tracks[0].detection is not None)
+    assert any(found)
+    assert all(found[found.index(True) :])
 
 
 def test_without_fine_and_with_a_size_of_the_users_only_the_whole_picture_is_seen() -> None:

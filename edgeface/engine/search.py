@@ -49,6 +49,8 @@ QUICK_S, FINE_S, STILL_FINE_S = 0.25, 2.0, 4.0
 DOUBTS, DOUBT_S = 3, 1.0
 """So many finds that are too doubtful to begin a track are looked at again in a finer scale, each place once in so many
 seconds."""
+TICK_S = 1e-3
+"""Time stamps are no finer than this."""
 SETTLED_S, QUIET_S = 3.0, 1.0
 """Somebody is sampled at the camera's pace for so long; the scene is still when nothing has changed for so long."""
 
@@ -127,6 +129,7 @@ class Search:
         self._changes = Changes()
         self._account = ACCOUNT
         self._quick_s = self._fine_s = self._searched_s = float("-inf")
+        self._frame_s: float | None = None
         self._alternate = False
         self._known: Sequence[Expected] = ()
         self._doubts: list[Expected] = []
@@ -146,6 +149,7 @@ class Search:
             return QUICK
         self._changes.see(image, time_s)
         self.resting = self._gated and self._may_rest(time_s, known)
+        self._frame_s = time_s
         if self.resting:
             self.rested += 1
             self._account = min(ACCOUNT, self._account + 1 + SHARE)
@@ -176,7 +180,9 @@ class Search:
             return False
         if any(one.seen_s < self._searched_s for one in known):
             return False  # missed a moment ago: looked for until found or gone
-        return 0 <= time_s - self._searched_s < self._confirm_s
+        # The next frame, as far away as the last one, must not come too late.
+        pace_s = 0.0 if self._frame_s is None else max(0.0, time_s - self._frame_s)
+        return 0 <= time_s - self._searched_s <= self._confirm_s - pace_s + TICK_S
 
     def _plan(self, time_s: float, inputs: Inputs, known: Sequence[Expected]) -> Plan:
         """Passes for a frame that is searched."""
