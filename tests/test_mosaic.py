@@ -92,7 +92,7 @@ def test_a_face_that_a_region_cuts_is_none_but_at_the_pictures_own_edge() -> Non
 
 @given(st.lists(regions(), max_size=8))
 def test_merged_regions_hold_all_that_the_single_ones_held_and_take_no_more_room(many: list[Region]) -> None:
-    fewer = merged(many)
+    fewer = merged(many, CANVAS)
     area = sum(np.prod(region.drawn_wh) for region in fewer)
     assert area <= sum(np.prod(region.drawn_wh) for region in many)
     for one in many:
@@ -109,7 +109,7 @@ def test_merged_regions_hold_all_that_the_single_ones_held_and_take_no_more_room
 def test_two_faces_side_by_side_share_a_region_and_two_far_apart_do_not() -> None:
     near = [region_around((x, 300), (60, 60), 0.5, PICTURE) for x in (300, 330)]
     far = [region_around((x, 300), (60, 60), 0.5, PICTURE) for x in (300, 700)]
-    assert [len(merged(near)), len(merged(far))] == [1, 2]
+    assert [len(merged(near, CANVAS)), len(merged(far, CANVAS))] == [1, 2]
 
 
 def test_a_face_seen_in_two_passes_is_told_once() -> None:

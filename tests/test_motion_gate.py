@@ -28,7 +28,7 @@ def noisy(picture: Image, rng: np.random.Generator, deviation: float = 3.0) -> I
 def changed_after_warming(
     change: Callable[[Image, float], Image], seconds: float = 3.0, deviation: float = 3.0
 ) -> list[int]:
-    """Changed cells of each picture, once the gate has known the scene for a while; ``change`` makes it from the room."""
+    """Changed cells of each picture once the gate knows the scene; ``change`` makes them from the room."""
     gate, rng, still = MotionGate(), np.random.default_rng(2), room()
     counts = []
     for index in range(round((WARM_S + seconds) * FPS)):

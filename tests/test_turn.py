@@ -62,7 +62,8 @@ class Machine:
         numbers = count(1)
         self.worker = Worker(
             make_networks(self._called),
-            Config(runtime=runtime),
+            # One pass of the detector for every frame: what else it may see is told in test_search.
+            Config(detector=Detector(fine=False, motion=False), runtime=runtime),
             ["main", "file"],
             new_id=lambda: f"v{next(numbers)}",
             clock=lambda: self.now_s,

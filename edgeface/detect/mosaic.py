@@ -71,8 +71,8 @@ def region_around(middle: tuple[float, float], half: tuple[float, float], scale:
     return Region(left, top, max(right, left + 1), max(bottom, top + 1), scale)
 
 
-def merged(regions: Sequence[Region]) -> list[Region]:
-    """The same without those that overlap so much that one around both takes no more of the canvas."""
+def merged(regions: Sequence[Region], size_wh: Size) -> list[Region]:
+    """The same without those that overlap so much that one around both takes no more of a canvas, and fits there."""
     left = sorted(regions, key=lambda region: (-region.scale, region.left, region.top))
     kept: list[Region] = []
     while left:
@@ -89,7 +89,8 @@ def merged(regions: Sequence[Region]) -> list[Region]:
                 max(region.bottom, other.bottom),
                 max(region.scale, other.scale),
             )
-            if _area(both) <= _area(region) + _area(other):
+            fits = both.drawn_wh[0] <= size_wh[0] and both.drawn_wh[1] <= size_wh[1]
+            if fits and _area(both) <= _area(region) + _area(other):
                 left.remove(other)
                 left.insert(0, both)
                 break

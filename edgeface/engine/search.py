@@ -30,6 +30,8 @@ SMALL_PX, MOST_PX = 20.0, 40.0
 12 to 17 pixels, .99 from 17 on); the second is enough to see in a mosaic of a face that the quick pass sees larger."""
 SEEN_PX = (36.0, 28.0, 22.0)
 """What a smaller one gets there where the picture has it: the most of these with which everybody fits."""
+SHEETS = 4
+"""Mosaics of one frame at most; a fine pass costs less than more of them, as of a crowd that was long not seen."""
 CONTEXT = 0.6
 """A region reaches so many face sizes beyond the face on each side, and farther the less sure its place is."""
 SPREADS, SPREAD_MOST = 3.0, 2.0
@@ -47,6 +49,8 @@ QUICK_S, FINE_S, STILL_FINE_S = 0.25, 2.0, 4.0
 DOUBTS, DOUBT_S = 3, 1.0
 """So many finds that are too doubtful to begin a track are looked at again in a finer scale, each place once in so many
 seconds."""
+TICK_S = 1e-3
+"""Time stamps are no finer than this."""
 SETTLED_S, QUIET_S = 3.0, 1.0
 """Somebody is sampled at the camera's pace for so long; the scene is still when nothing has changed for so long."""
 
@@ -125,6 +129,7 @@ class Search:
         self._changes = Changes()
         self._account = ACCOUNT
         self._quick_s = self._fine_s = self._searched_s = float("-inf")
+        self._frame_s: float | None = None
         self._alternate = False
         self._known: Sequence[Expected] = ()
         self._doubts: list[Expected] = []
@@ -144,6 +149,7 @@ class Search:
             return QUICK
         self._changes.see(image, time_s)
         self.resting = self._gated and self._may_rest(time_s, known)
+        self._frame_s = time_s
         if self.resting:
             self.rested += 1
             self._account = min(ACCOUNT, self._account + 1 + SHARE)
@@ -174,7 +180,9 @@ class Search:
             return False
         if any(one.seen_s < self._searched_s for one in known):
             return False  # missed a moment ago: looked for until found or gone
-        return 0 <= time_s - self._searched_s < self._confirm_s
+        # The next frame, as far away as the last one, must not come too late.
+        pace_s = 0.0 if self._frame_s is None else max(0.0, time_s - self._frame_s)
+        return 0 <= time_s - self._searched_s <= self._confirm_s - pace_s + TICK_S
 
     def _plan(self, time_s: float, inputs: Inputs, known: Sequence[Expected]) -> Plan:
         """Passes for a frame that is searched."""
@@ -182,10 +190,15 @@ class Search:
         due = self._changes.unexplained(known, inputs.image_wh, time_s)
         moving = bool(due.any())
         sheets, quick = self._base(time_s, inputs, known, moving=moving)
+        crowded = len(sheets) > SHEETS
+        if crowded:
+            sheets, quick = [], True
         cost = quick + sum(inputs.cost(inputs.canvas_wh(sheet)) for sheet in sheets)
         if not quick and time_s - self._quick_s >= QUICK_S and (not known or budget - cost >= 1):
             quick, cost = True, cost + 1
-        fine = self._is_fine_due(time_s, inputs, budget - cost, moving=moving)
+        fine = inputs.fine_wh is not None and (
+            crowded or self._is_fine_due(time_s, inputs.cost(inputs.fine_wh), budget - cost, moving=moving)
+        )
         if moving and not fine and (budget - cost >= LOOK or not (quick or sheets)):
             sheets = sheets or [Sheet(inputs.quick_wh)]
             self._changes.fill(sheets[-1], due, inputs.image_wh, inputs.scales, time_s)
@@ -215,9 +228,9 @@ class Search:
             return [], self._alternate
         return [], True
 
-    def _is_fine_due(self, time_s: float, inputs: Inputs, left: float, *, moving: bool) -> bool:
-        """Whether the whole picture is seen finer in this frame, with so much left on the account."""
-        if inputs.fine_wh is None or left < inputs.cost(inputs.fine_wh) + RESERVE:
+    def _is_fine_due(self, time_s: float, cost: float, left: float, *, moving: bool) -> bool:
+        """Whether the whole picture is seen finer in this frame, at that cost, with so much left on the account."""
+        if left < cost + RESERVE:
             return False
         return time_s - self._fine_s >= (FINE_S if self._changes.stirred or moving else STILL_FINE_S)
 
@@ -234,7 +247,7 @@ def _followed(known: Sequence[Expected], inputs: Inputs, time_s: float) -> tuple
 
 def _packed(known: Sequence[Expected], inputs: Inputs, time_s: float, seen_px: float) -> list[Sheet]:
     """As many canvases as the regions of these faces need, the tall ones first."""
-    regions = merged([_around(one, inputs, time_s, seen_px) for one in known])
+    regions = merged([_around(one, inputs, time_s, seen_px) for one in known], inputs.quick_wh)
     sheets = [Sheet(inputs.quick_wh)]
     for region in sorted(regions, key=lambda region: -region.drawn_wh[1]):
         if not any(sheet.put(region) for sheet in sheets):
