@@ -81,9 +81,9 @@ class Daemon:
         """Write the configuration; the first camera looks at the scene, others are not there."""
         sources = [CONFIG, *["source = 9\n"] * (len(cameras) - 1)]
         tables = [f"[cameras.{name}]\n{source}" for name, source in zip(cameras, sources, strict=True)]
-        self._config.write_text(
-            f'[node]\nid = "hall"\n[mqtt]\nport = {MQTT_PORT}\n{COMMANDS}{"".join(tables)}{PLACES if places else ""}'
-        )
+        tables += [PLACES] if places else []
+        head = f'[node]\nid = "hall"\n[mqtt]\nport = {MQTT_PORT}\n{COMMANDS}'
+        self._config.write_text(head + "".join(tables))
 
     def start(self) -> None:
         """Start it."""
