@@ -77,23 +77,25 @@ def draw_places(image: Image, camera: Camera) -> None:
         return round(x * (width - 1)), round(y * (height - 1))
 
     def write(text: str, x: float, y: float) -> None:
-        foot = (round(min(max(x, 0), width - 12 * scale * len(text))), round(min(max(y, 20 * scale), height - 4)))
-        cv2.putText(image, text, foot, FONT, scale, INK, 3 * stroke, cv2.LINE_AA)
-        cv2.putText(image, text, foot, FONT, scale, MARK, stroke, cv2.LINE_AA)
+        """With its middle at a point, or as near as the picture has room."""
+        (wide, tall), _ = cv2.getTextSize(text, FONT, scale, stroke)
+        left, foot = min(max(x - wide / 2, 2), width - wide - 2), min(max(y + tall / 2, tall + 2), height - 4)
+        for colour, weight in ((INK, 3 * stroke), (MARK, stroke)):
+            cv2.putText(image, text, (round(left), round(foot)), FONT, scale, colour, weight, cv2.LINE_AA)
 
     for zone in camera.zones:
         corners = np.array([pixel(x, y) for x, y in corners_of(zone).tolist()], np.int32)
         cv2.polylines(image, [corners], isClosed=True, color=MARK, thickness=stroke, lineType=cv2.LINE_AA)
-        write(zone.name, corners[0, 0] + 4, corners[0, 1] + 24 * scale)
+        write(zone.name, *corners.mean(axis=0))
     for line in camera.lines:
         begin, end = pixel(*line.from_), pixel(*line.to)
         cv2.arrowedLine(image, begin, end, MARK, stroke, cv2.LINE_AA, tipLength=0.04)
         along = np.array(end, np.float64) - begin
         right = np.array((-along[1], along[0])) / max(1.0, float(np.hypot(*along)))
         middle = (np.array(begin, np.float64) + end) / 2
-        write(line.name, *begin)
+        write(line.name, *(begin + 0.15 * along))
         for way, side in ((line.to_right, 1), (line.to_left, -1)):
-            write(way, *(middle + side * 30 * scale * right))
+            write(way, *(middle + side * scale * (24 + 10 * len(way) * abs(right[0])) * right))
 
 
 class DrawnVideo:

@@ -136,10 +136,10 @@ def visits_as_text(path: Path, visits: Sequence[Visit]) -> str:
 
 def _did(conduct: Conduct) -> list[str]:
     """Looks, crossings and times in zones, in words."""
+    said: list[str] = []
     known = conduct.attention
-    said = (
-        [f"faced the camera {known.looking_s:.1f} s ({known.glances}x)"] if known is not None and known.glances else []
-    )
+    if known is not None and known.glances:
+        said.append(f"faced the camera {known.looking_s:.1f} s ({known.glances}x)")
     said += [f"{line} {way} {n}x" for line, ways in conduct.lines.items() for way, n in ways.items() if n]
     return said + [f"in {zone} {time.seconds:.1f} s" for zone, time in conduct.zones.items() if time.entries]
 

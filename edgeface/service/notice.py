@@ -90,8 +90,10 @@ def _told(config: Config) -> Iterator[str]:
         if config.visits.faces_rate:
             yield "So is where in the picture a face is, while it is there."
     if measures_attention(config.attention.enabled, privacy.purpose):
-        yield "So is how long and how often a head points towards the camera; where its eyes look is not known."
-    places = [place.name for camera in config.cameras.values() for place in (*camera.lines, *camera.zones)]
+        yield "Told, too, is how long and how often a head points towards the camera; where its eyes look is not known."
+    cameras = config.cameras.values()
+    places = [line.name for camera in cameras for line in camera.lines]
+    places += [zone.name for camera in cameras for zone in camera.zones]
     if places:
         yield f"Counted is who crosses or stays at these places in the picture: {', '.join(dict.fromkeys(places))}."
     if privacy.age_bands:
