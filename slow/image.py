@@ -7,6 +7,7 @@ Needs qemu-system-arm, mtools, openssh-client, Mosquitto, and the disk that ``pa
 ``writes``: what goes to the data partition in an hour. ``troubles``: no camera, network, clock, room; a panic.
 ``network``: the node's name over mDNS asked from outside, and a simulated radio (root, for a tap).
 ``twin``: the same root in a container, without the emulator, in a minute: its units, the card's step, mDNS (root).
+``bytes``: what the service writes in an hour to an ext4 like the card's, without the emulator (root).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from brokers import Auditor
 
 from slow.guest import Card, Guest, GuestError, missing_programs
+from slow.image_bytes import count
 from slow.image_cuts import cuts, writes
 from slow.image_place import BOOT_S, DISK, Place, Proof, lately, node_of
 from slow.image_troubles import network, troubles
@@ -231,7 +233,7 @@ def main() -> int:
     """Print what came of it; 1 where something does not hold."""
     parts: Mapping[str, Callable[[Proof, Place], None]] = {
         "boot": boots, "update": updates, "cuts": cuts, "writes": writes, "troubles": troubles, "network": network,
-        "twin": twin,
+        "twin": twin, "bytes": count,
     }  # fmt: skip
     parser = argparse.ArgumentParser(prog="scripts/slow image", description=__doc__)
     parser.add_argument("--disk", type=Path, default=DISK, help="the image, unpacked")
