@@ -6,6 +6,8 @@ Needs qemu-system-arm, mtools, openssh-client, Mosquitto, and the disk that ``pa
 ``update``: a signed slot, a broken one, one of a stranger. ``cuts``: the power goes while visits are written.
 ``writes``: what goes to the data partition in an hour. ``troubles``: no camera, network, clock, room; a panic.
 ``network``: the node's name over mDNS asked from outside, and a simulated radio (root, for a tap).
+``twin``: the same root in a container, without the emulator, in a minute: its units, the card's step, mDNS (root).
+``bytes``: what the service writes in an hour to an ext4 like the card's, without the emulator (root).
 """
 
 from __future__ import annotations
@@ -24,9 +26,11 @@ from brokers import Auditor
 
 from edgeface.cli.common import Parser
 from slow.guest import Card, Guest, GuestError, missing_programs
+from slow.image_bytes import count
 from slow.image_cuts import cuts, writes
 from slow.image_place import BOOT_S, DISK, Place, Proof, lately, node_of
 from slow.image_troubles import network, troubles
+from slow.image_twin import twin
 
 NEEDED = {
     "qemu-system-aarch64": "qemu-system-arm",
@@ -190,7 +194,7 @@ def boots(proof: Proof, place: Place) -> None:
 def updates(proof: Proof, place: Place) -> None:
     """A good update holds, one whose service cannot start does not, one that nobody signed is not tried."""
     good = place.slot()
-    guest = place.guest("node")
+    guest = place.guest("node", steady=True)
     guest.second = good
     guest.start()
     guest.wait_for(guest.answers, "a login by key", BOOT_S)
@@ -229,6 +233,7 @@ def main() -> int:
     """Print what came of it; 1 where something does not hold."""
     parts: Mapping[str, Callable[[Proof, Place], None]] = {
         "boot": boots, "update": updates, "cuts": cuts, "writes": writes, "troubles": troubles, "network": network,
+        "twin": twin, "bytes": count,
     }  # fmt: skip
     parser = Parser(prog="scripts/slow image", description=__doc__)
     parser.add_argument("--disk", type=Path, default=DISK, help="the image, unpacked")

@@ -10,7 +10,7 @@ import random
 import subprocess
 import sys
 import time
-from signal import SIGINT
+from signal import SIGINT, default_int_handler, signal
 from typing import Any
 
 import cv2
@@ -58,6 +58,8 @@ class Audit:
 
     def __init__(self, port: int) -> None:
         words = ["audit", "--host", "127.0.0.1", "--port", str(port), "--whole", "--json"]
+        # A shell's background job ignores Ctrl-C, and so would its children.
+        signal(SIGINT, default_int_handler)
         self._process = subprocess.Popen([sys.executable, "-m", "edgeface", *words], stdout=subprocess.PIPE, text=True)
 
     def end(self) -> tuple[int, dict[str, Any]]:

@@ -97,7 +97,7 @@ class Place:
         self._key, self._line = make_key(folder)
         self._guests: list[Guest] = []
 
-    def guest(self, name: str, *, source: str = "/dev/video0") -> Guest:
+    def guest(self, name: str, *, source: str = "/dev/video0", steady: bool = False) -> Guest:
         """A new card from the image, with what a person and Imager would write."""
         place = self.folder / name
         place.mkdir(exist_ok=True)
@@ -105,7 +105,7 @@ class Place:
         card.write("edgeface.toml", self.toml(source=source))
         card.write("user-data", USER_DATA.format(hostname="hall", key=self._line))
         card.write("password", "a secret of somebody\n")
-        self._guests.append(Guest(card, place, user="anna", key=self._key))
+        self._guests.append(Guest(card, place, user="anna", key=self._key, steady=steady))
         return self._guests[-1]
 
     def toml(self, *, source: str = "/dev/video0") -> str:

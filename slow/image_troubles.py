@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import struct
 import subprocess
 import time
 from collections.abc import Iterator
 
 from slow.guest import Guest
 from slow.image_place import BOOT_S, Place, Proof
+from slow.image_twin import ADDRESS, SERVICES, address_on, ask_mdns
 
 NETWORK = """wifi_country = DE
 wifi_ssid = Shop # 1
@@ -31,7 +30,6 @@ POINT = """network={
 """
 """wpa_supplicant can be the other end, too; a key as digits, for its reader ends a text at its first quote."""
 TAP = "edgeface-tap"
-MDNS = ("224.0.0.251", 5353)
 
 
 def troubles(proof: Proof, place: Place) -> None:
@@ -40,7 +38,9 @@ def troubles(proof: Proof, place: Place) -> None:
     guest.card.write("edgeface.toml", place.toml().replace("[mqtt]", "[mqtt"))
     guest.start(words="")
     guest.wait_for(lambda: guest.said("edgeface: inactive"), "a console", BOOT_S)
-    proof.holds("a broken edgeface.toml on a first boot: the console says where", guest.said("edgeface.toml line 1"))
+    proof.holds(
+        "a broken edgeface.toml on a first boot: the console says where", guest.said("not valid TOML: Expected")
+    )
     proof.holds("nothing is published", not place.auditor.of("availability"))
     guest.off()
 
@@ -75,27 +75,11 @@ def cable() -> Iterator[list[str]]:
     """A network between the host and the guest that takes multicast; its words for the emulator."""
     subprocess.run(["ip", "tuntap", "add", "dev", TAP, "mode", "tap"], check=True)
     try:
-        subprocess.run(["ip", "link", "set", TAP, "up"], check=True)
-        subprocess.run(["ip", "address", "add", "169.254.7.7/16", "dev", TAP], check=True)
-        yield ["-netdev", f"tap,id=n1,ifname={TAP},script=no,downscript=no", "-device",
-               "virtio-net-pci,netdev=n1,romfile="]  # fmt: skip
+        with address_on(TAP):
+            yield ["-netdev", f"tap,id=n1,ifname={TAP},script=no,downscript=no", "-device",
+                   "virtio-net-pci,netdev=n1,romfile="]  # fmt: skip
     finally:
         subprocess.run(["ip", "link", "del", TAP], check=True)
-
-
-def ask_mdns(name: str, kind: int) -> bytes:
-    """What somebody at the other end of the cable answers; empty: nobody does. ``kind``: 1 an address, 12 services."""
-    labels = b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\0"
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        asking.settimeout(5)
-        asking.bind(("169.254.7.7", 0))
-        asking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("169.254.7.7"))
-        asking.sendto(struct.pack(">6H", 7, 0, 1, 0, 0, 0) + labels + struct.pack(">2H", kind, 1), MDNS)
-        try:
-            answer: bytes = asking.recv(2048)
-        except TimeoutError:
-            return b""
-        return answer
 
 
 def network(proof: Proof, place: Place) -> None:
@@ -105,10 +89,10 @@ def network(proof: Proof, place: Place) -> None:
     with cable() as words:
         guest.start(devices=words)
         guest.wait_for(guest.answers, "a login by key", 2 * BOOT_S)
-        found = lambda: b"\xa9\xfe" in ask_mdns("hall.local", 1)  # noqa: E731  169.254
+        found = lambda: b"\xa9\xfe" in ask_mdns("hall.local", ADDRESS)  # noqa: E731  169.254
         guest.wait_for(found, "an answer to hall.local", BOOT_S)
         proof.holds("hall.local is answered over mDNS, asked from outside", True)
-        guest.wait_for(lambda: b"hall" in ask_mdns("_edgeface._tcp.local", 12), "its service over mDNS", BOOT_S)
+        guest.wait_for(lambda: b"hall" in ask_mdns("_edgeface._tcp.local", SERVICES), "its service over mDNS", BOOT_S)
         proof.holds("so is its service", True)
         radio(proof, guest)
         guest.stop()

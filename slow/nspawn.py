@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,7 +24,9 @@ MIRROR = "http://deb.debian.org/debian"
 CGROUPS = (Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup"))
 JOIN = """
 for place in {places}; do mkdir -p "$place" && echo $$ >"$place/cgroup.procs"; done
-exec systemd-nspawn -D "$1" --register=no --keep-unit --private-network --boot
+root="$1"
+shift
+exec systemd-nspawn -D "$root" --register=no --keep-unit --boot "$@"
 """
 
 
@@ -55,10 +57,16 @@ def unpack_root(tar: Path, folder: Path) -> Path:
 
 
 class Machine:
-    """A root that runs; used with ``with``."""
+    """A root that runs; used with ``with``.
 
-    def __init__(self, root: Path) -> None:
+    Parameters
+    ----------
+    words : of systemd-nspawn, about its network
+    """
+
+    def __init__(self, root: Path, words: Sequence[str] = ("--private-network",)) -> None:
         self.root = root
+        self._words = words
         self.start_s = 0.0
         self._leader = 0
         self._group = f"edgeface-{os.getpid()}-{root.name}"
@@ -84,7 +92,7 @@ class Machine:
         # It says why it cannot start only to a terminal.
         ours, theirs = pty.openpty()
         self._process = subprocess.Popen(
-            ["sh", "-ec", JOIN.format(places=words), "sh", str(self.root)],
+            ["sh", "-ec", JOIN.format(places=words), "sh", str(self.root), *self._words],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,

@@ -94,6 +94,11 @@ def test_units_that_are_enabled_are_there_or_debian_s() -> None:
     assert not set(contents.ENABLED) & set(contents.MASKED)
 
 
+def test_a_node_is_called_by_its_name_over_mdns() -> None:
+    """systemd-resolved only recommends it: without, it cannot make a label of any name, and says ``linux``."""
+    assert "libidn2-0" in contents.PACKAGES
+
+
 def test_nothing_of_a_node_is_carried_into_an_image(tmp_path: Path) -> None:
     """Keys and ids that are made while packages are installed would be those of every card."""
     twin, root = tmp_path / "twin", tmp_path / "root"

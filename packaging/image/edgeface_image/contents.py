@@ -14,12 +14,12 @@ DISK_ID = 0xEDFACE01
 """The number of the disk in its first sector, by which the initrd knows its card, whatever it is called."""
 
 PACKAGES: Sequence[str] = (
-    "systemd", "systemd-sysv", "systemd-resolved", "systemd-timesyncd", "libpam-systemd", "dbus", "udev", "kmod",
-    "openssh-server", "wpasupplicant", "wireless-regdb", "iproute2",
+    "systemd", "systemd-sysv", "systemd-resolved", "libidn2-0", "systemd-timesyncd", "libpam-systemd", "dbus",
+    "udev", "kmod", "openssh-server", "wpasupplicant", "wireless-regdb", "iproute2",
     "python3", "python3-yaml", "libgomp1", "libstdc++6", "ca-certificates", "tzdata",
     "sudo", "passwd", "procps", "less", "fdisk", "e2fsprogs", "dosfstools", "v4l-utils",
 )  # fmt: skip
-"""What is installed, with what it depends on."""
+"""What is installed, with what it depends on; without libidn2 systemd-resolved calls every node ``linux.local``."""
 FIRMWARE: Sequence[str] = ("raspi-firmware", "firmware-brcm80211", "firmware-realtek")
 """Only unpacked: for the first partition, and for radios of the boards and of usual sticks."""
 KERNEL: Sequence[str] = ("linux-binary", "linux-modules", "linux-base")

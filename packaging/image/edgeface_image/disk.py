@@ -53,23 +53,7 @@ def make_disk(target: Path, boot: Mapping[str, bytes], slot: Path, work: Path, e
         os.utime(folder / name, (epoch, epoch))
     run(["mcopy", "-m", "-i", fat, *sorted(folder.iterdir()), "::"], env={**env, "MTOOLS_SKIP_CHECK": "1"})
     empty = work / "data.ext4"
-    _sized(empty, PARTITIONS["data"])
-    run(
-        [
-            "mkfs.ext4",
-            "-q",
-            "-L",
-            DATA_LABEL,
-            "-m",
-            "1",
-            "-E",
-            "lazy_itable_init=0,lazy_journal_init=0",
-            "-J",
-            "size=8",
-            empty,
-        ],
-        env=env,
-    )
+    make_data(empty, PARTITIONS["data"], env)
     _sized(target, size())
     with subprocess.Popen(["sfdisk", "--quiet", target], stdin=subprocess.PIPE, text=True) as table:
         table.communicate(partition_table())
@@ -77,6 +61,13 @@ def make_disk(target: Path, boot: Mapping[str, bytes], slot: Path, work: Path, e
         raise BuildError("sfdisk could not write the table of partitions")
     for name, path in {"boot": fat, "slot a": slot, "data": empty}.items():
         run(["dd", f"if={path}", f"of={target}", "bs=1M", f"seek={offsets()[name] // MIB}", "conv=notrunc,sparse"])
+
+
+def make_data(target: Path, length: int, env: Mapping[str, str]) -> None:
+    """An empty data partition of so many bytes; a hundredth of it is root's."""
+    _sized(target, length)
+    now = "lazy_itable_init=0,lazy_journal_init=0"
+    run(["mkfs.ext4", "-q", "-L", DATA_LABEL, "-m", "1", "-E", now, "-J", "size=8", target], env=env)
 
 
 def compress(disk: Path, target: Path, level: int) -> dict[str, Any]:
