@@ -55,6 +55,8 @@ def test_what_is_wrong() -> None:
         ("configuration", "the configuration was not taken: no"),
         ("board", "board: under-voltage"),
     ]
+    less = "less is done (the board is too hot): networks look at each person half as often"
+    assert see(Problems(), degraded=less) == [("degraded", less)]
 
 
 def test_a_count_is_a_problem_for_an_hour_after_it_has_grown() -> None:

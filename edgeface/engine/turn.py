@@ -147,8 +147,8 @@ class Worker:
         self.level = level
         for camera in self._live & self._pipelines.keys():
             self._pipelines[camera].sample_slower(level.sampling)
-        if self._live >= self._pipelines.keys():
-            self._networks.use_smallest(level.smallest)
+        # The networks are shared: a file beside cameras keeps its size.
+        self._networks.use_smallest(level.smallest and self._live >= self._pipelines.keys())
 
     def costs(self) -> Costs:
         """What live cameras have cost since the last call."""
