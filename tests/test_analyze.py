@@ -378,6 +378,7 @@ def test_as_a_camera_sees_it(analyze: Callable[..., Any], film: Path, tmp_path: 
     right = straight["faces"][0]["box"][2]
     assert mirrored["faces"][0]["box"][0] == pytest.approx(512 - right, abs=12)
     drawn = cv2.imread(str(tmp_path / "drawn" / "she.png.faces.jpg"))
+    assert drawn is not None
     assert (drawn[60:440, 255:257] > 240).all(axis=2).mean() > 0.5, "the line stands in the middle"
     code, _, errors = analyze("--json", "--camera", "desk", picture)
     assert (code, "there is no camera desk" in errors) == (2, True)

@@ -163,9 +163,9 @@ def test_looks_have_a_number_and_a_length() -> None:
     facing(looks, 0, 2, 5)
     facing(looks, 2, 4, 60)
     facing(looks, 4, 5, -10)
-    assert told(looks) == (pytest.approx(2.8), 2, True)
+    assert told(looks) == pytest.approx((2.8, 2, True))
     looks.end()
-    assert told(looks) == (pytest.approx(2.8), 2, False)
+    assert told(looks) == pytest.approx((2.8, 2, False))
 
 
 def test_a_turn_past_the_camera_is_no_look() -> None:
@@ -187,9 +187,9 @@ def test_a_frame_in_which_the_face_is_missed_ends_nothing_and_half_a_second_does
     facing(looks, 0, 1, 0)
     facing(looks, 1, 1.3, None)
     facing(looks, 1.3, 2, 0)
-    assert told(looks) == (pytest.approx(1.9), 1, True)
+    assert told(looks) == pytest.approx((1.9, 1, True))
     facing(looks, 2, 3, None)
-    assert told(looks) == (pytest.approx(1.9), 1, False)
+    assert told(looks) == pytest.approx((1.9, 1, False))
 
 
 def test_without_points_nothing_is_known() -> None:
