@@ -24,6 +24,7 @@ from edgeface.cli.main import main
 from edgeface.config import HomeAssistant, load_config
 from edgeface.events import (
     CameraState,
+    Counted,
     ExpressionCommand,
     PauseCommand,
     RestartCommand,
@@ -107,10 +108,14 @@ KNOWN = {
 COMMON = {"platform", "unique_id", "name", "qos", "icon", "entity_category", "enabled_by_default"}
 
 
-@pytest.mark.parametrize("topic", [NODE, DOOR])
+COUNTED = Counted(lines={"entry": ("in", "out")}, zones={"bench": (0.0, 0.0, 1.0, 1.0)}, attention=True)
+LINE, ZONE = (DOOR.replace("door", f"door_{place}") for place in ("line_entry", "zone_bench"))
+
+
+@pytest.mark.parametrize("topic", [NODE, DOOR, LINE, ZONE])
 def test_no_key_that_home_assistant_drops_or_refuses(topic: str) -> None:
     """It drops what it does not know in a component without a word, and refuses a device that lacks something."""
-    message = device(announced("door", commands=True), topic)
+    message = device(announced("door", commands=True, counted={"door": COUNTED}), topic)
     assert set(message) == {"device", "origin", "availability_topic", "state_topic", "qos", "components"}
     assert set(message["device"]) <= {"identifiers", "name", "model", "manufacturer", "sw_version", "via_device"}
     assert message["origin"]["name"] == "edgeface"

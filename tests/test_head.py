@@ -80,7 +80,7 @@ def test_perspective_costs_few_degrees(distance: float) -> None:
 
 
 def test_signs() -> None:
-    right, up, tilted = (pose(projected(**{name: 20.0})) for name in ("yaw", "pitch", "roll"))
+    right, up, tilted = pose(projected(yaw=20)), pose(projected(pitch=20)), pose(projected(roll=20))
     assert right.yaw > 15
     assert up.pitch > 15
     assert tilted.roll == pytest.approx(20, abs=1)

@@ -21,7 +21,17 @@ from pretend_camera import CONFIG, PretendCamera
 from publishing import Make
 from test_events import sent
 
-from edgeface.events import Body, CameraState, StateMessage, SummaryWindow, Today, Totals, VisitMessage, visit_body
+from edgeface.events import (
+    Body,
+    CameraState,
+    Counted,
+    StateMessage,
+    SummaryWindow,
+    Today,
+    Totals,
+    VisitMessage,
+    visit_body,
+)
 from edgeface.questions import VisitAge, VisitExpression
 from edgeface.service.standing import SAVE_S, Look, Standing
 from edgeface.visit import VisitChange
@@ -174,7 +184,7 @@ def test_only_three_days_are_kept(visits: list[tuple[int, int]]) -> None:
 def test_state_summary_and_visits_agree(steps: list[str]) -> None:
     """The totals are the sum of the visits' own messages, and so are the windows of the summary."""
     standing = Standing(Path("/dev/null/nowhere"), now=lambda: NOON, clock=itertools.count(0.0, 1.0).__next__)
-    standing.begin("hall", ["main"], live=["main"])
+    standing.begin("hall", {"main": Counted()}, live=["main"])
     window = SummaryWindow("main", start_s=0)
     there: list[str] = []
     starts = ends = 0
@@ -234,7 +244,7 @@ def standing(tmp_path: Path) -> Callable[[Hand], Standing]:
 
 
 def begun(standing: Standing, live: bool = True) -> Standing:
-    standing.begin("hall", ["main"], live=["main"] if live else [])
+    standing.begin("hall", {"main": Counted()}, live=["main"] if live else [])
     return standing
 
 

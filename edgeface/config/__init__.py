@@ -1,13 +1,14 @@
 """Configuration: TOML file, environment and command line become one frozen `Config`.
 
-`types` has every key with its range and its sentence, `values` the patterns and ranges that keys share, `loading` reads
-and overrides, `keys` knows what was meant by a key that is not there, `renames` which key had another name, `privacy`
-what `[privacy]` forbids, `secrets` what is never shown, `toml` how it is read and written. Unknown keys and values out
-of range are errors that name the key.
+`types` has every key with its range and its sentence, `places` those of lines and zones, `values` what keys share,
+`loading` reads and overrides, `keys` knows what was meant by a key that is not there, `renames` which key had another
+name, `privacy` what `[privacy]` forbids, `secrets` what is never shown, `toml` how it is read and written. Unknown keys
+and values out of range are errors that name the key.
 """
 
 from edgeface.config.loading import CONFIG_PATHS, Given, find_config, load_config, parse_override
-from edgeface.config.privacy import is_open, refused
+from edgeface.config.places import Attention, Line, Point, Zone
+from edgeface.config.privacy import is_open, measures_attention, refused
 from edgeface.config.secrets import hide_credentials, mqtt_password, redacted
 from edgeface.config.toml import to_toml
 from edgeface.config.types import (
@@ -33,6 +34,7 @@ from edgeface.config.values import Shape
 
 __all__ = [
     "CONFIG_PATHS",
+    "Attention",
     "Camera",
     "Commands",
     "Config",
@@ -40,10 +42,12 @@ __all__ = [
     "Given",
     "HomeAssistant",
     "Limits",
+    "Line",
     "Metrics",
     "Mqtt",
     "NetworkChoice",
     "Node",
+    "Point",
     "Privacy",
     "ProviderChoice",
     "Runtime",
@@ -52,10 +56,12 @@ __all__ = [
     "Shape",
     "Spool",
     "Visits",
+    "Zone",
     "find_config",
     "hide_credentials",
     "is_open",
     "load_config",
+    "measures_attention",
     "mqtt_password",
     "parse_override",
     "redacted",

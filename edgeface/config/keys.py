@@ -89,6 +89,7 @@ def _meant(name: str, table: str) -> str | None:
     Old names are known, and answered with the new ones.
     """
     keys = {**RENAMED, **{key: key for key in _all_keys(Config, "")}}
+    table = re.sub(r"\[\d+\]", "", table)
     own = {key.rpartition(".")[2]: new for key, new in keys.items() if key.rpartition(".")[0] == table}
     close = difflib.get_close_matches(name, own, 1)
     if close:

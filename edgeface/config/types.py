@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from edgeface.config.places import MOST_PLACES, Attention, Line, Zone
 from edgeface.config.privacy import HOURS, Purpose
 from edgeface.config.values import (
     PLAIN,
@@ -166,6 +167,8 @@ class Camera(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     regions: Annotated[
         tuple[Shape, ...], Meta(description="where given, all that lies in none of these is painted over; as masks")
     ] = ()
+    lines: Annotated[tuple[Line, ...], Meta(max_length=MOST_PLACES)] = ()
+    zones: Annotated[tuple[Zone, ...], Meta(max_length=MOST_PLACES)] = ()
     pace: Annotated[
         Literal["realtime", "max"], Meta(description="for files: as a camera would, or as fast as it goes")
     ] = "max"
@@ -347,6 +350,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     schedule: Annotated[dict[str, ScheduleChoice], Meta(description="by network name")] = {}
     networks: Annotated[dict[str, NetworkChoice], Meta(description="by network name")] = {}
     visits: Visits = msgspec.field(default_factory=Visits)
+    attention: Attention = msgspec.field(default_factory=Attention)
     runtime: Runtime = msgspec.field(default_factory=Runtime)
     privacy: Privacy = msgspec.field(default_factory=Privacy)
     limits: Limits = msgspec.field(default_factory=Limits)

@@ -6,15 +6,29 @@ The worker stands between them and asks the networks. No clock is read here: rep
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from math import sqrt
 
 import msgspec
 
 from edgeface.bundle import Network
-from edgeface.config import Config
+from edgeface.config import Camera, Config
 from edgeface.crop import cut, reference_boxes
-from edgeface.events import DECADES, AggregateWindow, Body, FacesPace, SummaryWindow, faces_body, visit_body
+from edgeface.events import (
+    DECADES,
+    AggregateWindow,
+    Body,
+    Counted,
+    FacesPace,
+    SummaryWindow,
+    faces_body,
+    place_body,
+    visit_body,
+)
+from edgeface.people.conduct import Seen, Watch
+from edgeface.people.places import Place
 from edgeface.people.quality import assess, brightness
 from edgeface.people.schedule import Inference, Scheduler, choose_schedule
 from edgeface.people.tracker import Tracker
@@ -31,7 +45,7 @@ from edgeface.types import (
     Task,
     Track,
 )
-from edgeface.visit import Visit, VisitChange
+from edgeface.visit import PlaceChange, Visit, VisitChange
 
 IN_VIEW_S = 0.5
 """Who was not detected for longer is no longer told on ``faces``; the visit goes on until `visits.lost_after`."""
@@ -61,6 +75,7 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     detections : None for a frame that was not searched
     qualities : by track id, for the tracks that have a detection in this frame
     changes : what this frame changed about visits
+    places : what was noticed at lines and zones
     """
 
     frame: Frame
@@ -68,6 +83,7 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     tracks: Sequence[Track]
     qualities: Mapping[int, Quality]
     changes: Sequence[VisitChange]
+    places: Sequence[PlaceChange]
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -119,7 +135,11 @@ class Pipeline:
             {name: choose_schedule(network, tasks[name], config) for name, network in self._networks.items()}
         )
         heads: dict[Task, Head] = {head.task: head for _, head in networks}
-        self._book = VisitBook(camera, config.visits, heads, new_id, bands=config.privacy.age_bands)
+        settings = config.cameras.get(camera, Camera())
+        self._counted = Counted.of(config, camera)
+        angle = config.attention.angle if self._counted.attention else None
+        watch = Watch(settings.lines, settings.zones, angle=angle)
+        self._book = VisitBook(camera, config.visits, heads, new_id, bands=config.privacy.age_bands, watch=watch)
         self._privacy = config.privacy
         self._pace = FacesPace(0.0 if config.privacy.least_count else config.visits.faces_rate)
         self._in_view_s = IN_VIEW_S + config.detector.interval
@@ -144,6 +164,7 @@ class Pipeline:
         if self._summary is not None:
             asked = {task for tasks in self._tasks.values() for task in tasks}
             self._summary.forget([task for task in QUESTIONS if task not in asked])
+            self._summary.counted = self._counted
 
     def mute(self, tasks: Collection[Task]) -> bool:
         """Ask, keep and tell nothing of these questions from now on, and what was known by them no more.
@@ -174,9 +195,17 @@ class Pipeline:
         live = {track.id for track in tracks}
         self._forget(self._known - live)
         self._known = live
-        changes = self._book.observe(frame.time_s, tracks)
+        where = None if detections is None else _seen(frame, seen, qualities)
+        changes = self._book.observe(frame.time_s, tracks, where)
         due = self._scheduler.due(frame.time_s, {track: quality.score for track, quality in qualities.items()})
-        sighting = Sighting(frame=frame, detections=detections, tracks=tracks, qualities=qualities, changes=changes)
+        sighting = Sighting(
+            frame=frame,
+            detections=detections,
+            tracks=tracks,
+            qualities=qualities,
+            changes=changes,
+            places=self._book.places,
+        )
         return sighting, [self._request(sighting, inference) for inference in due]
 
     def defer(self, request: Request) -> None:
@@ -192,7 +221,7 @@ class Pipeline:
             if answer.task not in self._muted:
                 self._book.absorb(track, answer)
         frame, changes = sighting.frame, sighting.changes
-        bodies = [self._visit(change) for change in changes]
+        bodies = self._visits(changes, sighting.places)
         visits = self._book.current()
         in_view = [visit for visit in visits if frame.time_s - visit.seen_s <= self._in_view_s]
         if self._pace.due(frame.time_s, len(in_view)):
@@ -228,7 +257,7 @@ class Pipeline:
         time_s = self._last[0] if now_s is None else now_s
         changes = self._book.close(time_s, reason)
         self._summary.observe(changes, [])
-        bodies = [self._visit(change) for change in changes]
+        bodies = self._visits(changes, self._book.places)
         if self._pace.emptied():
             bodies.append(self._faces([], time_s))
         summary = self._summary.body(time_s, at=self._wall(time_s), started_at=self._wall)
@@ -302,11 +331,30 @@ class Pipeline:
 
     def _window(self, start_s: float) -> SummaryWindow | AggregateWindow:
         privacy, bands = self._privacy, self._privacy.age_bands or DECADES
+        window: SummaryWindow | AggregateWindow
         if privacy.least_count is None:
-            return SummaryWindow(self.camera, start_s=start_s, bands=bands)
-        return AggregateWindow(
-            self.camera, start_s=start_s, length_s=privacy.period, least=privacy.least_count, bands=bands
-        )
+            window = SummaryWindow(self.camera, start_s=start_s, bands=bands)
+        else:
+            window = AggregateWindow(
+                self.camera, start_s=start_s, length_s=privacy.period, least=privacy.least_count, bands=bands
+            )
+        window.counted = self._counted
+        return window
+
+    def _visits(self, changes: Sequence[VisitChange], places: Sequence[PlaceChange]) -> list[Body]:
+        """Messages of one frame: what a visit did at lines and zones after its start, and before its end."""
+        bodies: list[Body] = []
+        ending = {change.visit.id for change in changes if change.event == "end"}
+        at_end: defaultdict[str, list[PlaceChange]] = defaultdict(list)
+        for place in places:
+            at_end[place.visit if place.visit in ending else ""].append(place)
+        for change in changes:
+            bodies += [self._place(place) for place in at_end.pop(change.visit.id, ())]
+            bodies.append(self._visit(change))
+        return bodies + [self._place(place) for place in at_end[""]]
+
+    def _place(self, change: PlaceChange) -> Body:
+        return place_body(self.camera, change, at=self._wall(change.time_s))
 
     def _visit(self, change: VisitChange) -> Body:
         return visit_body(change, at=self._wall(change.time_s), started_at=self._wall, bands=self._privacy.age_bands)
@@ -325,3 +373,15 @@ class Pipeline:
         assert self._last is not None  # nothing is said before the first frame
         last_s, at, _ = self._last
         return at + timedelta(seconds=time_s - last_s)
+
+
+def _seen(frame: Frame, tracks: Sequence[Track], qualities: Mapping[int, Quality]) -> dict[int, Seen]:
+    """Where the faces of these tracks are, and which way they point."""
+    height, width = frame.image.shape[:2]
+    seen: dict[int, Seen] = {}
+    for track in tracks:
+        x1, y1, x2, y2 = track.box.tolist()
+        size_px = sqrt(max(0.0, (x2 - x1) * (y2 - y1)))
+        place = Place(x=(x1 + x2) / 2 / width, y=(y1 + y2) / 2 / height, width=width, height=height, size_px=size_px)
+        seen[track.id] = Seen(place=place, pose=qualities[track.id].pose)
+    return seen

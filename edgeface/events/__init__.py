@@ -15,6 +15,7 @@ from edgeface.events.bodies import (
     health_body,
     iso,
     notice_body,
+    place_body,
     visit_body,
 )
 from edgeface.events.commands import (
@@ -28,7 +29,7 @@ from edgeface.events.commands import (
     command_schemas,
     judge,
 )
-from edgeface.events.counts import Pause, StateMessage, Status, SummaryMessage, Today
+from edgeface.events.counts import AttentionTotals, Pause, StateMessage, Status, SummaryMessage, Today, ZoneTotals
 from edgeface.events.envelope import SCHEMA_VERSION
 from edgeface.events.messages import (
     KINDS,
@@ -64,10 +65,10 @@ from edgeface.events.operation import (
     Problem,
     Undelivered,
 )
-from edgeface.events.people import Face, FacesMessage, View, VisitMessage
+from edgeface.events.people import Face, FacesMessage, PlaceMessage, View, VisitMessage
 from edgeface.events.state import CameraState
 from edgeface.events.summary import DECADES, SummaryWindow
-from edgeface.events.today import Totals
+from edgeface.events.today import Counted, Totals
 
 __all__ = [
     "COMMAND",
@@ -80,6 +81,7 @@ __all__ = [
     "About",
     "AggregateWindow",
     "AnyCommand",
+    "AttentionTotals",
     "Body",
     "BuildHealth",
     "BundleHealth",
@@ -88,6 +90,7 @@ __all__ = [
     "Certificates",
     "CommandsHealth",
     "ConfigurationHealth",
+    "Counted",
     "ExpressionCommand",
     "Face",
     "FacesMessage",
@@ -108,6 +111,7 @@ __all__ = [
     "Pause",
     "PauseCommand",
     "Problem",
+    "PlaceMessage",
     "RestartCommand",
     "SpoolHealth",
     "StateMessage",
@@ -119,6 +123,7 @@ __all__ = [
     "Undelivered",
     "View",
     "VisitMessage",
+    "ZoneTotals",
     "as_replayed",
     "asyncapi",
     "command_schemas",
@@ -130,6 +135,7 @@ __all__ = [
     "kind_of_topic",
     "moment",
     "notice_body",
+    "place_body",
     "schemas",
     "visit_body",
 ]

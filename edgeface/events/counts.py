@@ -14,12 +14,37 @@ Pause = Literal["hours", "command"]
 Status = Literal["starting", "running", "away", "ended", "paused", "stopped"]
 
 
+class AttentionTotals(Struct, frozen=True, kw_only=True):
+    """How heads pointed towards the camera, of all visits together."""
+
+    looking: Annotated[Duration, Meta(description="seconds in which one did, of each added")]
+    glances: Annotated[Count, Meta(description="how often that began")]
+
+
+class ZoneTotals(Struct, frozen=True, kw_only=True):
+    """One zone, of all visits together."""
+
+    entries: Annotated[Count, Meta(description="how often somebody came into it")]
+    seconds: Annotated[Duration, Meta(description="time that people were in it, of each added")]
+
+
 class Today(Struct, frozen=True, kw_only=True):
     """Totals of one day of one camera; they survive a restart."""
 
     date: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", description="the day, by this node's time zone")]
     visits: Annotated[Count, Meta(description="visits that started on this day")]
     seconds: Annotated[Duration, Meta(description="length of all visits that ended on this day, together")]
+    attention: Annotated[
+        AttentionTotals | UnsetType, Meta(description="of visits that ended on this day; where it is measured")
+    ] = UNSET
+    lines: Annotated[
+        dict[str, dict[str, Count]] | UnsetType,
+        Meta(description="crossings on this day by line and direction; where the camera has lines"),
+    ] = UNSET
+    zones: Annotated[
+        dict[str, ZoneTotals] | UnsetType,
+        Meta(description="entries, and the length of stays that ended on this day; where the camera has zones"),
+    ] = UNSET
 
 
 class StateMessage(Envelope, frozen=True, kw_only=True):
@@ -55,6 +80,14 @@ class StateMessage(Envelope, frozen=True, kw_only=True):
     paused: Annotated[
         Pause | UnsetType, Meta(description="why nobody is looked at, while `status` is `paused`: not one of its hours")
     ] = UNSET
+    looking: Annotated[
+        Count | UnsetType | None,
+        Meta(description="heads that point towards the camera; null as `count`; where attention is measured"),
+    ] = UNSET
+    zones: Annotated[
+        dict[str, Count] | UnsetType | None,
+        Meta(description="people in each zone; null as `count`; where the camera has zones"),
+    ] = UNSET
 
 
 class SummaryMessage(Envelope, frozen=True, kw_only=True):
@@ -79,3 +112,18 @@ class SummaryMessage(Envelope, frozen=True, kw_only=True):
         Meta(description="share of the time of visits whose expression is known, as they count it; null: of none"),
     ]
     today: Today | None = None
+    attention: Annotated[
+        AttentionTotals | UnsetType | None,
+        Meta(description="in the window; null: too few with `privacy.least_count`; where it is measured"),
+    ] = UNSET
+    lines: Annotated[
+        dict[str, dict[str, Count | None]] | UnsetType,
+        Meta(
+            description="crossings in the window by line and direction, where the camera has lines; null: of too few "
+            "visits with `privacy.least_count`, told with the next that are enough"
+        ),
+    ] = UNSET
+    zones: Annotated[
+        dict[str, ZoneTotals | None] | UnsetType,
+        Meta(description="entries and seconds in the window, where the camera has zones; null as in `lines`"),
+    ] = UNSET

@@ -28,11 +28,11 @@ from edgeface.events.operation import (
     Problem,
     Undelivered,
 )
-from edgeface.events.people import FacesMessage, VisitMessage
+from edgeface.events.people import FacesMessage, PlaceMessage, VisitMessage
 from edgeface.questions import Count, Share
 from edgeface.types import Task
 
-Kind = Literal["visits", "faces", "state", "summary", "health", "notice"]
+Kind = Literal["visits", "places", "faces", "state", "summary", "health", "notice"]
 
 
 class CameraHealth(Struct, frozen=True, kw_only=True):
@@ -187,10 +187,11 @@ class NoticeMessage(Envelope, frozen=True, kw_only=True):
     )
 
 
-Message = VisitMessage | FacesMessage | StateMessage | SummaryMessage | HealthMessage | NoticeMessage
+Message = VisitMessage | PlaceMessage | FacesMessage | StateMessage | SummaryMessage | HealthMessage | NoticeMessage
 
 KINDS: Mapping[Kind, type[Message]] = {
     "visits": VisitMessage,
+    "places": PlaceMessage,
     "faces": FacesMessage,
     "state": StateMessage,
     "summary": SummaryMessage,
@@ -232,14 +233,14 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
-def as_replayed(payload: bytes) -> bytes:
-    """Say of a message on ``visits`` that it is told later than it was meant to be.
+def as_replayed(kind: Kind, payload: bytes) -> bytes:
+    """Say of a message on ``visits`` or ``places`` that it is told later than it was meant to be.
 
     Raises
     ------
     msgspec.DecodeError : it is no such message
     """
-    return msgspec.json.encode(msgspec.structs.replace(msgspec.json.decode(payload, type=VisitMessage), replayed=True))
+    return msgspec.json.encode(msgspec.structs.replace(msgspec.json.decode(payload, type=KINDS[kind]), replayed=True))
 
 
 def schemas() -> dict[Kind, dict[str, Any]]:

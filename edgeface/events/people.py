@@ -10,11 +10,20 @@ from edgeface.events.envelope import Duration, Envelope, Timestamp
 from edgeface.events.operation import NotNegative
 from edgeface.questions import Affect, Age, Count, Expression, Gender, Share
 from edgeface.types import Event, Reason
+from edgeface.visit import PlaceEvent
 
 AgeBand = Annotated[
     str | UnsetType | None,
     Meta(description="apparent age by band in years, with `privacy.age_bands` alone: `age` is null then"),
 ]
+
+
+class Attention(Struct, frozen=True, kw_only=True):
+    """How the head points towards the camera: no gaze, and no interest."""
+
+    looking: Annotated[Duration, Meta(description="seconds of the visit so far in which it did")]
+    glances: Annotated[Count, Meta(description="how often that began")]
+    now: Annotated[bool, Meta(description="whether it does now; false in an `end`")]
 
 
 class VisitMessage(Envelope, frozen=True, kw_only=True):
@@ -40,6 +49,33 @@ class VisitMessage(Envelope, frozen=True, kw_only=True):
         bool,
         Meta(description="true: it had to wait for the broker or for the next start, and may be told a second time"),
     ] = False
+    attention: Annotated[
+        Attention | None, Meta(description="null: not measured, or the points of the face were never seen")
+    ] = None
+    lines: Annotated[
+        dict[str, dict[str, Count]] | UnsetType,
+        Meta(description="crossings of the visit so far by line and direction; where the camera has lines"),
+    ] = UNSET
+    zones: Annotated[
+        dict[str, Duration] | UnsetType,
+        Meta(description="seconds of the visit so far by zone; where the camera has zones"),
+    ] = UNSET
+
+
+class PlaceMessage(Envelope, frozen=True, kw_only=True):
+    """Somebody crossed a line, entered a zone or left one."""
+
+    camera: str
+    visit: Annotated[str, Meta(description="id of the visit")]
+    event: PlaceEvent
+    place: Annotated[str, Meta(description="name of the line or zone")]
+    direction: Annotated[str | None, Meta(description="in which a line was crossed; null for a zone")] = None
+    seconds: Annotated[Duration | None, Meta(description="of who left a zone: how long they were in it; else null")] = (
+        None
+    )
+    replayed: Annotated[
+        bool, Meta(description="true: it had to wait for the broker, and may be told a second time")
+    ] = False
 
 
 class View(Struct, frozen=True, kw_only=True):
@@ -62,6 +98,7 @@ class Face(Struct, frozen=True, kw_only=True):
     affect: Affect | None = None
     age_band: AgeBand = UNSET
     view: Annotated[View | None, Meta(description="null: the face was not found in this frame")] = None
+    attention: Annotated[Attention | None, Meta(description="of the visit so far, as in `visits`")] = None
 
 
 class FacesMessage(Envelope, frozen=True, kw_only=True):

@@ -11,7 +11,8 @@ from msgspec import UNSET
 
 from edgeface.events.bodies import OCCUPIED_S, Body, iso
 from edgeface.events.counts import Pause, StateMessage, Status, Today
-from edgeface.events.people import VisitMessage
+from edgeface.events.people import PlaceMessage, VisitMessage
+from edgeface.events.today import Counted
 
 LEAST_S = 1.0
 """Between two messages of one camera."""
@@ -37,6 +38,8 @@ class CameraState:
         self._details = details
         self._paused: Pause | None = None
         self._visits: dict[str, VisitMessage] = {}
+        self._counted = Counted()
+        self._inside: dict[str, set[str]] = {}
         self._status: Status = "starting"
         self._frames = 0
         self._silent_since: int | None = None
@@ -51,9 +54,25 @@ class CameraState:
             self._visits[message.visit] = message
             return
         self._visits.pop(message.visit, None)
+        for inside in self._inside.values():
+            inside.discard(message.visit)
         self._left = message.ended
         if message.reason == "source_ended":
             self._silent_since = self._frames
+
+    def place(self, message: PlaceMessage) -> None:
+        """Take in a message on `places`."""
+        inside = self._inside.setdefault(message.place, set())
+        if message.event == "entered":
+            inside.add(message.visit)
+        elif message.event == "left":
+            inside.discard(message.visit)
+
+    def count(self, counted: Counted) -> None:
+        """Tell of these zones from now on; of one that is another now nobody is known to be inside."""
+        same = self._counted.zones.items() & counted.zones.items()
+        self._counted = counted
+        self._inside = {zone: self._inside[zone] for zone, _ in same if zone in self._inside}
 
     def look(self, status: Status, frames: int, *, paused: Pause | None = None) -> None:
         """Take in how the camera fares, how many of its frames were analysed so far, and why it is paused."""
@@ -100,7 +119,12 @@ class CameraState:
             expires=iso(at + timedelta(seconds=OCCUPIED_S)) if occupied else None,
             age_band=_band(there) if self._tells_bands else UNSET,
             paused=self._paused if self._status == "paused" and self._paused else UNSET,
+            looking=_looking(there, running) if self._counted.attention else UNSET,
+            zones=self._zones(running) if self._counted.zones else UNSET,
         )
+
+    def _zones(self, running: bool) -> dict[str, int] | None:
+        return {zone: len(self._inside.get(zone, ())) for zone in self._counted.zones} if running else None
 
     def _changed(self, occupied: bool | None, there: list[VisitMessage], at: datetime) -> str:
         """Since when: the first detection of who has been there longest, the last one of who left last, or now."""
@@ -120,6 +144,7 @@ def _gist(message: StateMessage) -> tuple[object, ...]:
     return (
         *(message.status, message.paused, message.occupied, message.count),
         *(message.expression, message.age, message.age_band, message.today),
+        *(message.looking, message.zones),
     )
 
 
@@ -132,6 +157,11 @@ def _dominant(there: Iterable[VisitMessage]) -> str | None:
         for label, share in expression.shares.items():
             shares[label] += share
     return max(votes, key=lambda label: (votes[label], shares[label], label), default=None)
+
+
+def _looking(there: Iterable[VisitMessage], running: bool) -> int | None:
+    """How many heads point towards the camera; None where nobody looks."""
+    return sum(message.attention is not None and message.attention.now for message in there) if running else None
 
 
 def _mean_age(there: Iterable[VisitMessage]) -> float | None:

@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from edgeface.events.bodies import Body, iso
+from edgeface.events.conducts import ConductWindow
 from edgeface.events.counts import SummaryMessage
+from edgeface.events.today import Counted
 from edgeface.questions import VisitExpression, band_names, band_of
 from edgeface.types import Task
 from edgeface.visit import Visit, VisitChange
@@ -33,10 +35,16 @@ class SummaryWindow:
 
     Expressions are counted in the seconds that the visits themselves count, so that both say the same of one person.
     State is bounded by the visits of one window.
+
+    Attributes
+    ----------
+    counted : what is told beside visits; may be changed
     """
 
     def __init__(self, camera: str, *, start_s: float, length_s: float = 60.0, bands: Sequence[int] = DECADES) -> None:
         self._camera = camera
+        self.counted = Counted()
+        self._conducts = ConductWindow()
         self._edges = bands
         self._length_s = length_s
         self._start_s = start_s
@@ -54,6 +62,7 @@ class SummaryWindow:
             self._bands[visit.id] = age_band(visit, self._edges)
             if visit.known.expression is not None:
                 self._expressions[visit.id] = visit.known.expression
+        self._conducts.observe(changes, visits)
         self._in_view = tuple(visits)
 
     def forget(self, tasks: Collection[Task]) -> None:
@@ -79,6 +88,7 @@ class SummaryWindow:
             in_view=len(self._in_view),
             ages={band: counts[band] for band in (*band_names(self._edges), UNKNOWN)},
             expressions=self._shares(),
+            **self._conducts.fields(self.counted),
         )
         self._begin(end_s)
         return body
@@ -87,6 +97,7 @@ class SummaryWindow:
         self._start_s = start_s
         self._in = self._out = 0
         self._bands: dict[str, str] = {visit.id: age_band(visit, self._edges) for visit in self._in_view}
+        self._conducts.begin([visit.id for visit in self._in_view])
         # Who is still in view goes on from what the window before has counted.
         self._expressions = {v.id: self._expressions[v.id] for v in self._in_view if v.id in self._expressions}
         self._before = dict(self._expressions)

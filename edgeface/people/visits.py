@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from edgeface.config import Visits
+from edgeface.people.conduct import Doing, Seen, Watch
 from edgeface.questions import QUESTIONS, Known, ended, gist_in_bands
 from edgeface.types import Answer, Event, Head, Reason, Task, Track
-from edgeface.visit import Visit, VisitChange
+from edgeface.visit import PlaceChange, Visit, VisitChange
 
 TICK_S = 1e-3
 """Time stamps are no finer than this: 2.3 s - 0.3 s is 2 s."""
@@ -29,6 +30,11 @@ class _Person:
     gists: dict[Task, Hashable] = field(default_factory=dict)
     sent: dict[Task, Hashable] = field(default_factory=dict)
     sent_s: float = 0.0
+    doing: Doing = field(default_factory=Doing)
+    noticed: list[PlaceChange] = field(default_factory=list)
+    """What was noticed at lines and zones and not yet told: it waits for the visit to start."""
+    looked: bool = False
+    """Whether the latest message said that the head points towards the camera."""
 
 
 class VisitBook:
@@ -41,6 +47,11 @@ class VisitBook:
     heads : by task, to read fused probabilities
     new_id : gives the id of a visit when it starts
     bands : ages at which bands begin, where no more than the band is told
+    watch : for what people do
+
+    Attributes
+    ----------
+    places : what the latest call of `observe` or `close` has noticed at lines and zones
     """
 
     def __init__(
@@ -50,6 +61,7 @@ class VisitBook:
         heads: Mapping[Task, Head],
         new_id: Callable[[], str],
         bands: Sequence[int] = (),
+        watch: Watch | None = None,
     ) -> None:
         self._camera = camera
         self._settings = settings
@@ -57,6 +69,8 @@ class VisitBook:
         self._certainty = {task: settings.certainty(task, head.certainty) for task, head in heads.items()}
         self._new_id = new_id
         self._bands = bands
+        self._watch = Watch() if watch is None else watch
+        self.places: list[PlaceChange] = []
         self._people: dict[int, _Person] = {}
 
     def succeed(self, other: VisitBook) -> None:
@@ -65,12 +79,20 @@ class VisitBook:
         gone = [task for task, head in other._heads.items() if self._heads.get(task) != head]
         for person in self._people.values():
             _forget(person, gone)
+            self._watch.adopt(person.doing, other._watch)
 
-    def observe(self, time_s: float, tracks: Sequence[Track]) -> list[VisitChange]:
+    def observe(
+        self, time_s: float, tracks: Sequence[Track], seen: Mapping[int, Seen] | None = None
+    ) -> list[VisitChange]:
         """Take in the tracks of one frame: who has arrived, who has left, and of whom more is known.
 
         A track's answers count from its first sample, also from before it is confirmed and its visit starts.
+
+        Parameters
+        ----------
+        seen : faces that were found, by track; None for a frame that was not searched
         """
+        self.places = []
         live = {track.id for track in tracks}
         changes = [
             self._end(self._people.pop(track), time_s, "lost") for track in list(self._people) if track not in live
@@ -78,11 +100,14 @@ class VisitBook:
         for track in tracks:
             person = self._people.setdefault(track.id, _Person(track=track))
             person.track = track
+            if seen is not None:
+                person.noticed += self._watch.see(person.doing, time_s, seen.get(track.id))
             if person.visit is None and track.confirmed:
                 person.visit = self._new_id()
                 changes.append(self._tell(person, "start", time_s))
             elif person.visit is not None and self._has_news(person, time_s):
                 changes.append(self._tell(person, "update", time_s))
+            self._notice_places(person)
         return [change for change in changes if change is not None]
 
     def absorb(self, track_id: int, answer: Answer) -> None:
@@ -116,6 +141,7 @@ class VisitBook:
 
     def close(self, time_s: float, reason: Reason) -> list[VisitChange]:
         """End every visit."""
+        self.places = []
         ends = [self._end(person, time_s, reason) for person in self._people.values()]
         self._people.clear()
         return [change for change in ends if change is not None]
@@ -123,16 +149,24 @@ class VisitBook:
     def _end(self, person: _Person, time_s: float, reason: Reason) -> VisitChange | None:
         if person.visit is None:
             return None
+        person.noticed += self._watch.end(person.doing, time_s)
+        self._notice_places(person)
         person.known = ended(person.known)
         visit = self._visit(person, ended_s=person.track.seen_s)
         return VisitChange(event="end", visit=visit, time_s=time_s, reason=reason)
 
     def _has_news(self, person: _Person, time_s: float) -> bool:
         due = time_s - person.sent_s >= self._settings.update_interval - TICK_S
-        return due and person.gists != person.sent
+        return due and (person.gists != person.sent or person.doing.looks.counted != person.looked)
+
+    def _notice_places(self, person: _Person) -> None:
+        if person.visit is not None and person.noticed:
+            self.places += [msgspec.structs.replace(change, visit=person.visit) for change in person.noticed]
+            person.noticed = []
 
     def _tell(self, person: _Person, event: Event, time_s: float) -> VisitChange:
         person.sent, person.sent_s = person.gists.copy(), time_s
+        person.looked = person.doing.looks.counted
         return VisitChange(event=event, visit=self._visit(person), time_s=time_s)
 
     def _visit(self, person: _Person, *, ended_s: float | None = None) -> Visit:
@@ -148,6 +182,7 @@ class VisitBook:
             box=track.box,
             score=track.score,
             known=person.known,
+            conduct=self._watch.conduct(person.doing),
         )
 
 

@@ -8,12 +8,20 @@ so what was made of these messages is compared with the real one (``scripts/slow
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from edgeface.config import HomeAssistant
-from edgeface.publish.entities import CAMERA, camera_device, device_id, escaped, node_device
+from edgeface.events import Counted
+from edgeface.publish.entities import CAMERA, camera_device, device_id, node_device, place_id
+from edgeface.publish.place_entities import line_device, zone_device
+
+NOTHING = Counted()
+IDS = re.compile(r"(?P<camera>(?:[^_]|__)+)(?:_(?:line|zone)_(?:[^_]|__)+)?")
+"""What follows in the id of a device: the camera's, and that of its line or zone."""
 
 
 class Announcement(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +55,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
         return config_topic(self.prefix, "+")
 
     def camera_of(self, topic: str) -> str | None:
-        """Id of the camera of this node that is announced on a topic; None for any other topic."""
+        """Id of the camera of this node to which a topic belongs; None for any other topic."""
         return camera_of(self.prefix, self.own, topic)
 
 
@@ -65,6 +73,7 @@ def announcement(
     bands: Sequence[str] = (),
     people: bool = True,
     whole: bool = True,
+    counted: Mapping[str, Counted] = {},
 ) -> Announcement | None:
     """Say what is announced; None where nothing is.
 
@@ -79,6 +88,7 @@ def announcement(
     bands : of age, where these are told and no years
     people : whether anything is told of single people; False: totals only
     whole : whether ``cameras`` are all that the configuration has
+    counted : lines, zones and attention of each camera
     """
     told = [camera for camera in cameras if settings.discovery == "on" or camera in live]
     if settings.discovery == "off" or not told:
@@ -91,10 +101,20 @@ def announcement(
     }
     devices |= {
         device_id(node, camera): camera_device(
-            base, node, camera, labels=labels, age=age, commands=commands, bands=bands, people=people
+            base,
+            node,
+            camera,
+            labels=labels,
+            age=age,
+            commands=commands,
+            bands=bands,
+            people=people,
+            attention=counted.get(camera, NOTHING).attention,
         )
         for camera in told
     }
+    for camera in told:
+        devices |= _places(base, node, camera, counted.get(camera, NOTHING), people=people)
     return Announcement(
         prefix=ha,
         base=base,
@@ -105,22 +125,37 @@ def announcement(
     )
 
 
+def _places(base: str, node: str, camera: str, counted: Counted, *, people: bool) -> dict[str, Any]:
+    """Devices of a camera's lines and zones."""
+    lines = {
+        place_id(node, camera, "line", line): line_device(base, node, camera, line, ways, people=people)
+        for line, ways in counted.lines.items()
+    }
+    zones = {
+        place_id(node, camera, "zone", zone): zone_device(base, node, camera, zone, people=people)
+        for zone in counted.zones
+    }
+    return lines | zones
+
+
 def config_topic(prefix: str, device: str) -> str:
     """Where a device is announced."""
     return f"{prefix}/device/{device}/config"
 
 
 def node_topic(prefix: str, node: str, topic: str) -> bool:
-    """Whether a node or one of its cameras is announced on a topic."""
+    """Whether a node, one of its cameras, or a line or zone of one is announced on a topic."""
     own = device_id(node)
     return topic == config_topic(prefix, own) or camera_of(prefix, f"{own}{CAMERA}", topic) is not None
 
 
 def camera_of(prefix: str, own: str, topic: str) -> str | None:
-    """Id of the camera announced on a topic, for ids that begin with ``own``; None for any other topic."""
+    """Id of the camera that is announced on a topic, or a line or zone of which is; None for any other topic.
+
+    ``own`` is what the ids of a node's cameras begin with.
+    """
     begin, end = f"{prefix}/device/{own}", "/config"
     if not (topic.startswith(begin) and topic.endswith(end)):
         return None
-    name = topic[len(begin) : -len(end)]
-    camera = name.replace("__", "_")
-    return camera if camera and escaped(camera) == name else None
+    found = IDS.fullmatch(topic[len(begin) : -len(end)])
+    return found["camera"].replace("__", "_") if found else None

@@ -6,7 +6,7 @@ Each component has the keys of its platform in Home Assistant's MQTT integration
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from edgeface import __version__
 
@@ -14,12 +14,18 @@ URL = "https://github.com/edgeface/edgeface"
 OWNER = "edgeface"
 CAMERA = "_camera_"
 """Between the ids of node and camera. In these every underscore is doubled, so no two devices share an id."""
+PlaceKind = Literal["line", "zone"]
 
 
 def device_id(node: str, camera: str | None = None) -> str:
     """Id of a device, also the begin of its entities' unique ids; letters, digits, - and _ only, and never changed."""
     own = f"{OWNER}_{escaped(node)}"
     return own if camera is None else f"{own}{CAMERA}{escaped(camera)}"
+
+
+def place_id(node: str, camera: str, kind: PlaceKind, place: str) -> str:
+    """Id of the device of a line or a zone."""
+    return f"{device_id(node, camera)}_{kind}_{escaped(place)}"
 
 
 def escaped(name: str) -> str:
@@ -98,7 +104,7 @@ def node_device(base: str, node: str, *, temperature: bool, commands: bool, expr
         else GONE_BUTTON,
     }
     device = {"identifiers": [device_id(node)], "name": f"Edgeface {node}", "model": "edgeface node"}
-    return _message(base, device, entities, state_topic=f"{base}/health")
+    return device_message(base, device, entities, state_topic=f"{base}/health")
 
 
 def camera_device(
@@ -111,6 +117,7 @@ def camera_device(
     commands: bool,
     bands: Sequence[str],
     people: bool,
+    attention: bool,
 ) -> dict[str, Any]:
     """Describe one camera; parameters as of `discovery.announcement`."""
     health = {"platform": "sensor", "state_topic": f"{base}/health", "state_class": "measurement"}
@@ -121,7 +128,7 @@ def camera_device(
             "platform": "binary_sensor",
             "name": "Occupancy",
             "device_class": "occupancy",
-            "value_template": _truth("value_json.occupied"),
+            "value_template": truth("value_json.occupied"),
         },
         "count": {
             "platform": "sensor",
@@ -175,6 +182,24 @@ def camera_device(
             "value_template": "{{ value_json.get('age_band') }}",
         }
         if age and bands
+        else GONE_SENSOR,
+        "looking": {
+            "platform": "sensor",
+            "name": "Facing the camera",
+            "icon": "mdi:account-eye",
+            "state_class": "measurement",
+            "value_template": "{{ value_json.get('looking') }}",
+        }
+        if attention
+        else GONE_SENSOR,
+        "glances": {
+            "platform": "sensor",
+            "name": "Glances today",
+            "icon": "mdi:eye-outline",
+            "state_class": "total_increasing",
+            "value_template": "{{ (value_json.today.get('attention') or {}).get('glances') }}",
+        }
+        if attention
         else GONE_SENSOR,
         "pause": {
             "platform": "switch",
@@ -233,10 +258,10 @@ def camera_device(
         "model": "edgeface camera",
         "via_device": device_id(node),
     }
-    return _message(base, device, entities, state_topic=f"{base}/{camera}/state")
+    return device_message(base, device, entities, state_topic=f"{base}/{camera}/state")
 
 
-OF_PEOPLE = ("occupancy", "count", "visit", "expression", "age", "age_band", "nearest")
+OF_PEOPLE = ("occupancy", "count", "looking", "visit", "expression", "age", "age_band", "nearest")
 """Entities whose values tell of single people."""
 EVENT = (
     "{% if value_json.event == 'update' or value_json.get('replayed') %}{}{% else %}"
@@ -266,9 +291,10 @@ def _command(fields: str = "") -> str:
     return f"{{{{ {{'at': utcnow().isoformat(){f', {fields}' if fields else ''}}} | to_json }}}}"
 
 
-def _message(
+def device_message(
     base: str, device: Mapping[str, Any], entities: Mapping[str, Mapping[str, Any]], *, state_topic: str
 ) -> dict[str, Any]:
+    """Put a device and its entities together; a component that has only its platform is removed."""
     (own,) = device["identifiers"]
     return {
         "device": {**device, "manufacturer": "edgeface", "sw_version": __version__},
@@ -284,6 +310,6 @@ def _message(
     }
 
 
-def _truth(value: str) -> str:
+def truth(value: str) -> str:
     """Template of a binary sensor; what is null is unknown."""
     return f"{{{{ none if {value} is none else 'ON' if {value} else 'OFF' }}}}"

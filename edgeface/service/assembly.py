@@ -24,7 +24,7 @@ from edgeface.config import Camera, Config, hide_credentials, mqtt_password
 from edgeface.engine.networks import Networks
 from edgeface.engine.turn import Worker
 from edgeface.errors import EdgefaceError, UsageError
-from edgeface.events import Body, CameraHealth, Pause
+from edgeface.events import Body, CameraHealth, Counted, Pause
 from edgeface.files import look
 from edgeface.machine import node_id
 from edgeface.proof import Accelerated
@@ -68,6 +68,7 @@ class Assembly:
     live : cameras for which time goes on without us
     finite : whether the run has an end of its own: files only, or ``once``
     bundle, config_hash : which networks and which configuration these are, for `health`
+    counted : what is counted before each camera beside visits
     running : cameras whose sources have not ended
     announcement : what Home Assistant is told, or None
     opened, accelerated : the bundle, and what its networks compute on
@@ -116,6 +117,7 @@ class Assembly:
         )
         self.finite = once or not self.live
         self.running = set(config.cameras)
+        self.counted = {camera: Counted.of(config, camera) for camera in config.cameras}
         self.announcement = announce(config, bundle, node=self.node, whole=whole)
         self._notice = partial(notice, config, bundle, node=self.node, at=self.loaded_at)
         self._hours = Hours(config.privacy.hours, now=now)
@@ -148,7 +150,7 @@ class Assembly:
 
     def take_over(self, old: Assembly, cameras: Collection[str]) -> None:
         """Go on with these cameras of another assembly: with their readers, and the people before them."""
-        same = self.networks is old.networks and same_rules(old.config, self.config)
+        same = self.networks is old.networks
         self._inbox = old._inbox
         self._paused, self._closed = old._paused & set(cameras), old._closed
         for camera in self.config.cameras:
@@ -156,7 +158,7 @@ class Assembly:
                 self._readers[camera] = self._reader(camera)
                 continue
             self._readers[camera] = old._readers.pop(camera)
-            self.worker.take_over(camera, old.worker, same=same)
+            self.worker.take_over(camera, old.worker, same=same and same_rules(old.config, self.config, camera))
             self._counted |= {name: count for name, count in old._counted.items() if name == camera}
             self._failures |= {name: error for name, error in old._failures.items() if name == camera}
             if camera not in old.running:
@@ -359,6 +361,7 @@ def announce(config: Config, bundle: Bundle, *, node: str, whole: bool = True) -
         bands=band_names(privacy.age_bands) if privacy.age_bands else (),
         people=privacy.least_count is None,
         whole=whole,
+        counted={camera: Counted.of(config, camera) for camera in config.cameras},
     )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal
 
 from edgeface.bundle import Bundle, Network, chosen_detector, chosen_networks
-from edgeface.config import Camera, Config, hide_credentials, refused
+from edgeface.config import Camera, Config, hide_credentials, measures_attention, refused
 from edgeface.events import Body, NoticeNetwork, NoticePart, notice_body
 from edgeface.questions import QUESTIONS, band_names
 from edgeface.sources.masks import cover
@@ -89,6 +89,13 @@ def _told(config: Config) -> Iterator[str]:
         yield "Told is when somebody comes and goes, under a random number of this one visit, with the estimates."
         if config.visits.faces_rate:
             yield "So is where in the picture a face is, while it is there."
+    if measures_attention(config.attention.enabled, privacy.purpose):
+        yield "Told, too, is how long and how often a head points towards the camera; where its eyes look is not known."
+    cameras = config.cameras.values()
+    places = [line.name for camera in cameras for line in camera.lines]
+    places += [zone.name for camera in cameras for zone in camera.zones]
+    if places:
+        yield f"Counted is who crosses or stays at these places in the picture: {', '.join(dict.fromkeys(places))}."
     if privacy.age_bands:
         yield f"Of an age only its band is told: {', '.join(band_names(privacy.age_bands))} years."
 

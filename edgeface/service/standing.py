@@ -22,8 +22,10 @@ from edgeface.errors import EdgefaceError
 from edgeface.events import (
     Body,
     CameraState,
+    Counted,
     FacesMessage,
     Pause,
+    PlaceMessage,
     Status,
     SummaryMessage,
     Today,
@@ -88,13 +90,16 @@ class Standing:
     def begin(
         self,
         node: str,
-        cameras: Collection[str],
+        cameras: Mapping[str, Counted],
         *,
         live: Collection[str],
         kept: Collection[str] = (),
         privacy: Privacy = EVERYTHING,
     ) -> None:
-        """Begin anew with these cameras, none of which was looked at yet but those ``kept``; totals go on."""
+        """Begin anew with these cameras, none of which was looked at yet but those ``kept``; totals go on.
+
+        ``cameras`` says what is counted before each beside visits.
+        """
         if node != self._node:
             self._save()
             self._node, self._days = node, self._read(node)
@@ -111,6 +116,9 @@ class Standing:
             )
             for camera in cameras
         }
+        for name, camera in self._cameras.items():
+            camera.totals.counted = cameras[name]
+            camera.state.count(cameras[name])
 
     def through(self, bodies: Sequence[Body]) -> list[Body]:
         """Take in the cameras' messages; what may be told of it, with the totals of the day in its place."""
@@ -146,7 +154,7 @@ class Standing:
 
     def _passed(self, body: Body) -> Body | None:
         message = body.message
-        silenced = not self._details and isinstance(message, VisitMessage | FacesMessage)
+        silenced = not self._details and isinstance(message, VisitMessage | PlaceMessage | FacesMessage)
         camera = self._cameras.get(body.camera or "")
         if camera is None:
             return None if silenced else body
@@ -160,8 +168,14 @@ class Standing:
             camera.state.visit(message)
             camera.totals.add(message)
             self._unsaved = self._unsaved or (camera.live and message.event != "update")
+        if isinstance(message, PlaceMessage):
+            camera.state.place(message)
+            camera.totals.add_place(message)
+            self._unsaved = self._unsaved or camera.live
         if isinstance(message, SummaryMessage):
             self._count(camera)
+            if not self._details:
+                camera.totals.add_summary(message)
             message = msgspec.structs.replace(message, today=camera.totals.on(moment(message.at)))
             return Body(kind=body.kind, camera=body.camera, message=message)
         return body
@@ -169,8 +183,10 @@ class Standing:
     def _count(self, camera: _Camera) -> None:
         """Let the totals have those of whom a summary tells now: each with its start and its end."""
         for message in camera.ended:
-            camera.totals.add(msgspec.structs.replace(message, event="start"))
-            camera.totals.add(message)
+            # What they did is told by the summary, as far as enough did it.
+            alone = msgspec.structs.replace(message, attention=None)
+            camera.totals.add(msgspec.structs.replace(alone, event="start"))
+            camera.totals.add(alone)
         self._unsaved = self._unsaved or (camera.live and bool(camera.ended))
         camera.ended.clear()
 
