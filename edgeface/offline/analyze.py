@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from edgeface.config import Camera, Config
@@ -72,13 +73,28 @@ def analyze_image(
 class VideoAnalysis:
     """The daemon's turn with a video. Source time starts at 0: the times of visits are seconds into the video.
 
+    Parameters
+    ----------
+    camera : whose lines and zones are counted, and as which the pictures are turned, mirrored and painted over; None:
+        the pictures as they are, and neither
+
     Attributes
     ----------
     visits : those that have ended
     """
 
-    def __init__(self, path: Path, networks: Networks, config: Config, *, min_score: float | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        networks: Networks,
+        config: Config,
+        *,
+        min_score: float | None = None,
+        camera: Camera | None = None,
+    ) -> None:
         numbers = count(1)
+        self._camera = msgspec.structs.replace(camera or Camera(), source=str(path), pace="max")
+        config = msgspec.structs.replace(config, cameras={"main": self._camera})
         self._worker = Worker(
             networks, config, ["main"], new_id=lambda: f"{next(numbers)}", clock=lambda: 0.0, min_score=min_score
         )
@@ -94,7 +110,7 @@ class VideoAnalysis:
         ------
         SourceError : the video cannot be opened, or ends too early
         """
-        source = open_source("main", Camera(source=str(self._path)), limits=self._limits, started_at=EPOCH)
+        source = open_source("main", self._camera, limits=self._limits, started_at=EPOCH)
         with closing(source):
             for frame in source.frames():
                 ((sighting, told),) = self._worker.process([frame])

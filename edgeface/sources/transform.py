@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 
 from edgeface.config import Camera
+from edgeface.sources.image import Picture
 from edgeface.sources.masks import Painter
 from edgeface.types import Image
 
@@ -37,6 +40,13 @@ class Preparation:
     def painted(self) -> float:
         """How much of the last picture was painted over, 0 to 1."""
         return self._painter.share
+
+
+def prepared(picture: Picture, camera: Camera) -> Picture:
+    """A decoded file as a camera would see it."""
+    wide = camera.rotate in (0, 180)
+    original_wh = picture.original_wh if wide else (picture.original_wh[1], picture.original_wh[0])
+    return replace(picture, image=Preparation(camera)(picture.image), original_wh=original_wh)
 
 
 def wanted_size(camera: Camera, default_wh: tuple[int, int]) -> tuple[int, int]:
