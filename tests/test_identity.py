@@ -20,8 +20,8 @@ from edgeface.offline.results import Analysis, Face
 from edgeface.people.appearance import Views, blend, likeness, look
 from edgeface.people.tracker import TRACKS, Tracker
 from edgeface.people.visits import VisitBook
-from edgeface.questions import QUESTIONS
-from edgeface.types import Answer, Detections, F32, Head, Image, LabelEstimate, Quality, Track
+from edgeface.questions import QUESTIONS, VisitAge
+from edgeface.types import F32, Answer, Detections, Head, Image, LabelEstimate, Quality, Track
 from edgeface.visit import Visit, VisitChange
 
 RED, BLUE, GREEN = (40, 40, 200), (190, 70, 30), (60, 150, 50)
@@ -265,7 +265,9 @@ def test_what_is_known_of_two_argues_against_one_visit(second: tuple[float, floa
         for track in watch.see(time_s, *draw([] if away else [Seen(200, 60, RED)])):
             if track.detection is not None:
                 probabilities = np.array((0.95, 0.05) if frame < 20 else second, np.float32)
-                watch.book.absorb(track.id, Answer(task="gender", probabilities=probabilities, quality=1.0, time_s=time_s))
+                watch.book.absorb(
+                    track.id, Answer(task="gender", probabilities=probabilities, quality=1.0, time_s=time_s)
+                )
     assert len(watch.told("start")) == visits
 
 
@@ -277,8 +279,6 @@ def test_an_age_far_from_the_other_differs() -> None:
 
 
 def made_age(low: float, years: float, high: float):  # type: ignore[no-untyped-def]
-    from edgeface.questions import VisitAge
-
     return VisitAge(years=years, low=low, high=high, spread=1.0, samples=3)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -187,15 +187,15 @@ def _place(values: F32, low: float, high: float, bins: int) -> F32:
     return placed
 
 
-def _soft(places: F32, bins: int) -> npt.NDArray[np.float64]:
+def _soft(places: F32, bins: int) -> npt.NDArray[Any]:
     """Counts by bin; a value between two bins counts in both."""
     below = places.astype(np.intp)
     share = places - below
-    counts: npt.NDArray[np.float64] = np.bincount(below, 1 - share, bins) + np.bincount(below + 1, share, bins)
+    counts: npt.NDArray[Any] = np.bincount(below, 1 - share, bins) + np.bincount(below + 1, share, bins)
     return counts
 
 
-def _soft_2d(columns: F32, rows: F32) -> npt.NDArray[np.float64]:
+def _soft_2d(columns: F32, rows: F32) -> npt.NDArray[Any]:
     """The same in two dimensions, flattened."""
     left, above = columns.astype(np.intp), rows.astype(np.intp)
     right_share, below_share = columns - left, rows - above
@@ -203,7 +203,7 @@ def _soft_2d(columns: F32, rows: F32) -> npt.NDArray[np.float64]:
     places = np.concatenate([corner, corner + 1, corner + CHROMA, corner + CHROMA + 1])
     top = 1 - below_share
     shares = [(1 - right_share) * top, right_share * top, (1 - right_share) * below_share, right_share * below_share]
-    counts: npt.NDArray[np.float64] = np.bincount(places, np.concatenate(shares), CHROMA * CHROMA)
+    counts: npt.NDArray[Any] = np.bincount(places, np.concatenate(shares), CHROMA * CHROMA)
     return counts
 
 
