@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from edgeface.config import Config, Line, Visits, Zone, load_config
 from edgeface.errors import ConfigError
@@ -19,9 +20,10 @@ from edgeface.people.conduct import Doing, Seen, Watch
 from edgeface.people.places import Place
 from edgeface.people.visits import VisitBook
 from edgeface.types import Pose, Track
-from edgeface.visit import PlaceChange
+from edgeface.visit import PlaceChange, VisitAttention, ZoneTime
 
 WIDTH, HEIGHT, FACE = 1000, 500, 50
+AHEAD = Pose(yaw=0, pitch=0, roll=0)
 ACROSS = Line(name="door", from_=(0.2, 0.5), to=(0.8, 0.5))
 """From left to right: its right side is below it in the picture."""
 BENCH = Zone(name="bench", shape=(0.5, 0.5, 1.0, 1.0))
@@ -234,6 +236,31 @@ def test_what_happens_before_a_visit_starts_is_told_with_it_or_never() -> None:
         for end in ends:
             assert end.visit.conduct.lines == {"door": {"in": 1, "out": 0}}
             assert end.visit.conduct.zones["bench"].entries == 1
+
+
+def test_a_zone_is_left_when_its_visit_begins_to_wait_and_entered_again_by_who_comes_back() -> None:
+    book = VisitBook("main", Visits(), {}, lambda: "v1", watch=Watch([ACROSS], [BENCH], angle=25.0))
+    told: list[tuple[str, float, float | None]] = []
+
+    def observe(time_s: float, *tracks: Track, **where: tuple[float, float]) -> None:
+        seen = {int(name[1:]): Seen(place=place(*point), pose=AHEAD) for name, point in where.items()}
+        book.observe(time_s, tracks, seen)
+        told.extend((change.event, change.time_s, change.seconds) for change in book.places)
+
+    observe(0.0, track(now_s=0.0, y=350), _1=(700, 350))
+    observe(1.0, track(now_s=1.0, y=350), _1=(700, 350))
+    observe(2.0, replace(track(now_s=1.0, y=350, found=False), absent=True))
+    observe(3.0, replace(track(now_s=1.0, y=350, found=False), absent=True))
+    # Somebody comes from the other side of the line, and is known to be the same a second later.
+    new = replace(track(now_s=3.5, y=150, confirmed=False), id=2)
+    observe(3.5, replace(track(now_s=1.0, y=350, found=False), absent=True), new, _2=(700, 150))
+    observe(4.0, replace(track(now_s=1.0, y=350, found=False), absent=True), new, _2=(700, 350))
+    observe(4.5, replace(track(now_s=4.5, y=350), joined=2), _1=(700, 350))
+    (visit,) = book.current()
+    assert told == [("entered", 0.0, None), ("left", 2.0, 1.0), ("crossed", 4.0, None), ("entered", 4.0, None)]
+    assert visit.conduct.lines == {"door": {"in": 1, "out": 0}}
+    assert visit.conduct.zones["bench"] == ZoneTime(entries=2, seconds=1.5, now=True)
+    assert visit.conduct.attention == VisitAttention(looking_s=2.0, glances=2, now=True)
 
 
 def test_a_reload_keeps_what_is_the_same() -> None:

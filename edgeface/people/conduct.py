@@ -75,11 +75,22 @@ class Watch:
                 yield _left(name, stay, time_s)
 
     def end(self, doing: Doing, time_s: float) -> Iterator[PlaceChange]:
-        """End what lasts: the look, and the stays in zones."""
+        """End what lasts, as somebody is not there any more: the look, and the stays in zones.
+
+        Whoever comes back may do so anywhere: on which side of a line is found out anew.
+        """
         doing.looks.end()
+        doing.sides.clear()
         for name, stay in doing.stays.items():
             if stay.since_s is not None:
                 yield _left(name, stay, time_s)
+
+    def join(self, doing: Doing, other: Doing) -> None:
+        """Go on with what somebody has done since they came back, when they were not known yet."""
+        doing.crossings += other.crossings
+        doing.sides, doing.looks = other.sides, doing.looks.then(other.looks)
+        for name, stay in other.stays.items():
+            doing.stays[name] = doing.stays.get(name, Stay()).then(stay)
 
     def conduct(self, doing: Doing) -> Conduct:
         """What is known of what somebody has done so far."""

@@ -96,13 +96,18 @@ class VisitBook:
         """
         self.places = []
         live = {track.id for track in tracks}
+        for track in tracks:
+            if track.joined in self._people:
+                self._join(self._people[track.id], self._people.pop(track.joined), time_s)
         changes = [
             self._end(self._people.pop(track), time_s, "lost") for track in list(self._people) if track not in live
         ]
         for track in tracks:
             person = self._people.setdefault(track.id, _Person(track=track))
             person.track = track
-            if seen is not None:
+            if track.absent:
+                person.noticed += self._watch.end(person.doing, time_s)
+            elif seen is not None:
                 person.noticed += self._watch.see(person.doing, time_s, seen.get(track.id))
             if person.visit is None and track.confirmed:
                 person.visit = self._new_id()
@@ -170,6 +175,12 @@ class VisitBook:
         person.known = ended(person.known)
         visit = self._visit(person, ended_s=person.track.seen_s)
         return VisitChange(event="end", visit=visit, time_s=time_s, reason=reason)
+
+    def _join(self, person: _Person, back: _Person, time_s: float) -> None:
+        """Give somebody who has come back what was noticed of them before that was known."""
+        person.noticed += self._watch.end(person.doing, time_s)
+        person.noticed += back.noticed
+        self._watch.join(person.doing, back.doing)
 
     def _has_news(self, person: _Person, time_s: float) -> bool:
         due = time_s - person.sent_s >= self._settings.update_interval - TICK_S
