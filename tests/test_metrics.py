@@ -48,7 +48,9 @@ def health(**values: Any) -> HealthMessage:
         **{
             "at": NOON,
             "uptime_s": 61.26,
-            "cameras": {"main": CameraHealth(state="running", fps=14.9, dropped=2, brightness=0.4, nearest_px=80.0)},
+            "cameras": {
+                "main": CameraHealth(state="running", fps=14.9, dropped=2, rested=0.25, brightness=0.4, nearest_px=80.0)
+            },
             "stages_ms": {"detect": 5.0},
             "mqtt": MqttHealth(
                 state="connected",

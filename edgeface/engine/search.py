@@ -118,12 +118,13 @@ class Search:
 
     Attributes
     ----------
+    finer : whether it does look finer; False while less is to be done
     rested : frames that were not searched since nothing had changed
     resting : whether the latest one was such a frame
     """
 
     def __init__(self, *, finer: bool, resting: bool, lost_after_s: float) -> None:
-        self._finer = finer
+        self.finer = finer
         self._gated = resting
         self._confirm_s = lost_after_s / 2
         self._changes = Changes()
@@ -145,7 +146,7 @@ class Search:
         image : the frame or the same view made small, uint8 (H, W, 3), BGR
         known : who is followed, where they are expected
         """
-        if not self._finer and not self._gated:
+        if not self.finer and not self._gated:
             return QUICK
         self._changes.see(image, time_s)
         self.resting = self._gated and self._may_rest(time_s, known)
@@ -155,7 +156,7 @@ class Search:
             self._account = min(ACCOUNT, self._account + 1 + SHARE)
             return None
         self._searched_s, self._known = time_s, known
-        if not self._finer or inputs.scales.coarsest < WORTH * inputs.scale:
+        if not self.finer or inputs.scales.coarsest < WORTH * inputs.scale:
             return QUICK
         return self._plan(time_s, inputs, known)
 

@@ -15,7 +15,7 @@ from edgeface.engine.levels import FULL, Costs, Level
 from edgeface.engine.load import Load
 from edgeface.engine.networks import Networks
 from edgeface.engine.pipeline import Pipeline, Request, Sighting, Told
-from edgeface.engine.search import Search
+from edgeface.engine.search import SHARE, Search
 from edgeface.engine.states import States
 from edgeface.events import Body
 from edgeface.types import Answer, Detections, Frame, Reason, Task
@@ -105,9 +105,10 @@ class Worker:
         self._states = States() if states is None else states
         self._detect_due_s: dict[str, float] = {}
         self._rates = {camera: settings.rate for camera, settings in config.cameras.items()}
+        self._finer = config.detector.fine and config.detector.size == "auto" and networks.detector.takes_mosaics
         self._searches = {
             camera: Search(
-                finer=config.detector.fine and config.detector.size == "auto" and networks.detector.takes_mosaics,
+                finer=self._finer,
                 resting=config.detector.motion,
                 lost_after_s=config.visits.lost_after,
             )
@@ -149,6 +150,8 @@ class Worker:
             self._pipelines[camera].sample_slower(level.sampling)
         # The networks are shared: a file beside cameras keeps its size.
         self._networks.use_smallest(level.smallest and self._live >= self._pipelines.keys())
+        for camera in self._live:
+            self._searches[camera].finer = self._finer and not level.smallest
 
     def costs(self) -> Costs:
         """What live cameras have cost since the last call."""
@@ -162,14 +165,15 @@ class Worker:
 
     @property
     def shrunk(self) -> float:
-        """How many times as many pixels the detector's input has at the first level as at one with the smallest.
+        """How many times as many pixels the detector sees at the first level as at one with the smallest input.
 
         1 where a file shares the networks, for which nothing is made smaller.
         """
         sizes = [self._pipelines[camera].image_wh for camera in self._pipelines]
         if not self._live >= self._pipelines.keys():
             return 1.0
-        return max((self._networks.shrunk(size_wh) for size_wh in sizes if size_wh is not None), default=1.0)
+        finer = 1 + SHARE if self._finer else 1.0
+        return finer * max((self._networks.shrunk(size_wh) for size_wh in sizes if size_wh is not None), default=1.0)
 
     def turn(self, frames: Sequence[Frame]) -> list[Body]:
         """Take at most one frame per camera all the way; give the messages in the order of the frames."""
