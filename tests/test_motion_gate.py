@@ -57,7 +57,7 @@ def test_light_that_changes_slowly_or_by_one_factor_is_no_motion() -> None:
 
 def test_a_lamp_that_flickers_in_a_corner_becomes_noise() -> None:
     def lamp(still: Image, time_s: float) -> Image:
-        lit = still.copy()
+        lit: Image = still.copy()
         lit[:80, :80] = np.clip(still[:80, :80] + 12.0 * (round(time_s * FPS) % 2), 0, 255).astype(np.uint8)
         return lit
 
@@ -68,7 +68,7 @@ def test_a_small_face_that_moves_is_motion_where_it_is() -> None:
     """Fifteen pixels in 640x360, thirty in 1280x720; a walk."""
 
     def passes(still: Image, time_s: float) -> Image:
-        shown = still.copy()
+        shown: Image = still.copy()
         if time_s >= WARM_S:
             x = 100 + int(30 * (time_s - WARM_S))
             cv2.ellipse(shown, (x, 200), (6, 8), 0, 0, 360, (150, 170, 210), -1)
@@ -79,7 +79,7 @@ def test_a_small_face_that_moves_is_motion_where_it_is() -> None:
 
 def test_what_has_come_and_stays_is_no_motion_after_a_while() -> None:
     def stays(still: Image, time_s: float) -> Image:
-        shown = still.copy()
+        shown: Image = still.copy()
         if time_s >= WARM_S:
             shown[150:250, 300:360] = 220
         return shown
@@ -93,15 +93,15 @@ def test_another_picture_as_a_whole_is_told_and_learnt_at_once() -> None:
     gate, rng = MotionGate(), np.random.default_rng(3)
     for index in range(30):
         gate.see(noisy(room(), rng), index / FPS)
-    assert not gate.anew
+    before = gate.anew
     assert gate.see(noisy(room(9), rng), 2.0).mean() > 0.7
-    assert gate.anew
+    assert (before, gate.anew) == (False, True)
     assert gate.see(noisy(room(9), rng), 2.0 + 1 / FPS).sum() <= 2
 
 
 def test_what_is_painted_over_is_still_whatever_the_light_does() -> None:
     def painted(still: Image, time_s: float) -> Image:
-        shown = (still * (1 - 0.05 * time_s)).astype(np.uint8)
+        shown: Image = (still * (1 - 0.05 * time_s)).astype(np.uint8)
         shown[:, 400:] = 0
         return shown
 
