@@ -56,6 +56,8 @@ BLIND_GATE = 0.6
 RETURN_SIZES, RETURN_SPEED, RETURN_AREA, RETURN_PRIOR = 0.8, 0.5, 12.0, -1.0
 """Who comes back: deviation of the place in face sizes, what a second adds to it; face sizes squared among which others
 come in; and how much likelier somebody else is before anything is seen, as a logarithm."""
+COVERED_PRIOR = 0.5
+"""The same of somebody of whom others covered something all the time."""
 TRACKS = 64
 """Most tracks at a time (64 x 2 KB): then unseen tentative tracks go first, and new faces wait; both are counted."""
 TICK_S = 1e-3
@@ -309,12 +311,16 @@ class Tracker:
         gap_s = here.started_s - gone.motion.seen_s
         off = association_offset(gone.motion, here.motion.face, gate=_gate(gone, here.started_s, 1.0))
         assert off is not None
-        like = None if gone.look is None or here.look is None else likeness(gone.look, here.look)
+        if gone.look is None:
+            return off if gap_s <= self._lost_after_s else None
+        like = None if here.look is None else likeness(gone.look, here.look)
         if like is None:
-            return off if gap_s <= self._lost_after_s and gone.look is None else None
+            return None
         spread = RETURN_SIZES + RETURN_SPEED * gap_s
         place = log(RETURN_AREA / (2 * pi * spread * spread)) - (off / spread) ** 2 / 2
-        evidence = like + place + RETURN_PRIOR
+        # Who stood behind others all the time was never seen well enough to be told by it.
+        covered = not gone.look.clear and gap_s <= self._lost_after_s
+        evidence = like + place + (COVERED_PRIOR if covered else RETURN_PRIOR)
         return -evidence if evidence > 0 else None
 
     def _begin(self, face: Face, score: float, row: int, time_s: float) -> None:
