@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import count
@@ -249,6 +249,9 @@ class Labels(Head):
 
     task = "gender"
     certainty = 0.8
+
+    def probabilities(self, outputs: Mapping[str, F32]) -> F32:
+        return outputs["gender"]
 
     def estimate(self, probabilities: F32) -> LabelEstimate:
         names = dict(zip(("female", "male"), probabilities.tolist(), strict=True))

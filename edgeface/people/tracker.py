@@ -40,16 +40,13 @@ from edgeface.types import Detections, Track
 
 GATE_SIZES, GATE_SPEED, GATE_MOST = 0.55, 1.5, 3.0
 """The gate in face sizes: a base, plus face sizes per second since the last detection, and an upper bound."""
-DIRECT_S = 0.6
-"""Who was unseen for longer is not followed on by the next face there: that one is watched first, as one more."""
-DIRECT_SEARCHES = 1.5
-"""The same in intervals between two searches, where these are longer."""
-LOOK_S, FIRST_LOOKS_S = 0.5, 0.1
-"""How often the appearance is taken: of confirmed tracks, and of those that are not yet."""
+DIRECT_S, DIRECT_SEARCHES = 0.6, 1.5
+"""Who was unseen for longer is not followed on by the next face there: that one is watched first, as one more. In
+seconds, and in intervals between two searches where these are longer."""
+LOOK_S, FIRST_LOOKS_S, LOOK_SHARE = 0.5, 0.1, 0.3
+"""How often the appearance is taken: of confirmed tracks, and of those that are not yet; weight of a newer look."""
 UNSURE_S = 1.5
 """Who is covered by others and may be somebody who was there before is waited for so long."""
-LOOK_SHARE = 0.3
-"""Weight of a newer look."""
 LIKENESS_LEAST = -1.2
 """Likeness below which a face that came in anew, or jumped, is not taken for the one that was there."""
 BLIND_GATE = 0.6
@@ -57,6 +54,8 @@ BLIND_GATE = 0.6
 RETURN_SIZES, RETURN_SPEED, RETURN_AREA, RETURN_PRIOR = 0.8, 0.5, 12.0, -1.0
 """Who comes back: deviation of the place in face sizes, what a second adds to it; face sizes squared among which others
 come in; and how much likelier somebody else is before anything is seen, as a logarithm."""
+COVERED_PRIOR = 0.5
+"""The same of somebody of whom others covered something all the time."""
 TRACKS = 64
 """Most tracks at a time (64 x 2 KB): then unseen tentative tracks go first, and new faces wait; both are counted."""
 TICK_S = 1e-3
@@ -195,10 +194,7 @@ class Tracker:
             self._associate(time_s, detections, views)
             self._searched_s = time_s
             self._states = [state for state in self._states if not self._is_lost(state, time_s)]
-        return [_track(state, absent=self._is_absent(state, time_s)) for state in self._states]
-
-    def _is_absent(self, state: _State, time_s: float) -> bool:
-        return self._unseen(state, time_s, self._lost_after_s)
+        return [_track(state, absent=self._unseen(state, time_s, self._lost_after_s)) for state in self._states]
 
     def _unseen(self, state: _State, time_s: float, patience_s: float) -> bool:
         """Whether a track was missed for longer than ``patience_s``.
@@ -316,8 +312,7 @@ class Tracker:
         if not costs:
             state.confirmed = True
             return
-        who = min(costs, key=lambda id_: costs[id_])
-        other = next(other for other in self._states if other.id == who)
+        other = min((other for other in gone if other.id in costs), key=lambda other: costs[other.id])
         other.motion, other.face, other.score, other.detection = state.motion, state.face, state.score, state.detection
         if state.look is not None:
             other.look = state.look if other.look is None else blend(other.look, state.look, LOOK_SHARE)
@@ -337,12 +332,15 @@ class Tracker:
         gap_s = here.started_s - gone.motion.seen_s
         off = association_offset(gone.motion, here.motion.face, gate=_gate(gone, here.started_s, 1.0))
         assert off is not None
-        like = None if gone.look is None or here.look is None else likeness(gone.look, here.look)
+        if gone.look is None:
+            return off if gap_s <= self._lost_after_s else None
+        like = None if here.look is None else likeness(gone.look, here.look)
         if like is None:
-            return off if gap_s <= self._lost_after_s and gone.look is None else None
+            return None
         spread = RETURN_SIZES + RETURN_SPEED * gap_s
         place = log(RETURN_AREA / (2 * pi * spread * spread)) - (off / spread) ** 2 / 2
-        evidence = like + place + RETURN_PRIOR
+        covered = not gone.look.clear and gap_s <= self._lost_after_s
+        evidence = like + place + (COVERED_PRIOR if covered else RETURN_PRIOR)
         return -evidence if evidence > 0 else None
 
     def _begin(self, face: Face, score: float, row: int, time_s: float) -> None:
@@ -365,8 +363,8 @@ class Tracker:
     def _make_room(self) -> bool:
         """Drop the tentative or absent track that was not seen for the longest time; False when there is none."""
         assert self._last_s is not None
-        unseen = [state for state in self._states if state.detection is None]
-        idle = [state for state in unseen if not state.confirmed or self._is_absent(state, self._last_s)]
+        now_s, lost_s = self._last_s, self._lost_after_s
+        idle = [s for s in self._states if s.detection is None and (not s.confirmed or self._unseen(s, now_s, lost_s))]
         if not idle:
             return False
         first = min(idle, key=lambda state: (state.confirmed, state.motion.seen_s))
