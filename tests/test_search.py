@@ -143,12 +143,15 @@ def test_a_still_scene_rests_and_who_sits_there_stays() -> None:
 
 
 def test_who_leaves_a_scene_at_rest_is_missed_at_once_and_gone_after_lost_after() -> None:
-    watched, ends = Watched(), []
-    for index in range(14 * FPS):
+    watched, gone, ends = Watched(), [], []
+    for index in range(16 * FPS):
         time_s = index / FPS
         _, told = watched.see(scene([(150, 500, 200)] if time_s < 8 else [], index), time_s)
+        gone += [time_s for visit in told.visits if visit.absent]
         ends += [time_s for change in told.changes if change.event == "end"]
-    assert ends == [pytest.approx(10.0, abs=0.25)]
+    # `visits.lost_after`, then `visits.return_within`.
+    assert gone[0] == pytest.approx(10.0, abs=0.25)
+    assert ends == [pytest.approx(14.0, abs=0.25)]
 
 
 def test_without_motion_every_frame_is_searched() -> None:
