@@ -24,7 +24,7 @@ from people import AGE, HAPPY, WOMAN
 from edgeface.config import Config, Mqtt, Node, Spool
 from edgeface.engine.levels import FULL, Costs
 from edgeface.errors import run_command
-from edgeface.events import Body, BundleHealth, CameraHealth, notice_body, visit_body
+from edgeface.events import Body, BundleHealth, CameraHealth, Counted, notice_body, visit_body
 from edgeface.proof import Accelerated
 from edgeface.publish import supervisor
 from edgeface.publish.timing import Clock
@@ -89,6 +89,7 @@ class InventedAssembly:
         self.opened, self.accelerated = None, Accelerated()
         self.networks = SimpleNamespace(invalid={}, heads=[], runners={})
         self.tuned = Tuned(config=config, standing="none")
+        self.counted = {"main": Counted()}
         self.worker = SimpleNamespace(
             stages=SimpleNamespace(medians_ms=dict), level=FULL, costs=Costs, has_live=False, take_level=lambda _: None
         )

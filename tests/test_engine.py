@@ -156,7 +156,7 @@ def test_a_picture(made: Path, analyze: Callable[..., Any], tmp_path: Path) -> N
     code, (line,), errors = analyze(made, picture, **ALL)
     assert (code, errors) == (0, "")
     (face,) = line["faces"]
-    keys = ["box", "score", "landmarks", "age", "gender", "expression", "affect", "known", "quality"]
+    keys = ["box", "score", "landmarks", "age", "gender", "expression", "affect", "known", "quality", "pose"]
     assert list(face) == keys
     bright = face["gender"]["probability"] if face["gender"]["label"] == "female" else 1 - face["gender"]["probability"]
     assert face["age"]["years"] == pytest.approx(100 * bright, abs=0.2)

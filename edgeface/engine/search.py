@@ -49,6 +49,8 @@ QUICK_S, FINE_S, STILL_FINE_S = 0.25, 2.0, 4.0
 DOUBTS, DOUBT_S = 3, 1.0
 """So many finds that are too doubtful to begin a track are looked at again in a finer scale, each place once in so many
 seconds."""
+CONFIRM_S = 1.0
+"""Who sits still is seen so often at least, whatever the patience with who is missed: answers want samples."""
 TICK_S = 1e-3
 """Time stamps are no finer than this."""
 SETTLED_S, QUIET_S = 3.0, 1.0
@@ -114,7 +116,7 @@ class Search:
     ----------
     finer : whether the detector may look finer than in the quick pass
     resting : whether still scenes are searched more rarely
-    lost_after_s : `visits.lost_after`; known faces of a still scene are confirmed twice within it
+    lost_after_s : `visits.lost_after`; known faces of a still scene are confirmed twice within it, or each second
 
     Attributes
     ----------
@@ -126,7 +128,7 @@ class Search:
     def __init__(self, *, finer: bool, resting: bool, lost_after_s: float) -> None:
         self.finer = finer
         self._gated = resting
-        self._confirm_s = lost_after_s / 2
+        self._confirm_s = min(lost_after_s / 2, CONFIRM_S)
         self._changes = Changes()
         self._account = ACCOUNT
         self._quick_s = self._fine_s = self._searched_s = float("-inf")
