@@ -35,8 +35,8 @@ from converters.paths import BUNDLE, open_any
 from converters.train.people import person_of
 from edgeface.config import Config, Runtime
 from edgeface.engine.networks import Networks
-from edgeface.engine.pipeline import Request, Told
 from edgeface.engine.states import States
+from edgeface.engine.steps import Request, Told
 from edgeface.engine.turn import Worker
 from edgeface.errors import EdgefaceError
 from edgeface.offline.analyze import EPOCH

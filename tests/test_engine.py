@@ -26,8 +26,8 @@ from edgeface.bundle import chosen_networks, open_bundle
 from edgeface.cli.main import main
 from edgeface.config import Config, Runtime
 from edgeface.engine.networks import Networks
-from edgeface.engine.pipeline import Request
 from edgeface.engine.states import States
+from edgeface.engine.steps import Request
 from edgeface.engine.turn import Worker
 from edgeface.errors import BundleError
 from edgeface.runtime import Runner, RunnerWrapper, load_network, run_faces

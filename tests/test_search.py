@@ -20,7 +20,7 @@ from edgeface.config import Config, Detector, Runtime
 from edgeface.engine.networks import Networks
 from edgeface.engine.search import ACCOUNT, QUICK, SHARE, SHEETS, Inputs, Plan, Search
 from edgeface.engine.turn import Worker
-from edgeface.people.tracker import Expected
+from edgeface.people.tracked import Expected
 from edgeface.types import Frame, Image
 
 WIDE = Inputs(image_wh=(1280, 720), quick_wh=(320, 192), fine_wh=(640, 384), any_size=False)

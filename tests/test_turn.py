@@ -20,8 +20,8 @@ from people import NOON
 from edgeface.bundle import open_bundle
 from edgeface.config import Config, Detector, Runtime
 from edgeface.engine.networks import Networks
-from edgeface.engine.pipeline import Request
 from edgeface.engine.states import States
+from edgeface.engine.steps import Request
 from edgeface.engine.turn import RECENT, Stages, Worker, in_batches
 from edgeface.events import Body, SummaryMessage, VisitMessage
 from edgeface.offline.analyze import analyze_image

@@ -1,11 +1,12 @@
 """Configuration: TOML file, environment and command line become one frozen `Config`.
 
-`types` has every key with its range and its sentence, `places` those of lines and zones, `values` what keys share,
+`types` has every key with its range and its sentence, `cameras` and `places` theirs, `values` what keys share,
 `loading` reads and overrides, `keys` knows what was meant by a key that is not there, `renames` which key had another
 name, `privacy` what `[privacy]` forbids, `secrets` what is never shown, `programs` which cameras a program reads,
 `toml` how it is read and written. Unknown keys and values out of range are errors that name the key.
 """
 
+from edgeface.config.cameras import Camera
 from edgeface.config.loading import CONFIG_PATHS, Given, find_config, load_config, parse_override
 from edgeface.config.places import Attention, Line, Point, Zone
 from edgeface.config.privacy import is_open, measures_attention, refused
@@ -13,7 +14,6 @@ from edgeface.config.programs import program_of
 from edgeface.config.secrets import child_environ, hide_credentials, mqtt_password, redacted
 from edgeface.config.toml import to_toml
 from edgeface.config.types import (
-    Camera,
     Commands,
     Config,
     Detector,

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations, pairwise
 from math import hypot
 
+from edgeface.config.cameras import Camera
 from edgeface.config.places import Line, Point, Zone
 from edgeface.config.privacy import expect_span, measures_attention, refused
 from edgeface.config.programs import meant_program
 from edgeface.config.secrets import hide_credentials
-from edgeface.config.types import Camera, Config
+from edgeface.config.types import Config
 from edgeface.config.values import Shape
 from edgeface.errors import ConfigError
 

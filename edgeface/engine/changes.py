@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from edgeface.detect.mosaic import Region, Sheet, Size, region_around
 from edgeface.people.motion_gate import Cells, MotionGate
-from edgeface.people.tracker import Expected
+from edgeface.people.tracked import Expected
 from edgeface.types import Image
 
 SEE_S = 0.05

@@ -25,9 +25,9 @@ from edgeface.bundle import (
 from edgeface.config import Config
 from edgeface.detect import make_detector
 from edgeface.detect.mosaic import Size, compose, in_picture, joined
-from edgeface.engine.pipeline import Request
 from edgeface.engine.search import FINER, QUICK, Inputs, Plan
 from edgeface.engine.states import States
+from edgeface.engine.steps import Request
 from edgeface.geometry import enlarge, letterbox
 from edgeface.runtime import Runner, RunnerWrapper, choose_runner, run_faces
 from edgeface.runtime.providers import ON_PROCESSOR, Provider

@@ -11,11 +11,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from math import sqrt
 
-import msgspec
-
 from edgeface.bundle import Network
 from edgeface.config import Camera, Config
 from edgeface.crop import cut, reference_boxes
+from edgeface.engine.steps import NOTHING, Request, Sighting, Told
 from edgeface.events import (
     DECADES,
     AggregateWindow,
@@ -32,7 +31,8 @@ from edgeface.people.conduct import Seen, Watch
 from edgeface.people.places import Place
 from edgeface.people.quality import assess, brightness
 from edgeface.people.schedule import Inference, Scheduler, choose_schedule
-from edgeface.people.tracker import Expected, Tracker
+from edgeface.people.tracked import Expected
+from edgeface.people.tracker import Tracker
 from edgeface.people.visits import VisitBook
 from edgeface.questions import QUESTIONS
 from edgeface.types import (
@@ -40,7 +40,6 @@ from edgeface.types import (
     Detections,
     Frame,
     Head,
-    Image,
     Quality,
     Reason,
     Task,
@@ -54,48 +53,6 @@ VIEW_S = 0.1
 """Blur and light of a face are measured anew after so many seconds."""
 BRIGHTNESS_S = 1.0
 """So is the brightness of the picture."""
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One inference that is due: these pixels through that network, for that track of that camera."""
-
-    network: str
-    camera: str
-    track: int
-    pixels: Image
-    quality: float
-    time_s: float
-    overdue_s: float = float("inf")
-
-
-class Sighting(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One frame after tracking: what was found, whose it is, and how well it can be seen.
-
-    Attributes
-    ----------
-    detections : None for a frame that was not searched
-    qualities : by track id, for the tracks that have a detection in this frame
-    changes : what this frame changed about visits
-    places : what was noticed at lines and zones
-    """
-
-    frame: Frame
-    detections: Detections | None
-    tracks: Sequence[Track]
-    qualities: Mapping[int, Quality]
-    changes: Sequence[VisitChange]
-    places: Sequence[PlaceChange]
-
-
-class Told(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What a frame, or the close, leads to: what changed about visits, who is in view, the messages."""
-
-    changes: Sequence[VisitChange]
-    visits: Sequence[Visit]
-    bodies: Sequence[Body]
-
-
-NOTHING = Told(changes=(), visits=(), bodies=())
 
 
 class Pipeline:

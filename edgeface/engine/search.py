@@ -16,7 +16,7 @@ import msgspec
 from edgeface.detect.mosaic import Mosaic, Region, Sheet, Size, merged, region_around
 from edgeface.engine.changes import Changes, Scales
 from edgeface.geometry import letterbox
-from edgeface.people.tracker import Expected
+from edgeface.people.tracked import Expected
 from edgeface.types import Detections, Image
 
 FINER = 2.0

@@ -14,9 +14,10 @@ from edgeface.config import Config
 from edgeface.engine.levels import FULL, Costs, Level
 from edgeface.engine.load import Load
 from edgeface.engine.networks import Networks
-from edgeface.engine.pipeline import Pipeline, Request, Sighting, Told
+from edgeface.engine.pipeline import Pipeline
 from edgeface.engine.search import SHARE, Search
 from edgeface.engine.states import States
+from edgeface.engine.steps import Request, Sighting, Told
 from edgeface.events import Body
 from edgeface.types import Answer, Detections, Frame, Reason, Task
 

@@ -19,7 +19,7 @@ import numpy as np
 from edgeface.config import Camera, Config
 from edgeface.crop import cut, reference_boxes
 from edgeface.engine.networks import Networks
-from edgeface.engine.pipeline import Request, Sighting, Told
+from edgeface.engine.steps import Request, Sighting, Told
 from edgeface.engine.turn import Worker
 from edgeface.offline.naming import Naming
 from edgeface.offline.results import USUAL, Analysis, Face

@@ -16,17 +16,12 @@ is somebody new.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import log, pi, sqrt
+from math import log, pi
 
-import msgspec
-import numpy as np
-
-from edgeface.people.appearance import LIKENESS_MOST, Appearance, Views, blend, likeness
+from edgeface.people.appearance import LIKENESS_MOST, Views, blend, likeness
 from edgeface.people.assignment import UNMATCHED, match
 from edgeface.people.motion import (
     Face,
-    Motion,
     association_cost,
     association_offset,
     begin,
@@ -36,15 +31,22 @@ from edgeface.people.motion import (
     stride,
 )
 from edgeface.people.rhythm import Rhythm
+from edgeface.people.tracked import (
+    LOOK_SHARE,
+    TICK_S,
+    Expected,
+    Tracked,
+    as_track,
+    expected_at,
+    gate_of,
+    likeness_of,
+    refresh,
+)
 from edgeface.types import Detections, Track
 
-GATE_SIZES, GATE_SPEED, GATE_MOST = 0.55, 1.5, 3.0
-"""The gate in face sizes: a base, plus face sizes per second since the last detection, and an upper bound."""
 DIRECT_S, DIRECT_SEARCHES = 0.6, 1.5
 """Who was unseen for longer is not followed on by the next face there: that one is watched first, as one more. In
 seconds, and in intervals between two searches where these are longer."""
-LOOK_S, FIRST_LOOKS_S, LOOK_SHARE = 0.5, 0.1, 0.3
-"""How often the appearance is taken: of confirmed tracks, and of those that are not yet; weight of a newer look."""
 UNSURE_S = 1.5
 """Who is covered by others and may be somebody who was there before is waited for so long."""
 LIKENESS_LEAST = -1.2
@@ -58,51 +60,9 @@ COVERED_PRIOR = 0.5
 """The same of somebody of whom others covered something all the time."""
 TRACKS = 64
 """Most tracks at a time (64 x 2 KB): then unseen tentative tracks go first, and new faces wait; both are counted."""
-TICK_S = 1e-3
-"""Time stamps are no finer than this: 0.7 s - 0.4 s is 0.2 s."""
 
 Differ = Callable[[int, int], bool]
 """Whether what is known of two tracks, by their ids, says that they are two people."""
-
-
-@dataclass(slots=True)
-class _State:
-    """One tracked face; ``searched`` are the frames that were searched since its first detection, which counts."""
-
-    id: int
-    motion: Motion
-    face: Face
-    score: float
-    started_s: float
-    detection: int | None
-    confirmed: bool
-    hits: int = 1
-    searched: int = 1
-    joined: int | None = None
-    look: Appearance | None = None
-    look_s: float = float("-inf")
-
-
-class Expected(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a track will be at an instant, before anybody has looked.
-
-    Attributes
-    ----------
-    x, y, width, height : middle and size of its box, frame pixels
-    spread : deviation of the middle along one axis, in face sizes
-    hits : detections so far
-    started_s, seen_s : source time of the first and of the latest detection
-    """
-
-    x: float
-    y: float
-    width: float
-    height: float
-    spread: float
-    hits: int
-    confirmed: bool
-    started_s: float
-    seen_s: float
 
 
 class Tracker:
@@ -138,7 +98,7 @@ class Tracker:
         self._min_hits = min_hits
         self._high_score = high_score
         self._differ = differ
-        self._states: list[_State] = []
+        self._states: list[Tracked] = []
         self._last_s: float | None = None
         self._rhythm = Rhythm()
         self._searched_s = float("-inf")
@@ -163,7 +123,7 @@ class Tracker:
     def expected(self, time_s: float) -> list[Expected]:
         """Where everybody who is followed will be at ``time_s``, in the order in which they began; nothing changes."""
         elapsed_s = 0.0 if self._last_s is None else max(0.0, time_s - self._last_s)
-        return [_expected(state, elapsed_s, time_s) for state in self._states]
+        return [expected_at(state, elapsed_s, time_s) for state in self._states]
 
     def update(
         self, time_s: float, detections: Detections | None, index: int | None = None, *, views: Views | None = None
@@ -194,16 +154,16 @@ class Tracker:
             self._associate(time_s, detections, views)
             self._searched_s = time_s
             self._states = [state for state in self._states if not self._is_lost(state, time_s)]
-        return [_track(state, absent=self._unseen(state, time_s, self._lost_after_s)) for state in self._states]
+        return [as_track(state, absent=self._unseen(state, time_s, self._lost_after_s)) for state in self._states]
 
-    def _unseen(self, state: _State, time_s: float, patience_s: float) -> bool:
+    def _unseen(self, state: Tracked, time_s: float, patience_s: float) -> bool:
         """Whether a track was missed for longer than ``patience_s``.
 
         Frames that were not searched miss nobody: where searches are rarer than the patience, one miss is enough.
         """
         return self._searched_s > state.motion.seen_s and time_s - state.motion.seen_s > patience_s + TICK_S
 
-    def _is_lost(self, state: _State, time_s: float) -> bool:
+    def _is_lost(self, state: Tracked, time_s: float) -> bool:
         """Whether a track is over; a tentative one is dropped sooner than a confirmed one.
 
         A person of whom no look was taken could not be told from others: nobody waits for that one to come back.
@@ -215,7 +175,7 @@ class Tracker:
             patience_s += self._return_within_s
         return self._unseen(state, time_s, patience_s)
 
-    def _follows(self, state: _State, time_s: float) -> bool:
+    def _follows(self, state: Tracked, time_s: float) -> bool:
         """Whether the next face at its place may be the same person's at once."""
         if state.look is None or not state.confirmed:
             return True
@@ -249,13 +209,13 @@ class Tracker:
             self._begin(found[row], scores[row], row, time_s)
         for state in [state for state in self._states if state.detection is not None]:
             if views is not None:
-                _refresh(state, views, time_s)
+                refresh(state, views, time_s)
             if not state.confirmed and self._is_person(state, time_s):
                 self._confirm(state, time_s, seen=views is not None)
 
     def _pairs(
         self,
-        states: Sequence[_State],
+        states: Sequence[Tracked],
         found: Sequence[Face],
         scores: Sequence[float],
         time_s: float,
@@ -270,7 +230,7 @@ class Tracker:
         """
         costs: dict[tuple[int, int], float] = {}
         for index, state in enumerate(states):
-            gate = _gate(state, time_s, 1.0)
+            gate = gate_of(state, time_s, 1.0)
             seen = state.motion.seen_s >= self._searched_s
             for row, score in enumerate(scores):
                 calm = seen and not odd(state.motion, found[row])
@@ -281,7 +241,7 @@ class Tracker:
                 if cost is None:
                     continue
                 if views is not None and not calm:
-                    like = _likeness(state, row, views)
+                    like = likeness_of(state, row, views)
                     if like is None:
                         if association_cost(state.motion, found[row], gate=BLIND_GATE * gate) is None:
                             continue
@@ -292,17 +252,17 @@ class Tracker:
                 costs[index, row] = min(cost, UNMATCHED - 0.1)
         return match(costs)
 
-    def _hit(self, state: _State, face: Face, score: float, row: int, time_s: float) -> None:
+    def _hit(self, state: Tracked, face: Face, score: float, row: int, time_s: float) -> None:
         correct(state.motion, face, time_s)
         state.score, state.detection, state.face = score, row, face
         state.hits += 1
 
-    def _is_person(self, state: _State, time_s: float) -> bool:
+    def _is_person(self, state: Tracked, time_s: float) -> bool:
         """Whether a track was there for long enough; flicker is no person: every other searched frame must show it."""
         long_enough = state.hits >= self._min_hits and time_s - state.started_s >= self._confirm_s - TICK_S
         return long_enough and 2 * state.hits >= state.searched
 
-    def _confirm(self, state: _State, time_s: float, *, seen: bool) -> None:
+    def _confirm(self, state: Tracked, time_s: float, *, seen: bool) -> None:
         """Confirm a track: as one more, or as somebody who has come back to about the same place with the same look."""
         gone = [other for other in self._states if self._may_return(other, state)]
         unsure = seen and (state.look is None or not state.look.clear)
@@ -320,17 +280,17 @@ class Tracker:
         other.joined = state.id
         self._states.remove(state)
 
-    def _may_return(self, gone: _State, here: _State) -> bool:
+    def _may_return(self, gone: Tracked, here: Tracked) -> bool:
         """Whether a new track is where somebody may be who is not seen any more."""
         if not gone.confirmed or gone.detection is not None:
             return False
-        off = association_offset(gone.motion, here.motion.face, gate=_gate(gone, here.started_s, 1.0))
+        off = association_offset(gone.motion, here.motion.face, gate=gate_of(gone, here.started_s, 1.0))
         return off is not None and not self._differ(gone.id, here.id)
 
-    def _return_cost(self, gone: _State, here: _State) -> float | None:
+    def _return_cost(self, gone: Tracked, here: Tracked) -> float | None:
         """How badly a new track fits somebody who is not seen any more; None where it is somebody else."""
         gap_s = here.started_s - gone.motion.seen_s
-        off = association_offset(gone.motion, here.motion.face, gate=_gate(gone, here.started_s, 1.0))
+        off = association_offset(gone.motion, here.motion.face, gate=gate_of(gone, here.started_s, 1.0))
         assert off is not None
         if gone.look is None:
             return off if gap_s <= self._lost_after_s else None
@@ -348,7 +308,7 @@ class Tracker:
             self.ignored += 1
             return
         self._states.append(
-            _State(
+            Tracked(
                 id=self._next_id,
                 motion=begin(face, time_s),
                 face=face,
@@ -373,71 +333,14 @@ class Tracker:
         return True
 
 
-def _gate(state: _State, time_s: float, strictness: float) -> float:
-    return strictness * min(GATE_MOST, GATE_SIZES + GATE_SPEED * (time_s - state.motion.seen_s))
-
-
-def _likeness(state: _State, row: int, views: Views | None) -> float | None:
-    return None if views is None or state.look is None else likeness(state.look, views.look(row))
-
-
-def _refresh(state: _State, views: Views, time_s: float) -> None:
-    """Take the appearance of a track anew, from time to time."""
-    assert state.detection is not None
-    if time_s - state.look_s < (LOOK_S if state.confirmed else FIRST_LOOKS_S) - TICK_S:
-        return
-    now = views.look(state.detection)
-    if now.torso is None and now.head is None:
-        return
-    if state.look is None or (now.clear and not state.look.clear):
-        state.look = now
-    elif now.clear or not state.look.clear:
-        state.look = blend(state.look, now, LOOK_SHARE)
-    state.look_s = time_s
-
-
 def _strides(
-    states: Sequence[_State], faces: Mapping[int, Face], time_s: float, views: Views | None
+    states: Sequence[Tracked], faces: Mapping[int, Face], time_s: float, views: Views | None
 ) -> list[tuple[int, int]]:
     """Pairs of tracks that were seen once, whose velocity is unknown, and of faces that nobody else claims."""
     costs: dict[tuple[int, int], float] = {}
     for index, state in enumerate(states):
         for row, face in faces.items():
             share = stride(state.motion, face, time_s)
-            if share is not None and (_likeness(state, row, views) or 0.0) >= LIKENESS_LEAST:
+            if share is not None and (likeness_of(state, row, views) or 0.0) >= LIKENESS_LEAST:
                 costs[index, row] = (UNMATCHED - 0.1) * share * share
     return match(costs)
-
-
-def _expected(state: _State, elapsed_s: float, time_s: float) -> Expected:
-    motion = replace(state.motion)
-    predict(motion, elapsed_s, time_s)
-    return Expected(
-        x=motion.x,
-        y=motion.y,
-        width=motion.width,
-        height=motion.height,
-        spread=sqrt(motion.place_var),
-        hits=state.hits,
-        confirmed=state.confirmed,
-        started_s=state.started_s,
-        seen_s=motion.seen_s,
-    )
-
-
-def _track(state: _State, *, absent: bool) -> Track:
-    motion = state.motion
-    predicted = (motion.x, motion.y, motion.width, motion.height)
-    x, y, width, height = predicted if state.detection is None else state.face
-    box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-    return Track(
-        id=state.id,
-        box=np.array(box, dtype=np.float32),
-        score=state.score,
-        detection=state.detection,
-        started_s=state.started_s,
-        seen_s=state.motion.seen_s,
-        confirmed=state.confirmed,
-        absent=absent,
-        joined=state.joined,
-    )
