@@ -36,7 +36,7 @@ from edgeface.types import Image
 COUNTS = (0, 1, 2, 4, 8, 16, 32, 64)
 SIZE_WH = (1920, 1080)
 AT_ONCE = 1e-3
-SETTLED = 60
+SETTLED = 40
 """Frames before any counts: everybody has been sampled as often as somebody new is."""
 
 

@@ -80,7 +80,7 @@ def multiplies_bytes_exactly(*, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 INSTRUCTIONS = re.compile(
-    r"(sse|ssse|avx|amx|fma|f16c|asimd|neon|vfp|sve|sme)\w*|i8mm|bf16|fphp|fp|aes|crc32|atomics|dotprod|bmi[12]|popcnt"
+    r"(sse|ssse|avx|amx|fma|f16c|asimd|neon|vfp|sve|sme(?!p$))\w*|i8mm|bf16|fphp|fp|aes|crc32|atomics|dotprod|bmi[12]|popcnt"
 )
 """Flags of a processor by which runtimes choose their kernels; the rest changes with the kernel of the system."""
 SERVICE_STATE = Path("var/lib/edgeface")

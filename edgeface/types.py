@@ -23,6 +23,8 @@ Image = npt.NDArray[np.uint8]
 Task = Literal["age", "gender", "expression", "affect"]
 Event = Literal["start", "update", "end"]
 Reason = Literal["lost", "source_ended", "stopped", "power", "paused"]
+Scene = Literal["clear", "dark", "covered", "moved"]
+"""Whether a camera's picture shows what it usually does."""
 
 
 def expect_shape(name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
@@ -90,17 +92,33 @@ class Detections(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return len(self.boxes)
 
 
+class Pose(msgspec.Struct, frozen=True, kw_only=True):
+    """Which way a head points, degrees: 0, 0, 0 is upright and towards the camera.
+
+    Attributes
+    ----------
+    yaw : turned to the picture's right above 0, to its left below; -90 to 90
+    pitch : nose up above 0, down below; -90 to 90
+    roll : tilted counter-clockwise in the picture above 0, clockwise below; -180 to 180
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
 class Quality(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """How well a face can be seen; all but ``size_px`` and ``yaw`` are 0 to 1.
+    """How well a face can be seen; all but ``size_px``, ``yaw`` and ``pose`` are 0 to 1.
 
     Attributes
     ----------
     size_px : height of the box in frame pixels
     blur : 0 sharp, 1 no detail left
-    yaw : -1 (turned fully to the image's left) to 1 (to the right), 0 frontal; 0 where no landmarks are known
+    yaw : -1 (nose over the image-left eye, or beyond) to 1 (the right one), 0 frontal; 0 where no landmarks are known
     light : 0 too dark or burnt out, 1 well exposed
     cut_off : share of the box that lies beyond the frame's edge as far as can be told, 0 for a whole face
     score : all of the above and the detector's score in one weight
+    pose : which way the head points, in degrees; None where no landmarks are known
     """
 
     size_px: float
@@ -109,6 +127,7 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     light: float
     cut_off: float
     score: float
+    pose: Pose | None = None
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -122,6 +141,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     detection : row of `Detections` that this track took in this frame, or None (not seen, or detection skipped)
     started_s, seen_s : source time of the first and of the latest real detection
     confirmed : whether it has been seen long and often enough to be a person's visit
+    absent : whether it was not detected for so long that nobody counts as there; who returns goes on with it
+    joined : number of the track that was found in this frame to be this one's person, come back
     """
 
     id: int
@@ -131,6 +152,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     started_s: float
     seen_s: float
     confirmed: bool
+    absent: bool = False
+    joined: int | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):

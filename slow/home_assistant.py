@@ -33,6 +33,16 @@ from slow.ha_place import MQTT_PORT, Place, enter_namespace, until  # noqa: E402
 REMOVED_S = 5.0
 NODE, DOOR, DESK = "edgeface_hall", "edgeface_hall_camera_door", "edgeface_hall_camera_desk"
 MISSING = {"unavailable", None}
+PLACES = """\
+[[cameras.door.lines]]
+name = "entry"
+from = [0.5, 1.0]
+to = [0.5, 0.0]
+[[cameras.door.zones]]
+name = "all"
+shape = [0.0, 0.0, 1.0, 1.0]
+"""
+LINE, ZONE = f"{DOOR}_line_entry", f"{DOOR}_zone_all"
 COMMANDS = "[commands]\nenabled = true\n"
 
 
@@ -67,11 +77,13 @@ class Daemon:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
-    def configure(self, *cameras: str) -> None:
+    def configure(self, *cameras: str, places: bool = True) -> None:
         """Write the configuration; the first camera looks at the scene, others are not there."""
         sources = [CONFIG, *["source = 9\n"] * (len(cameras) - 1)]
         tables = [f"[cameras.{name}]\n{source}" for name, source in zip(cameras, sources, strict=True)]
-        self._config.write_text(f'[node]\nid = "hall"\n[mqtt]\nport = {MQTT_PORT}\n{COMMANDS}{"".join(tables)}')
+        tables += [PLACES] if places else []
+        head = f'[node]\nid = "hall"\n[mqtt]\nport = {MQTT_PORT}\n{COMMANDS}'
+        self._config.write_text(head + "".join(tables))
 
     def start(self) -> None:
         """Start it."""
@@ -201,14 +213,18 @@ def examine(check: Checks, place: Place, daemon: Daemon) -> None:
     told = place.states()[entities(place)[f"{NODE}_problem"]["entity_id"]]["attributes"].get("problems")
     check.compare("the problem says which", ["camera desk is away"], told)
     daemon.camera.show("face")
-    for key, value in (("occupancy", "on"), ("count", "1"), ("visits", "1")):
+    for key, value in (("occupancy", "on"), ("count", "1"), ("visits", "1"), ("looking", "1")):
         is_so(key, value)
+    for key, value in (("occupancy", "on"), ("count", "1"), ("entries", "1")):
+        is_so(key, value, ZONE)
+    is_so("right", "0", LINE)
     check("age is known", until(lambda: (value_of(place, f"{DOOR}_age") or "unknown") not in {"unknown", *MISSING}))
     options = messages[DOOR]["components"]["expression"]["options"]
     check("expression is one of the options", until(lambda: value_of(place, f"{DOOR}_expression") in options))
     event(check, place, "arrived")
     daemon.camera.show("empty")
     is_so("occupancy", "off")
+    is_so("occupancy", "off", ZONE)
     event(check, place, "left")
     for device, key in ((DOOR, "pause"), (NODE, "expressions")):
         before = value_of(place, f"{device}_{key}")
@@ -264,8 +280,12 @@ def restart_broker(place: Place) -> None:
 
 
 def removal(check: Checks, place: Place, daemon: Daemon) -> None:
-    """A camera leaves the configuration; then all is taken back by hand."""
-    daemon.configure("door")
+    """Lines and zones leave the configuration, then a camera; then all is taken back by hand."""
+    daemon.configure("door", "desk", places=False)
+    daemon.reload()
+    check("line and zone that left the configuration are gone", until(lambda: not {LINE, ZONE} & set(devices(place))))
+    check("their camera stays", f"{DOOR}_count" in entities(place))
+    daemon.configure("door", places=False)
     before = daemon.reloads()
     daemon.reload()
     gone_s, in_force_s = timed(lambda: DESK not in devices(place), lambda: daemon.reloads() > before)

@@ -12,7 +12,7 @@ from brokers import Auditor
 from edgeface.events import decode, kind_of_topic
 
 SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
-QOS = {"visits": 1, "faces": 0, "state": 1, "summary": 1, "health": 0, "notice": 1}
+QOS = {"visits": 1, "places": 1, "faces": 0, "state": 1, "summary": 1, "health": 0, "notice": 1}
 
 
 def hold(auditor: Auditor, *, node: str, prefix: str = "edgeface", gaps: int = 0) -> dict[str, int]:

@@ -22,8 +22,9 @@ import numpy as np
 from people import AGE, HAPPY, WOMAN
 
 from edgeface.config import Config, Mqtt, Node, Spool
+from edgeface.engine.levels import FULL, Costs
 from edgeface.errors import run_command
-from edgeface.events import Body, BundleHealth, CameraHealth, notice_body, visit_body
+from edgeface.events import Body, BundleHealth, CameraHealth, Counted, notice_body, visit_body
 from edgeface.proof import Accelerated
 from edgeface.publish import supervisor
 from edgeface.publish.timing import Clock
@@ -34,6 +35,7 @@ from edgeface.service.daemon import Daemon
 from edgeface.service.signals import Signals
 from edgeface.service.standing import Look
 from edgeface.service.waits import Waits
+from edgeface.tuning import Tuned
 from edgeface.types import Event, Reason
 from edgeface.visit import Visit, VisitChange
 
@@ -86,7 +88,11 @@ class InventedAssembly:
         self.frames = 0
         self.opened, self.accelerated = None, Accelerated()
         self.networks = SimpleNamespace(invalid={}, heads=[], runners={})
-        self.worker = SimpleNamespace(stages=SimpleNamespace(medians_ms=dict))
+        self.tuned = Tuned(config=config, standing="none")
+        self.counted = {"main": Counted()}
+        self.worker = SimpleNamespace(
+            stages=SimpleNamespace(medians_ms=dict), level=FULL, costs=Costs, has_live=False, take_level=lambda _: None
+        )
         self.started = 0
         self._pause_s = 1 / rate
         self._most = most

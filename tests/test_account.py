@@ -34,7 +34,7 @@ TOPIC = "edgeface/hall/main/visits"
 def visit(number: int, *, boot: str = "b", event: Any = "start", name: str | None = None, late: bool = False) -> bytes:
     message = told(event, name or str(number)).stamped(node="hall", boot=boot, seq=number, number=number)
     payload = msgspec.json.encode(message)
-    return as_replayed(payload) if late else payload
+    return as_replayed("visits", payload) if late else payload
 
 
 def health(number: int | None, *, boot: str = "b", interrupted: list[Interrupted] | None = None) -> bytes:

@@ -12,7 +12,7 @@ from people import AGE, HAPPY, NOON, at, told, visit
 from test_events import sent
 
 from edgeface.config import Privacy
-from edgeface.events import AggregateWindow, Body, StateMessage, SummaryMessage, faces_body, visit_body
+from edgeface.events import AggregateWindow, Body, Counted, StateMessage, SummaryMessage, faces_body, visit_body
 from edgeface.events.aggregate import coarsened
 from edgeface.questions import VisitAge, band_names, band_of
 from edgeface.service.standing import Look, Standing
@@ -98,7 +98,7 @@ class Node:
     def __init__(self, folder: Path, privacy: Privacy = SECRET) -> None:
         self.now_s = 0.0
         self.standing = Standing(folder, now=lambda: at(self.now_s), clock=lambda: self.now_s)
-        self.standing.begin("hall", ["main"], live=["main"], privacy=privacy)
+        self.standing.begin("hall", {"main": Counted()}, live=["main"], privacy=privacy)
         self.out: list[Body] = []
 
     def pass_on(self, *bodies: Body) -> None:

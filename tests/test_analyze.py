@@ -22,7 +22,7 @@ from edgeface.bundle import open_bundle
 from edgeface.cli.main import main
 
 ROOT = Path(__file__).parents[1]
-FACE = {"box", "score", "landmarks", "age", "gender", "expression", "known", "quality"}
+FACE = {"box", "score", "landmarks", "age", "gender", "expression", "known", "quality", "pose"}
 EXPRESSIONS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
 
@@ -248,14 +248,16 @@ def test_a_video(analyze: Callable[..., Any], film: Path, tmp_path: Path) -> Non
     assert [line["frame"] for line in frames] == list(range(20))
     faces = [face for line in frames for face in line["faces"]]
     assert len(faces) == 20
-    assert all(set(face) == FACE | {"track"} for face in faces)
-    assert {face["track"] for face in faces} == {1}
+    assert all(set(face) == FACE | {"track", "visit"} for face in faces)
+    assert {(face["track"], face["visit"]) for face in faces} == {(1, "1")}
     assert faces[0]["age"] is faces[0]["gender"] is faces[0]["expression"] is None
     assert faces[0]["known"] == {"age": False, "gender": False, "expression": False}
     assert faces[-1]["known"] == {"age": True, "gender": True, "expression": True}
     assert set(closing) == {"path", "visits"}
     (visit,) = closing["visits"]
-    assert list(visit) == ["track", "started", "ended", "seconds", "age", "gender", "expression"]
+    fields = ["track", "visit", "started", "ended", "seconds", "age", "gender", "expression", "attention"]
+    assert list(visit) == fields
+    assert visit["attention"]["glances"] == 1
     assert (visit["track"], visit["started"], visit["ended"]) == (1, 0.0, pytest.approx(1.9))
     assert visit["gender"]["label"] == "female"
     assert visit["age"]["years"] == pytest.approx(30, abs=12)
@@ -354,3 +356,29 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
     kept = (tmp_path / "own" / "long.mp4.json").read_text().splitlines()
     assert abs(len(kept) - len(lines)) <= 1
     assert json.loads(kept[-1]) == closing
+
+
+def test_as_a_camera_sees_it(analyze: Callable[..., Any], film: Path, tmp_path: Path) -> None:
+    config = tmp_path / "edgeface.toml"
+    config.write_text(
+        "[cameras.door]\nmirror = true\n"
+        '[[cameras.door.lines]]\nname = "entry"\nfrom = [0.5, 1.0]\nto = [0.5, 0.0]\n'
+        '[[cameras.door.zones]]\nname = "all"\nshape = [0.0, 0.0, 1.0, 1.0]\n'
+    )
+    words = ("--json", "--config", config, "--camera", "door")
+    code, lines, _ = analyze(*words, "--out", tmp_path / "own", film)
+    assert code == 0
+    (visit,) = lines[-1]["visits"]
+    assert visit["lines"] == {"entry": {"in": 0, "out": 0}}
+    assert visit["zones"]["all"] == pytest.approx(visit["seconds"])
+    assert f"in all {visit['zones']['all']:.1f} s" in (tmp_path / "own" / "she.mp4.txt").read_text()
+    picture = write_picture(tmp_path / "she.png")
+    (mirrored,) = analyze(*words, "--out", tmp_path / "drawn", picture)[1]
+    (straight,) = analyze("--json", picture)[1]
+    right = straight["faces"][0]["box"][2]
+    assert mirrored["faces"][0]["box"][0] == pytest.approx(512 - right, abs=12)
+    drawn = cv2.imread(str(tmp_path / "drawn" / "she.png.faces.jpg"))
+    assert drawn is not None
+    assert (drawn[60:440, 255:257] > 240).all(axis=2).mean() > 0.5, "the line stands in the middle"
+    code, _, errors = analyze("--json", "--camera", "desk", picture)
+    assert (code, "there is no camera desk" in errors) == (2, True)

@@ -27,7 +27,7 @@ from edgeface.bundle import (
     open_bundle,
 )
 from edgeface.errors import BundleError
-from edgeface.questions.fusion import Mean, add_sample
+from edgeface.questions.fusion import Pool, pool_sample
 from edgeface.types import AffectEstimate, AgeEstimate, Answer, LabelEstimate
 
 AGES = Expectation("age", ExpectationHead(support=tuple(float(year) for year in range(0, 81)), output="p"))
@@ -183,13 +183,13 @@ def test_age_by_ranks(ranks: list[float], years: int) -> None:
     assert head.estimate(head.probabilities({"p": np.array([ranks], np.float32)})[0]).years == years
 
 
-def test_looks_by_ranks_fuse_to_the_median_of_their_mean() -> None:
-    mean = Mean()
-    for certain in ([1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 1]):
+def test_looks_by_ranks_fuse_to_the_median_of_their_pool() -> None:
+    pool = Pool()
+    for certain in ([1, 0.9, 0.1, 0], [0.9, 0.1, 0, 0], [1, 1, 0.9, 0.1]):
         head = Coral("age", CoralHead(output="p", lowest=30, ranks=4))
         row = head.probabilities({"p": np.array([certain], np.float32)})[0]
-        mean = add_sample(mean, Answer(task="age", probabilities=row, quality=0.5, time_s=0.0))
-    assert head.estimate(mean.probabilities).years == 32
+        pool = pool_sample(pool, Answer(task="age", probabilities=row, quality=0.5, time_s=0.0), value=0.0)
+    assert head.estimate(pool.probabilities).years == 32
 
 
 @settings(max_examples=50)

@@ -44,10 +44,19 @@ def see(problems: Problems, now_s: float = 0.0, **values: Any) -> list[tuple[str
 def test_what_is_wrong() -> None:
     looks = {"door": Look(status="away", frames=0), "desk": Look(status="running", frames=3)}
     assert see(Problems(), looks=looks, invalid={"yunet": 0}) == [("camera", "camera door is away")]
+    covered = {"door": Look(status="running", frames=3, view="covered")}
+    assert see(Problems(), looks=covered) == [("camera", "camera door is covered")]
+    at_night = {
+        "door": Look(status="running", frames=3, view="dark"),
+        "desk": Look(status="paused", frames=3, view="moved"),
+    }
+    assert see(Problems(), looks=at_night) == []
     assert see(Problems(), error="no", throttled=["under-voltage"]) == [
         ("configuration", "the configuration was not taken: no"),
         ("board", "board: under-voltage"),
     ]
+    less = "less is done (the board is too hot): networks look at each person half as often"
+    assert see(Problems(), degraded=less) == [("degraded", less)]
 
 
 def test_a_count_is_a_problem_for_an_hour_after_it_has_grown() -> None:

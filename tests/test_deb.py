@@ -185,10 +185,11 @@ def test_scripts_are_filled_in() -> None:
 
 
 def test_the_unit_starts_the_packages_program() -> None:
-    text = control.unit((ROOT / "systemd/edgeface.service").read_text(encoding="utf-8"))
-    assert "\nExecStart=/usr/bin/edgeface run --config /etc/edgeface/edgeface.toml\n" in text
-    assert "/opt/" not in text
-    assert "scripts/install" not in text
+    for name, command in (("edgeface", "run"), ("edgeface-tune", "tune --refresh")):
+        text = control.unit((ROOT / f"systemd/{name}.service").read_text(encoding="utf-8"))
+        assert f"\nExecStart=/usr/bin/edgeface {command} --config /etc/edgeface/edgeface.toml\n" in text
+        assert "/opt/" not in text
+        assert "scripts/install" not in text
     with pytest.raises(ValueError, match="ExecStart"):
         control.unit("[Service]\n")
 
@@ -244,7 +245,7 @@ def test_a_package_is_packed(wheels: list[Path], tmp_path: Path) -> None:
     assert {"./usr/share/doc/edgeface/docs/installing.md", "./usr/share/doc/edgeface/docs/install/pc.md"} <= set(
         entries
     )
-    assert "./usr/share/edgeface/jetson.conf" in entries
+    assert {f"./{tree.UNIT}", f"./{tree.TUNE}", "./usr/share/edgeface/jetson.conf"} <= set(entries)
     assert "./usr/share/edgeface/models/default/manifest.json" in entries
     assert "./etc/edgeface/edgeface.toml" not in entries, "no conffile: nobody is asked at an upgrade"
     assert not [name for name in entries if "tests" in name]

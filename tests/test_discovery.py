@@ -24,6 +24,7 @@ from edgeface.cli.main import main
 from edgeface.config import HomeAssistant, load_config
 from edgeface.events import (
     CameraState,
+    Counted,
     ExpressionCommand,
     PauseCommand,
     RestartCommand,
@@ -33,7 +34,8 @@ from edgeface.events import (
 )
 from edgeface.publish import announcer as announcing
 from edgeface.publish.announcer import Announcer
-from edgeface.publish.discovery import Announcement, announcement, camera_of, device_id, node_topic
+from edgeface.publish.discovery import Announcement, announcement, camera_of, node_topic
+from edgeface.publish.entities import device_id
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 NODE, DOOR = "homeassistant/device/edgeface_hall/config", "homeassistant/device/edgeface_hall_camera_door/config"
@@ -106,10 +108,14 @@ KNOWN = {
 COMMON = {"platform", "unique_id", "name", "qos", "icon", "entity_category", "enabled_by_default"}
 
 
-@pytest.mark.parametrize("topic", [NODE, DOOR])
+COUNTED = Counted(lines={"entry": ("in", "out")}, zones={"bench": (0.0, 0.0, 1.0, 1.0)}, attention=True)
+LINE, ZONE = (DOOR.replace("door", f"door_{place}") for place in ("line_entry", "zone_bench"))
+
+
+@pytest.mark.parametrize("topic", [NODE, DOOR, LINE, ZONE])
 def test_no_key_that_home_assistant_drops_or_refuses(topic: str) -> None:
     """It drops what it does not know in a component without a word, and refuses a device that lacks something."""
-    message = device(announced("door", commands=True), topic)
+    message = device(announced("door", commands=True, counted={"door": COUNTED}), topic)
     assert set(message) == {"device", "origin", "availability_topic", "state_topic", "qos", "components"}
     assert set(message["device"]) <= {"identifiers", "name", "model", "manufacturer", "sw_version", "via_device"}
     assert message["origin"]["name"] == "edgeface"
@@ -138,6 +144,7 @@ def test_the_entities_of_a_camera() -> None:
         "expression": "sensor",
         "age": "sensor",
         "connection": "binary_sensor",
+        "tamper": "binary_sensor",
         "fps": "sensor",
         "nearest": "sensor",
         "brightness": "sensor",
@@ -147,7 +154,7 @@ def test_the_entities_of_a_camera() -> None:
     assert door["expression"]["options"] == list(LABELS)
     off = {key for key, one in door.items() if one.get("enabled_by_default") is False}
     assert off == {"fps", "nearest", "brightness"}
-    assert {key for key, one in door.items() if "entity_category" in one} == off | {"connection"}
+    assert {key for key, one in door.items() if "entity_category" in one} == off | {"connection", "tamper"}
 
 
 def test_with_bands_of_age_no_years_are_announced() -> None:
@@ -161,7 +168,8 @@ def test_with_bands_of_age_no_years_are_announced() -> None:
 
 def test_where_only_totals_are_told_only_they_are_announced() -> None:
     without = components(announced("door", people=False), DOOR)
-    assert {key for key, one in without.items() if len(one) > 1} == {"visits", "connection", "fps", "brightness"}
+    stay = {"visits", "connection", "tamper", "fps", "brightness"}
+    assert {key for key, one in without.items() if len(one) > 1} == stay
     # Home Assistant finds what it is to remove by platform and key.
     before = components(announced("door"), DOOR)
     assert {key: one["platform"] for key, one in without.items()} == {k: one["platform"] for k, one in before.items()}
@@ -268,6 +276,10 @@ def state(**values: Any) -> dict[str, Any]:
         ("connection", {"status": "running"}, "ON"),
         ("connection", {"status": "away"}, "OFF"),
         ("connection", {"status": "starting"}, "None"),
+        ("tamper", {"view": "covered"}, "ON"),
+        ("tamper", {"view": "dark"}, "OFF"),
+        ("tamper", {"view": None}, "None"),
+        ("tamper", {}, "None"),
         ("pause", {"status": "paused", "paused": "command"}, "ON"),
         ("pause", {"status": "paused", "paused": "hours"}, "OFF"),
         ("pause", {"status": "running"}, "OFF"),

@@ -26,8 +26,8 @@ from edgeface.bundle import chosen_networks, open_bundle
 from edgeface.cli.main import main
 from edgeface.config import Config, Runtime
 from edgeface.engine.networks import Networks
-from edgeface.engine.pipeline import Request
 from edgeface.engine.states import States
+from edgeface.engine.steps import Request
 from edgeface.engine.turn import Worker
 from edgeface.errors import BundleError
 from edgeface.runtime import Runner, RunnerWrapper, load_network, run_faces
@@ -156,7 +156,7 @@ def test_a_picture(made: Path, analyze: Callable[..., Any], tmp_path: Path) -> N
     code, (line,), errors = analyze(made, picture, **ALL)
     assert (code, errors) == (0, "")
     (face,) = line["faces"]
-    keys = ["box", "score", "landmarks", "age", "gender", "expression", "affect", "known", "quality"]
+    keys = ["box", "score", "landmarks", "age", "gender", "expression", "affect", "known", "quality", "pose"]
     assert list(face) == keys
     bright = face["gender"]["probability"] if face["gender"]["label"] == "female" else 1 - face["gender"]["probability"]
     assert face["age"]["years"] == pytest.approx(100 * bright, abs=0.2)

@@ -96,6 +96,7 @@ def test_the_start_of_a_visit_of_whom_nothing_is_known() -> None:
         "affect": None,
         "number": None,
         "replayed": False,
+        "attention": None,
     }
 
 

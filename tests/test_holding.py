@@ -55,7 +55,7 @@ class Place:
         self.root = root
         self.config = Config(
             runtime=Runtime(name="onnx", threads=1, **runtime),
-            detector=Detector(size=size),
+            detector=Detector(size=size, fine=False, motion=False),
         )
         networks = Networks(open_bundle(DEFAULT), self.config, wrap=lambda name, runner: Costly(name, runner, self))
         numbers = count()

@@ -133,13 +133,14 @@ def test_credentials_are_for_root_alone(installed: Path) -> None:
     assert stat.S_IMODE((installed / "etc/edgeface/credentials").stat().st_mode) == 0o700
 
 
-def test_the_unit_names_the_true_path_and_is_enabled(installed: Path) -> None:
-    unit = (installed / "etc/systemd/system/edgeface.service").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["edgeface.service", "edgeface-tune.service"])
+def test_the_unit_names_the_true_path_and_is_enabled(installed: Path, name: str) -> None:
+    unit = (installed / "etc/systemd/system" / name).read_text(encoding="utf-8")
     line = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
     program = line.removeprefix("ExecStart=").split()[0]
     assert (installed / program.lstrip("/")).is_file()
-    wanted = installed / "etc/systemd/system/multi-user.target.wants/edgeface.service"
-    assert wanted.readlink() == Path("/etc/systemd/system/edgeface.service")
+    wanted = installed / "etc/systemd/system/multi-user.target.wants" / name
+    assert wanted.readlink() == Path("/etc/systemd/system") / name
 
 
 OLD = "bf0e387"

@@ -24,6 +24,7 @@ from edgeface.events import (
     Certificates,
     ConfigurationHealth,
     HealthMessage,
+    HoldHealth,
     MachineHealth,
     MqttHealth,
     Problem,
@@ -47,7 +48,9 @@ def health(**values: Any) -> HealthMessage:
         **{
             "at": NOON,
             "uptime_s": 61.26,
-            "cameras": {"main": CameraHealth(state="running", fps=14.9, dropped=2, brightness=0.4, nearest_px=80.0)},
+            "cameras": {
+                "main": CameraHealth(state="running", fps=14.9, dropped=2, rested=0.25, brightness=0.4, nearest_px=80.0)
+            },
             "stages_ms": {"detect": 5.0},
             "mqtt": MqttHealth(
                 state="connected",
@@ -76,6 +79,7 @@ def health(**values: Any) -> HealthMessage:
                 clock_synchronised=True,
             ),
             "spool": SpoolHealth(state="disk", error=None, number=8, waiting=2, bytes=4096),
+            "hold": HoldHealth(level=2, levels=5, name="detection/2", text="less", causes=["heat"]),
             **values,
         }
     ).message
@@ -111,6 +115,7 @@ def test_health_is_served_where_it_is_asked_for(metrics: Metrics) -> None:
     assert told["edgeface_stage_seconds"] == {"detect": 0.005}
     assert told["edgeface_resident_memory_bytes"] == {"": 155.5e6}
     assert told["edgeface_mqtt_dropped_messages_total"] == {"faces": 3}
+    assert told["edgeface_degradation_level"] == {"": 2}
     assert (told["edgeface_spool_waiting_messages"], told["edgeface_spool_on_disk"]) == ({"": 2}, {"": 1})
     assert told["edgeface_certificate_end_timestamp_seconds"] == {"broker": 1798761600}
     assert set(told["edgeface_problem"].values()) == {0}

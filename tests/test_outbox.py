@@ -75,6 +75,7 @@ def test_what_is_dropped_first(accepted: list[Any], left: list[str]) -> None:
     dropped = len(accepted) - len(left)
     assert outbox.counters().dropped == {
         "visits": dropped,
+        "places": 0,
         "faces": 0,
         "state": 0,
         "summary": 0,
@@ -104,7 +105,15 @@ def test_only_the_newest_of_faces_and_retained_kinds_waits() -> None:
     outbox = make()
     for body in (SUMMARY, FACES, NOTICE, FACES, told("start"), SUMMARY, FACES):
         outbox.accept(body)
-    assert outbox.counters().dropped == {"visits": 0, "faces": 2, "state": 0, "summary": 1, "health": 0, "notice": 0}
+    assert outbox.counters().dropped == {
+        "visits": 0,
+        "places": 0,
+        "faces": 2,
+        "state": 0,
+        "summary": 1,
+        "health": 0,
+        "notice": 0,
+    }
     assert [(entry.seq, entry.kind) for entry in drain(outbox)] == [
         (2, "notice"),
         (4, "visits"),

@@ -246,7 +246,7 @@ def test_of_fewer_than_k_no_message_and_no_file_tells(
         assert health.json["spool"]["state"] == "off"
     announced = [heard.json for heard in auditor.heard if heard.topic.endswith("_camera_main/config")][-1]
     there = {key for key, one in announced["components"].items() if len(one) > 1}
-    assert there == {"visits", "connection", "fps", "brightness"}
+    assert there == {"visits", "connection", "tamper", "fps", "glances", "brightness"}
     # Which bundle was proved to run here is no word of a visit.
     assert {file.name for file in (tmp_path / "home").rglob("*") if file.is_file()} <= {"proven"}
     assert elsewhere(seen.written, str(left)) == []

@@ -25,7 +25,8 @@ from daemons import Child
 from fleets import Fleet
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from edgeface.publish.discovery import config_topic, device_id
+from edgeface.publish.discovery import config_topic
+from edgeface.publish.entities import device_id
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="apt install openssl")
 Broker = Callable[..., Mosquitto]

@@ -38,7 +38,7 @@ MAY_NAME = {
     "events/state.py": "tells mean age and dominant expression, by the meaning of its message",
     "events/commands.py": "one command has its name",
     "service/control.py": "follows that command",
-    "publish/discovery.py": "has an entity for each of these two",
+    "publish/entities.py": "has an entity for each of these two",
     "publish/sentences.py": "says both of a state",
     "service/assembly.py": "asks networks for what the entities need: labels, and whether ages are told",
 }

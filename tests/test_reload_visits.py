@@ -14,7 +14,7 @@ from brokers import AnyBroker, Auditor, eventually
 from daemons import Child, Manager
 from pretend_camera import CONFIG, PretendCamera
 
-from edgeface.config import Camera, Config, Limits, Mqtt, ScheduleChoice, Visits
+from edgeface.config import Attention, Camera, Config, Limits, Line, Mqtt, ScheduleChoice, Visits
 from edgeface.service.untouched import same_networks, same_reading, same_rules
 
 HEAD = '[node]\nid = "hall"\n[visits]\nlost_after = 30.0\n'
@@ -123,13 +123,17 @@ def test_what_is_the_same() -> None:
     other = msgspec.structs.replace
     elsewhere = other(old, mqtt=Mqtt(host="elsewhere"), cameras={**old.cameras, "desk": Camera(source=1)})
     assert same_networks(old, elsewhere)
-    assert same_rules(old, elsewhere)
+    assert same_rules(old, elsewhere, "main")
     assert same_reading(old, elsewhere, "main")
     patient = other(old, visits=Visits(lost_after=9.0))
     assert same_networks(old, patient)
-    assert not same_rules(old, patient)
+    assert not same_rules(old, patient, "main")
     assert same_reading(old, patient, "main")
-    assert not same_rules(old, other(old, schedule={"age-v2": ScheduleChoice(interval=9.0)}))
+    assert not same_rules(old, other(old, schedule={"age-v2": ScheduleChoice(interval=9.0)}), "main")
+    placed = other(old, cameras={"main": Camera(lines=(Line(name="door", from_=(0.1, 0.5), to=(0.9, 0.5)),))})
+    assert same_reading(old, placed, "main"), "a line lies in the picture, and changes nothing of it"
+    assert not same_rules(old, placed, "main")
+    assert not same_rules(old, other(old, attention=Attention(angle=15.0)), "main")
     assert not same_networks(old, other(old, attributes={"age": False}))
     assert not same_networks(old, other(old, detector=other(old.detector, size="640x384")))
     assert not same_reading(old, other(old, limits=Limits(megapixels=1.0)), "main")

@@ -21,7 +21,17 @@ from pretend_camera import CONFIG, PretendCamera
 from publishing import Make
 from test_events import sent
 
-from edgeface.events import Body, CameraState, StateMessage, SummaryWindow, Today, Totals, VisitMessage, visit_body
+from edgeface.events import (
+    Body,
+    CameraState,
+    Counted,
+    StateMessage,
+    SummaryWindow,
+    Today,
+    Totals,
+    VisitMessage,
+    visit_body,
+)
 from edgeface.questions import VisitAge, VisitExpression
 from edgeface.service.standing import SAVE_S, Look, Standing
 from edgeface.visit import VisitChange
@@ -54,6 +64,23 @@ class Watched:
             return None
         sent(body)
         return cast(StateMessage, body.message)
+
+
+def test_what_a_live_camera_shows_is_told_at_once_and_of_a_file_never() -> None:
+    state = CameraState("main")
+    told: list[Any] = []
+    looks = [
+        ("running", "clear"),
+        ("running", "covered"),
+        ("running", "covered"),
+        ("away", "covered"),
+        ("running", None),
+    ]
+    for second, (status, view) in enumerate(looks):
+        state.look(cast(Any, status), 1 + second, view=cast(Any, view))
+        body = state.news(at=NOON, now_s=2.0 * second, today=NOTHING)
+        told.append(None if body is None else sent(body).get("view", "unsaid"))
+    assert told == ["clear", "covered", None, None, "unsaid"]
 
 
 def test_nobody_looks_before_the_first_frame() -> None:
@@ -174,7 +201,7 @@ def test_only_three_days_are_kept(visits: list[tuple[int, int]]) -> None:
 def test_state_summary_and_visits_agree(steps: list[str]) -> None:
     """The totals are the sum of the visits' own messages, and so are the windows of the summary."""
     standing = Standing(Path("/dev/null/nowhere"), now=lambda: NOON, clock=itertools.count(0.0, 1.0).__next__)
-    standing.begin("hall", ["main"], live=["main"])
+    standing.begin("hall", {"main": Counted()}, live=["main"])
     window = SummaryWindow("main", start_s=0)
     there: list[str] = []
     starts = ends = 0
@@ -234,7 +261,7 @@ def standing(tmp_path: Path) -> Callable[[Hand], Standing]:
 
 
 def begun(standing: Standing, live: bool = True) -> Standing:
-    standing.begin("hall", ["main"], live=["main"] if live else [])
+    standing.begin("hall", {"main": Counted()}, live=["main"] if live else [])
     return standing
 
 

@@ -27,6 +27,7 @@ from edgeface.sources.stream import Stream
 from edgeface.types import Frame
 
 W, H = 160, 96
+OLD = tuple(map(int, cv2.__version__.split(".")[:2])) < (4, 13)
 COLOURS = [(200, 60, 30), (40, 180, 90), (60, 60, 220)]
 PICTURES = [np.full((H, W, 3), COLOURS[i // 20 % 3], np.uint8) for i in range(60)]
 
@@ -269,7 +270,7 @@ def test_a_transport_stream_over_udp(tmp_path: Path) -> None:
             list(frames)
 
 
-@pytest.mark.skipif(tuple(map(int, cv2.__version__.split(".")[:2])) < (4, 13), reason="OpenCV before 4.13 goes on with the last picture, or with parts")
+@pytest.mark.skipif(OLD, reason="OpenCV before 4.13 goes on with the last picture, or with parts")
 def test_a_stream_that_changes_its_resolution_goes_on_in_its_first_size(tmp_path: Path) -> None:
     sizes = [(W, H), (2 * W, 2 * H), (W // 2, H // 2)]
     films = [

@@ -1,4 +1,4 @@
-"""A camera whose picture goes dark, is covered or shows another scene: told after ten seconds; light and people are not."""
+"""A camera whose picture goes dark, is covered or shows another scene is told of; light and people are not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def _world() -> Image:
             cv2.rectangle(image, (x, y), (x + width + 4, y + height + 4), colour, -1)
         else:
             cv2.circle(image, (x, y), width // 2 + 3, colour, -1)
-    return cv2.GaussianBlur(image, (0, 0), 1.0)
+    blurred: Image = cv2.GaussianBlur(image, (0, 0), 1.0).astype(np.uint8)
+    return blurred
 
 
 WORLD = _world()
@@ -100,7 +101,7 @@ HOLD, TELL = round(HOLD_S), round(TELL_S)
     ("make", "said"),
     [
         (lambda seed: view(gain=0.02, seed=seed), "dark"),
-        (lambda seed: np.zeros((H, W, 3), np.uint8), "dark"),
+        (lambda _: np.zeros((H, W, 3), np.uint8), "dark"),
         (lambda seed: plain(120, seed), "covered"),
         (lambda seed: cv2.GaussianBlur(view(seed=seed), (0, 0), 40), "covered"),
     ],

@@ -426,5 +426,5 @@ def test_instruction_sets(tmp_path: Path) -> None:
     info = tmp_path / "cpuinfo"
     info.write_text("processor : 0\nFeatures\t: fp asimd evtstrm aes crc32 cpuid asimddp\n")
     assert instruction_sets(cpuinfo=info) == ("aes", "asimd", "asimddp", "crc32", "fp")
-    info.write_text("flags\t\t: fpu sse4_2 avx2 avx512_vnni amx_tile ibrs pti fma md_clear\n")
+    info.write_text("flags\t\t: fpu sse4_2 avx2 avx512_vnni amx_tile ibrs pti smep smap fma md_clear\n")
     assert instruction_sets(cpuinfo=info) == ("amx_tile", "avx2", "avx512_vnni", "fma", "sse4_2")

@@ -14,14 +14,14 @@ import msgspec
 import numpy as np
 import pytest
 from astronaut import astronaut
-from bundles import DEFAULT, EXPRESSION
+from bundles import AGE, DEFAULT, EXPRESSION
 from people import NOON
 
 from edgeface.bundle import open_bundle
 from edgeface.config import Config, Detector, Runtime
 from edgeface.engine.networks import Networks
-from edgeface.engine.pipeline import Request
 from edgeface.engine.states import States
+from edgeface.engine.steps import Request
 from edgeface.engine.turn import RECENT, Stages, Worker, in_batches
 from edgeface.events import Body, SummaryMessage, VisitMessage
 from edgeface.offline.analyze import analyze_image
@@ -62,7 +62,8 @@ class Machine:
         numbers = count(1)
         self.worker = Worker(
             make_networks(self._called),
-            Config(runtime=runtime),
+            # One pass of the detector for every frame: what else it may see is told in test_search.
+            Config(detector=Detector(fine=False, motion=False), runtime=runtime),
             ["main", "file"],
             new_id=lambda: f"v{next(numbers)}",
             clock=lambda: self.now_s,
@@ -137,6 +138,29 @@ def test_the_camera_s_own_pace_sets_the_limit() -> None:
 def request(network: str, overdue_s: float) -> Request:
     pixels = np.zeros((1, 1, 3), np.uint8)
     return Request(network=network, camera="main", track=1, pixels=pixels, quality=1.0, time_s=0.0, overdue_s=overdue_s)
+
+
+def test_a_due_face_goes_through_a_network_once_for_all_its_questions() -> None:
+    """One face in five frames: five passes of the network of age and gender, each a sample of both."""
+    passes = {AGE: 0, EXPRESSION: 0}
+
+    def passed(name: str, outputs: Mapping[str, F32]) -> Mapping[str, F32]:
+        if name in passes:
+            passes[name] += len(next(iter(outputs.values())))
+        return outputs
+
+    networks = make_networks(passed)
+    asked = {name: [head.task for head in heads] for name, (_, _, heads) in networks.attributes.items()}
+    assert asked == {AGE: ["age", "gender"], EXPRESSION: ["expression"]}
+    numbers = count(1)
+    worker = Worker(networks, Config(), ["main"], new_id=lambda: f"v{next(numbers)}", clock=lambda: 0.0)
+    for index in range(5):
+        at = NOON + timedelta(seconds=index / 5)
+        frame = Frame(image=astronaut(), camera="main", index=index, time_s=index / 5, captured_at=at)
+        ((_, told),) = worker.process([frame])
+    ((age, gender, expression),) = [(v.known.age, v.known.gender, v.known.expression) for v in told.visits]
+    assert passes == {AGE: 5, EXPRESSION: 5}
+    assert (age.samples, gender.samples, expression.samples) == (5, 5, 5)  # type: ignore[union-attr]
 
 
 def test_batches_take_the_most_overdue_first_and_all_once() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from converters.export.ranges import ANY_SHAPE, network_of, read_ranges
 from converters.recipes.schema import Quantize
 from edgeface.config import RuntimeName
-from edgeface.errors import EdgefaceError
 from edgeface.files import write_atomic
 
 
@@ -21,7 +20,7 @@ def make_int8(plain: Path, runtime: RuntimeName, how: Quantize, ranges: Path, pa
 
     Raises
     ------
-    EdgefaceError : in one line: no ranges, ranges of another recipe, or a network with a memory
+    EdgefaceError : in one line: no ranges, ranges of another recipe, or a memory without a convolution
     UsageError : a pattern of ``how.keep`` that matches no layer
     """
     measured = read_ranges(ranges, runtime, how.calibration, equalise=how.equalise)
@@ -30,23 +29,9 @@ def make_int8(plain: Path, runtime: RuntimeName, how: Quantize, ranges: Path, pa
 
         from converters.export.quantize_onnx import quantize_onnx
 
-        model = onnx.load(plain)
-        refuse_memory(ranges, len(model.graph.input))
-        quantized = quantize_onnx(model, measured.graphs[ANY_SHAPE], how.keep, name=network_of(ranges))
+        quantized = quantize_onnx(onnx.load(plain), measured.graphs[ANY_SHAPE], how.keep, name=network_of(ranges))
         write_atomic(path, quantized.SerializeToString(deterministic=True))
         return
-    from converters.export.older_tflite import quantizable
-    from converters.export.quantize_tflite import quantize_tflite, signature_inputs
+    from converters.export.quantize_tflite import quantize_tflite
 
-    with quantizable(plain) as whole:
-        refuse_memory(ranges, max(map(len, signature_inputs(whole).values())))
     quantize_tflite(plain, measured.graphs, path, how.keep)
-
-
-def refuse_memory(ranges: Path, inputs: int) -> None:
-    """Raise EdgefaceError for a network with more than the picture as input: its memory would drift in int8."""
-    if inputs > 1:
-        raise EdgefaceError(
-            f"{network_of(ranges)} carries a memory from call to call, which int8 would let drift",
-            fix='use "int8w" instead',
-        )

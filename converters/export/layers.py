@@ -16,10 +16,11 @@ from pathlib import Path
 
 from onnx import ModelProto
 
-from edgeface.errors import UsageError
+from edgeface.errors import EdgefaceError, UsageError
 
 WEIGHTED_ONNX = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU"})
 WEIGHTED_TFLITE = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"})
+CONVOLUTIONS = frozenset({"Conv", "ConvTranspose", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 SHAPED = frozenset({"Reshape", "Slice", "Resize", "Expand", "Unsqueeze", "Squeeze", "Pad", "ReduceMean", "Transpose"})
 """ONNX operators of which only the first input is data."""
 INPUT = "input"
@@ -40,6 +41,11 @@ class Operator:
 
 def onnx_layers(model: ModelProto) -> dict[str, list[str]]:
     """Layer to the names of its nodes, in order."""
+    return group(onnx_operators(model))
+
+
+def onnx_operators(model: ModelProto) -> list[Operator]:
+    """Nodes of a model, each by its name."""
     constants = {tensor.name for tensor in model.graph.initializer}
     operators = []
     for node in model.graph.node:
@@ -49,7 +55,7 @@ def onnx_layers(model: ModelProto) -> dict[str, list[str]]:
         inputs = node.input[:1] if node.op_type in SHAPED else node.input
         reads = tuple(name for name in inputs if name and name not in constants)
         operators.append(Operator(node.name, node.op_type, weights, reads, tuple(node.output)))
-    return group(operators)
+    return operators
 
 
 def tflite_layers(path: Path) -> list[dict[str, list[str]]]:
@@ -57,14 +63,17 @@ def tflite_layers(path: Path) -> list[dict[str, list[str]]]:
     return [group(operators) for operators in tflite_operators(path)]
 
 
-def tflite_scopes(path: Path, patterns: Sequence[str]) -> list[str]:
-    """Patterns by which the quantizer knows every operator of the layers that ``patterns`` find, in all signatures."""
-    return [
-        f"^{re.escape(name)};?$"
-        for layers in tflite_layers(path)
-        for layer in matching(layers, patterns)
-        for name in layers[layer]
-    ]
+def tflite_scopes(path: Path, patterns: Sequence[str], *, remembers: bool = False) -> list[str]:
+    """Patterns by which the quantizer knows every operator of the layers that ``patterns`` find, in all signatures.
+
+    ``remembers``: and every operator that `behind_convolutions` finds.
+    """
+    names = []
+    for operators in tflite_operators(path):
+        layers = group(operators)
+        names += [name for layer in matching(layers, patterns) for name in layers[layer]]
+        names += behind_convolutions(operators) if remembers else []
+    return [f"^{re.escape(name)};?$" for name in dict.fromkeys(names)]
 
 
 def tflite_operators(path: Path) -> Iterator[list[Operator]]:
@@ -120,6 +129,37 @@ def group(operators: Sequence[Operator]) -> dict[str, list[str]]:
         layers.setdefault(layer, []).append(operator.name)
         owner.update(dict.fromkeys(operator.gives, layer))
     return _paddings_moved(operators, layers)
+
+
+def behind_convolutions(operators: Sequence[Operator]) -> list[str]:
+    """Operators from which no convolution is reached, but for those of the last convolution's own layer.
+
+    Of a network with a memory that is the memory, what reads it, and the heads: small, and all that a step of 1/256
+    would make drift from call to call.
+
+    Parameters
+    ----------
+    operators : in the order in which they run
+
+    Raises
+    ------
+    EdgefaceError : there is no convolution, so that nothing would be left
+    """
+    if not any(operator.kind in CONVOLUTIONS for operator in operators):
+        raise EdgefaceError(
+            "a network with a memory and without a convolution keeps nothing for int8", fix='use "int8w" instead'
+        )
+    layers = group(operators)
+    kinds = {operator.name: operator.kind for operator in operators}
+    own = {name for names in layers.values() if CONVOLUTIONS & {kinds[name] for name in names} for name in names}
+    read: set[str] = set()
+    behind = []
+    for operator in reversed(operators):
+        if operator.kind in CONVOLUTIONS or read & set(operator.gives):
+            read.update(operator.reads)
+        elif operator.name not in own:
+            behind.append(operator.name)
+    return behind[::-1]
 
 
 def matching(layers: Iterable[str], patterns: Sequence[str]) -> list[str]:

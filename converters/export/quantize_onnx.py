@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.calibrate import TensorsData, create_calibrator, save_tensors_data
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from converters.export.layers import matching, onnx_layers
+from converters.export.layers import behind_convolutions, group, matching, onnx_operators
 from converters.export.pools import pools_to_convolutions
 from converters.export.ranges import Method, Tensors, lacking
 from converters.export.to_onnx import IR_VERSION, strip
@@ -22,14 +22,18 @@ from edgeface.types import F32
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, batches: Iterator[F32], name: str) -> None:
+    def __init__(self, batches: Iterator[F32], name: str, empty: Mapping[str, Sequence[int]]) -> None:
         self._batches = batches
         self._name = name
+        self._empty = empty
 
     def get_next(self) -> dict[str, F32] | None:
-        """Next input, or None."""
+        """Next inputs, or None."""
         batch = next(self._batches, None)
-        return None if batch is None else {self._name: batch}
+        if batch is None:
+            return None
+        memory = {name: np.zeros((len(batch), *shape), np.float32) for name, shape in self._empty.items()}
+        return {self._name: batch, **memory}
 
 
 def prepared_onnx(model: ModelProto) -> ModelProto:
@@ -42,7 +46,7 @@ def prepared_onnx(model: ModelProto) -> ModelProto:
 
 
 def calibrate_onnx(model: ModelProto, batches: Iterable[F32], method: Method) -> dict[str, tuple[float, float]]:
-    """Range of every tensor over inputs in the model's layout.
+    """Range of every tensor over inputs in the model's layout; a memory is empty, what reads it stays float anyway.
 
     ``average`` is the mean over the samples of each one's least and largest value, ``minmax`` the extremes.
     """
@@ -55,7 +59,9 @@ def calibrate_onnx(model: ModelProto, batches: Iterable[F32], method: Method) ->
             calibrate_method=CalibrationMethod.MinMax,
             extra_options={"moving_average": method == "average"},
         )
-        calibrator.collect_data(_Reader(iter(batches), model.graph.input[0].name))
+        picture, *memory = model.graph.input
+        empty = {one.name: [each.dim_value for each in one.type.tensor_type.shape.dim[1:]] for one in memory}
+        calibrator.collect_data(_Reader(iter(batches), picture.name, empty))
         found = calibrator.compute_data()
     return {name: (_number(found[name].lowest), _number(found[name].highest)) for name in found}
 
@@ -74,17 +80,21 @@ def quantize_onnx(
 
     Returns
     -------
-    The int8 variant; its softmax stays in fp32, because steps of 1/256 would ruin a mean over a distribution.
+    The int8 variant; its softmax stays in fp32, because steps of 1/256 would ruin a mean over a distribution, and so
+    does of a network with a memory all that `behind_convolutions` finds.
 
     Raises
     ------
     UsageError : a pattern that matches no layer
-    EdgefaceError : a tensor has no range
+    EdgefaceError : a tensor has no range; a network with a memory has no convolution
     """
     ready = prepared_onnx(model)
-    layers = onnx_layers(ready)
+    operators = onnx_operators(ready)
+    layers = group(operators)
     left = [node.name for node in ready.graph.node if node.op_type == "Softmax"]
     left += [name for layer in matching(layers, keep) for name in layers[layer]]
+    if len(model.graph.input) > 1:
+        left += behind_convolutions(operators)
     with tempfile.TemporaryDirectory() as scratch:
         source, out, cache = (Path(scratch) / name for name in ("ready.onnx", "int8.onnx", "ranges.json"))
         onnx.save(ready, source)

@@ -38,7 +38,7 @@ def teach_leaky_relu() -> None:
 def calibrate_tflite(
     plain: Path, batches: Mapping[str, Iterable[F32]], method: Method
 ) -> dict[str, dict[str, tuple[float, float]]]:
-    """Ranges by signature and tensor.
+    """Ranges by signature and tensor; a memory is empty, what reads it stays float anyway.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def calibrate_tflite(
     with quantizable(plain) as path:
         work, activations = _quantizer(path), _activations(path)
         for key, inputs in signature_inputs(path).items():
-            samples = [{inputs[0]: batch} for batch in batches.get(key, ())]
+            memory = _empty_memory(path, key, inputs[1:])
+            samples = [{inputs[0]: batch, **memory} for batch in batches.get(key, ())]
             if not samples:
                 raise EdgefaceError(
                     f"signature {key} of {plain.name} has no pictures to calibrate with", fix="give some"
@@ -67,7 +68,7 @@ def calibrate_tflite(
 
 
 def quantize_tflite(plain: Path, ranges: Mapping[str, Tensors], path: Path, keep: Sequence[str] = ()) -> None:
-    """Quantize a TFLite file.
+    """Quantize a TFLite file; of a network with a memory all that `behind_convolutions` finds stays float.
 
     Parameters
     ----------
@@ -78,10 +79,11 @@ def quantize_tflite(plain: Path, ranges: Mapping[str, Tensors], path: Path, keep
     Raises
     ------
     UsageError : a pattern that matches no layer
-    EdgefaceError : a tensor or signature has no range
+    EdgefaceError : a tensor or signature has no range; a network with a memory has no convolution
     """
     with quantizable(plain) as whole:
-        work = _quantizer(whole, tflite_scopes(whole, keep))
+        remembers = any(len(inputs) > 1 for inputs in signature_inputs(whole).values())
+        work = _quantizer(whole, tflite_scopes(whole, keep, remembers=remembers))
         qsvs: QSVS = {}
         for key, names in _activations(whole).items():
             known = ranges.get(key, {})
@@ -174,6 +176,12 @@ def _activations(plain: Path) -> dict[str, dict[str, str]]:
 def signature_inputs(plain: Path) -> dict[str, list[str]]:
     """By signature, the names of its inputs."""
     return {key: list(parts["inputs"]) for key, parts in Interpreter(str(plain)).get_signature_list().items()}
+
+
+def _empty_memory(plain: Path, key: str, names: Sequence[str]) -> dict[str, F32]:
+    """Zeros for the further inputs of a signature."""
+    details = Interpreter(str(plain)).get_signature_runner(key).get_input_details()
+    return {name: np.zeros(details[name]["shape"], np.float32) for name in names}
 
 
 def _signature_graphs(plain: Path) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -12,7 +12,7 @@ from converters.train.figures import reader_of
 from converters.train.memory import FRAME, Arm
 from converters.train.remembering import answer_windows, make_net, weights_count
 from converters.train.study import Half, Study
-from converters.train.weighted_mean import F64, Gain, fuse, gain, years_of, years_off
+from converters.train.weighted_mean import F64, Gain, fuse, gain, pool, years_of, years_off
 from edgeface.bundle import Closed
 from edgeface.types import F32
 
@@ -45,7 +45,7 @@ class Trained(Closed, frozen=True, kw_only=True):
 
 
 class Report(Closed, frozen=True, kw_only=True):
-    """A whole study; ``single`` and ``bar`` by set: years off of one frame's answer and of the weighted mean.
+    """A whole study; ``single``, ``bar`` and ``pool`` by set: years off of one frame, the weighted mean, the device.
 
     ``chosen`` is the kind and the arm with the best score of its repeats; ``gains`` by set and by what it is held
     against.
@@ -58,6 +58,8 @@ class Report(Closed, frozen=True, kw_only=True):
     single: dict[str, float]
     bar: dict[str, float]
     bar_after: dict[str, dict[int, float]]
+    pool: dict[str, float]
+    pool_after: dict[str, dict[int, float]]
     trained: tuple[Trained, ...]
     chosen: Way | None = None
     gains: dict[str, dict[str, Gain]] = msgspec.field(default_factory=dict)
@@ -71,25 +73,40 @@ def years_at_ends(study: Study, half: Half, answers: F32) -> F64:
     return years_off(years_of(reader, read), [row["age"] for row in half.features.rows])
 
 
-def years_of_mean(study: Study, half: Half, answers: F32) -> F64:
-    """Years off (N,) of the weighted mean of answers (N, T, K)."""
+def years_of_mean(study: Study, half: Half, answers: F32, *, pooled: bool = False) -> F64:
+    """Years off (N,) of the weighted mean of answers (N, T, K); ``pooled``: of what a device makes of them."""
     task, head = study.question
     reader = reader_of(task, head)
     count, frames, _ = answers.shape
     read = reader.probabilities({head.output: answers.reshape(count * frames, -1)}).reshape(count, frames, -1)
-    fused = fuse(read, half.features.quality[:, :frames])
+    quality = half.features.quality[:, :frames]
+    fused = np.stack([one.probabilities for one in pool(read, quality)]) if pooled else fuse(read, quality)
     return years_off(years_of(reader, fused), [row["age"] for row in half.features.rows])
 
 
-def bars(study: Study) -> dict[str, tuple[F64, F64, dict[int, float]]]:
-    """By set the years off of the last frame alone and of the weighted mean, and the mean's after so many frames."""
+class Bars(NamedTuple):
+    """Years off (N,) of the last frame, of the weighted mean and of the device's pool; means of both by frames."""
+
+    single: F64
+    mean: F64
+    pool: F64
+    mean_after: dict[int, float]
+    pool_after: dict[int, float]
+
+
+def bars(study: Study) -> dict[str, Bars]:
+    """What memory is held against, by set."""
     net = make_net(study.training, FRAME, study.begun).to(study.processes.device)
     found = {}
     for half in study.telling:
         answers = answer_windows(net, study.heads, study.memory.question, half.features)
-        after = {mark: float(years_of_mean(study, half, answers[:, :mark]).mean()) for mark in marks(study)}
-        single = years_at_ends(study, half, answers[:, -1])
-        found[half.name] = (single, years_of_mean(study, half, answers), after)
+        ways = [
+            {mark: years_of_mean(study, half, answers[:, :mark], pooled=pooled) for mark in marks(study)}
+            for pooled in (False, True)
+        ]
+        mean, pooled = (way[study.memory.frames] for way in ways)
+        after = [{mark: float(off.mean()) for mark, off in way.items()} for way in ways]
+        found[half.name] = Bars(years_at_ends(study, half, answers[:, -1]), mean, pooled, *after)
     return found
 
 
@@ -136,9 +153,11 @@ def make_report(study: Study, sha256: str, trained: Sequence[Trained]) -> Report
         network=study.training.network_name,
         windows={half.name: len(half.features) for half in study.telling},
         people={half.name: len(set(half.features.people)) for half in study.telling},
-        single={name: float(single.mean()) for name, (single, _, _) in found.items()},
-        bar={name: float(bar.mean()) for name, (_, bar, _) in found.items()},
-        bar_after={name: after for name, (_, _, after) in found.items()},
+        single={name: float(one.single.mean()) for name, one in found.items()},
+        bar={name: float(one.mean.mean()) for name, one in found.items()},
+        bar_after={name: one.mean_after for name, one in found.items()},
+        pool={name: float(one.pool.mean()) for name, one in found.items()},
+        pool_after={name: one.pool_after for name, one in found.items()},
         trained=tuple(trained),
     )
     memory = study.memory
@@ -151,9 +170,10 @@ def make_report(study: Study, sha256: str, trained: Sequence[Trained]) -> Report
         half.name: {
             name: gain(bar, np.array([one.off[half.name] for one in mine]), half.features.people)
             for name, bar in (
-                ("weighted mean", found[half.name][1]),
+                ("weighted mean", found[half.name].mean),
+                ("device's pool", found[half.name].pool),
                 ("weighted mean, head tuned", np.mean([one.mean[half.name] for one in tuned], axis=0)),
-                ("single frame", found[half.name][0]),
+                ("single frame", found[half.name].single),
                 ("single frame, head tuned", np.mean([one.off[half.name] for one in tuned], axis=0)),
             )
         }
@@ -167,6 +187,7 @@ def lines_of(report: Report) -> Iterator[str]:
     for name, bar in report.bar.items():
         yield f"{name}: {report.windows[name]} windows of {report.people[name]} people who chose nothing; years off:"
         yield f"  single frame {report.single[name]:.3f}, weighted mean {bar:.3f}"
+        yield f"  device's pool {report.pool[name]:.3f}"
         for way in dict.fromkeys(one.way for one in report.trained):
             ones = [one for one in report.trained if one.way == way]
             means = [float(np.mean(one.off[name])) for one in ones]
@@ -177,6 +198,7 @@ def lines_of(report: Report) -> Iterator[str]:
                 line += f", weighted mean {np.mean([np.mean(one.mean[name]) for one in ones]):.3f}"
             yield line + f", score {np.mean([one.score for one in ones]):.3f}"
         yield f"  weighted mean after {_after(report.bar_after[name])}"
+        yield f"  device's pool after {_after(report.pool_after[name])}"
         if report.chosen is not None:
             ones = [one for one in report.trained if one.way == report.chosen]
             after = {mark: float(np.mean([one.after[name][mark] for one in ones])) for mark in ones[0].after[name]}

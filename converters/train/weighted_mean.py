@@ -1,8 +1,8 @@
-"""The bar for memory: the quality-weighted mean over the same frames, by the device's own fusion; and who beats it."""
+"""The bars for memory: the quality-weighted mean over the same frames, and the device's own fusion; who beats them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import sqrt
 
 import msgspec
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.datasets.labels import age_range
-from edgeface.questions.fusion import Mean, add_sample
+from edgeface.questions.fusion import Mean, Pool, add_sample, pool_sample
 from edgeface.types import F32, AgeEstimate, Answer, Head
 
 F64 = npt.NDArray[np.float64]
@@ -43,15 +43,34 @@ class Gain(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fuse(probabilities: F32, quality: F32) -> F32:
-    """Weighted mean (N, K) of the answers (N, T, K) of each window's frames, as a device folds them."""
+    """Quality-weighted mean (N, K) of the answers (N, T, K) of each window's frames."""
     fused = []
-    for answers, weights in zip(probabilities, quality.tolist(), strict=True):
+    for said in _answers(probabilities, quality):
         mean = Mean()
-        for answer, weight in zip(answers, weights, strict=True):
-            mean = add_sample(mean, Answer(task="age", probabilities=answer, quality=weight, time_s=0.0))
+        for answer in said:
+            mean = add_sample(mean, answer)
         fused.append(mean.probabilities)
     found: F32 = np.stack(fused)
     return found
+
+
+def pool(probabilities: F32, quality: F32) -> list[Pool]:
+    """What a device makes of the answers (N, T, K) of each window's frames."""
+    pools = []
+    for said in _answers(probabilities, quality):
+        one = Pool()
+        for answer in said:
+            one = pool_sample(one, answer, value=0.0)
+        pools.append(one)
+    return pools
+
+
+def _answers(probabilities: F32, quality: F32) -> Iterator[list[Answer]]:
+    for rows, weights in zip(probabilities, quality.tolist(), strict=True):
+        yield [
+            Answer(task="age", probabilities=row, quality=weight, time_s=0.0)
+            for row, weight in zip(rows, weights, strict=True)
+        ]
 
 
 def years_of(reader: Head, probabilities: F32) -> F64:

@@ -87,7 +87,7 @@ def _from_daemon(node: Node, camera: str | None) -> Iterator[tuple[list[Seen], M
         password=mqtt_password(settings, node.environ),
         heard=lambda arrival: messages.put((arrival.topic, arrival.payload)),
     )
-    heard, began_s = Heard(), time.monotonic()
+    heard, began_s = Heard(cameras=node.config.cameras), time.monotonic()
     subscriber.start()
     try:
         while True:

@@ -27,7 +27,7 @@ from edgeface.errors import SourceError, UsageError, complain
 
 if TYPE_CHECKING:
     from edgeface.bundle import Bundle
-    from edgeface.config import Config
+    from edgeface.config import Camera, Config
     from edgeface.engine.networks import Networks
     from edgeface.offline.results import Analysis
     from edgeface.types import Image
@@ -52,6 +52,12 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--out", metavar="DIR", help=f"where results go (default ./{OUT}, with --json nowhere)")
     parser.add_argument("--score", type=_score, metavar="S", help="least detector score of a face, 0 to 1")
     parser.add_argument("--size", metavar="WxH", help="input of the detector: WxH, original or auto")
+    parser.add_argument(
+        "--camera",
+        metavar="ID",
+        help="as this camera of the configuration sees it: turned, mirrored, masked; its lines and zones are drawn, "
+        "and counted in videos",
+    )
     parser.add_argument("--crops", action="store_true", help="save what each network saw, as PNG (pictures only)")
     add_config_options(parser)
     add_bundle_option(parser)
@@ -62,6 +68,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Analyse every path; exit 1 when some files were bad, after the rest is done."""
     config = read_config(args, {"detector.size": args.size} if args.size else None)
+    if args.camera is not None and args.camera not in config.cameras:
+        raise UsageError(f"there is no camera {args.camera}", fix=f"choose one of: {', '.join(config.cameras)}")
     bundle = read_bundle(args, config)
     config = tuned_config(bundle, config)
     jobs = list(_jobs(args.paths))
@@ -105,6 +113,7 @@ class _Job:
         self._config = config
         self._bundle = bundle
         self._out = out
+        self._camera = None if args.camera is None else config.cameras[args.camera]
         self._names: set[str] = set()
         self._networks: dict[bool, Networks] = {}
 
@@ -150,8 +159,11 @@ class _Job:
         from edgeface.offline.analyze import analyze_image
         from edgeface.offline.results import enlarged
         from edgeface.sources import read_picture
+        from edgeface.sources.transform import prepared
 
         picture = read_picture(path, self._config.limits)
+        if self._camera is not None:
+            picture = prepared(picture, self._camera)
         least = self._config.detector.score if self._score is None else self._score
         seen = analyze_image(
             picture.image, self._networks[True], self._config, path=str(path), min_score=least, crops=self._crops
@@ -170,7 +182,7 @@ class _Job:
             stem = self._name(path)
             self._write(f"{stem}.json", line + "\n")
             self._write(f"{stem}.txt", as_text(analysis))
-            self._write_picture(f"{stem}.faces.jpg", _drawn(look.image, look.seen))
+            self._write_picture(f"{stem}.faces.jpg", _drawn(look.image, look.seen, self._camera))
             for number, face in enumerate(analysis.faces):
                 for network, pixels in face.crops.items():
                     self._write_picture(f"{stem}.face{number + 1}.{network}.png", _viewable(pixels, network, networks))
@@ -194,16 +206,18 @@ class _Job:
             if lines is not None:
                 lines.write(text)
 
-        video = VideoAnalysis(path, networks, self._config, min_score=self._score)
+        video = VideoAnalysis(path, networks, self._config, min_score=self._score, camera=self._camera)
         try:
             with contextlib.closing(video.frames()) as frames:
-                for frame, analysis in frames:
-                    tell(as_json(analysis))
+                for frame, analysis, named in frames:
+                    for earlier in named:
+                        tell(as_json(earlier))
                     if drawn is not None:
-                        drawn.write(_drawn(frame.image, analysis), frame.time_s)
+                        drawn.write(_drawn(frame.image, analysis, self._camera), frame.time_s)
         finally:
             try:
-                video.close()
+                for held in video.close():
+                    tell(as_json(held))
                 tell({"path": str(path), "visits": [visit_json(visit) for visit in video.visits]})
                 if lines is not None and drawn is not None:
                     lines.finish()
@@ -264,7 +278,7 @@ def _with_progress(items: Iterable[T], total: int, *, hidden: bool) -> Iterator[
     yield from tqdm(items, total=total, unit="file", disable=True if quiet else None, leave=False)
 
 
-def _drawn(image: Image, analysis: Analysis) -> Image:
+def _drawn(image: Image, analysis: Analysis, camera: Camera | None) -> Image:
     import numpy as np
 
     from edgeface.offline.draw import Drawing, draw_faces
@@ -279,7 +293,7 @@ def _drawn(image: Image, analysis: Analysis) -> Image:
         )
         for number, face in enumerate(analysis.faces)
     ]
-    return draw_faces(image, faces)
+    return draw_faces(image, faces, camera)
 
 
 def _viewable(pixels: Image, network: str, networks: Networks) -> Image:

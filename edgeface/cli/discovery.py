@@ -70,7 +70,8 @@ def remove(args: argparse.Namespace) -> int:
     UsageError : no id of a node
     """
     from edgeface.machine import node_id
-    from edgeface.publish.discovery import config_topic, device_id
+    from edgeface.publish.discovery import config_topic
+    from edgeface.publish.entities import device_id
     from edgeface.publish.removing import Remover
 
     config = read_config(args)

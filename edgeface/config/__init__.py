@@ -1,18 +1,19 @@
 """Configuration: TOML file, environment and command line become one frozen `Config`.
 
-`types` has every key with its range and its sentence, `loading` reads and overrides, `keys` knows what was meant by a
-key that is not there, `renames` which key had another name, `privacy` what
-`[privacy]` forbids, `secrets` what is never shown, `programs` which cameras a program reads, `toml` how it is read and
-written. Unknown keys and values out of range are errors that name the key.
+`types` has every key with its range and its sentence, `cameras` and `places` theirs, `values` what keys share,
+`loading` reads and overrides, `keys` knows what was meant by a key that is not there, `renames` which key had another
+name, `privacy` what `[privacy]` forbids, `secrets` what is never shown, `programs` which cameras a program reads,
+`toml` how it is read and written. Unknown keys and values out of range are errors that name the key.
 """
 
+from edgeface.config.cameras import Camera
 from edgeface.config.loading import CONFIG_PATHS, Given, find_config, load_config, parse_override
-from edgeface.config.privacy import is_open, refused
+from edgeface.config.places import Attention, Line, Point, Zone
+from edgeface.config.privacy import is_open, measures_attention, refused
 from edgeface.config.programs import program_of
 from edgeface.config.secrets import child_environ, hide_credentials, mqtt_password, redacted
 from edgeface.config.toml import to_toml
 from edgeface.config.types import (
-    Camera,
     Commands,
     Config,
     Detector,
@@ -28,13 +29,14 @@ from edgeface.config.types import (
     Runtime,
     RuntimeName,
     ScheduleChoice,
-    Shape,
     Spool,
     Visits,
 )
+from edgeface.config.values import Shape
 
 __all__ = [
     "CONFIG_PATHS",
+    "Attention",
     "Camera",
     "Commands",
     "Config",
@@ -42,10 +44,12 @@ __all__ = [
     "Given",
     "HomeAssistant",
     "Limits",
+    "Line",
     "Metrics",
     "Mqtt",
     "NetworkChoice",
     "Node",
+    "Point",
     "Privacy",
     "Optimization",
     "ProviderChoice",
@@ -55,11 +59,13 @@ __all__ = [
     "Shape",
     "Spool",
     "Visits",
+    "Zone",
     "child_environ",
     "find_config",
     "hide_credentials",
     "is_open",
     "load_config",
+    "measures_attention",
     "mqtt_password",
     "parse_override",
     "program_of",

@@ -36,6 +36,12 @@ EXAMPLES: Mapping[str, str] = {
     "cameras.main.fps": "15",
     "cameras.main.rate": "10",
     "cameras.main.fourcc": '"MJPG"',
+    "cameras.main.lines.name": '"entrance"',
+    "cameras.main.lines.from": "[0.1, 0.5]",
+    "cameras.main.lines.to": "[0.9, 0.5]",
+    "cameras.main.zones.name": '"bench"',
+    "cameras.main.zones.shape": "[0.0, 0.4, 0.5, 1.0]",
+    "attention.enabled": "false",
     "attributes.age": '"age-gender-compact"',
     "attributes.gender": '"age-gender-compact"',
     "attributes.expression": "false",
@@ -152,7 +158,24 @@ def tables() -> Iterator[Table]:
         elif isinstance(kind, inspect.DictType):
             value, _ = _peel(kind.value_type)
             assert isinstance(value, inspect.StructType)
-            yield _table(value, f"{name}.main") if name == "cameras" else _table(value, f"{name}.NETWORK", True)
+            header = f"{name}.main" if name == "cameras" else f"{name}.NETWORK"
+            yield _table(value, header, name != "cameras")
+            yield from _rows(value, header)
+
+
+def _rows(kind: inspect.StructType, header: str) -> Iterator[Table]:
+    """Tables of which there may be several, `[[...]]`: keys that take a list of them."""
+    for field in kind.fields:
+        row = _row(field)
+        if row is not None:
+            yield _table(row, f"[{header}.{field.encode_name}]", True)
+
+
+def _row(field: inspect.Field) -> inspect.StructType | None:
+    """The table of which a key takes a list; None for any other key."""
+    listed, _ = _peel(field.type)
+    row = _peel(listed.item_type)[0] if isinstance(listed, inspect.VarTupleType) else None
+    return row if isinstance(row, inspect.StructType) else None
 
 
 def _table(kind: inspect.StructType, header: str, optional: bool = False) -> Table:
@@ -160,9 +183,9 @@ def _table(kind: inspect.StructType, header: str, optional: bool = False) -> Tab
     if header.startswith("schedule."):
         usual = ", ".join(f"{task} {question.schedule.interval:g}" for task, question in QUESTIONS.items())
         title += f" What it leaves out is as without it; `interval` is then, in seconds: {usual}."
-    if optional:
+    if "NETWORK" in header:
         title += " NETWORK is a name that `edgeface models list` prints."
-    keys = tuple(_key(field, f"{header}.") for field in kind.fields)
+    keys = tuple(_key(field, f"{header.strip('[]')}.") for field in kind.fields if _row(field) is None)
     return Table(header=header, title=title, optional=optional, keys=keys)
 
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from itertools import combinations, pairwise
+from math import hypot
 
-from edgeface.config.privacy import expect_span, refused
+from edgeface.config.cameras import Camera
+from edgeface.config.places import Line, Point, Zone
+from edgeface.config.privacy import expect_span, measures_attention, refused
 from edgeface.config.programs import meant_program
 from edgeface.config.secrets import hide_credentials
-from edgeface.config.types import Camera, Config, Shape
+from edgeface.config.types import Config
+from edgeface.config.values import Shape
 from edgeface.errors import ConfigError
 
+LEAST_LENGTH = 0.01
+"""Of a line, in shares of the picture: nobody passes through less."""
 BAND_YEARS = 10
 """Narrower bands than the networks' own error would be years by another name."""
 
@@ -62,6 +68,25 @@ def judge_sources(cameras: Mapping[str, Camera], *, where: str) -> None:
             )
 
 
+def judge_places(cameras: Mapping[str, Camera], *, where: str) -> None:
+    """Raise ConfigError for a line without a length, a zone without an inside, and names that are given twice."""
+    for name, camera in cameras.items():
+        taken: dict[str, str] = {}
+        places: Mapping[str, Sequence[Line | Zone]] = {"lines": camera.lines, "zones": camera.zones}
+        for key, listed in places.items():
+            for number, place in enumerate(listed):
+                path = f"cameras.{name}.{key}[{number}]"
+                if place.name in taken:
+                    raise ConfigError(
+                        f"{where}: {path}.name: {place.name} is also the name of {taken[place.name]}",
+                        fix="give each line and zone of a camera a name of its own",
+                    )
+                taken[place.name] = path
+                wrong = _wrong_line(place) if isinstance(place, Line) else _wrong_zone(place)
+                if wrong:
+                    raise ConfigError(f"{where}: {path} ({place.name}) {wrong[0]}", fix=wrong[1])
+
+
 def judge_privacy(config: Config, *, where: str) -> None:
     """Raise ConfigError for what `[privacy]` forbids or cannot hold."""
     privacy = config.privacy
@@ -72,6 +97,12 @@ def judge_privacy(config: Config, *, where: str) -> None:
                 "at work or in education (EU AI Act, article 5(1)(f))",
                 fix=f"remove attributes.{task}, or set it to false",
             )
+    if config.attention.enabled and not measures_attention(True, privacy.purpose):
+        raise ConfigError(
+            f'{where}: attention.enabled: privacy.purpose = "{privacy.purpose}" refuses it: nobody\'s attention is '
+            "measured at work or in education",
+            fix="remove attention.enabled, or set it to false",
+        )
     edges = (0, *privacy.age_bands)
     if any(high - low < BAND_YEARS for low, high in pairwise(edges)):
         raise ConfigError(
@@ -106,6 +137,48 @@ def _wrong_shape(shape: Shape) -> tuple[str, str] | None:
     corners = list(zip(shape[::2], shape[1::2], strict=True))
     area = sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in pairwise([*corners, corners[0]]))
     return None if area else ("has no inside", "write the corners in their order around the shape")
+
+
+def _wrong_line(line: Line) -> tuple[str, str] | None:
+    """What is wrong with a line, and the fix; None: nothing."""
+    if hypot(line.to[0] - line.from_[0], line.to[1] - line.from_[1]) < LEAST_LENGTH:
+        return "has no length", "write two points of the picture that lie apart: from = [0.2, 0.5], to = [0.8, 0.5]"
+    if line.to_right == line.to_left:
+        return f"calls both directions {line.to_right}", "give to_right and to_left different names"
+    return None
+
+
+def _wrong_zone(zone: Zone) -> tuple[str, str] | None:
+    """What is wrong with a zone, and the fix; None: nothing."""
+    wrong = _wrong_shape(zone.shape)
+    if wrong or len(zone.shape) == 4:
+        return wrong
+    corners = list(zip(zone.shape[::2], zone.shape[1::2], strict=True))
+    edges = list(pairwise([*corners, corners[0]]))
+    for (first, one), (second, other) in combinations(enumerate(edges), 2):
+        beside = second - first == 1 or (first == 0 and second == len(edges) - 1)
+        if not beside and _cross(one, other):
+            fix = "write the corners in their order around the shape"
+            return f"crosses itself: edge {first + 1} and edge {second + 1}", fix
+    return None
+
+
+def _cross(one: tuple[Point, Point], other: tuple[Point, Point]) -> bool:
+    """Whether two edges have a point in common."""
+    (a, b), (c, d) = one, other
+    sides = _side(a, b, c), _side(a, b, d), _side(c, d, a), _side(c, d, b)
+    if sides[0] * sides[1] < 0 and sides[2] * sides[3] < 0:
+        return True
+    ends = ((sides[0], a, b, c), (sides[1], a, b, d), (sides[2], c, d, a), (sides[3], c, d, b))
+    return any(side == 0 and _within(begin, end, point) for side, begin, end, point in ends)
+
+
+def _side(a: Point, b: Point, point: Point) -> float:
+    return (b[0] - a[0]) * (point[1] - a[1]) - (b[1] - a[1]) * (point[0] - a[0])
+
+
+def _within(a: Point, b: Point, point: Point) -> bool:
+    return all(min(p, q) <= value <= max(p, q) for p, q, value in zip(a, b, point, strict=True))
 
 
 def _is_ipv6(host: str) -> bool:

@@ -10,7 +10,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 from msgspec import Struct
 
 from edgeface.config.renames import RENAMED, Names
-from edgeface.config.types import PATTERNS, Config
+from edgeface.config.types import Config
+from edgeface.config.values import PATTERNS
 
 ENV_PREFIX = "EDGEFACE__"
 OURS = ENV_PREFIX.rstrip("_") + "_"
@@ -88,6 +89,7 @@ def _meant(name: str, table: str) -> str | None:
     Old names are known, and answered with the new ones.
     """
     keys = {**RENAMED, **{key: key for key in _all_keys(Config, "")}}
+    table = re.sub(r"\[\d+\]", "", table)
     own = {key.rpartition(".")[2]: new for key, new in keys.items() if key.rpartition(".")[0] == table}
     close = difflib.get_close_matches(name, own, 1)
     if close:

@@ -10,7 +10,14 @@ from typing import Any
 
 import msgspec
 
-from edgeface.config.judging import judge_host, judge_privacy, judge_runtime, judge_shapes, judge_sources
+from edgeface.config.judging import (
+    judge_host,
+    judge_places,
+    judge_privacy,
+    judge_runtime,
+    judge_shapes,
+    judge_sources,
+)
 from edgeface.config.keys import ENV_PREFIX, explain, meant_variable, suggest, type_of
 from edgeface.config.renames import Names
 from edgeface.config.secrets import hide_credentials
@@ -91,6 +98,7 @@ def load_config(
     judge_host(config.mqtt.host, where=place)
     judge_shapes(config.cameras, where=place)
     judge_sources(config.cameras, where=place)
+    judge_places(config.cameras, where=place)
     judge_privacy(config, where=place)
     judge_runtime(config, where=place)
     return config

@@ -17,12 +17,20 @@ Purpose = Literal["home", "retail", "museum", "public", "research", "workplace",
 EMOTIONS: Collection[Task] = frozenset(task for task, question in QUESTIONS.items() if question.emotion)
 REFUSED: Mapping[str, Collection[Task]] = {"workplace": EMOTIONS, "education": EMOTIONS}
 """Questions that nobody is asked, by purpose."""
+WATCHED: Collection[Purpose] = ("workplace", "education")
+"""Where nobody's attention is measured. Where a head points is no emotion, and no article forbids to count it; but what
+it would be taken for there is how well somebody works or listens, which the Act's annex III calls high-risk (3, 4)."""
 HOURS = r"\A([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)\Z"
 
 
 def refused(purpose: Purpose | None) -> Collection[Task]:
     """Return the questions that a purpose forbids."""
     return REFUSED.get(purpose or "", ())
+
+
+def measures_attention(enabled: bool | None, purpose: Purpose | None) -> bool:
+    """Whether it is measured how long heads point towards the camera."""
+    return enabled is not False and purpose not in WATCHED
 
 
 def is_open(hours: Sequence[str], local: datetime) -> bool:

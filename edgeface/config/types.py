@@ -6,53 +6,30 @@ a working configuration.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
+from edgeface.config.cameras import Camera
+from edgeface.config.places import Attention
 from edgeface.config.privacy import HOURS, Purpose
+from edgeface.config.values import (
+    PLAIN,
+    PREFIX,
+    SIZE,
+    Endpoint,
+    Factor,
+    Id,
+    Place,
+    Samples,
+    Seconds,
+    Share,
+    Text,
+)
 from edgeface.questions import QUESTIONS, Schedule
 from edgeface.types import Task
 
-PLAIN = r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z"
-"""Text without control characters: in a topic, a client id or a log line they are a mistake or an attack. Half a
-surrogate pair is what Python makes of bytes that are not UTF-8."""
-NAME = r"\A[a-zA-Z0-9_-]{1,64}\Z"
-PREFIX = r"\A(?!\$)[^+#/\x00-\x1f\x7f-\x9f\ud800-\udfff][^+#\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z"
-FOURCC = r"\A[ -~]{4}\Z"
-PLACE = r"\A[^\x00-\x1f\x7f]+\Z"
-SIZE = r"\A(auto|original|[1-9][0-9]{1,3}x[1-9][0-9]{1,3})\Z"
-ENDPOINT = r"\A(\[[0-9a-fA-F:.]{2,45}\]|[a-zA-Z0-9.-]{1,253}):[0-9]{1,5}\Z"
-PATTERNS: Mapping[str, str] = {
-    PLAIN: "text without control characters",
-    NAME: "1 to 64 letters, digits, - and _",
-    PREFIX: "text without +, # and control characters that begins with neither / nor $",
-    FOURCC: "four characters",
-    PLACE: "text without control characters",
-    SIZE: "auto, original or WIDTHxHEIGHT",
-    ENDPOINT: "ADDRESS:PORT, an IPv6 address in brackets",
-    HOURS: "HH:MM-HH:MM, such as 08:00-20:00",
-}
-"""What a pattern asks for, in words."""
-
-Id = Annotated[str, Meta(pattern=NAME)]
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-Pixels = Annotated[int, Meta(ge=16, le=16_384)]
-FourCc = Annotated[str, Meta(pattern=FOURCC)]
-Text = Annotated[str, Meta(pattern=PLAIN, max_length=16_000)]
-"""MQTT's texts take 65,535 bytes, and a character up to four."""
-Endpoint = Annotated[str, Meta(pattern=ENDPOINT)]
-Place = Annotated[str, Meta(pattern=PLACE, max_length=4096)]
-"""A path, or an address."""
-Shape = Annotated[tuple[Share, ...], Meta(min_length=4, max_length=128)]
-"""Part of a picture: left, top, right, bottom of a rectangle, or the corners of a polygon."""
-CameraNumber = Annotated[int, Meta(ge=0, le=255)]
-Rate = Annotated[float, Meta(gt=0, le=1000)]
-Samples = Annotated[int, Meta(ge=1, le=1000)]
-Factor = Annotated[float, Meta(ge=1, le=100)]
 MEASURED = {
     task: f"unset: as measured for the network, where its bundle says so, else {question.certainty:g}"
     for task, question in QUESTIONS.items()
@@ -159,57 +136,17 @@ class Detector(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = "auto"
     score: Annotated[float, Meta(gt=0, le=1, description="detections below this are not faces")] = 0.6
     interval: Annotated[float, Meta(ge=0, le=60, description="seconds between detections; 0: every frame")] = 0.0
-
-
-class Camera(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One `[cameras.<id>]` table."""
-
-    source: Annotated[
-        CameraNumber | Place,
+    fine: Annotated[
+        bool,
         Meta(
-            description="camera number, /dev/..., file, folder, rtsp://..., picamera, picamera2, or csi (Jetson); "
-            "of two on ribbon cables picamera2:0 and picamera2:1, and so with the other two names"
+            description="look for small faces in a finer scale, where something moves and now and then everywhere; "
+            "only with size = auto, and by yunet and retinaface"
         ),
-    ] = 0
-    width: Annotated[Pixels | None, Meta(description="pixels asked of the camera")] = None
-    height: Annotated[Pixels | None, Meta(description="pixels asked of the camera")] = None
-    fps: Annotated[Rate | None, Meta(description="frames a second asked of the camera")] = None
-    rate: Annotated[
-        Annotated[float, Meta(ge=1, le=1000)] | None,
-        Meta(description="frames a second that are analysed and held, of a live camera; unset: all that it gives"),
-    ] = None
-    fourcc: Annotated[
-        FourCc | None, Meta(description="pixel format asked of a USB camera; empty: MJPG above 640x480")
-    ] = None
-    rotate: Annotated[Literal[0, 90, 180, 270], Meta(description="degrees clockwise, before anything else")] = 0
-    mirror: Annotated[bool, Meta(description="swap left and right, after rotating")] = False
-    masks: Annotated[
-        tuple[Shape, ...],
-        Meta(
-            description="parts of the picture that are painted over before anything looks at it, in shares of its "
-            "width and height as it stands after rotate and mirror: [left, top, right, bottom], or a polygon's corners "
-            "[x, y, x, y, x, y, ...]"
-        ),
-    ] = ()
-    regions: Annotated[
-        tuple[Shape, ...], Meta(description="where given, all that lies in none of these is painted over; as masks")
-    ] = ()
-    pace: Annotated[
-        Literal["realtime", "max"], Meta(description="for files: as a camera would, or as fast as it goes")
-    ] = "max"
-    open_timeout: Annotated[float, Meta(gt=0, le=600, description="seconds to wait for a stream to open")] = 10.0
-    read_timeout: Annotated[float, Meta(gt=0, le=600, description="seconds of silence after which it is reopened")] = (
-        5.0
-    )
-    frozen_after: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=86_400,
-            description="seconds of exactly the same picture after which a live camera has frozen and is reopened; "
-            "0: never, for a test pattern",
-        ),
-    ] = 60.0
+    ] = True
+    motion: Annotated[
+        bool,
+        Meta(description="frames in which nothing moves are searched twice in visits.lost_after only"),
+    ] = True
 
 
 class ScheduleChoice(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -234,7 +171,18 @@ class Visits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """When a person is here, gone, and known."""
 
     confirm: Annotated[float, Meta(ge=0, le=60, description="seconds of presence before a visit starts")] = 0.3
-    lost_after: Annotated[Seconds, Meta(description="seconds without a detection after which it ends")] = 2.0
+    lost_after: Annotated[
+        Seconds, Meta(description="seconds without a detection after which nobody counts as there any more")
+    ] = 2.0
+    return_within: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="seconds after that in which who comes back to about the same place and looks the same goes on "
+            "with the visit; its `end` waits so long",
+        ),
+    ] = 4.0
     update_interval: Annotated[Seconds, Meta(description="least seconds between two updates of one visit")] = 2.0
     min_samples: Annotated[
         int, Meta(ge=1, le=1000, description="samples before age, gender, expression, affect are said")
@@ -400,6 +348,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     schedule: Annotated[dict[str, ScheduleChoice], Meta(description="by network name")] = {}
     networks: Annotated[dict[str, NetworkChoice], Meta(description="by network name")] = {}
     visits: Visits = msgspec.field(default_factory=Visits)
+    attention: Attention = msgspec.field(default_factory=Attention)
     runtime: Runtime = msgspec.field(default_factory=Runtime)
     privacy: Privacy = msgspec.field(default_factory=Privacy)
     limits: Limits = msgspec.field(default_factory=Limits)

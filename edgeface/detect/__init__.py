@@ -31,11 +31,25 @@ class Detector(Protocol):
     network: Network
     gives_landmarks: bool
 
+    @property
+    def takes_mosaics(self) -> bool:
+        """Whether it finds faces in regions of a picture side by side, and is not bound to one size."""
+
+    @property
+    def any_size(self) -> bool:
+        """Whether an input of another size costs no more than its pixels."""
+
+    def takes(self, size_wh: tuple[int, int]) -> bool:
+        """Whether it runs with an input of this size."""
+
     def size_for(self, image_wh: tuple[int, int]) -> tuple[int, int]:
         """Width and height of what the detector sees of a picture of this size."""
 
-    def detect(self, image: Image, *, min_score: float) -> Detections:
-        """Find the faces of one picture whose score is at least ``min_score``, best first."""
+    def detect(self, image: Image, *, min_score: float, size_wh: tuple[int, int] | None = None) -> Detections:
+        """Find the faces of one picture whose score is at least ``min_score``, best first.
+
+        ``size_wh`` is the input where it is to be another than `size_for` says; only of one that takes mosaics.
+        """
 
 
 def make_detector(

@@ -16,6 +16,10 @@ from edgeface.geometry import Letterbox, resize, sample, shrink
 from edgeface.runtime import normalize, to_tensor
 from edgeface.types import F32, Image
 
+Size = tuple[int, int]
+KEPT = 4
+"""Fits whose buffers are kept for each thread: a video's whole picture in two sizes, and its regions."""
+
 
 class Encoder:
     """Encodes pictures for one network; any number of threads at a time.
@@ -53,18 +57,27 @@ class Encoder:
         return normalize(canvas, self._spec, out=tensor)
 
     def _buffers(self, fit: Letterbox) -> tuple[Image, F32]:
-        """Canvas, (3, H, W) for planes or (1, H, W, 3), and tensor of this thread; new ones for another fit."""
-        work, key = self._work, (fit.size_wh, fit.content_wh)
-        if getattr(work, "key", None) != key:
-            width, height = fit.size_wh
-            channels = self._spec.channels
-            work.key = key
-            work.planes = None
-            work.canvas = np.zeros((3, height, width) if self._planar else (1, height, width, 3), dtype=np.uint8)
-            nchw = self._layout == "NCHW"
-            shape = (1, channels, height, width) if nchw else (1, height, width, channels)
-            work.tensor = np.empty(shape, dtype=np.float32)
-        return work.canvas, work.tensor
+        """Canvas, (3, H, W) for planes or (1, H, W, 3), and tensor of this thread; unused ones go."""
+        kept: dict[tuple[Size, Size], tuple[Image, F32]] | None = getattr(self._work, "kept", None)
+        if kept is None:
+            kept = self._work.kept = {}
+            self._work.planes = None
+        key = (fit.size_wh, fit.content_wh)
+        buffers = kept.pop(key, None)
+        if buffers is None:
+            buffers = self._new(fit.size_wh)
+            if len(kept) >= KEPT:
+                del kept[next(iter(kept))]
+        kept[key] = buffers
+        return buffers
+
+    def _new(self, size_wh: Size) -> tuple[Image, F32]:
+        width, height = size_wh
+        channels = self._spec.channels
+        canvas = np.zeros((3, height, width) if self._planar else (1, height, width, 3), dtype=np.uint8)
+        nchw = self._layout == "NCHW"
+        shape = (1, channels, height, width) if nchw else (1, height, width, channels)
+        return canvas, np.empty(shape, dtype=np.float32)
 
 
 def in_colour(pixels: Image, color: str) -> Image:

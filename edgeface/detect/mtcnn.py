@@ -141,6 +141,8 @@ class MtcnnDetector:
     """
 
     gives_landmarks = True
+    takes_mosaics = False
+    any_size = False
 
     def __init__(
         self,
@@ -167,10 +169,14 @@ class MtcnnDetector:
         """Width and height of the fitted picture, of which the pyramid is made."""
         return choose_size(self._size, image_wh, still=self._still, prepared=self._prepared, multiple_of=MULTIPLE_OF)
 
-    def detect(self, image: Image, *, min_score: float) -> Detections:
+    def takes(self, size_wh: Size) -> bool:
+        """Whether the first network's file is prepared for the pyramid of a picture of this size."""
+        return not self._prepared or size_wh in self._prepared
+
+    def detect(self, image: Image, *, min_score: float, size_wh: Size | None = None) -> Detections:
         """Find the faces of one picture whose score is at least ``min_score`` and the head's last threshold."""
         image_wh = (image.shape[1], image.shape[0])
-        fit = letterbox(image_wh, self.size_for(image_wh))
+        fit = letterbox(image_wh, size_wh or self.size_for(image_wh))
         canvas = np.zeros((1, fit.size_wh[1], fit.size_wh[0], 3), dtype=np.uint8)
         shrink(image, fit.content_wh, out=canvas[0, : fit.content_wh[1], : fit.content_wh[0]])
         picture = in_colour(canvas, self.network.input.color)[0]

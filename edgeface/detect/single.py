@@ -24,6 +24,7 @@ from edgeface.detect.size import choose_size
 from edgeface.errors import ConfigError
 from edgeface.geometry import Letterbox, letterbox, nms, stretch
 from edgeface.runtime import Runner
+from edgeface.runtime.providers import ON_PROCESSOR
 from edgeface.types import F32, Detections, Image
 
 Raw = tuple[F32, F32, F32 | None]
@@ -32,21 +33,27 @@ Raw = tuple[F32, F32, F32 | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """How one family's outputs are read, ``decode(outputs, size_wh, head, min_score)``, and whether it has points."""
+    """How one family's outputs are read, ``decode(outputs, size_wh, head, min_score)``, and whether it has points.
+
+    ``mosaics``: whether it was measured on regions of a picture side by side (`edgeface.detect.mosaic`).
+    """
 
     decode: Callable[[Mapping[str, F32], tuple[int, int], Any, float], Raw]
     landmarks: bool = True
+    mosaics: bool = False
 
 
 FAMILIES: Mapping[type, Family] = {
-    YunetHead: Family(decode=yunet.decode),
-    RetinaFaceHead: Family(decode=retinaface.decode),
+    YunetHead: Family(decode=yunet.decode, mosaics=True),
+    RetinaFaceHead: Family(decode=retinaface.decode, mosaics=True),
     BlazeFaceHead: Family(decode=blazeface.decode, landmarks=False),
     CenterFaceHead: Family(decode=centerface.decode),
     UltraLightHead: Family(decode=ultralight.decode, landmarks=False),
     CascadeHead: Family(decode=cascade.decode, landmarks=False),
 }
 """One line per family of one network."""
+FITS = 8
+"""Sizes of pictures whose fit is remembered: those of a few cameras; a folder's are forgotten again."""
 CANDIDATES = 5000
 """Most boxes that go into suppression, best first: the WIDER FACE protocol's customary limit."""
 
@@ -79,7 +86,7 @@ class SingleDetector:
         self._head: Any = network.head
         # Pictures of a folder are analysed in several threads.
         self._encoder = Encoder(network.input, runner.file.layout)
-        self._latest: tuple[tuple[int, int], Letterbox] | None = None
+        self._fits: dict[tuple[tuple[int, int], tuple[int, int] | None], Letterbox] = {}
 
     def size_for(self, image_wh: tuple[int, int]) -> tuple[int, int]:
         """Width and height of the network's input for a picture of this size."""
@@ -93,13 +100,28 @@ class SingleDetector:
             multiple_of=self.network.input.multiple_of or 32,
         )
 
-    def encode(self, image: Image) -> tuple[F32, Letterbox]:
+    @property
+    def takes_mosaics(self) -> bool:
+        """Whether it finds faces in regions of a picture side by side, and is not bound to one size."""
+        return FAMILIES[type(self.network.head)].mosaics and self._fixed_wh is None
+
+    @property
+    def any_size(self) -> bool:
+        """Whether an input of another size costs no more than its pixels: an accelerator prepares for each anew."""
+        return not self.runner.sizes and self.runner.provider == ON_PROCESSOR.name
+
+    def takes(self, size_wh: tuple[int, int]) -> bool:
+        """Whether its file runs with an input of this size."""
+        return not self.runner.sizes or size_wh in self.runner.sizes
+
+    def encode(self, image: Image, size_wh: tuple[int, int] | None = None) -> tuple[F32, Letterbox]:
         """Fit the picture into the network's input: the tensor, and how to find the way back."""
         image_wh = (image.shape[1], image.shape[0])
-        latest = self._latest
-        if latest is None or latest[0] != image_wh:
-            latest = self._latest = (image_wh, self._fit(image_wh, self.size_for(image_wh)))
-        fit = latest[1]
+        fit = self._fits.get((image_wh, size_wh))
+        if fit is None:
+            if len(self._fits) >= FITS:
+                self._fits.clear()
+            fit = self._fits[image_wh, size_wh] = self._fit(image_wh, size_wh or self.size_for(image_wh))
         return self._encoder.encode(image, fit), fit
 
     def decode(
@@ -115,9 +137,9 @@ class SingleDetector:
         landmarks = None if landmarks is None else landmarks[keep]
         return in_picture(boxes[keep], scores[keep], landmarks, fit, image_wh)
 
-    def detect(self, image: Image, *, min_score: float) -> Detections:
+    def detect(self, image: Image, *, min_score: float, size_wh: tuple[int, int] | None = None) -> Detections:
         """Find the faces of one picture whose score is at least ``min_score``."""
-        tensor, fit = self.encode(image)
+        tensor, fit = self.encode(image, size_wh)
         outputs = self.runner.run(tensor)
         return self.decode(outputs, fit, (image.shape[1], image.shape[0]), min_score=min_score)
 

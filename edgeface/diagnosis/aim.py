@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime, timezone
+from math import sqrt
 
 import msgspec
 
 from edgeface.bundle import Bundle, chosen_networks
-from edgeface.config import Config
+from edgeface.config import Camera, Config
 from edgeface.events import FacesMessage, HealthMessage, NoticeMessage, StateMessage, View, decode, kind_of_topic
+from edgeface.people.places import Place, Stay, corners_of, side_of
 
 DARK, BRIGHT = 0.12, 0.9
 """Means of a picture beyond which little can be seen in it."""
@@ -31,6 +33,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     width, height : of the picture in pixels; None: not told, since nobody is in view
     brightness : mean of the picture, 0 to 1; None: not told
     faces : the largest first
+    places : of each face, where it is in the picture, and in which zones and on which sides of which lines
     """
 
     camera: str
@@ -39,6 +42,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     height: int | None = None
     brightness: float | None = None
     faces: tuple[View, ...] = ()
+    places: tuple[str, ...] = ()
 
 
 def sentences(seen: Seen, needs: Mapping[str, int]) -> list[str]:
@@ -53,8 +57,10 @@ def sentences(seen: Seen, needs: Mapping[str, int]) -> list[str]:
     size = f" of {seen.width}x{seen.height}" if seen.width else ""
     light = "" if seen.brightness is None else f", brightness {seen.brightness:.2f}{_light_words(seen.brightness)}"
     count = len(seen.faces)
+    places = seen.places or ("",) * count
+    lines = [f"{_face(face, needs)}{place and f', {place}'}" for face, place in zip(seen.faces, places, strict=True)]
     who = "nobody in view" if not count else f"{count} face{'' if count == 1 else 's'} in view"
-    return [f"{seen.camera}: {who}, picture{size}{light}", *(f"  {_face(face, needs)}" for face in seen.faces)]
+    return [f"{seen.camera}: {who}, picture{size}{light}", *(f"  {line}" for line in lines)]
 
 
 def needs_of(bundle: Bundle, config: Config) -> dict[str, int]:
@@ -88,12 +94,15 @@ def look_here(bundle: Bundle, config: Config, camera: str, *, every_s: float) ->
             qualities = [assess(frame.image, found.boxes[n], None, float(found.scores[n])) for n in range(len(found))]
             views = [View(size_px=q.size_px, light=q.light, blur=q.blur) for q in qualities]
             height, width = frame.image.shape[:2]
+            order = sorted(range(len(views)), key=lambda n: -views[n].size_px)
+            boxes = [found.boxes[n].tolist() for n in order]
             yield Seen(
                 camera=camera,
                 width=width,
                 height=height,
                 brightness=brightness(frame.image, painted=frame.painted),
-                faces=_largest_first(views),
+                faces=tuple(views[n] for n in order),
+                places=tuple(_where(box, width, height, config.cameras[camera]) for box in boxes),
             )
 
 
@@ -105,9 +114,11 @@ class Heard:
     Parameters
     ----------
     patience_s : a `faces` message older than this tells nothing of now
+    cameras : as they are configured here, for their lines and zones
     """
 
-    def __init__(self, *, patience_s: float = 3.0) -> None:
+    def __init__(self, *, patience_s: float = 3.0, cameras: Mapping[str, Camera] = {}) -> None:
+        self._cameras = cameras
         self._patience_s = patience_s
         self._faces: dict[str, tuple[float, FacesMessage]] = {}
         self._states: dict[str, StateMessage] = {}
@@ -159,18 +170,30 @@ class Heard:
                 )
             # Brightness is told once a minute, with `health`.
             return Seen(camera=camera, brightness=told.brightness)
-        views = [face.view for face in message.faces if face.view is not None]
+        seen = sorted((-face.view.size_px, n) for n, face in enumerate(message.faces) if face.view is not None)
+        faces = [message.faces[n] for _, n in seen]
+        own = self._cameras.get(camera, Camera())
         return Seen(
             camera=camera,
             width=message.width,
             height=message.height,
             brightness=told.brightness,
-            faces=_largest_first(views),
+            faces=tuple(face.view for face in faces if face.view is not None),
+            places=tuple(_where(face.box, message.width, message.height, own) for face in faces),
         )
 
 
-def _largest_first(views: Sequence[View]) -> tuple[View, ...]:
-    return tuple(sorted(views, key=lambda view: -view.size_px))
+def _where(box: Sequence[float], width: int, height: int, camera: Camera) -> str:
+    """Where the middle of a face is, in shares of the picture, and what that is to the camera's lines and zones."""
+    x1, y1, x2, y2 = box
+    size_px = sqrt(max(0.0, (x2 - x1) * (y2 - y1)))
+    place = Place(x=(x1 + x2) / 2 / width, y=(y1 + y2) / 2 / height, width=width, height=height, size_px=size_px)
+    words = [f"at {place.x:.2f} {place.y:.2f}"]
+    words += [f"in {zone.name}" for zone in camera.zones if Stay().see(corners_of(zone), place, 0.0)]
+    for line in camera.lines:
+        side = {-1: "left of", 0: "on", 1: "right of"}[side_of(line, place)]
+        words.append(f"{side} {line.name}")
+    return ", ".join(words)
 
 
 def _face(face: View, needs: Mapping[str, int]) -> str:

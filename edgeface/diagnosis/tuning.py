@@ -25,7 +25,7 @@ def tuning(node: Node) -> Iterator[Finding]:
         standing, made, text = found.standing, found.made, found.text
     if standing == "fresh":
         days = None if made is None else (datetime.now(timezone.utc) - moment(made)).days
-        age = "" if days is None else f", {days} day{'' if days == 1 else 's'} ago"
+        age = "" if days is None else ", today" if days < 1 else f", {days} day{'' if days == 1 else 's'} ago"
         yield good(f"{text}{age}")
     elif standing == "stale":
         yield warning(text.partition("; run ")[0], fix=TUNE)

@@ -20,7 +20,7 @@ class Level(Struct, frozen=True, kw_only=True):
     text : what is left out beside the level before, in words
     sampling : networks for faces sample a person so many times as rarely; a recurrent network keeps its beat
     every : faces are looked for in every so many-th frame; between, tracks move by prediction
-    smallest : the detector has its smallest usual input, whatever is configured
+    smallest : the detector has its smallest usual input, whatever is configured, and looks nowhere finer
     one_call : each network for faces is called once a frame at most; who is not in it waits for the next
     """
 
@@ -39,7 +39,7 @@ LEVELS: Sequence[Level] = (
     Level(name="detection/2", text="faces are looked for in every other frame", sampling=2, every=2),
     Level(
         name="smallest input",
-        text="faces are looked for in the smallest input",
+        text="faces are looked for in the smallest input, small and far ones no more",
         sampling=2,
         every=2,
         smallest=True,

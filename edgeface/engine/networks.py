@@ -24,8 +24,10 @@ from edgeface.bundle import (
 )
 from edgeface.config import Config
 from edgeface.detect import make_detector
-from edgeface.engine.pipeline import Request
+from edgeface.detect.mosaic import Size, compose, in_picture, joined
+from edgeface.engine.search import FINER, QUICK, Inputs, Plan
 from edgeface.engine.states import States
+from edgeface.engine.steps import Request
 from edgeface.geometry import enlarge, letterbox
 from edgeface.runtime import Runner, RunnerWrapper, choose_runner, run_faces
 from edgeface.runtime.providers import ON_PROCESSOR, Provider
@@ -134,32 +136,64 @@ class Networks:
         """Faces that go through an attribute network in one call."""
         return max(self.attributes[name][1].batches)
 
-    def detect(self, image: Image, *, min_score: float, still: bool | None = None) -> Detections:
+    def detect(
+        self, image: Image, *, min_score: float, still: bool | None = None, size_wh: Size | None = None
+    ) -> Detections:
         """Find the faces of one picture; nobody where the detector's outputs cannot be read.
 
-        ``still`` chooses the size for pictures or for video; None: the one for which the networks were loaded.
+        Parameters
+        ----------
+        still : chooses the size for pictures or for video; None: the one for which the networks were loaded
+        size_wh : the detector's input, where it is to be another size; one that `Detector.takes` says it takes
         """
         detector = self.detector if still is None else self._detectors[still]
         try:
             with np.errstate(all="ignore"):
-                return detector.detect(image, min_score=min_score)
+                return detector.detect(image, min_score=min_score, size_wh=size_wh)
         except (ValueError, IndexError, KeyError) as error:
             _count(self.invalid, self.detector.network.name, repr(error))
             return NO_FACES
 
-    def search(self, frame: Frame, *, min_score: float) -> Detections:
-        """Find the faces of a frame, in its pixels: in its small picture, where that has all that the detector sees."""
+    def inputs(self, frame: Frame) -> Inputs:
+        """What the detector may see of a frame of a video."""
+        detector = self._detectors[frame.still]
+        image_wh = (frame.image.shape[1], frame.image.shape[0])
+        quick_wh = detector.size_for(image_wh)
+        fine_wh = (round(quick_wh[0] * FINER), round(quick_wh[1] * FINER))
+        return Inputs(
+            image_wh=image_wh,
+            quick_wh=quick_wh,
+            fine_wh=fine_wh if detector.takes(fine_wh) else None,
+            any_size=detector.any_size,
+        )
+
+    def search(self, frame: Frame, plan: Plan = QUICK, *, min_score: float) -> Detections:
+        """Find the faces of a frame, in its pixels, in the passes of a plan; each face once."""
+        image_wh = (frame.image.shape[1], frame.image.shape[0])
+        found: list[Detections] = []
+        if plan.quick:
+            found.append(self._whole(frame, min_score=min_score))
+        if plan.fine:
+            found.append(self._whole(frame, min_score=min_score, size_wh=self.inputs(frame).fine_wh))
+        for mosaic in plan.mosaics:
+            canvas = compose(frame.image, mosaic)
+            seen = self.detect(canvas, min_score=min_score, still=frame.still, size_wh=mosaic.size_wh)
+            found.append(in_picture(seen, mosaic.placed, image_wh))
+        return joined(found)
+
+    def _whole(self, frame: Frame, *, min_score: float, size_wh: Size | None = None) -> Detections:
+        """Search the whole view: in the frame's small picture, where that has all that the detector sees."""
         image, small = frame.image, frame.small
-        if small is None or not self._suffices(small, image):
-            return self.detect(image, min_score=min_score, still=frame.still)
-        found = self.detect(small, min_score=min_score, still=frame.still)
+        if small is None or not self._suffices(small, image, size_wh):
+            return self.detect(image, min_score=min_score, still=frame.still, size_wh=size_wh)
+        found = self.detect(small, min_score=min_score, still=frame.still, size_wh=size_wh)
         return enlarge(found, (small.shape[1], small.shape[0]), (image.shape[1], image.shape[0]))
 
-    def _suffices(self, small: Image, image: Image) -> bool:
+    def _suffices(self, small: Image, image: Image, size_wh: Size | None) -> bool:
         """Whether a detector sees no more of the large picture than the small one has."""
         image_wh, small_wh = (image.shape[1], image.shape[0]), (small.shape[1], small.shape[0])
-        seen_wh = letterbox(image_wh, self.detector.size_for(image_wh)).content_wh
-        same = self.detector.size_for(small_wh) == self.detector.size_for(image_wh)
+        seen_wh = letterbox(image_wh, size_wh or self.detector.size_for(image_wh)).content_wh
+        same = size_wh is not None or self.detector.size_for(small_wh) == self.detector.size_for(image_wh)
         return same and small_wh[0] >= seen_wh[0] and small_wh[1] >= seen_wh[1]
 
     def use_smallest(self, smallest: bool) -> None:

@@ -6,17 +6,32 @@ The worker stands between them and asks the networks. No clock is read here: rep
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-
-import msgspec
+from math import sqrt
 
 from edgeface.bundle import Network
-from edgeface.config import Config
+from edgeface.config import Camera, Config
 from edgeface.crop import cut, reference_boxes
-from edgeface.events import DECADES, AggregateWindow, Body, FacesPace, SummaryWindow, faces_body, visit_body
+from edgeface.engine.steps import NOTHING, Request, Sighting, Told
+from edgeface.events import (
+    DECADES,
+    AggregateWindow,
+    Body,
+    Counted,
+    FacesPace,
+    SummaryWindow,
+    faces_body,
+    place_body,
+    visit_body,
+)
+from edgeface.people.appearance import Views
+from edgeface.people.conduct import Seen, Watch
+from edgeface.people.places import Place
 from edgeface.people.quality import assess, brightness
 from edgeface.people.schedule import Inference, Scheduler, choose_schedule
+from edgeface.people.tracked import Expected
 from edgeface.people.tracker import Tracker
 from edgeface.people.visits import VisitBook
 from edgeface.questions import QUESTIONS
@@ -25,13 +40,12 @@ from edgeface.types import (
     Detections,
     Frame,
     Head,
-    Image,
     Quality,
     Reason,
     Task,
     Track,
 )
-from edgeface.visit import Visit, VisitChange
+from edgeface.visit import PlaceChange, Visit, VisitChange
 
 IN_VIEW_S = 0.5
 """Who was not detected for longer is no longer told on ``faces``; the visit goes on until `visits.lost_after`."""
@@ -39,46 +53,6 @@ VIEW_S = 0.1
 """Blur and light of a face are measured anew after so many seconds."""
 BRIGHTNESS_S = 1.0
 """So is the brightness of the picture."""
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One inference that is due: these pixels through that network, for that track of that camera."""
-
-    network: str
-    camera: str
-    track: int
-    pixels: Image
-    quality: float
-    time_s: float
-    overdue_s: float = float("inf")
-
-
-class Sighting(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One frame after tracking: what was found, whose it is, and how well it can be seen.
-
-    Attributes
-    ----------
-    detections : None for a frame that was not searched
-    qualities : by track id, for the tracks that have a detection in this frame
-    changes : what this frame changed about visits
-    """
-
-    frame: Frame
-    detections: Detections | None
-    tracks: Sequence[Track]
-    qualities: Mapping[int, Quality]
-    changes: Sequence[VisitChange]
-
-
-class Told(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What a frame, or the close, leads to: what changed about visits, who is in view, the messages."""
-
-    changes: Sequence[VisitChange]
-    visits: Sequence[Visit]
-    bodies: Sequence[Body]
-
-
-NOTHING = Told(changes=(), visits=(), bodies=())
 
 
 class Pipeline:
@@ -107,11 +81,6 @@ class Pipeline:
         self._box_to_reference = detector.box_to_reference
         self._offsets = detector.landmarks_to_reference
         self._networks = {network.name: network for network, _ in networks}
-        self._tracker = Tracker(
-            lost_after_s=config.visits.lost_after,
-            confirm_s=config.visits.confirm,
-            high_score=config.detector.score,
-        )
         self._tasks = tasks = {
             name: [head.task for network, head in networks if network.name == name] for name in self._networks
         }
@@ -120,17 +89,30 @@ class Pipeline:
             steady=[name for name, network in self._networks.items() if network.time is not None],
         )
         heads: dict[Task, Head] = {head.task: head for _, head in networks}
-        self._book = VisitBook(camera, config.visits, heads, new_id, bands=config.privacy.age_bands)
+        settings = config.cameras.get(camera, Camera())
+        self._counted = Counted.of(config, camera)
+        angle = config.attention.angle if self._counted.attention else None
+        watch = Watch(settings.lines, settings.zones, angle=angle)
+        self._book = VisitBook(camera, config.visits, heads, new_id, bands=config.privacy.age_bands, watch=watch)
+        self._tracker = Tracker(
+            lost_after_s=config.visits.lost_after,
+            return_within_s=config.visits.return_within,
+            confirm_s=config.visits.confirm,
+            high_score=config.detector.score,
+            differ=self._book.differ,
+        )
         self._privacy = config.privacy
         self._pace = FacesPace(0.0 if config.privacy.least_count else config.visits.faces_rate)
         self._in_view_s = IN_VIEW_S + config.detector.interval
         self._summary: SummaryWindow | AggregateWindow | None = None
         self._known: set[int] = set()
+        self._absent: dict[str, float] = {}
         self._muted: frozenset[Task] = frozenset()
         self._views: dict[int, tuple[float, Quality]] = {}
         self._brightness: tuple[float, float] | None = None
         # Source time, wall time, width and height of the latest frame; the frame itself may be 6 MB.
         self._last: tuple[float, datetime, tuple[int, int]] | None = None
+        self._searched_s = float("-inf")
 
     def succeed(self, other: Pipeline) -> None:
         """Go on with the people of another pipeline of this camera, by our own rules and networks from now on.
@@ -141,10 +123,12 @@ class Pipeline:
         self._book.succeed(other._book)
         self._pace.shown = other._pace.shown
         self._summary, self._known, self._views = other._summary, other._known, other._views
-        self._brightness, self._last = other._brightness, other._last
+        self._brightness, self._last, self._absent = other._brightness, other._last, other._absent
+        self._searched_s = other._searched_s
         if self._summary is not None:
             asked = {task for tasks in self._tasks.values() for task in tasks}
             self._summary.forget([task for task in QUESTIONS if task not in asked])
+            self._summary.counted = self._counted
 
     def mute(self, tasks: Collection[Task]) -> bool:
         """Ask, keep and tell nothing of these questions from now on, and what was known by them no more.
@@ -173,15 +157,29 @@ class Pipeline:
         self._last = (frame.time_s, frame.captured_at, (frame.image.shape[1], frame.image.shape[0]))
         if self._brightness is None or frame.time_s - self._brightness[0] >= BRIGHTNESS_S:
             self._brightness = frame.time_s, brightness(frame.image, painted=frame.painted)
-        tracks = self._tracker.update(frame.time_s, detections, frame.index)
+        views = None if detections is None else Views(frame.image, detections.boxes)
+        tracks = self._tracker.update(frame.time_s, detections, frame.index, views=views)
+        if detections is not None:
+            self._searched_s = frame.time_s
         seen = [] if detections is None else [track for track in tracks if track.detection is not None]
         qualities = {track.id: self._quality(frame, detections, track) for track in seen if detections}
         live = {track.id for track in tracks}
         self._forget(self._known - live)
+        for track in tracks:
+            if track.absent:
+                self._views.pop(track.id, None)
         self._known = live
-        changes = self._book.observe(frame.time_s, tracks)
+        where = None if detections is None else _seen(frame, seen, qualities)
+        changes = self._book.observe(frame.time_s, tracks, where)
         due = self._scheduler.due(frame.time_s, {track: quality.score for track, quality in qualities.items()})
-        sighting = Sighting(frame=frame, detections=detections, tracks=tracks, qualities=qualities, changes=changes)
+        sighting = Sighting(
+            frame=frame,
+            detections=detections,
+            tracks=tracks,
+            qualities=qualities,
+            changes=changes,
+            places=self._book.places,
+        )
         return sighting, [self._request(sighting, inference) for inference in due]
 
     def defer(self, request: Request) -> None:
@@ -197,9 +195,10 @@ class Pipeline:
             if answer.task not in self._muted:
                 self._book.absorb(track, answer)
         frame, changes = sighting.frame, sighting.changes
-        bodies = [self._visit(change) for change in changes]
+        bodies = self._visits(changes, sighting.places)
         visits = self._book.current()
-        in_view = [visit for visit in visits if frame.time_s - visit.seen_s <= self._in_view_s]
+        self._absent = {visit.id: visit.seen_s for visit in visits if visit.absent}
+        in_view = [visit for visit in visits if self._searched_s - visit.seen_s <= self._in_view_s]
         if self._pace.due(frame.time_s, len(in_view)):
             bodies.append(self._faces(in_view))
         first = self._summary is None
@@ -233,15 +232,19 @@ class Pipeline:
         time_s = self._last[0] if now_s is None else now_s
         changes = self._book.close(time_s, reason)
         self._summary.observe(changes, [])
-        bodies = [self._visit(change) for change in changes]
+        bodies = self._visits(changes, self._book.places)
         if self._pace.emptied():
             bodies.append(self._faces([], time_s))
         summary = self._summary.body(time_s, at=self._wall(time_s), started_at=self._wall)
         bodies += [] if summary is None else [summary]
         self._tracker.reset()
         self._forget(self._known)
-        self._known = set()
+        self._known, self._absent = set(), {}
         return Told(changes=changes, visits=(), bodies=bodies)
+
+    def expected(self, time_s: float) -> list[Expected]:
+        """Where everybody who is followed will be at ``time_s``, before the frame is searched."""
+        return self._tracker.expected(time_s)
 
     @property
     def interval_s(self) -> float | None:
@@ -262,6 +265,11 @@ class Pipeline:
     def deferred(self) -> int:
         """Inferences that were due and had to wait for a later frame."""
         return self._scheduler.deferred
+
+    @property
+    def absent(self) -> dict[str, datetime]:
+        """Visits that last though nobody is there any more, with the wall time of the last sighting."""
+        return {visit: self._wall(seen_s) for visit, seen_s in self._absent.items()}
 
     @property
     def brightness(self) -> float | None:
@@ -312,11 +320,30 @@ class Pipeline:
 
     def _window(self, start_s: float) -> SummaryWindow | AggregateWindow:
         privacy, bands = self._privacy, self._privacy.age_bands or DECADES
+        window: SummaryWindow | AggregateWindow
         if privacy.least_count is None:
-            return SummaryWindow(self.camera, start_s=start_s, bands=bands)
-        return AggregateWindow(
-            self.camera, start_s=start_s, length_s=privacy.period, least=privacy.least_count, bands=bands
-        )
+            window = SummaryWindow(self.camera, start_s=start_s, bands=bands)
+        else:
+            window = AggregateWindow(
+                self.camera, start_s=start_s, length_s=privacy.period, least=privacy.least_count, bands=bands
+            )
+        window.counted = self._counted
+        return window
+
+    def _visits(self, changes: Sequence[VisitChange], places: Sequence[PlaceChange]) -> list[Body]:
+        """Messages of one frame: what a visit did at lines and zones after its start, and before its end."""
+        bodies: list[Body] = []
+        ending = {change.visit.id for change in changes if change.event == "end"}
+        at_end: defaultdict[str, list[PlaceChange]] = defaultdict(list)
+        for place in places:
+            at_end[place.visit if place.visit in ending else ""].append(place)
+        for change in changes:
+            bodies += [self._place(place) for place in at_end.pop(change.visit.id, ())]
+            bodies.append(self._visit(change))
+        return bodies + [self._place(place) for place in at_end[""]]
+
+    def _place(self, change: PlaceChange) -> Body:
+        return place_body(self.camera, change, at=self._wall(change.time_s))
 
     def _visit(self, change: VisitChange) -> Body:
         return visit_body(change, at=self._wall(change.time_s), started_at=self._wall, bands=self._privacy.age_bands)
@@ -335,3 +362,15 @@ class Pipeline:
         assert self._last is not None  # nothing is said before the first frame
         last_s, at, _ = self._last
         return at + timedelta(seconds=time_s - last_s)
+
+
+def _seen(frame: Frame, tracks: Sequence[Track], qualities: Mapping[int, Quality]) -> dict[int, Seen]:
+    """Where the faces of these tracks are, and which way they point."""
+    height, width = frame.image.shape[:2]
+    seen: dict[int, Seen] = {}
+    for track in tracks:
+        x1, y1, x2, y2 = track.box.tolist()
+        size_px = sqrt(max(0.0, (x2 - x1) * (y2 - y1)))
+        place = Place(x=(x1 + x2) / 2 / width, y=(y1 + y2) / 2 / height, width=width, height=height, size_px=size_px)
+        seen[track.id] = Seen(place=place, pose=qualities[track.id].pose)
+    return seen

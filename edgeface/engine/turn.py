@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from statistics import median
 
 from edgeface.config import Config
 from edgeface.engine.levels import FULL, Costs, Level
 from edgeface.engine.load import Load
 from edgeface.engine.networks import Networks
-from edgeface.engine.pipeline import Pipeline, Request, Sighting, Told
+from edgeface.engine.pipeline import Pipeline
+from edgeface.engine.search import SHARE, Search
 from edgeface.engine.states import States
+from edgeface.engine.steps import Request, Sighting, Told
 from edgeface.events import Body
 from edgeface.types import Answer, Detections, Frame, Reason, Task
 
@@ -94,7 +97,7 @@ class Worker:
         self._clock = clock
         self._live = frozenset(live)
         self._turn_s, self._lost_after_s = config.runtime.turn, config.visits.lost_after
-        self._interval_s = config.detector.interval
+        self._interval_s, self._score = config.detector.interval, config.detector.score
         self._min_score = config.detector.score * LOW_SCORE if min_score is None else min_score
         self._pipelines = {
             camera: Pipeline(camera, config, detector=networks.detector.network, networks=networks.heads, new_id=new_id)
@@ -103,6 +106,15 @@ class Worker:
         self._states = States() if states is None else states
         self._detect_due_s: dict[str, float] = {}
         self._rates = {camera: settings.rate for camera, settings in config.cameras.items()}
+        self._finer = config.detector.fine and config.detector.size == "auto" and networks.detector.takes_mosaics
+        self._searches = {
+            camera: Search(
+                finer=self._finer,
+                resting=config.detector.motion,
+                lost_after_s=config.visits.lost_after,
+            )
+            for camera in cameras
+        }
         self.stages = Stages(clock)
         self.level, self.load = FULL, Load(clock)
         self.muted: frozenset[Task] = frozenset()
@@ -119,6 +131,7 @@ class Worker:
             self._pipelines[camera] = old._pipelines[camera]
             self._states.take_over(camera, old._states)
             self._detect_due_s |= {name: due_s for name, due_s in old._detect_due_s.items() if name == camera}
+            self._searches[camera] = old._searches[camera]
             self.stages = old.stages
         else:
             self._pipelines[camera].succeed(old._pipelines[camera])
@@ -136,8 +149,10 @@ class Worker:
         self.level = level
         for camera in self._live & self._pipelines.keys():
             self._pipelines[camera].sample_slower(level.sampling)
-        if self._live >= self._pipelines.keys():
-            self._networks.use_smallest(level.smallest)
+        # The networks are shared: a file beside cameras keeps its size.
+        self._networks.use_smallest(level.smallest and self._live >= self._pipelines.keys())
+        for camera in self._live:
+            self._searches[camera].finer = self._finer and not level.smallest
 
     def costs(self) -> Costs:
         """What live cameras have cost since the last call."""
@@ -151,14 +166,15 @@ class Worker:
 
     @property
     def shrunk(self) -> float:
-        """How many times as many pixels the detector's input has at the first level as at one with the smallest.
+        """How many times as many pixels the detector sees at the first level as at one with the smallest input.
 
         1 where a file shares the networks, for which nothing is made smaller.
         """
         sizes = [self._pipelines[camera].image_wh for camera in self._pipelines]
         if not self._live >= self._pipelines.keys():
             return 1.0
-        return max((self._networks.shrunk(size_wh) for size_wh in sizes if size_wh is not None), default=1.0)
+        finer = 1 + SHARE if self._finer else 1.0
+        return finer * max((self._networks.shrunk(size_wh) for size_wh in sizes if size_wh is not None), default=1.0)
 
     def turn(self, frames: Sequence[Frame]) -> list[Body]:
         """Take at most one frame per camera all the way; give the messages in the order of the frames."""
@@ -220,6 +236,15 @@ class Worker:
         """Inferences of one camera that were due and had to wait."""
         return self._pipelines[camera].deferred
 
+    def resting(self, camera: str) -> bool:
+        """Whether one camera's latest frame was not searched, since nothing had changed."""
+        return self._searches[camera].resting
+
+    def rested(self, camera: str) -> float | None:
+        """Share of one camera's frames that were not searched, since nothing had changed; None before the first."""
+        frames = self.frames[camera]
+        return self._searches[camera].rested / frames if frames else None
+
     def ignored(self, camera: str) -> int:
         """Faces before one camera that were not followed because too many others were."""
         return self._pipelines[camera].ignored
@@ -233,6 +258,10 @@ class Worker:
         """Brightness of one camera's picture, 0 to 1, and height of the largest face in view, pixels."""
         pipeline = self._pipelines[camera]
         return pipeline.brightness, pipeline.nearest_px
+
+    def absent(self, camera: str) -> dict[str, datetime]:
+        """Visits before one camera of those who may come back, with the wall time of their last sighting."""
+        return self._pipelines[camera].absent
 
     def close(self, camera: str, reason: Reason) -> Told:
         """End one camera's visits."""
@@ -273,13 +302,24 @@ class Worker:
         return answers
 
     def _detect(self, frame: Frame) -> Detections | None:
-        """Detect, or None while `detector.interval` has not passed."""
+        """Detect, or None while `detector.interval` has not passed, or where nothing has changed."""
+        self._searches[frame.camera].resting = False
         if frame.time_s < self._detect_due_s.get(frame.camera, float("-inf")):
             return None
         interval_s = self._interval_s
         if self.level.every > 1 and frame.camera in self._live:
             # Half a frame less: time stamps of frames are not exact.
             interval_s = max(interval_s, (self.level.every - 0.5) * self._step_s(frame.camera))
+        if frame.still:
+            return self._networks.search(frame, min_score=self._min_score)
+        search = self._searches[frame.camera]
+        image = frame.image if frame.small is None else frame.small
+        known = self._pipelines[frame.camera].expected(frame.time_s)
+        plan = search.plan(image, frame.time_s, self._networks.inputs(frame), known)
+        if plan is None:
+            return None
         if interval_s:
             self._detect_due_s[frame.camera] = frame.time_s + interval_s
-        return self._networks.search(frame, min_score=self._min_score)
+        detections = self._networks.search(frame, plan, min_score=self._min_score)
+        search.found(detections, frame.time_s, least=self._score)
+        return detections

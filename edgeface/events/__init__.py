@@ -1,6 +1,7 @@
 """What is said of people: typed messages, their builders and their JSON Schemas.
 
-`messages` holds the structs, the one source of truth of the MQTT API; `bodies` turns visits into them;
+`messages`, `people` and `counts` hold the structs, the one source of truth of the MQTT API; `bodies` turns visits into
+them;
 `summary` counts a minute, `aggregate` a period of many people, `today` a day, and `state` says what is so now.
 Everything here is a function of its arguments: no clock, no network.
 """
@@ -14,6 +15,7 @@ from edgeface.events.bodies import (
     health_body,
     iso,
     notice_body,
+    place_body,
     visit_body,
 )
 from edgeface.events.commands import (
@@ -27,14 +29,13 @@ from edgeface.events.commands import (
     command_schemas,
     judge,
 )
+from edgeface.events.counts import AttentionTotals, Pause, StateMessage, Status, SummaryMessage, Today, ZoneTotals
+from edgeface.events.envelope import SCHEMA_VERSION
 from edgeface.events.messages import (
     KINDS,
-    SCHEMA_VERSION,
     CameraHealth,
     CommandsHealth,
     ConfigurationHealth,
-    Face,
-    FacesMessage,
     HealthMessage,
     Interrupted,
     Kind,
@@ -44,14 +45,7 @@ from edgeface.events.messages import (
     NoticeMessage,
     NoticeNetwork,
     NoticePart,
-    Pause,
     SpoolHealth,
-    StateMessage,
-    Status,
-    SummaryMessage,
-    Today,
-    View,
-    VisitMessage,
     as_replayed,
     decode,
     kind_of_topic,
@@ -73,9 +67,10 @@ from edgeface.events.operation import (
     TuningHealth,
     Undelivered,
 )
+from edgeface.events.people import Face, FacesMessage, PlaceMessage, View, VisitMessage
 from edgeface.events.state import CameraState
 from edgeface.events.summary import DECADES, SummaryWindow
-from edgeface.events.today import Totals
+from edgeface.events.today import Counted, Totals
 
 __all__ = [
     "COMMAND",
@@ -88,6 +83,7 @@ __all__ = [
     "About",
     "AggregateWindow",
     "AnyCommand",
+    "AttentionTotals",
     "Body",
     "BuildHealth",
     "BundleHealth",
@@ -96,6 +92,7 @@ __all__ = [
     "Certificates",
     "CommandsHealth",
     "ConfigurationHealth",
+    "Counted",
     "ExpressionCommand",
     "Face",
     "FacesMessage",
@@ -117,6 +114,7 @@ __all__ = [
     "Pause",
     "PauseCommand",
     "Problem",
+    "PlaceMessage",
     "RestartCommand",
     "SpoolHealth",
     "StateMessage",
@@ -129,6 +127,7 @@ __all__ = [
     "Undelivered",
     "View",
     "VisitMessage",
+    "ZoneTotals",
     "as_replayed",
     "asyncapi",
     "command_schemas",
@@ -140,6 +139,7 @@ __all__ = [
     "kind_of_topic",
     "moment",
     "notice_body",
+    "place_body",
     "schemas",
     "visit_body",
 ]

@@ -2,7 +2,8 @@
 
 A visit is counted once, when it has ended, and told together with at least k - 1 others; so no two summaries differ by
 a few people. While too few have ended, the window goes on for another period, and what is still too few at a stop is
-never told. A band of age with fewer than k is among the unknown, and expressions are told of k visits only.
+never told. A band of age with fewer than k is among the unknown, and expressions are told of k visits only. Looks,
+crossings and times in zones wait, each by itself, until k visits have something of it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from edgeface.events.bodies import Body
+from edgeface.events.conducts import ConductCrowd
 from edgeface.events.summary import DECADES, UNKNOWN, age_band, summary_body
+from edgeface.events.today import Counted
 from edgeface.questions import band_names
 from edgeface.types import Task
 from edgeface.visit import Visit, VisitChange
@@ -25,6 +28,8 @@ class AggregateWindow:
         self, camera: str, *, start_s: float, length_s: float, least: int, bands: Sequence[int] = DECADES
     ) -> None:
         self._camera = camera
+        self.counted = Counted()
+        self._crowd = ConductCrowd(least)
         self._length_s = length_s
         self._least = least
         self._edges = bands
@@ -37,6 +42,7 @@ class AggregateWindow:
             if change.event != "end":
                 continue
             self._bands[age_band(change.visit, self._edges)] += 1
+            self._crowd.add(change.visit.conduct)
             expression = change.visit.known.expression
             if expression is not None:
                 self._expressive += 1
@@ -69,6 +75,7 @@ class AggregateWindow:
             in_view=None,
             ages=coarsened(self._bands, band_names(self._edges), least=self._least),
             expressions=self._shares(),
+            **self._crowd.fields(self.counted),
         )
         self._begin(self._asked_s)
         return body

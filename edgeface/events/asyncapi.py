@@ -7,7 +7,8 @@ from typing import Any
 
 from edgeface.events.bodies import QOS, RETAINED
 from edgeface.events.commands import COMMAND, COMMANDS
-from edgeface.events.messages import KINDS, SCHEMA_VERSION, Kind
+from edgeface.events.envelope import SCHEMA_VERSION
+from edgeface.events.messages import KINDS, Kind
 
 VERSION = "3.0.0"
 PARAMETERS: Mapping[str, str] = {

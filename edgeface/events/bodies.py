@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import msgspec
+from msgspec import UNSET
 
+from edgeface.events.counts import StateMessage
 from edgeface.events.messages import (
     CameraHealth,
     CommandsHealth,
     ConfigurationHealth,
-    Face,
-    FacesMessage,
     HealthMessage,
     Kind,
     Message,
@@ -26,16 +26,14 @@ from edgeface.events.messages import (
     NoticeNetwork,
     NoticePart,
     SpoolHealth,
-    StateMessage,
-    View,
-    VisitMessage,
 )
 from edgeface.events.operation import BundleHealth, HoldHealth, InferenceHealth, LastError, MachineHealth, Problem
+from edgeface.events.people import Attention, Face, FacesMessage, PlaceMessage, View, VisitMessage
 from edgeface.questions import QUESTIONS, parts_in_bands, rounded_share
 from edgeface.types import Event, Quality
-from edgeface.visit import Visit, VisitChange
+from edgeface.visit import PlaceChange, Visit, VisitAttention, VisitChange
 
-QOS: Mapping[Kind, int] = {"visits": 1, "faces": 0, "state": 1, "summary": 1, "health": 0, "notice": 1}
+QOS: Mapping[Kind, int] = {"visits": 1, "places": 1, "faces": 0, "state": 1, "summary": 1, "health": 0, "notice": 1}
 RETAINED: frozenset[Kind] = frozenset({"state", "summary", "health", "notice"})
 OCCUPIED_S = 60
 """So long a state with somebody there holds; it is said again before. A broker of MQTT 5 then forgets it."""
@@ -118,9 +116,29 @@ def visit_body(
         ended=None if visit.ended_s is None else iso(started_at(visit.ended_s)),
         seconds=round(max(0.0, until_s - visit.started_s), 3),
         reason=change.reason,
+        attention=_attention(visit.conduct.attention),
+        lines={line: dict(counts) for line, counts in visit.conduct.lines.items()} or UNSET,
+        zones={zone: round(time.seconds, 3) for zone, time in visit.conduct.zones.items()} or UNSET,
         **parts_in_bands(visit.known, bands),
     )
     return Body(kind="visits", camera=visit.camera, message=message)
+
+
+def place_body(camera: str, change: PlaceChange, *, at: datetime) -> Body:
+    """Build the message of what somebody did at a line or a zone, at the wall time ``at``, which is aware."""
+    message = PlaceMessage(
+        at=iso(at),
+        node="",
+        boot="",
+        seq=0,
+        camera=camera,
+        visit=change.visit,
+        event=change.event,
+        place=change.place,
+        direction=change.direction,
+        seconds=None if change.seconds is None else round(change.seconds, 3),
+    )
+    return Body(kind="places", camera=camera, message=message)
 
 
 def faces_body(
@@ -269,8 +287,13 @@ def _face(visit: Visit, width: int, height: int, view: Quality | None, bands: Se
         box=(x1, y1, x2, y2),
         score=rounded_share(visit.score),
         view=None if view is None else _view(view),
+        attention=_attention(visit.conduct.attention),
         **parts_in_bands(visit.known, bands),
     )
+
+
+def _attention(known: VisitAttention | None) -> Attention | None:
+    return None if known is None else Attention(looking=round(known.looking_s, 3), glances=known.glances, now=known.now)
 
 
 def _view(quality: Quality) -> View:

@@ -1,5 +1,7 @@
 """The MQTT API's one source of truth: a struct per kind of message, and the JSON Schemas made from them.
 
+Here stand those about the program; `people` has those about single people, `counts` those about a place.
+
 Fields are only ever added, never renamed or given another meaning (``docs/mqtt.md``); a reader must ignore
 fields that it does not know. ``null`` means unknown. Labels are names, never numbers. Times are ISO 8601, in
 UTC, with milliseconds.
@@ -12,8 +14,10 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Meta, Struct
 
+from edgeface.events.counts import StateMessage, SummaryMessage
+from edgeface.events.envelope import SCHEMA_VERSION, Duration, Envelope, Timestamp
 from edgeface.events.operation import (
     BundleHealth,
     Certificates,
@@ -25,161 +29,11 @@ from edgeface.events.operation import (
     Problem,
     Undelivered,
 )
-from edgeface.questions import Affect, Age, Count, Expression, Gender, Share, Shares
-from edgeface.types import Event, Reason, Task
+from edgeface.events.people import FacesMessage, PlaceMessage, VisitMessage
+from edgeface.questions import Count, Share
+from edgeface.types import Task
 
-SCHEMA_VERSION: Literal[1] = 1
-
-Kind = Literal["visits", "faces", "state", "summary", "health", "notice"]
-Pause = Literal["hours", "command"]
-Status = Literal["starting", "running", "away", "ended", "paused", "stopped"]
-
-Timestamp = Annotated[
-    str,
-    Meta(
-        pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$",
-        description="ISO 8601, UTC, milliseconds",
-        examples=["2026-03-14T12:04:07.250Z"],
-    ),
-]
-AgeBand = Annotated[
-    str | UnsetType | None,
-    Meta(description="apparent age by band in years, with `privacy.age_bands` alone: `age` is null then"),
-]
-Duration = Annotated[float, Meta(ge=0, description="seconds")]
-
-
-class Envelope(Struct, frozen=True, kw_only=True):
-    """What every message carries first."""
-
-    v: Annotated[Literal[1], Meta(description="schema version")] = SCHEMA_VERSION
-    at: Annotated[Timestamp, Meta(description="when it happened; for files the start time plus the time stamp")]
-    node: Annotated[str, Meta(description="id of the device")]
-    boot: Annotated[str, Meta(description="id of this run of the program")]
-    seq: Annotated[Count, Meta(description="per node and boot, over all topics; a gap is a message dropped")]
-
-
-class VisitMessage(Envelope, frozen=True, kw_only=True):
-    """Somebody came, something about them became known, somebody went."""
-
-    camera: str
-    visit: Annotated[str, Meta(description="id of the visit; not of the person")]
-    event: Event
-    started: Annotated[Timestamp, Meta(description="first detection")]
-    ended: Annotated[Timestamp | None, Meta(description="last real detection; null while the visit lasts")]
-    seconds: Annotated[Duration, Meta(description="length of the visit so far, or in the end")]
-    reason: Annotated[Reason | None, Meta(description="why it ended; null while it lasts")]
-    age: Age | None
-    gender: Gender | None
-    expression: Expression | None
-    affect: Affect | None = None
-    age_band: AgeBand = UNSET
-    number: Annotated[
-        Count | None,
-        Meta(description="counts starts and ends per node and boot, from 0 and without gaps; null for an update"),
-    ] = None
-    replayed: Annotated[
-        bool,
-        Meta(description="true: it had to wait for the broker or for the next start, and may be told a second time"),
-    ] = False
-
-
-class View(Struct, frozen=True, kw_only=True):
-    """How well one face can be seen."""
-
-    size_px: Annotated[NotNegative, Meta(description="height of the face in pixels of the frame")]
-    light: Annotated[Share, Meta(description="0 too dark or burnt out, 1 well exposed")]
-    blur: Annotated[Share, Meta(description="0 sharp, 1 no detail left")]
-
-
-class Face(Struct, frozen=True, kw_only=True):
-    """One person in view."""
-
-    visit: str
-    box: Annotated[tuple[float, float, float, float], Meta(description="x1, y1, x2, y2 in pixels of the frame")]
-    score: Annotated[Share, Meta(description="detector's score of the last real detection")]
-    age: Age | None
-    gender: Gender | None
-    expression: Expression | None
-    affect: Affect | None = None
-    age_band: AgeBand = UNSET
-    view: Annotated[View | None, Meta(description="null: the face was not found in this frame")] = None
-
-
-class FacesMessage(Envelope, frozen=True, kw_only=True):
-    """Who is in view now; an empty list once when the last one has left."""
-
-    camera: str
-    width: Annotated[int, Meta(ge=1, description="of the frame, pixels")]
-    height: Annotated[int, Meta(ge=1, description="of the frame, pixels")]
-    faces: tuple[Face, ...]
-
-
-class Today(Struct, frozen=True, kw_only=True):
-    """Totals of one day of one camera; they survive a restart."""
-
-    date: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", description="the day, by this node's time zone")]
-    visits: Annotated[Count, Meta(description="visits that started on this day")]
-    seconds: Annotated[Duration, Meta(description="length of all visits that ended on this day, together")]
-
-
-class StateMessage(Envelope, frozen=True, kw_only=True):
-    """What is so now before one camera; retained."""
-
-    camera: str
-    status: Annotated[
-        Status,
-        Meta(description="whether the camera is looked at: in any state but `running` nobody is, and nothing is known"),
-    ]
-    occupied: Annotated[
-        bool | None, Meta(description="whether somebody is there; null: nobody is looking, or `privacy.least_count`")
-    ]
-    count: Annotated[
-        Count | None, Meta(description="visits that last; null: nobody is looking, or `privacy.least_count`")
-    ]
-    since: Annotated[Timestamp, Meta(description="since when `occupied` is what it is")]
-    expression: Annotated[
-        str | None, Meta(description="what most of those there show; null: nobody is there, or it is unknown")
-    ]
-    age: Annotated[
-        float | None, Meta(description="mean apparent age in years of those there; null: nobody, or unknown")
-    ]
-    today: Today
-    expires: Annotated[
-        Timestamp | None,
-        Meta(description="of a state with somebody there: said again before, and not true after; null: it holds"),
-    ] = None
-    age_band: Annotated[
-        str | UnsetType | None,
-        Meta(description="band of age of most of those there, with `privacy.age_bands` alone: `age` is null then"),
-    ] = UNSET
-    paused: Annotated[
-        Pause | UnsetType, Meta(description="why nobody is looked at, while `status` is `paused`: not one of its hours")
-    ] = UNSET
-
-
-class SummaryMessage(Envelope, frozen=True, kw_only=True):
-    """A minute of one camera, counted."""
-
-    camera: str
-    from_: Annotated[Timestamp, Meta(description="begin of the window")] = msgspec.field(name="from")
-    to: Annotated[Timestamp, Meta(description="end of the window")]
-    in_: Annotated[
-        Count | None, Meta(description="visits that started in the window; null with `privacy.least_count`")
-    ] = msgspec.field(name="in")
-    out: Annotated[Count, Meta(description="visits that ended in the window")]
-    in_view: Annotated[
-        Count | None, Meta(description="visits that last at the window's end; null with `privacy.least_count`")
-    ]
-    ages: Annotated[
-        dict[str, Count],
-        Meta(description="visits seen in the window by age band in years, and `unknown`"),
-    ]
-    expressions: Annotated[
-        Shares | None,
-        Meta(description="share of the time of visits whose expression is known, as they count it; null: of none"),
-    ]
-    today: Today | None = None
+Kind = Literal["visits", "places", "faces", "state", "summary", "health", "notice"]
 
 
 class CameraHealth(Struct, frozen=True, kw_only=True):
@@ -196,6 +50,13 @@ class CameraHealth(Struct, frozen=True, kw_only=True):
         Count,
         Meta(description="inferences on faces that were due and had to wait for a later frame, counted at each frame"),
     ] = 0
+    rested: Annotated[
+        Share | None,
+        Meta(
+            description="share of the frames since the start that were not searched, since nothing moved in them; "
+            "null: no frame yet, or it would tell whether somebody is there"
+        ),
+    ] = None
     brightness: Annotated[
         Share | None, Meta(description="mean of the picture, 0 black to 1 white; null: no picture yet")
     ] = None
@@ -296,7 +157,7 @@ class HealthMessage(Envelope, frozen=True, kw_only=True):
     invalid: Annotated[
         dict[str, Count],
         Meta(description="by network: answers that were no finite numbers or of a wrong length; they weigh nothing"),
-    ] = {}
+    ] = msgspec.field(default_factory=dict)
     version: Annotated[str | None, Meta(description="of the program")] = None
     bundle: Annotated[BundleHealth | None, Meta(description="the networks that run")] = None
     machine: Annotated[MachineHealth | None, Meta(description="the board")] = None
@@ -305,7 +166,7 @@ class HealthMessage(Envelope, frozen=True, kw_only=True):
     commands: Annotated[CommandsHealth | None, Meta(description="null: no command is listened to")] = None
     problems: Annotated[
         list[Problem], Meta(description="what is wrong now; what is only counted, for an hour after it happened last")
-    ] = []
+    ] = msgspec.field(default_factory=list)
     inference: InferenceHealth | None = None
     hold: Annotated[HoldHealth | None, Meta(description="null: no live camera, or `runtime.hold` is off")] = None
 
@@ -334,13 +195,16 @@ class NoticeMessage(Envelope, frozen=True, kw_only=True):
 
     text: Annotated[str, Meta(description="plain words")]
     networks: tuple[NoticeNetwork, ...]
-    parts: Annotated[list[NoticePart], Meta(description="the same words, by what they are about")] = []
+    parts: Annotated[list[NoticePart], Meta(description="the same words, by what they are about")] = msgspec.field(
+        default_factory=list
+    )
 
 
-Message = VisitMessage | FacesMessage | StateMessage | SummaryMessage | HealthMessage | NoticeMessage
+Message = VisitMessage | PlaceMessage | FacesMessage | StateMessage | SummaryMessage | HealthMessage | NoticeMessage
 
 KINDS: Mapping[Kind, type[Message]] = {
     "visits": VisitMessage,
+    "places": PlaceMessage,
     "faces": FacesMessage,
     "state": StateMessage,
     "summary": SummaryMessage,
@@ -382,14 +246,14 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
-def as_replayed(payload: bytes) -> bytes:
-    """Say of a message on ``visits`` that it is told later than it was meant to be.
+def as_replayed(kind: Kind, payload: bytes) -> bytes:
+    """Say of a message on ``visits`` or ``places`` that it is told later than it was meant to be.
 
     Raises
     ------
     msgspec.DecodeError : it is no such message
     """
-    return msgspec.json.encode(msgspec.structs.replace(msgspec.json.decode(payload, type=VisitMessage), replayed=True))
+    return msgspec.json.encode(msgspec.structs.replace(msgspec.json.decode(payload, type=KINDS[kind]), replayed=True))
 
 
 def schemas() -> dict[Kind, dict[str, Any]]:

@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from edgeface.events.bodies import Body, iso
-from edgeface.events.messages import SummaryMessage
+from edgeface.events.conducts import ConductWindow
+from edgeface.events.counts import SummaryMessage
+from edgeface.events.today import Counted
 from edgeface.questions import VisitExpression, band_names, band_of
 from edgeface.types import Task
 from edgeface.visit import Visit, VisitChange
@@ -33,28 +35,36 @@ class SummaryWindow:
 
     Expressions are counted in the seconds that the visits themselves count, so that both say the same of one person.
     State is bounded by the visits of one window.
+
+    Attributes
+    ----------
+    counted : what is told beside visits; may be changed
     """
 
     def __init__(self, camera: str, *, start_s: float, length_s: float = 60.0, bands: Sequence[int] = DECADES) -> None:
         self._camera = camera
+        self.counted = Counted()
+        self._conducts = ConductWindow()
         self._edges = bands
         self._length_s = length_s
         self._start_s = start_s
-        self._in_view: Sequence[Visit] = ()
+        self._lasting: Sequence[Visit] = ()
         self._expressions: dict[str, VisitExpression] = {}
         self._before: dict[str, VisitExpression] = {}
         self._begin(start_s)
 
     def observe(self, changes: Sequence[VisitChange], visits: Sequence[Visit]) -> None:
-        """Take in one frame: what changed, and who is in view after it."""
+        """Take in one frame: what changed, and which visits last after it; who is absent is not in view."""
         for change in changes:
             self._in += change.event == "start"
             self._out += change.event == "end"
         for visit in (*(change.visit for change in changes), *visits):
-            self._bands[visit.id] = age_band(visit, self._edges)
+            if not visit.absent:
+                self._bands[visit.id] = age_band(visit, self._edges)
             if visit.known.expression is not None:
                 self._expressions[visit.id] = visit.known.expression
-        self._in_view = tuple(visits)
+        self._conducts.observe(changes, visits)
+        self._lasting = tuple(visits)
 
     def forget(self, tasks: Collection[Task]) -> None:
         """Count nothing of these questions that was seen so far, but for ages: those are of visits as they are."""
@@ -76,9 +86,10 @@ class SummaryWindow:
             ended=started_at(end_s),
             in_=self._in,
             out=self._out,
-            in_view=len(self._in_view),
+            in_view=sum(not visit.absent for visit in self._lasting),
             ages={band: counts[band] for band in (*band_names(self._edges), UNKNOWN)},
             expressions=self._shares(),
+            **self._conducts.fields(self.counted),
         )
         self._begin(end_s)
         return body
@@ -86,9 +97,13 @@ class SummaryWindow:
     def _begin(self, start_s: float) -> None:
         self._start_s = start_s
         self._in = self._out = 0
-        self._bands: dict[str, str] = {visit.id: age_band(visit, self._edges) for visit in self._in_view}
-        # Who is still in view goes on from what the window before has counted.
-        self._expressions = {v.id: self._expressions[v.id] for v in self._in_view if v.id in self._expressions}
+        lasting = [visit.id for visit in self._lasting]
+        self._bands: dict[str, str] = {
+            visit.id: age_band(visit, self._edges) for visit in self._lasting if not visit.absent
+        }
+        self._conducts.begin(lasting)
+        # Whose visit lasts goes on from what the window before has counted.
+        self._expressions = {visit: self._expressions[visit] for visit in lasting if visit in self._expressions}
         self._before = dict(self._expressions)
 
     def _shares(self) -> dict[str, float] | None:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from edgeface.config import Camera, Config
 from edgeface.crop import cut, reference_boxes
 from edgeface.engine.networks import Networks
-from edgeface.engine.pipeline import Request, Sighting, Told
+from edgeface.engine.steps import Request, Sighting, Told
 from edgeface.engine.turn import Worker
+from edgeface.offline.naming import Naming
 from edgeface.offline.results import USUAL, Analysis, Face
 from edgeface.people.quality import assess
 from edgeface.questions import QUESTIONS, by_task
@@ -72,38 +75,64 @@ def analyze_image(
 class VideoAnalysis:
     """The daemon's turn with a video. Source time starts at 0: the times of visits are seconds into the video.
 
+    Parameters
+    ----------
+    camera : whose lines and zones are counted, and as which the pictures are turned, mirrored and painted over; None:
+        the pictures as they are, and neither
+
     Attributes
     ----------
     visits : those that have ended
     """
 
-    def __init__(self, path: Path, networks: Networks, config: Config, *, min_score: float | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        networks: Networks,
+        config: Config,
+        *,
+        min_score: float | None = None,
+        camera: Camera | None = None,
+    ) -> None:
         numbers = count(1)
+        self._camera = msgspec.structs.replace(camera or Camera(), source=str(path), pace="max")
+        config = msgspec.structs.replace(config, cameras={"main": self._camera})
         self._worker = Worker(
             networks, config, ["main"], new_id=lambda: f"{next(numbers)}", clock=lambda: 0.0, min_score=min_score
         )
         self._path = path
         self._limits = config.limits
         self._tasks = [head.task for _, head in networks.heads]
+        self._naming = Naming()
         self.visits: list[Visit] = []
 
-    def frames(self) -> Generator[tuple[Frame, Analysis], None, None]:
+    def frames(self) -> Generator[tuple[Frame, Analysis, list[Analysis]], None, None]:
         """Each frame and its faces; none of a frame that was not searched (`detector.interval`).
+
+        Of one that was not searched since nothing has changed (`detector.motion`), those of the frame before.
+        The third are earlier frames of which it is known by now to which visit each face belongs, in their order.
 
         Raises
         ------
         SourceError : the video cannot be opened, or ends too early
         """
-        source = open_source("main", Camera(source=str(self._path)), limits=self._limits, started_at=EPOCH)
+        latest: Analysis | None = None
+        source = open_source("main", self._camera, limits=self._limits, started_at=EPOCH)
         with closing(source):
             for frame in source.frames():
                 ((sighting, told),) = self._worker.process([frame])
                 self._keep(told)
-                yield frame, _analysis(str(self._path), sighting, told, self._tasks)
+                if latest is not None and self._worker.resting("main"):
+                    # Nothing has changed: who was found there is there still.
+                    latest = replace(latest, frame=frame.index, searched=False)
+                else:
+                    latest = _analysis(str(self._path), sighting, told, self._tasks)
+                yield frame, latest, self._naming.add(latest, frame.time_s, sighting.tracks, told.visits)
 
-    def close(self) -> None:
-        """End all visits, wherever the video was left: what was seen is kept."""
+    def close(self) -> list[Analysis]:
+        """End all visits, wherever the video was left: what was seen is kept. The frames that `frames` still held."""
         self._keep(self._worker.close("main", "source_ended"))
+        return self._naming.rest()
 
     def _keep(self, told: Told) -> None:
         self.visits += [change.visit for change in told.changes if change.event == "end"]

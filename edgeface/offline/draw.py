@@ -11,14 +11,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edgeface.config import Camera
 from edgeface.errors import EdgefaceError
 from edgeface.files import make_folder
+from edgeface.people.places import corners_of
 from edgeface.types import F32, Image
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 PALETTE = ((64, 190, 250), (140, 200, 60), (240, 160, 70), (190, 110, 240), (80, 220, 220), (230, 200, 90))
 """BGR, distinguishable from each other and from skin; a face keeps its colour by its number."""
 INK = (20, 20, 20)
+MARK = (255, 255, 255)
+"""Of lines and zones."""
 
 Rectangle = tuple[int, int, int, int]
 """x1, y1, x2, y2 in pixels."""
@@ -42,9 +46,11 @@ class Drawing:
     number: int
 
 
-def draw_faces(image: Image, faces: Sequence[Drawing]) -> Image:
-    """Return a copy of a picture (uint8 (H, W, 3), BGR) with the faces drawn."""
+def draw_faces(image: Image, faces: Sequence[Drawing], camera: Camera | None = None) -> Image:
+    """Return a copy of a picture (uint8 (H, W, 3), BGR) with the faces drawn, and the camera's lines and zones."""
     drawn: Image = image.copy()
+    if camera is not None:
+        draw_places(drawn, camera)
     stroke = max(1, round(min(image.shape[:2]) / 300))
     boxes = [_rectangle(face.box) for face in faces]
     taken: list[Rectangle] = []
@@ -59,6 +65,37 @@ def draw_faces(image: Image, faces: Sequence[Drawing]) -> Image:
             others = [other for other in boxes if other is not box]
             taken.append(_label(drawn, box, face, [*others, *taken], stroke))
     return drawn
+
+
+def draw_places(image: Image, camera: Camera) -> None:
+    """Draw lines and zones into a picture, in place: a line as its arrow, with the words of both directions."""
+    height, width = image.shape[:2]
+    stroke = max(1, round(min(height, width) / 250))
+    scale = max(0.4, min(height, width) / 900)
+
+    def pixel(x: float, y: float) -> tuple[int, int]:
+        return round(x * (width - 1)), round(y * (height - 1))
+
+    def write(text: str, x: float, y: float) -> None:
+        """With its middle at a point, or as near as the picture has room."""
+        (wide, tall), _ = cv2.getTextSize(text, FONT, scale, stroke)
+        left, foot = min(max(x - wide / 2, 2), width - wide - 2), min(max(y + tall / 2, tall + 2), height - 4)
+        for colour, weight in ((INK, 3 * stroke), (MARK, stroke)):
+            cv2.putText(image, text, (round(left), round(foot)), FONT, scale, colour, weight, cv2.LINE_AA)
+
+    for zone in camera.zones:
+        corners = np.array([pixel(x, y) for x, y in corners_of(zone).tolist()], np.int32)
+        cv2.polylines(image, [corners], isClosed=True, color=MARK, thickness=stroke, lineType=cv2.LINE_AA)
+        write(zone.name, *corners.mean(axis=0))
+    for line in camera.lines:
+        begin, end = pixel(*line.from_), pixel(*line.to)
+        cv2.arrowedLine(image, begin, end, MARK, stroke, cv2.LINE_AA, tipLength=0.04)
+        along = np.array(end, np.float64) - begin
+        right = np.array((-along[1], along[0])) / max(1.0, float(np.hypot(*along)))
+        middle = (np.array(begin, np.float64) + end) / 2
+        write(line.name, *(begin + 0.15 * along))
+        for way, side in ((line.to_right, 1), (line.to_left, -1)):
+            write(way, *(middle + side * scale * (24 + 10 * len(way) * abs(right[0])) * right))
 
 
 class DrawnVideo:

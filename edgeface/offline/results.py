@@ -10,7 +10,7 @@ import msgspec
 
 from edgeface.questions import QUESTIONS, message_parts
 from edgeface.types import Estimate, Image, Quality, Task
-from edgeface.visit import Visit
+from edgeface.visit import Conduct, Visit
 
 USUAL = tuple(task for task, question in QUESTIONS.items() if question.usual)
 """What every face and visit tells of, be it unknown; `affect` stands there only where a network answers it."""
@@ -27,6 +27,7 @@ class Face:
     estimates : by task: what the networks say of this sample (stills) or of the visit so far (video)
     known : by task: whether the daemon would say it
     track : number of the person within the video, None for stills
+    visit : the visit that the face belongs to, None for stills and for who was there too briefly
     crops : by network: the pixels that it saw, in its colour order; empty unless asked for
     """
 
@@ -38,11 +39,15 @@ class Face:
     known: Mapping[Task, bool]
     track: int | None
     crops: Mapping[str, Image]
+    visit: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Analysis:
-    """All faces of one picture or frame, best first; none of one not ``searched`` (`detector.interval`)."""
+    """All faces of one picture or frame, best first.
+
+    One that was not ``searched`` has none (`detector.interval`), or those of before (`detector.motion`).
+    """
 
     path: str
     frame: int
@@ -83,13 +88,18 @@ def as_json(analysis: Analysis) -> dict[str, object]:
 def visit_json(visit: Visit) -> dict[str, object]:
     """One visit of a video's closing object; times in seconds into the video. ``affect`` is there when known."""
     started_s, ended_s = _from_to(visit)
+    conduct, known = visit.conduct, visit.conduct.attention
     parts = {task: part for task, part in message_parts(visit.known).items() if part is not None or task in USUAL}
     return {
         "track": visit.track,
+        "visit": visit.id,
         "started": round(started_s, 3),
         "ended": round(ended_s, 3),
         "seconds": round(ended_s - started_s, 3),
         **msgspec.to_builtins(parts),
+        "attention": known and {"looking": round(known.looking_s, 3), "glances": known.glances},
+        **({"lines": msgspec.to_builtins(conduct.lines)} if conduct.lines else {}),
+        **({"zones": {zone: round(time.seconds, 3) for zone, time in conduct.zones.items()}} if conduct.zones else {}),
     }
 
 
@@ -116,11 +126,22 @@ def visits_as_text(path: Path, visits: Sequence[Visit]) -> str:
             for task, part in message_parts(visit.known).items()
             if part is not None or task in USUAL
         ]
+        said += _did(visit.conduct)
         started_s, ended_s = _from_to(visit)
         lines.append(
             f"person {visit.track}: {round(started_s, 3):.1f} s to {round(ended_s, 3):.1f} s, {', '.join(said)}"
         )
     return "\n".join(lines) + "\n"
+
+
+def _did(conduct: Conduct) -> list[str]:
+    """Looks, crossings and times in zones, in words."""
+    said: list[str] = []
+    known = conduct.attention
+    if known is not None and known.glances:
+        said.append(f"faced the camera {known.looking_s:.1f} s ({known.glances}x)")
+    said += [f"{line} {way} {n}x" for line, ways in conduct.lines.items() for way, n in ways.items() if n]
+    return said + [f"in {zone} {time.seconds:.1f} s" for zone, time in conduct.zones.items() if time.entries]
 
 
 def _from_to(visit: Visit) -> tuple[float, float]:
@@ -144,8 +165,10 @@ def _face_json(face: Face) -> dict[str, object]:
             "score": round(quality.score, 3),
         },
     }
+    pose = quality.pose
+    line["pose"] = pose and {"yaw": round(pose.yaw, 1), "pitch": round(pose.pitch, 1), "roll": round(pose.roll, 1)}
     for task, estimate in face.estimates.items():
         line[task] = QUESTIONS[task].sample_fields(estimate)
     if face.track is not None:
-        line["track"] = face.track
+        line |= {"track": face.track, "visit": face.visit}
     return line

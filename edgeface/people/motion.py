@@ -24,6 +24,8 @@ COAST_S = 1.0
 SIZE_RATIO, SIZE_NOISE = 2.0, 0.2
 """A face does not grow or shrink beyond this factor between two sightings; deviation of the factor's logarithm."""
 LOG_SIZE_RATIO = log(SIZE_RATIO)
+ODD_SIZES, LOG_ODD_RATIO = 0.3, log(1.15)
+"""Innovation in face sizes, and change of size, from which on it may be somebody else, who came in at that moment."""
 
 STRIDE_SIZES, STRIDE_SPEED, STRIDE_MOST, STRIDE_S = 0.55, 15.0, 8.0, 1.0
 """Farthest second sighting in face sizes: a base, plus a runner's face sizes per second, an upper bound; and the
@@ -63,6 +65,11 @@ class Motion:
     def size(self) -> float:
         """Mean of width and height, pixels."""
         return (self.width + self.height) / 2
+
+    @property
+    def face(self) -> Face:
+        """Where it is now, as a face."""
+        return self.x, self.y, self.width, self.height
 
 
 def begin(face: Face, time_s: float) -> Motion:
@@ -116,25 +123,38 @@ def association_cost(motion: Motion, face: Face, *, gate: float) -> float | None
     they are hidden. The tails are heavy for the same reason (Student's t with two degrees of freedom). A face that was
     seen just now is surer of its place than one that was not: of two at one place it keeps the only detection.
     """
+    if association_offset(motion, face, gate=gate) is None:
+        return None
+    x, y, width, height = face
+    off = hypot(x - motion.x, y - motion.y) / max(motion.size, (width + height) / 2)
+    ratio = abs(log((width + height) / (2 * motion.size)))
+    spread = motion.place_var + NOISE * NOISE
+    place = 4 * log(1 + off * off / (2 * spread)) + 2 * log(spread / (NOISE * NOISE))
+    return place + 2 * log(1 + (ratio / SIZE_NOISE) ** 2)
+
+
+def association_offset(motion: Motion, face: Face, *, gate: float) -> float | None:
+    """Face sizes from the prediction or the last sighting, the nearer one; None beyond the gate, or in another size."""
     x, y, width, height = face
     own, other = motion.width + motion.height, width + height
     size = (own if own > other else other) / 2
     reach = gate * size
-    off_x, off_y = x - motion.x, y - motion.y
+    off_x, off_y, last_x, last_y = x - motion.x, y - motion.y, x - motion.last_x, y - motion.last_y
     # In a crowd nearly every pair is far apart: comparisons find that out before anything is called.
     if not (-reach <= off_x <= reach and -reach <= off_y <= reach) and (
-        not -reach <= x - motion.last_x <= reach or not -reach <= y - motion.last_y <= reach
+        not -reach <= last_x <= reach or not -reach <= last_y <= reach
     ):
         return None
-    off = hypot(off_x, off_y) / size
-    if off > gate and hypot(x - motion.last_x, y - motion.last_y) / size > gate:
-        return None
-    ratio = abs(log(other / own))
-    if ratio > LOG_SIZE_RATIO:
-        return None
-    spread = motion.place_var + NOISE * NOISE
-    place = 4 * log(1 + off * off / (2 * spread)) + 2 * log(spread / (NOISE * NOISE))
-    return place + 2 * log(1 + (ratio / SIZE_NOISE) ** 2)
+    off = min(hypot(off_x, off_y), hypot(last_x, last_y)) / size
+    return off if off <= gate and abs(log(other / own)) <= LOG_SIZE_RATIO else None
+
+
+def odd(motion: Motion, face: Face) -> bool:
+    """Whether a face lies further from where it was predicted, or is of another size, than from frame to frame."""
+    x, y, width, height = face
+    size = max(motion.size, (width + height) / 2)
+    ratio = abs(log((width + height) / (2 * motion.size)))
+    return hypot(x - motion.x, y - motion.y) > ODD_SIZES * size or ratio > LOG_ODD_RATIO
 
 
 def stride(motion: Motion, face: Face, time_s: float) -> float | None:

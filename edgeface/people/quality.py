@@ -7,11 +7,12 @@ converters evaluate quality``, docs/evaluation.md. ``score`` orders samples of o
 
 from __future__ import annotations
 
-from math import hypot, prod
+from math import prod
 
 import cv2
 import msgspec
 
+from edgeface.people.head import Points, head_pose, nose_offset
 from edgeface.types import F32, Image, Quality
 
 SIZE_PX = (16.0, 96.0)
@@ -22,9 +23,6 @@ DARK, BRIGHT = (20.0, 60.0), (250.0, 215.0)
 PATCH_PX = 48
 BRIGHTNESS_PX = 64
 """Rows and columns at most of which a picture's brightness is the mean."""
-
-Points = list[list[float]]
-"""x and y of the five landmarks."""
 
 
 def assess(image: Image, box: F32, landmarks: F32 | None, score: float, *, like: Quality | None = None) -> Quality:
@@ -42,9 +40,11 @@ def assess(image: Image, box: F32, landmarks: F32 | None, score: float, *, like:
     points: Points | None = None if landmarks is None else landmarks.tolist()
     size_px = y2 - y1
     blur, light = (like.blur, like.light) if like is not None else _blur_and_light(_patch(image, x1, y1, x2, y2))
-    yaw = _yaw(points)
+    pose = None if points is None else head_pose(points)
+    # Eyes in one place are no face that could be judged.
+    yaw = nose_offset(pose) if pose is not None else float(points is not None)
     cut_off = _cut_off(x1, y1, x2, y2, points, (image.shape[1], image.shape[0]))
-    seen = Quality(size_px=size_px, blur=blur, yaw=yaw, light=light, cut_off=cut_off, score=score)
+    seen = Quality(size_px=size_px, blur=blur, yaw=yaw, light=light, cut_off=cut_off, score=score, pose=pose)
     return msgspec.structs.replace(seen, score=score * prod(factors(seen)))
 
 
@@ -89,18 +89,6 @@ def _patch(image: Image, x1: float, y1: float, x2: float, y2: float) -> Image:
 
 def _ramp(value: float, nothing: float, everything: float) -> float:
     return min(1.0, max(0.0, (value - nothing) / (everything - nothing)))
-
-
-def _yaw(points: Points | None) -> float:
-    """Where the nose lies between the eyes along their axis: 0 midway, -1 over or beyond the image-left eye."""
-    if points is None:
-        return 0.0
-    (lx, ly), (rx, ry), (nx, ny) = points[:3]
-    axis = hypot(rx - lx, ry - ly)
-    if axis == 0:
-        return 1.0
-    along = ((nx - lx) * (rx - lx) + (ny - ly) * (ry - ly)) / (axis * axis)
-    return min(1.0, max(-1.0, 2 * along - 1))
 
 
 def _cut_off(x1: float, y1: float, x2: float, y2: float, points: Points | None, image_wh: tuple[int, int]) -> float:

@@ -1,46 +1,68 @@
 """Detections over time become tracks: two-step association with a motion model, all constants in seconds.
 
-After Zhang et al. 2022 (ByteTrack, section 3): confident detections are matched first, the doubtful rest may only
-continue a track. Different from there: boxes need not overlap, since faces are small and move further than their own
-width between two frames of a slow camera. The motion model gives each pair of track and face within the gate an
-association cost; the assignment of least cost is found within each group of tracks and faces that could belong
-together. Who was seen only once may have moved by several face sizes meanwhile, in any direction: those are matched
-last, among what nobody else claims.
+After Zhang et al. 2022 (ByteTrack): doubtful detections may only continue a track. Different from there: boxes need not
+overlap, since faces are small and move further than their own width between two frames of a slow camera. The motion
+model gives each pair of track and face within the gate an association cost; the assignment of least cost is found
+within each group of tracks and faces that could belong together. Who is where the motion says is matched first, so that
+nobody is pushed in between. Who was seen only once may have moved by several face sizes meanwhile, in any direction:
+those are matched last, among what nobody else claims.
+
+Where one goes out and another comes in, place and motion are the same. So a face that jumped, or came after a miss,
+must also look like the track (`appearance`). After a longer gap it is a tentative track, and when it would be confirmed
+it is held against those who are gone: by look, place, and what is known of both. Then it goes on with that track, or
+is somebody new.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from math import log, pi
 
-import numpy as np
-
+from edgeface.people.appearance import LIKENESS_MOST, Views, blend, likeness
 from edgeface.people.assignment import UNMATCHED, match
-from edgeface.people.motion import Face, Motion, association_cost, begin, correct, predict, stride
+from edgeface.people.motion import (
+    Face,
+    association_cost,
+    association_offset,
+    begin,
+    correct,
+    odd,
+    predict,
+    stride,
+)
 from edgeface.people.rhythm import Rhythm
+from edgeface.people.tracked import (
+    LOOK_SHARE,
+    TICK_S,
+    Expected,
+    Tracked,
+    as_track,
+    expected_at,
+    gate_of,
+    likeness_of,
+    refresh,
+)
 from edgeface.types import Detections, Track
 
-GATE_SIZES, GATE_SPEED, GATE_MOST = 0.55, 1.5, 3.0
-"""The gate in face sizes: a base, plus face sizes per second since the last detection, and an upper bound."""
+DIRECT_S, DIRECT_SEARCHES = 0.6, 1.5
+"""Who was unseen for longer is not followed on by the next face there: that one is watched first, as one more. In
+seconds, and in intervals between two searches where these are longer."""
+UNSURE_S = 1.5
+"""Who is covered by others and may be somebody who was there before is waited for so long."""
+LIKENESS_LEAST = -1.2
+"""Likeness below which a face that came in anew, or jumped, is not taken for the one that was there."""
+BLIND_GATE = 0.6
+"""Share of the gate for such a face where it cannot be said what it looks like."""
+RETURN_SIZES, RETURN_SPEED, RETURN_AREA, RETURN_PRIOR = 0.8, 0.5, 12.0, -1.0
+"""Who comes back: deviation of the place in face sizes, what a second adds to it; face sizes squared among which others
+come in; and how much likelier somebody else is before anything is seen, as a logarithm."""
+COVERED_PRIOR = 0.5
+"""The same of somebody of whom others covered something all the time."""
 TRACKS = 64
-"""Most tracks at a time (64 x 0.5 KB): then unseen tentative tracks go first, and new faces wait; both are counted."""
-TICK_S = 1e-3
-"""Time stamps are no finer than this: 0.7 s - 0.4 s is 0.3 s."""
+"""Most tracks at a time (64 x 2 KB): then unseen tentative tracks go first, and new faces wait; both are counted."""
 
-
-@dataclass(slots=True)
-class _State:
-    """One tracked face; ``searched`` are the frames that were searched since its first detection, which counts."""
-
-    id: int
-    motion: Motion
-    face: Face
-    score: float
-    started_s: float
-    detection: int | None
-    confirmed: bool
-    hits: int = 1
-    searched: int = 1
+Differ = Callable[[int, int], bool]
+"""Whether what is known of two tracks, by their ids, says that they are two people."""
 
 
 class Tracker:
@@ -48,22 +70,35 @@ class Tracker:
 
     Parameters
     ----------
-    lost_after_s : a track that was not detected for longer ends
+    lost_after_s : a track that was not detected for longer is absent
+    return_within_s : an absent track ends after so long; before that, who looks the same may go on with it
     confirm_s : presence needed for a confirmed track
     min_hits : detections needed for a confirmed track
     high_score : detections from here on may begin a track
+    differ : what else tells that two tracks are two people
 
     Attributes
     ----------
     ignored : faces that were not followed because `TRACKS` others were
     """
 
-    def __init__(self, *, lost_after_s: float, confirm_s: float, min_hits: int = 2, high_score: float = 0.6) -> None:
+    def __init__(
+        self,
+        *,
+        lost_after_s: float,
+        confirm_s: float,
+        return_within_s: float = 0.0,
+        min_hits: int = 2,
+        high_score: float = 0.6,
+        differ: Differ = lambda one, other: False,  # noqa: ARG005
+    ) -> None:
         self._lost_after_s = lost_after_s
+        self._return_within_s = return_within_s
         self._confirm_s = confirm_s
         self._min_hits = min_hits
         self._high_score = high_score
-        self._states: list[_State] = []
+        self._differ = differ
+        self._states: list[Tracked] = []
         self._last_s: float | None = None
         self._rhythm = Rhythm()
         self._searched_s = float("-inf")
@@ -85,13 +120,21 @@ class Tracker:
         self._last_s, self._searched_s, self._rhythm = other._last_s, other._searched_s, other._rhythm
         self.ignored = other.ignored
 
-    def update(self, time_s: float, detections: Detections | None, index: int | None = None) -> list[Track]:
+    def expected(self, time_s: float) -> list[Expected]:
+        """Where everybody who is followed will be at ``time_s``, in the order in which they began; nothing changes."""
+        elapsed_s = 0.0 if self._last_s is None else max(0.0, time_s - self._last_s)
+        return [expected_at(state, elapsed_s, time_s) for state in self._states]
+
+    def update(
+        self, time_s: float, detections: Detections | None, index: int | None = None, *, views: Views | None = None
+    ) -> list[Track]:
         """Move all tracks to ``time_s`` and give them the detections of that frame.
 
         Parameters
         ----------
         detections : None for a frame that was not searched: tracks are predicted, which is neither hit nor miss
         index : the camera's number of the frame (`Frame.index`): frames that we had no time for are no absence
+        views : what the people in it look like; None: people are told apart by place and motion alone
 
         Returns
         -------
@@ -104,26 +147,42 @@ class Tracker:
             self.reset()
         self._last_s = time_s
         for state in self._states:
-            state.detection = None
+            state.detection, state.joined = None, None
             predict(state.motion, elapsed_s, time_s)
         self._states = [state for state in self._states if not self._is_lost(state, time_s)]
         if detections is not None:
-            self._associate(time_s, detections)
+            self._associate(time_s, detections, views)
             self._searched_s = time_s
             self._states = [state for state in self._states if not self._is_lost(state, time_s)]
-        return [_track(state) for state in self._states]
+        return [as_track(state, absent=self._unseen(state, time_s, self._lost_after_s)) for state in self._states]
 
-    def _is_lost(self, state: _State, time_s: float) -> bool:
-        """Whether a track was missed for too long; a tentative one is dropped sooner than a confirmed one.
+    def _unseen(self, state: Tracked, time_s: float, patience_s: float) -> bool:
+        """Whether a track was missed for longer than ``patience_s``.
 
-        Frames that were not searched miss nobody: where searches are rarer than the patience, one miss ends a track.
+        Frames that were not searched miss nobody: where searches are rarer than the patience, one miss is enough.
+        """
+        return self._searched_s > state.motion.seen_s and time_s - state.motion.seen_s > patience_s + TICK_S
+
+    def _is_lost(self, state: Tracked, time_s: float) -> bool:
+        """Whether a track is over; a tentative one is dropped sooner than a confirmed one.
+
+        A person of whom no look was taken could not be told from others: nobody waits for that one to come back.
         """
         patience_s = self._lost_after_s
         if not state.confirmed:
             patience_s = min(patience_s, max(0.5, patience_s / 2))
-        return self._searched_s > state.motion.seen_s and time_s - state.motion.seen_s > patience_s + TICK_S
+        elif state.look is not None:
+            patience_s += self._return_within_s
+        return self._unseen(state, time_s, patience_s)
 
-    def _associate(self, time_s: float, detections: Detections) -> None:
+    def _follows(self, state: Tracked, time_s: float) -> bool:
+        """Whether the next face at its place may be the same person's at once."""
+        if state.look is None or not state.confirmed:
+            return True
+        direct_s = max(DIRECT_S, DIRECT_SEARCHES * (time_s - self._searched_s))
+        return time_s - state.motion.seen_s <= direct_s + TICK_S
+
+    def _associate(self, time_s: float, detections: Detections, views: Views | None) -> None:
         found = [
             ((x1 + x2) / 2, (y1 + y2) / 2, max(x2 - x1, 1.0), max(y2 - y1, 1.0))
             for x1, y1, x2, y2 in detections.boxes.tolist()
@@ -132,98 +191,156 @@ class Tracker:
         for state in self._states:
             state.searched += 1
         high = [row for row, score in enumerate(scores) if score >= self._high_score]
-        low = [row for row, score in enumerate(scores) if score < self._high_score]
-        free = list(self._states)
+        free = [state for state in self._states if self._follows(state, time_s)]
         taken: set[int] = set()
-        for rows, strictness in ((high, 1.0), (low, 0.7)):
-            pairs = _pairs(free, [found[row] for row in rows], time_s, strictness)
-            for index, position in pairs:
-                row = rows[position]
+        for steady in (True, False):
+            pairs = self._pairs(free, found, scores, time_s, views, taken=taken, steady=steady)
+            for index, row in pairs:
                 self._hit(free[index], found[row], scores[row], row, time_s)
                 taken.add(row)
             matched = {index for index, _ in pairs}
             free = [state for index, state in enumerate(free) if index not in matched]
-        new = [row for row in high if row not in taken]
         once = [state for state in free if state.hits == 1]
-        for index, position in _strides(once, [found[row] for row in new], time_s):
-            row = new[position]
+        for index, row in _strides(once, {row: found[row] for row in high if row not in taken}, time_s, views):
             self._hit(once[index], found[row], scores[row], row, time_s)
             taken.add(row)
-        new = [row for row in new if row not in taken]
+        new = [row for row in high if row not in taken]
         for row in sorted(new, key=lambda row: (-scores[row], found[row])):
             self._begin(found[row], scores[row], row, time_s)
+        for state in [state for state in self._states if state.detection is not None]:
+            if views is not None:
+                refresh(state, views, time_s)
+            if not state.confirmed and self._is_person(state, time_s):
+                self._confirm(state, time_s, seen=views is not None)
 
-    def _hit(self, state: _State, face: Face, score: float, row: int, time_s: float) -> None:
+    def _pairs(
+        self,
+        states: Sequence[Tracked],
+        found: Sequence[Face],
+        scores: Sequence[float],
+        time_s: float,
+        views: Views | None,
+        *,
+        taken: Collection[int],
+        steady: bool,
+    ) -> list[tuple[int, int]]:
+        """Best pairs of track and row; pairs outside the gate are never made, nor those that look like two people.
+
+        ``steady``: only who was in the search before, and is where the motion says; nobody else is pushed in between.
+        """
+        costs: dict[tuple[int, int], float] = {}
+        for index, state in enumerate(states):
+            gate = gate_of(state, time_s, 1.0)
+            seen = state.motion.seen_s >= self._searched_s
+            for row, score in enumerate(scores):
+                calm = seen and not odd(state.motion, found[row])
+                if row in taken or (steady and not calm):
+                    continue
+                doubtful = score < self._high_score
+                cost = association_cost(state.motion, found[row], gate=gate * (0.7 if doubtful else 1.0))
+                if cost is None:
+                    continue
+                if views is not None and not calm:
+                    like = likeness_of(state, row, views)
+                    if like is None:
+                        if association_cost(state.motion, found[row], gate=BLIND_GATE * gate) is None:
+                            continue
+                    elif like < LIKENESS_LEAST:
+                        continue
+                    cost += 2 * (LIKENESS_MOST - (like or 0.0))
+                cost += 3.0 * doubtful
+                costs[index, row] = min(cost, UNMATCHED - 0.1)
+        return match(costs)
+
+    def _hit(self, state: Tracked, face: Face, score: float, row: int, time_s: float) -> None:
         correct(state.motion, face, time_s)
         state.score, state.detection, state.face = score, row, face
         state.hits += 1
-        present_s = time_s - state.started_s
-        # Flicker is no person: at least every other searched frame must have shown the face.
-        long_enough = state.hits >= self._min_hits and present_s >= self._confirm_s - TICK_S
-        if long_enough and 2 * state.hits >= state.searched:
+
+    def _is_person(self, state: Tracked, time_s: float) -> bool:
+        """Whether a track was there for long enough; flicker is no person: every other searched frame must show it."""
+        long_enough = state.hits >= self._min_hits and time_s - state.started_s >= self._confirm_s - TICK_S
+        return long_enough and 2 * state.hits >= state.searched
+
+    def _confirm(self, state: Tracked, time_s: float, *, seen: bool) -> None:
+        """Confirm a track: as one more, or as somebody who has come back to about the same place with the same look."""
+        gone = [other for other in self._states if self._may_return(other, state)]
+        unsure = seen and (state.look is None or not state.look.clear)
+        if gone and unsure and time_s - state.started_s < UNSURE_S:
+            return
+        costs = {other.id: cost for other in gone if (cost := self._return_cost(other, state)) is not None}
+        if not costs:
             state.confirmed = True
+            return
+        other = min((other for other in gone if other.id in costs), key=lambda other: costs[other.id])
+        other.motion, other.face, other.score, other.detection = state.motion, state.face, state.score, state.detection
+        if state.look is not None:
+            other.look = state.look if other.look is None else blend(other.look, state.look, LOOK_SHARE)
+        other.hits += state.hits
+        other.joined = state.id
+        self._states.remove(state)
+
+    def _may_return(self, gone: Tracked, here: Tracked) -> bool:
+        """Whether a new track is where somebody may be who is not seen any more."""
+        if not gone.confirmed or gone.detection is not None:
+            return False
+        off = association_offset(gone.motion, here.motion.face, gate=gate_of(gone, here.started_s, 1.0))
+        return off is not None and not self._differ(gone.id, here.id)
+
+    def _return_cost(self, gone: Tracked, here: Tracked) -> float | None:
+        """How badly a new track fits somebody who is not seen any more; None where it is somebody else."""
+        gap_s = here.started_s - gone.motion.seen_s
+        off = association_offset(gone.motion, here.motion.face, gate=gate_of(gone, here.started_s, 1.0))
+        assert off is not None
+        if gone.look is None:
+            return off if gap_s <= self._lost_after_s else None
+        like = None if here.look is None else likeness(gone.look, here.look)
+        if like is None:
+            return None
+        spread = RETURN_SIZES + RETURN_SPEED * gap_s
+        place = log(RETURN_AREA / (2 * pi * spread * spread)) - (off / spread) ** 2 / 2
+        covered = not gone.look.clear and gap_s <= self._lost_after_s
+        evidence = like + place + (COVERED_PRIOR if covered else RETURN_PRIOR)
+        return -evidence if evidence > 0 else None
 
     def _begin(self, face: Face, score: float, row: int, time_s: float) -> None:
         if len(self._states) >= TRACKS and not self._make_room():
             self.ignored += 1
             return
         self._states.append(
-            _State(
+            Tracked(
                 id=self._next_id,
                 motion=begin(face, time_s),
                 face=face,
                 score=score,
                 started_s=time_s,
                 detection=row,
-                confirmed=self._confirm_s == 0 and self._min_hits <= 1,
+                confirmed=False,
             )
         )
         self._next_id += 1
 
     def _make_room(self) -> bool:
-        """Drop the tentative track that was not seen for the longest time; False when there is none."""
-        idle = [state for state in self._states if not state.confirmed and state.detection is None]
+        """Drop the tentative or absent track that was not seen for the longest time; False when there is none."""
+        assert self._last_s is not None
+        now_s, lost_s = self._last_s, self._lost_after_s
+        idle = [s for s in self._states if s.detection is None and (not s.confirmed or self._unseen(s, now_s, lost_s))]
         if not idle:
             return False
-        self._states.remove(min(idle, key=lambda state: state.motion.seen_s))
-        self.ignored += 1
+        first = min(idle, key=lambda state: (state.confirmed, state.motion.seen_s))
+        self._states.remove(first)
+        self.ignored += not first.confirmed
         return True
 
 
-def _pairs(states: Sequence[_State], faces: Sequence[Face], time_s: float, strictness: float) -> list[tuple[int, int]]:
-    """Best pairs of track and face; pairs outside the gate are never made."""
-    costs: dict[tuple[int, int], float] = {}
-    for index, state in enumerate(states):
-        gate = strictness * min(GATE_MOST, GATE_SIZES + GATE_SPEED * (time_s - state.motion.seen_s))
-        for row, face in enumerate(faces):
-            cost = association_cost(state.motion, face, gate=gate)
-            if cost is not None:
-                costs[index, row] = min(cost, UNMATCHED - 0.1)
-    return match(costs)
-
-
-def _strides(states: Sequence[_State], faces: Sequence[Face], time_s: float) -> list[tuple[int, int]]:
+def _strides(
+    states: Sequence[Tracked], faces: Mapping[int, Face], time_s: float, views: Views | None
+) -> list[tuple[int, int]]:
     """Pairs of tracks that were seen once, whose velocity is unknown, and of faces that nobody else claims."""
     costs: dict[tuple[int, int], float] = {}
     for index, state in enumerate(states):
-        for row, face in enumerate(faces):
+        for row, face in faces.items():
             share = stride(state.motion, face, time_s)
-            if share is not None:
+            if share is not None and (likeness_of(state, row, views) or 0.0) >= LIKENESS_LEAST:
                 costs[index, row] = (UNMATCHED - 0.1) * share * share
     return match(costs)
-
-
-def _track(state: _State) -> Track:
-    motion = state.motion
-    predicted = (motion.x, motion.y, motion.width, motion.height)
-    x, y, width, height = predicted if state.detection is None else state.face
-    box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-    return Track(
-        id=state.id,
-        box=np.array(box, dtype=np.float32),
-        score=state.score,
-        detection=state.detection,
-        started_s=state.started_s,
-        seen_s=state.motion.seen_s,
-        confirmed=state.confirmed,
-    )

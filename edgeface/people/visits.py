@@ -9,13 +9,16 @@ from typing import Any
 import msgspec
 
 from edgeface.config import Visits
+from edgeface.people.conduct import Doing, Seen, Watch
 from edgeface.questions import QUESTIONS, Known, ended, gist_in_bands
 from edgeface.types import Answer, Event, Head, Reason, Task, Track
-from edgeface.visit import Visit, VisitChange
+from edgeface.visit import PlaceChange, Visit, VisitChange
 
 TICK_S = 1e-3
 """Time stamps are no finer than this: 2.3 s - 0.3 s is 2 s."""
 NOTHING = Known()
+DIFFER_SAMPLES = 2
+"""Samples of each of two tracks from which on they may tell that these are two people."""
 
 
 @dataclass(slots=True)
@@ -29,6 +32,11 @@ class _Person:
     gists: dict[Task, Hashable] = field(default_factory=dict)
     sent: dict[Task, Hashable] = field(default_factory=dict)
     sent_s: float = 0.0
+    doing: Doing = field(default_factory=Doing)
+    noticed: list[PlaceChange] = field(default_factory=list)
+    """What was noticed at lines and zones and not yet told: it waits for the visit to start."""
+    looked: bool = False
+    """Whether the latest message said that the head points towards the camera."""
 
 
 class VisitBook:
@@ -41,6 +49,11 @@ class VisitBook:
     heads : by task, to read fused probabilities
     new_id : gives the id of a visit when it starts
     bands : ages at which bands begin, where no more than the band is told
+    watch : for what people do
+
+    Attributes
+    ----------
+    places : what the latest call of `observe` or `close` has noticed at lines and zones
     """
 
     def __init__(
@@ -50,6 +63,7 @@ class VisitBook:
         heads: Mapping[Task, Head],
         new_id: Callable[[], str],
         bands: Sequence[int] = (),
+        watch: Watch | None = None,
     ) -> None:
         self._camera = camera
         self._settings = settings
@@ -57,6 +71,8 @@ class VisitBook:
         self._certainty = {task: settings.certainty(task, head.certainty) for task, head in heads.items()}
         self._new_id = new_id
         self._bands = bands
+        self._watch = Watch() if watch is None else watch
+        self.places: list[PlaceChange] = []
         self._people: dict[int, _Person] = {}
 
     def succeed(self, other: VisitBook) -> None:
@@ -65,24 +81,40 @@ class VisitBook:
         gone = [task for task, head in other._heads.items() if self._heads.get(task) != head]
         for person in self._people.values():
             _forget(person, gone)
+            self._watch.adopt(person.doing, other._watch)
 
-    def observe(self, time_s: float, tracks: Sequence[Track]) -> list[VisitChange]:
+    def observe(
+        self, time_s: float, tracks: Sequence[Track], seen: Mapping[int, Seen] | None = None
+    ) -> list[VisitChange]:
         """Take in the tracks of one frame: who has arrived, who has left, and of whom more is known.
 
         A track's answers count from its first sample, also from before it is confirmed and its visit starts.
+
+        Parameters
+        ----------
+        seen : faces that were found, by track; None for a frame that was not searched
         """
+        self.places = []
         live = {track.id for track in tracks}
+        for track in tracks:
+            if track.joined in self._people:
+                self._join(self._people[track.id], self._people.pop(track.joined), time_s)
         changes = [
             self._end(self._people.pop(track), time_s, "lost") for track in list(self._people) if track not in live
         ]
         for track in tracks:
             person = self._people.setdefault(track.id, _Person(track=track))
             person.track = track
+            if track.absent:
+                person.noticed += self._watch.end(person.doing, time_s)
+            elif seen is not None:
+                person.noticed += self._watch.see(person.doing, time_s, seen.get(track.id))
             if person.visit is None and track.confirmed:
                 person.visit = self._new_id()
                 changes.append(self._tell(person, "start", time_s))
             elif person.visit is not None and self._has_news(person, time_s):
                 changes.append(self._tell(person, "update", time_s))
+            self._notice_places(person)
         return [change for change in changes if change is not None]
 
     def absorb(self, track_id: int, answer: Answer) -> None:
@@ -98,7 +130,7 @@ class VisitBook:
         state = person.states[task] = question.add(person.states.get(task, question.start), answer, head)
         if state.samples < self._settings.min_samples:
             return
-        value = question.value(state, head, self._certainty[task])
+        value = self._value(task, state)
         person.known = msgspec.structs.replace(person.known, **{task: value})
         if value is None:
             person.gists.pop(task, None)
@@ -111,29 +143,64 @@ class VisitBook:
             _forget(person, tasks)
 
     def current(self) -> list[Visit]:
-        """Return the visits in view, in the order in which they began; coasting ones included."""
+        """Return the visits that last, in the order in which they began; coasting and absent ones included."""
         return [self._visit(person) for person in self._people.values() if person.visit is not None]
 
+    def differ(self, one: int, other: int) -> bool:
+        """Whether what the samples of two tracks say is known well enough to tell that they are two people."""
+        if one not in self._people or other not in self._people:
+            return False
+        states, others = self._people[one].states, self._people[other].states
+        return any(
+            QUESTIONS[task].differ(mine, theirs)
+            for task in states.keys() & others.keys()
+            if (mine := self._value(task, states[task], DIFFER_SAMPLES)) is not None
+            and (theirs := self._value(task, others[task], DIFFER_SAMPLES)) is not None
+        )
+
     def close(self, time_s: float, reason: Reason) -> list[VisitChange]:
-        """End every visit."""
-        ends = [self._end(person, time_s, reason) for person in self._people.values()]
+        """End every visit; who was absent already had left before."""
+        self.places = []
+        ends = [
+            self._end(person, time_s, "lost" if person.track.absent else reason) for person in self._people.values()
+        ]
         self._people.clear()
         return [change for change in ends if change is not None]
 
     def _end(self, person: _Person, time_s: float, reason: Reason) -> VisitChange | None:
         if person.visit is None:
             return None
+        person.noticed += self._watch.end(person.doing, time_s)
+        self._notice_places(person)
         person.known = ended(person.known)
         visit = self._visit(person, ended_s=person.track.seen_s)
         return VisitChange(event="end", visit=visit, time_s=time_s, reason=reason)
 
+    def _join(self, person: _Person, back: _Person, time_s: float) -> None:
+        """Give somebody who has come back what was noticed of them before that was known."""
+        person.noticed += self._watch.end(person.doing, time_s)
+        person.noticed += back.noticed
+        self._watch.join(person.doing, back.doing)
+
     def _has_news(self, person: _Person, time_s: float) -> bool:
         due = time_s - person.sent_s >= self._settings.update_interval - TICK_S
-        return due and person.gists != person.sent
+        return due and (person.gists != person.sent or person.doing.looks.counted != person.looked)
+
+    def _notice_places(self, person: _Person) -> None:
+        if person.visit is not None and person.noticed:
+            self.places += [msgspec.structs.replace(change, visit=person.visit) for change in person.noticed]
+            person.noticed = []
 
     def _tell(self, person: _Person, event: Event, time_s: float) -> VisitChange:
         person.sent, person.sent_s = person.gists.copy(), time_s
+        person.looked = person.doing.looks.counted
         return VisitChange(event=event, visit=self._visit(person), time_s=time_s)
+
+    def _value(self, task: Task, state: Any, least: int = 1) -> Any | None:
+        """What samples say, at least so many of them; None where that is not certain."""
+        if state.samples < least:
+            return None
+        return QUESTIONS[task].value(state, self._heads[task], self._certainty[task])
 
     def _visit(self, person: _Person, *, ended_s: float | None = None) -> Visit:
         assert person.visit is not None
@@ -148,6 +215,8 @@ class VisitBook:
             box=track.box,
             score=track.score,
             known=person.known,
+            conduct=self._watch.conduct(person.doing),
+            absent=track.absent,
         )
 
 

@@ -33,7 +33,7 @@ from edgeface.crop import cut, reference_boxes
 from edgeface.detect.shapes import expected_shapes
 from edgeface.detect.single import FAMILIES, SingleDetector
 from edgeface.engine.networks import Networks
-from edgeface.engine.pipeline import Request
+from edgeface.engine.steps import Request
 from edgeface.errors import BundleError, EdgefaceError, RuntimeMissingError, named_line
 from edgeface.proof.running import Order, Report
 from edgeface.proof.steps import Step

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from edgeface.config import Config
 from edgeface.events import COMMAND, COMMANDS, KINDS
 from edgeface.provisioning.rendering import PORTS
-from edgeface.publish.discovery import config_topic, device_id
+from edgeface.publish.discovery import config_topic
+from edgeface.publish.entities import device_id, place_id
 
 ITERATIONS, SALT_BYTES = 101, 12
 """Those of `mosquitto_passwd` 2.0. Few, and enough: our passwords have 192 bits of chance, not of a person."""
@@ -34,6 +35,9 @@ def node_access(config: Config, name: str) -> list[str]:
     read: list[str] = []
     if config.home_assistant.discovery != "off":
         written += [config_topic(ours, device_id(name, camera)) for camera in (None, *sorted(config.cameras))]
+        for camera, own in sorted(config.cameras.items()):
+            written += [config_topic(ours, place_id(name, camera, "line", line.name)) for line in own.lines]
+            written += [config_topic(ours, place_id(name, camera, "zone", zone.name)) for zone in own.zones]
         read.append(f"{ours}/status")
     if config.commands.enabled:
         read += [f"{base}/{COMMAND}/{command}" for command in COMMANDS]

@@ -15,7 +15,7 @@ from zoneinfo import available_timezones
 
 import msgspec
 
-from edgeface.config.types import NAME
+from edgeface.config.values import NAME
 from edgeface.errors import ConfigError, EdgefaceError
 
 T = TypeVar("T")

@@ -8,18 +8,20 @@ so what was made of these messages is compared with the real one (``scripts/slow
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from edgeface import __version__
 from edgeface.config import HomeAssistant
+from edgeface.events import Counted
+from edgeface.publish.entities import CAMERA, camera_device, device_id, node_device, place_id
+from edgeface.publish.place_entities import line_device, zone_device
 
-URL = "https://github.com/edgeface/edgeface"
-OWNER = "edgeface"
-CAMERA = "_camera_"
-"""Between the ids of node and camera. In these every underscore is doubled, so no two devices share an id."""
+NOTHING = Counted()
+IDS = re.compile(r"(?P<camera>(?:[^_]|__)+)(?:_(?:line|zone)_(?:[^_]|__)+)?")
+"""What follows in the id of a device: the camera's, and that of its line or zone."""
 
 
 class Announcement(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +55,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
         return config_topic(self.prefix, "+")
 
     def camera_of(self, topic: str) -> str | None:
-        """Id of the camera of this node that is announced on a topic; None for any other topic."""
+        """Id of the camera of this node to which a topic belongs; None for any other topic."""
         return camera_of(self.prefix, self.own, topic)
 
 
@@ -71,6 +73,7 @@ def announcement(
     bands: Sequence[str] = (),
     people: bool = True,
     whole: bool = True,
+    counted: Mapping[str, Counted] = {},
 ) -> Announcement | None:
     """Say what is announced; None where nothing is.
 
@@ -85,20 +88,33 @@ def announcement(
     bands : of age, where these are told and no years
     people : whether anything is told of single people; False: totals only
     whole : whether ``cameras`` are all that the configuration has
+    counted : lines, zones and attention of each camera
     """
     told = [camera for camera in cameras if settings.discovery == "on" or camera in live]
     if settings.discovery == "off" or not told:
         return None
     base, ha = f"{prefix.rstrip('/')}/{node}", settings.prefix.rstrip("/")
     devices = {
-        device_id(node): _node(base, node, temperature=temperature, commands=commands, expression=labels is not None)
+        device_id(node): node_device(
+            base, node, temperature=temperature, commands=commands, expression=labels is not None
+        )
     }
     devices |= {
-        device_id(node, camera): _camera(
-            base, node, camera, labels=labels, age=age, commands=commands, bands=bands, people=people
+        device_id(node, camera): camera_device(
+            base,
+            node,
+            camera,
+            labels=labels,
+            age=age,
+            commands=commands,
+            bands=bands,
+            people=people,
+            attention=counted.get(camera, NOTHING).attention,
         )
         for camera in told
     }
+    for camera in told:
+        devices |= _places(base, node, camera, counted.get(camera, NOTHING), people=people)
     return Announcement(
         prefix=ha,
         base=base,
@@ -109,10 +125,17 @@ def announcement(
     )
 
 
-def device_id(node: str, camera: str | None = None) -> str:
-    """Id of a device, also the begin of its entities' unique ids; letters, digits, - and _ only, and never changed."""
-    own = f"{OWNER}_{_escaped(node)}"
-    return own if camera is None else f"{own}{CAMERA}{_escaped(camera)}"
+def _places(base: str, node: str, camera: str, counted: Counted, *, people: bool) -> dict[str, Any]:
+    """Devices of a camera's lines and zones."""
+    lines = {
+        place_id(node, camera, "line", line): line_device(base, node, camera, line, ways, people=people)
+        for line, ways in counted.lines.items()
+    }
+    zones = {
+        place_id(node, camera, "zone", zone): zone_device(base, node, camera, zone, people=people)
+        for zone in counted.zones
+    }
+    return lines | zones
 
 
 def config_topic(prefix: str, device: str) -> str:
@@ -121,280 +144,18 @@ def config_topic(prefix: str, device: str) -> str:
 
 
 def node_topic(prefix: str, node: str, topic: str) -> bool:
-    """Whether a node or one of its cameras is announced on a topic."""
+    """Whether a node, one of its cameras, or a line or zone of one is announced on a topic."""
     own = device_id(node)
     return topic == config_topic(prefix, own) or camera_of(prefix, f"{own}{CAMERA}", topic) is not None
 
 
 def camera_of(prefix: str, own: str, topic: str) -> str | None:
-    """Id of the camera announced on a topic, for ids that begin with ``own``; None for any other topic."""
+    """Id of the camera that is announced on a topic, or a line or zone of which is; None for any other topic.
+
+    ``own`` is what the ids of a node's cameras begin with.
+    """
     begin, end = f"{prefix}/device/{own}", "/config"
     if not (topic.startswith(begin) and topic.endswith(end)):
         return None
-    escaped = topic[len(begin) : -len(end)]
-    camera = escaped.replace("__", "_")
-    return camera if camera and _escaped(camera) == escaped else None
-
-
-def _escaped(name: str) -> str:
-    return name.replace("_", "__")
-
-
-def _node(base: str, node: str, *, temperature: bool, commands: bool, expression: bool) -> dict[str, Any]:
-    # The `health` of an older version, which the broker may still have, lacks newer fields.
-    entities: dict[str, dict[str, Any]] = {
-        "problem": {
-            "platform": "binary_sensor",
-            "name": "Problem",
-            "device_class": "problem",
-            "entity_category": "diagnostic",
-            "value_template": "{{ 'ON' if value_json.get('problems') else 'OFF' }}",
-            "json_attributes_topic": f"{base}/health",
-            "json_attributes_template": "{{ {'problems': value_json.get('problems', []) | map(attribute='text') "
-            "| list} | to_json }}",
-        },
-        "undelivered": {
-            "platform": "sensor",
-            "name": "Undelivered messages",
-            "icon": "mdi:tray-full",
-            "state_class": "measurement",
-            "entity_category": "diagnostic",
-            "value_template": "{{ value_json.mqtt.queued + value_json.mqtt.parked }}",
-        },
-        "drops": {
-            "platform": "sensor",
-            "name": "Dropped visits",
-            "icon": "mdi:delete-outline",
-            "state_class": "total_increasing",
-            "entity_category": "diagnostic",
-            "value_template": "{{ value_json.mqtt.dropped.visits }}",
-        },
-        "start": {
-            "platform": "sensor",
-            "name": "Last start",
-            "device_class": "timestamp",
-            "entity_category": "diagnostic",
-            "value_template": "{{ value_json.started }}",
-        },
-        "temperature": {
-            "platform": "sensor",
-            "name": "Temperature",
-            "device_class": "temperature",
-            "state_class": "measurement",
-            "unit_of_measurement": "°C",
-            "entity_category": "diagnostic",
-            "value_template": "{{ (value_json.get('machine') or {}).get('temperature') }}",
-        }
-        if temperature
-        else GONE_SENSOR,
-        "expressions": {
-            "platform": "switch",
-            "name": "Expressions",
-            "icon": "mdi:emoticon-outline",
-            "entity_category": "config",
-            "command_topic": f"{base}/command/expression",
-            "command_template": _command("'on': value == 'ON'"),
-            "value_template": "{{ 'ON' if (value_json.get('commands') or {}).get('expression') else 'OFF' }}",
-        }
-        if commands and expression
-        else GONE_SWITCH,
-        "restart": {
-            "platform": "button",
-            "name": "Restart",
-            "device_class": "restart",
-            "entity_category": "config",
-            "command_topic": f"{base}/command/restart",
-            "command_template": _command(),
-        }
-        if commands
-        else GONE_BUTTON,
-    }
-    device = {"identifiers": [device_id(node)], "name": f"Edgeface {node}", "model": "edgeface node"}
-    return _message(base, device, entities, state_topic=f"{base}/health")
-
-
-def _camera(
-    base: str,
-    node: str,
-    camera: str,
-    *,
-    labels: Sequence[str] | None,
-    age: bool,
-    commands: bool,
-    bands: Sequence[str],
-    people: bool,
-) -> dict[str, Any]:
-    health = {"platform": "sensor", "state_topic": f"{base}/health", "state_class": "measurement"}
-    diagnostic = {"entity_category": "diagnostic", "enabled_by_default": False}
-    of_camera = f"value_json.cameras.get('{camera}', {{}})"
-    entities: dict[str, dict[str, Any]] = {
-        "occupancy": {
-            "platform": "binary_sensor",
-            "name": "Occupancy",
-            "device_class": "occupancy",
-            "value_template": _truth("value_json.occupied"),
-        },
-        "count": {
-            "platform": "sensor",
-            "name": "People",
-            "icon": "mdi:account-group",
-            "state_class": "measurement",
-            "value_template": "{{ value_json.count }}",
-        },
-        "visits": {
-            "platform": "sensor",
-            "name": "Visits today",
-            "icon": "mdi:counter",
-            "state_class": "total_increasing",
-            "value_template": "{{ value_json.today.visits }}",
-        },
-        "visit": {
-            "platform": "event",
-            "name": "Visit",
-            "icon": "mdi:account-arrow-right",
-            "state_topic": f"{base}/{camera}/visits",
-            "event_types": ["arrived", "left"],
-            "value_template": EVENT_OF_BANDS if bands else EVENT,
-        },
-        "expression": {
-            "platform": "sensor",
-            "name": "Expression",
-            "icon": "mdi:emoticon-outline",
-            "device_class": "enum",
-            "options": list(labels),
-            "value_template": "{{ value_json.expression }}",
-        }
-        if labels
-        else GONE_SENSOR,
-        "age": {
-            "platform": "sensor",
-            "name": "Mean apparent age",
-            "icon": "mdi:account-clock",
-            "state_class": "measurement",
-            "unit_of_measurement": "years",
-            "suggested_display_precision": 0,
-            "value_template": "{{ value_json.age }}",
-        }
-        if age and not bands
-        else GONE_SENSOR,
-        "age_band": {
-            "platform": "sensor",
-            "name": "Age band",
-            "icon": "mdi:account-clock",
-            "device_class": "enum",
-            "options": list(bands),
-            "value_template": "{{ value_json.get('age_band') }}",
-        }
-        if age and bands
-        else GONE_SENSOR,
-        "pause": {
-            "platform": "switch",
-            "name": "Pause analysis",
-            "icon": "mdi:pause",
-            "entity_category": "config",
-            "command_topic": f"{base}/command/pause",
-            "command_template": _command(f"'on': value == 'ON', 'camera': '{camera}'"),
-            # Out of its hours a camera is paused too; no switch can change that.
-            "value_template": "{{ 'ON' if value_json.get('paused') == 'command' else 'OFF' }}",
-        }
-        if commands
-        else GONE_SWITCH,
-        "connection": {
-            "platform": "binary_sensor",
-            "name": "Camera connection",
-            "device_class": "connectivity",
-            "entity_category": "diagnostic",
-            "value_template": "{{ none if value_json.status == 'starting' else "
-            "'ON' if value_json.status in ['running', 'paused'] else 'OFF' }}",
-        },
-        "fps": {
-            **health,
-            "name": "Frame rate",
-            "icon": "mdi:filmstrip",
-            "unit_of_measurement": "fps",
-            "suggested_display_precision": 1,
-            "value_template": f"{{{{ {of_camera}.get('fps') }}}}",
-            **diagnostic,
-        },
-        "nearest": {
-            **health,
-            "name": "Nearest face",
-            "icon": "mdi:face-recognition",
-            "unit_of_measurement": "px",
-            "suggested_display_precision": 0,
-            "value_template": f"{{{{ {of_camera}.get('nearest_px') }}}}",
-            **diagnostic,
-        },
-        "brightness": {
-            **health,
-            "name": "Brightness",
-            "icon": "mdi:brightness-6",
-            "unit_of_measurement": "%",
-            "suggested_display_precision": 0,
-            "value_template": f"{{% set share = {of_camera}.get('brightness') %}}"
-            "{{ none if share is none else (share * 100) | round(1) }}",
-            **diagnostic,
-        },
-    }
-    if not people:
-        entities |= {key: {"platform": one["platform"]} for key in OF_PEOPLE if (one := entities[key])}
-    device = {
-        "identifiers": [device_id(node, camera)],
-        "name": f"Edgeface {node} {camera}",
-        "model": "edgeface camera",
-        "via_device": device_id(node),
-    }
-    return _message(base, device, entities, state_topic=f"{base}/{camera}/state")
-
-
-OF_PEOPLE = ("occupancy", "count", "visit", "expression", "age", "age_band", "nearest")
-"""Entities whose values tell of single people."""
-EVENT = (
-    "{% if value_json.event == 'update' or value_json.get('replayed') %}{}{% else %}"
-    "{{ {'event_type': 'arrived' if value_json.event == 'start' else 'left', 'visit': value_json.visit, "
-    "'seconds': value_json.seconds, 'reason': value_json.reason, "
-    "'age': (value_json.age or {}).get('years'), 'age_low': (value_json.age or {}).get('low'), "
-    "'age_high': (value_json.age or {}).get('high'), "
-    "'gender': (value_json.gender or {}).get('label'), "
-    "'gender_probability': (value_json.gender or {}).get('probability'), "
-    "'expression': (value_json.expression or {}).get('dominant')} | to_json }}{% endif %}"
-)
-"""An empty object is what Home Assistant passes over without a line. What is replayed happened long ago: nobody's light
-is to go on for it."""
-EVENT_OF_BANDS = EVENT.replace(
-    "'age': (value_json.age or {}).get('years'), 'age_low': (value_json.age or {}).get('low'), "
-    "'age_high': (value_json.age or {}).get('high'), ",
-    "'age_band': value_json.get('age_band'), ",
-)
-
-
-GONE_SENSOR, GONE_SWITCH, GONE_BUTTON = ({"platform": platform} for platform in ("sensor", "switch", "button"))
-"""A component that has only its platform is removed: one that a configuration before this one had."""
-
-
-def _command(fields: str = "") -> str:
-    """Template of a command: its fields, as Jinja writes them in a dict, and when it was said."""
-    return f"{{{{ {{'at': utcnow().isoformat(){f', {fields}' if fields else ''}}} | to_json }}}}"
-
-
-def _message(
-    base: str, device: Mapping[str, Any], entities: Mapping[str, Mapping[str, Any]], *, state_topic: str
-) -> dict[str, Any]:
-    (own,) = device["identifiers"]
-    return {
-        "device": {**device, "manufacturer": "edgeface", "sw_version": __version__},
-        "origin": {"name": "edgeface", "sw_version": __version__, "support_url": URL},
-        "availability_topic": f"{base}/availability",
-        "state_topic": state_topic,
-        "qos": 1,
-        "components": {
-            # Older versions do not hand the root's QoS down.
-            key: {"unique_id": f"{own}_{key}", "qos": 1, **entity} if len(entity) > 1 else entity
-            for key, entity in entities.items()
-        },
-    }
-
-
-def _truth(value: str) -> str:
-    """Template of a binary sensor; what is null is unknown."""
-    return f"{{{{ none if {value} is none else 'ON' if {value} else 'OFF' }}}}"
+    found = IDS.fullmatch(topic[len(begin) : -len(end)])
+    return found["camera"].replace("__", "_") if found else None

@@ -7,7 +7,7 @@ from typing import Literal
 
 from edgeface.events import Kind
 
-Lane = Literal["update", "start", "end", "newest"]
+Lane = Literal["place", "update", "start", "end", "newest"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,10 @@
 
 A message is stamped (node, boot, sequence number) and encoded when it is accepted. It waits in the queue of its
 topic, so that a topic which rests holds up no other. Of `faces` and of the retained kinds only the newest per topic
-waits: an older one is replaced. Visits wait in order; when there are more of them than ``capacity``, or more than
-128 MiB, the oldest `update` goes first, then the oldest `start`, an `end` only when nothing else is left, for it tells
-the whole visit. Whatever goes leaves a gap in the sequence numbers and one count in ``dropped``. Every step costs the
-same however much waits.
+waits: an older one is replaced. Visits and places wait in order; when there are more of them than ``capacity``, or more
+than 128 MiB, the oldest of `places` goes first, then the oldest `update`, then the oldest `start`, an `end` only when
+nothing else is left, for it tells the whole visit. Whatever goes leaves a gap in the sequence numbers and one count in
+``dropped``. Every step costs the same however much waits.
 
 With a `Spool`, a start or an end is on the disk before it may be taken, and there until it is settled; what earlier
 runs left waits before everything else. When too many wait, the oldest visits go after the updates, start or end: what
@@ -30,7 +30,7 @@ from edgeface.publish.spool import Spool
 
 CLEARED = -(2**62)
 """From here on topics are cleared: below all that the spool numbers."""
-VISIT_LANES: tuple[Lane, ...] = ("update", "start", "end")
+VISIT_LANES: tuple[Lane, ...] = ("place", "update", "start", "end")
 """In the order in which they are given up without a spool."""
 REJECTED_KEPT = 100
 """Refused visits that are kept in case their topic is allowed later: 100 x 1 KB."""
@@ -68,7 +68,7 @@ class Outbox:
         self._queues: dict[str, OrderedDict[int, Entry]] = {}
         self._lanes: dict[Lane, OrderedDict[int, Entry]] = {lane: OrderedDict() for lane in VISIT_LANES}
         self._bytes = 0
-        self._unsure = 0
+        self._unsure: Counter[Kind] = Counter()
         self._in_flight: dict[int, Entry] = {}
         self._rejected: deque[Entry] = deque(maxlen=REJECTED_KEPT)
         self._rejected_count: Counter[Kind] = Counter()
@@ -92,7 +92,7 @@ class Outbox:
                 payload=msgspec.json.encode(message),
                 qos=body.qos,
                 retain=body.retain,
-                lane=body.event or "newest",
+                lane="place" if body.kind == "places" else body.event or "newest",
                 expires_s=body.expires_s,
             )
             if entry.lane == "newest":
@@ -186,7 +186,7 @@ class Outbox:
             if entry is not None:
                 self._remove(entry)
                 if entry.lane != "newest" and entry.seq < self._waited_below:
-                    entry = replace(entry, payload=as_replayed(entry.payload))
+                    entry = replace(entry, payload=as_replayed(entry.kind, entry.payload))
                 self._in_flight[entry.seq] = entry
             return entry
 
@@ -282,7 +282,8 @@ class Outbox:
         What waits in the spool is not: the next run delivers it.
         """
         with self._lock:
-            visits = sum(len(lane) for lane in self._lanes.values()) - self._unsure
+            places = len(self._lanes["place"]) - self._unsure["places"]
+            visits = sum(len(lane) for lane in self._lanes.values()) - places - self._unsure.total()
             if self._spool is not None and self._spool.keeps:
                 visits = min(visits, self._spool.lost)
             gone = self._rejected_count["visits"] + self._dropped["visits"] - self._dropped_unsure
@@ -292,7 +293,7 @@ class Outbox:
                 for entry in ([next(reversed(queue.values()))] if queue else [])
                 if entry.lane == "newest"
             )
-            return Left(messages=visits + gone + others, visits=visits + gone, gone=gone)
+            return Left(messages=visits + gone + places + others, visits=visits + gone, gone=gone)
 
     def _replace(self, suffix: str) -> None:
         for older in list(self._queues.get(suffix, {}).values()):
@@ -340,7 +341,7 @@ class Outbox:
         if entry.lane != "newest":
             self._lanes[entry.lane][entry.seq] = entry
             self._bytes += len(entry.payload)
-            self._unsure += entry.unsure
+            self._unsure[entry.kind] += entry.unsure
 
     def _add_first(self, entries: Iterable[Entry]) -> None:
         for entry in sorted(entries, key=lambda one: one.seq, reverse=True):
@@ -352,14 +353,14 @@ class Outbox:
     def _keep_bounds(self) -> None:
         while sum(len(lane) for lane in self._lanes.values()) > self._capacity or self._bytes > self._most_bytes:
             heads = [next(iter(lane.values())) for lane in self._lanes.values() if lane]
-            if self._spool is not None and heads[0].lane != "update":
+            if self._spool is not None and heads[0].lane not in ("place", "update"):
                 heads.sort(key=lambda entry: entry.seq)
             self._drop(heads[0])
 
     def _drop(self, entry: Entry) -> None:
         self._remove(entry)
         self._dropped[entry.kind] += 1
-        self._dropped_unsure += entry.unsure and entry.lane != "newest"
+        self._dropped_unsure += entry.unsure and entry.kind == "visits"
         self._settle(entry)
 
     def _remove(self, entry: Entry) -> None:
@@ -368,7 +369,7 @@ class Outbox:
         if entry.lane != "newest":
             del self._lanes[entry.lane][entry.seq]
             self._bytes -= len(entry.payload)
-            self._unsure -= entry.unsure
+            self._unsure[entry.kind] -= entry.unsure
 
 
 def _move_first(queue: OrderedDict[int, Entry], seq: int) -> None:

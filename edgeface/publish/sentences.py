@@ -17,6 +17,7 @@ from edgeface.events import (
     HealthMessage,
     Message,
     NoticeMessage,
+    PlaceMessage,
     StateMessage,
     SummaryMessage,
     VisitMessage,
@@ -58,21 +59,33 @@ def describe(message: VisitMessage) -> str:
     """Say what is known of somebody: ``about 31 years (24-39), ...``; empty when nothing is."""
     parts = {task: getattr(message, task) for task in QUESTIONS}
     band = [f"{message.age_band} years"] if isinstance(message.age_band, str) else []
-    return ", ".join([*band, *(QUESTIONS[task].text(part) for task, part in parts.items() if part is not None)])
+    known = [QUESTIONS[task].text(part) for task, part in parts.items() if part is not None]
+    return ", ".join([*band, *known, *_looks(message)])
+
+
+def _looks(message: VisitMessage) -> list[str]:
+    known = message.attention
+    if known is None or not known.glances:
+        return []
+    return [f"faced the camera {_length(known.looking)} in {_count(known.glances, 'look', 'looks')}"]
 
 
 def _sentence(message: Message) -> str:
-    if isinstance(message, VisitMessage):
-        return f"{message.camera}: {_visit(message)}"
-    if isinstance(message, FacesMessage):
-        return f"{message.camera}: {_faces(message)}"
-    if isinstance(message, StateMessage):
-        return f"{message.camera}: {_state(message)}"
-    if isinstance(message, SummaryMessage):
-        return f"{message.camera}: {_summary(message)}"
     if isinstance(message, HealthMessage):
         return f"{message.node}: {_health(message)}"
-    return f"{message.node}: {_notice(message)}"
+    if isinstance(message, NoticeMessage):
+        return f"{message.node}: {_notice(message)}"
+    return f"{message.camera}: {_of_camera(message)}"
+
+
+def _of_camera(message: VisitMessage | PlaceMessage | FacesMessage | StateMessage | SummaryMessage) -> str:
+    if isinstance(message, VisitMessage):
+        return _visit(message)
+    if isinstance(message, PlaceMessage):
+        return _place(message)
+    if isinstance(message, FacesMessage):
+        return _faces(message)
+    return _state(message) if isinstance(message, StateMessage) else _summary(message)
 
 
 def _visit(message: VisitMessage) -> str:
@@ -86,6 +99,13 @@ def _visit(message: VisitMessage) -> str:
     why["power"] = "was cut short: the program ended without a stop"
     gone = why[message.reason or "lost"]
     return f"visit {message.visit} {gone} after {_length(message.seconds)}: {known or 'nothing became known'}"
+
+
+def _place(message: PlaceMessage) -> str:
+    if message.event == "crossed":
+        return f"visit {message.visit} crossed {message.place}: {message.direction}"
+    stayed = "" if message.seconds is None else f" after {_length(message.seconds)}"
+    return f"visit {message.visit} {message.event} {message.place}{stayed}"
 
 
 def _faces(message: FacesMessage) -> str:
@@ -108,6 +128,8 @@ def _state(message: StateMessage) -> str:
     known = [f"about {message.age:.0f} years on average"] if message.age is not None else []
     known += [f"mostly {message.age_band} years"] if isinstance(message.age_band, str) else []
     known += [f"mostly {message.expression}"] if message.expression is not None else []
+    known += [f"{message.looking} facing the camera"] if message.looking else []
+    known += [f"{count} in {zone}" for zone, count in (message.zones or {}).items() if count]
     return f"now: {', '.join([f'{there} there', *known])}; {total}"
 
 
@@ -117,6 +139,9 @@ def _summary(message: SummaryMessage) -> str:
     ages = [f"{count} of {band}" for band, count in message.ages.items() if count and band != "unknown"]
     mood = max(message.expressions, key=message.expressions.__getitem__) if message.expressions else None
     parts = [moved, *([f"ages: {', '.join(ages)}"] if ages else []), *([f"mostly {mood}"] if mood else [])]
+    for line, ways in (message.lines or {}).items():
+        crossed = [f"{count} {way}" for way, count in ways.items() if count]
+        parts += [f"{line}: {', '.join(crossed)}"] if crossed else []
     return f"summary: {'; '.join(parts)}"
 
 

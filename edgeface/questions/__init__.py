@@ -1,7 +1,7 @@
 """The questions about a face, each a module of its own: what samples add up to, what is told, how often it is asked.
 
 A question more is a module here, its line in `QUESTIONS` and in `Known`, its name in `edgeface.types.Task`, and its
-field in the two messages that tell of people (`events/messages.py`). The rest of the program loops.
+field in the two messages that tell of people (`events/people.py`). The rest of the program loops.
 """
 
 from __future__ import annotations

@@ -38,6 +38,10 @@ class Labelled(Question[Mean, VisitLabel, P]):
             return None
         return VisitLabel(label=fused.label, probability=fused.probability, samples=state.samples)
 
+    def differ(self, one: VisitLabel, other: VisitLabel) -> bool:
+        """Both are certain enough to be said, and say different things."""
+        return one.label != other.label
+
     def gist(self, value: VisitLabel) -> str:
         """The label."""
         return value.label

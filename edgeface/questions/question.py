@@ -69,6 +69,10 @@ class Question(ABC, Generic[S, V, P]):
         """Say what is known of a visit that has ended."""
         return value
 
+    def differ(self, one: V, other: V) -> bool:  # noqa: ARG002
+        """Whether two values cannot be one person's."""
+        return False
+
     @abstractmethod
     def gist(self, value: V) -> Hashable:
         """Reduce a value to what a person would say of it: an update is worth sending when this differs."""

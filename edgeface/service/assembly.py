@@ -24,7 +24,7 @@ from edgeface.config import Camera, Config, hide_credentials, mqtt_password
 from edgeface.engine.networks import Networks
 from edgeface.engine.turn import Worker
 from edgeface.errors import EdgefaceError, UsageError
-from edgeface.events import Body, CameraHealth, Pause
+from edgeface.events import Body, CameraHealth, Counted, Pause
 from edgeface.files import look
 from edgeface.machine import node_id
 from edgeface.proof import Accelerated
@@ -70,6 +70,7 @@ class Assembly:
     live : cameras for which time goes on without us
     finite : whether the run has an end of its own: files only, or ``once``
     bundle, config_hash : which networks and which configuration these are, for `health`
+    counted : what is counted before each camera beside visits
     running : cameras whose sources have not ended
     announcement : what Home Assistant is told, or None
     opened, accelerated, tuned : the bundle, what its networks compute on, and how they are loaded
@@ -122,6 +123,7 @@ class Assembly:
         self._paces = {camera: Pace(settings.rate) for camera, settings in config.cameras.items()}
         self.finite = once or not self.live
         self.running = set(config.cameras)
+        self.counted = {camera: Counted.of(config, camera) for camera in config.cameras}
         self.announcement = announce(config, bundle, node=self.node, whole=whole)
         self._notice = partial(notice, config, bundle, node=self.node, at=self.loaded_at)
         self._hours = Hours(config.privacy.hours, now=now)
@@ -154,7 +156,7 @@ class Assembly:
 
     def take_over(self, old: Assembly, cameras: Collection[str]) -> None:
         """Go on with these cameras of another assembly: with their readers, and the people before them."""
-        same = self.networks is old.networks and same_rules(old.config, self.config)
+        same = self.networks is old.networks
         self._inbox = old._inbox
         self._paused, self._closed = old._paused & set(cameras), old._closed
         for camera in self.config.cameras:
@@ -162,7 +164,7 @@ class Assembly:
                 self._readers[camera] = self._reader(camera)
                 continue
             self._readers[camera] = old._readers.pop(camera)
-            self.worker.take_over(camera, old.worker, same=same)
+            self.worker.take_over(camera, old.worker, same=same and same_rules(old.config, self.config, camera))
             self._counted |= {name: count for name, count in old._counted.items() if name == camera}
             self._failures |= {name: error for name, error in old._failures.items() if name == camera}
             if camera not in old.running:
@@ -253,7 +255,11 @@ class Assembly:
         """How the cameras fare, for their states."""
         return {
             camera: Look(
-                status=self._status(reader), frames=self.worker.frames[camera], paused=self._why_paused(reader)
+                status=self._status(reader),
+                frames=self.worker.frames[camera],
+                paused=self._why_paused(reader),
+                view=reader.view if camera in self.live else None,
+                absent=self.worker.absent(camera),
             )
             for camera, reader in self._readers.items()
         }
@@ -306,13 +312,16 @@ class Assembly:
         status = self._status(reader)
         seeing = status == "running"
         # From minute to minute it would tell whether somebody is there.
-        near = nearest_px if seeing and self.config.privacy.least_count is None else None
+        discreet = self.config.privacy.least_count is not None
+        near = nearest_px if seeing and not discreet else None
+        rested = None if discreet else self.worker.rested(reader.camera)
         return CameraHealth(
             state=status,
             fps=_rate(self.worker.frames[reader.camera], self._counted.get(reader.camera), elapsed_s),
             dropped=reader.dropped,
             ignored=self.worker.ignored(reader.camera),
             deferred=self.worker.deferred(reader.camera),
+            rested=None if rested is None else round(rested, 3),
             brightness=round(brightness, 3) if seeing and brightness is not None else None,
             nearest_px=None if near is None else round(near, 1),
             rate=self.worker.rate(reader.camera) if seeing else None,
@@ -370,6 +379,7 @@ def announce(config: Config, bundle: Bundle, *, node: str, whole: bool = True) -
         bands=band_names(privacy.age_bands) if privacy.age_bands else (),
         people=privacy.least_count is None,
         whole=whole,
+        counted={camera: Counted.of(config, camera) for camera in config.cameras},
     )
 
 

@@ -5,10 +5,11 @@ Home Assistant's *Problem* rests on it; it must not come a minute late. Pure: ti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from edgeface.events import Problem
 from edgeface.publish.outbox import Outbox
+from edgeface.service.reader import VIEWS
 from edgeface.service.standing import Look
 
 LOOK_S = 1.0
@@ -51,7 +52,7 @@ class Problems:
         counts = {refused: counters.rejected, dropped: counters.dropped["visits"], **networks}
         recent = [text for text, count in counts.items() if self._recent(text, count, now_s)]
         return [
-            *(Problem(about="camera", text=f"camera {name} is away") for name, look in looks.items() if _away(look)),
+            *(Problem(about="camera", text=f"camera {name} {what}") for name, what in _wrong(looks)),
             *([Problem(about="configuration", text=f"the configuration was not taken: {error}")] if error else []),
             *(Problem(about="refused", text=text) for text in recent if text == refused),
             *(Problem(about="dropped", text=text) for text in recent if text == dropped),
@@ -69,8 +70,13 @@ class Problems:
         return count > 0 and now_s - self._grown_s[key] < RECENT_S
 
 
-def _away(look: Look) -> bool:
-    return look.status == "away"
+def _wrong(looks: Mapping[str, Look]) -> Iterator[tuple[str, str]]:
+    """Cameras with which something is wrong, and what. Dark they are each night: no problem of theirs."""
+    for name, look in looks.items():
+        if look.status == "away":
+            yield name, "is away"
+        elif look.status == "running" and look.view in ("covered", "moved"):
+            yield name, VIEWS[look.view]
 
 
 class HealthBeat:

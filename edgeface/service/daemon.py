@@ -142,7 +142,7 @@ class Daemon:
         """Tell who is here, and read the cameras; ``kept`` are those that go on as they were."""
         config = self._assembly.config
         self._standing.begin(
-            self._assembly.node, config.cameras, live=self._assembly.live, kept=kept, privacy=config.privacy
+            self._assembly.node, self._assembly.counted, live=self._assembly.live, kept=kept, privacy=config.privacy
         )
         self._control.begin(
             self._assembly.node,

@@ -93,6 +93,7 @@ GAUGES: tuple[Family, ...] = (
     ("edgeface_camera_running", "1 while it gives pictures", _cameras(lambda c: float(c.state == "running"))),
     ("edgeface_camera_frames_per_second", "Analysed", _cameras(lambda camera: camera.fps)),
     ("edgeface_camera_brightness_ratio", "Mean of the picture", _cameras(lambda camera: camera.brightness)),
+    ("edgeface_camera_rested_ratio", "Of the frames, not searched as nothing moved", _cameras(lambda c: c.rested)),
     ("edgeface_camera_nearest_face_pixels", "Height of the largest face", _cameras(lambda camera: camera.nearest_px)),
     (
         "edgeface_stage_seconds",

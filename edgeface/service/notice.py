@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal
 
 from edgeface.bundle import Bundle, Network, chosen_detector, chosen_networks
-from edgeface.config import Camera, Config, hide_credentials, refused
+from edgeface.config import Camera, Config, hide_credentials, measures_attention, refused
 from edgeface.events import Body, NoticeNetwork, NoticePart, notice_body
 from edgeface.questions import QUESTIONS, band_names
 from edgeface.sources.masks import cover
@@ -89,6 +89,13 @@ def _told(config: Config) -> Iterator[str]:
         yield "Told is when somebody comes and goes, under a random number of this one visit, with the estimates."
         if config.visits.faces_rate:
             yield "So is where in the picture a face is, while it is there."
+    if measures_attention(config.attention.enabled, privacy.purpose):
+        yield "Told, too, is how long and how often a head points towards the camera; where its eyes look is not known."
+    cameras = config.cameras.values()
+    places = [line.name for camera in cameras for line in camera.lines]
+    places += [zone.name for camera in cameras for zone in camera.zones]
+    if places:
+        yield f"Counted is who crosses or stays at these places in the picture: {', '.join(dict.fromkeys(places))}."
     if privacy.age_bands:
         yield f"Of an age only its band is told: {', '.join(band_names(privacy.age_bands))} years."
 
@@ -109,6 +116,10 @@ def _sent(config: Config, node: str) -> Iterator[str]:
 
 def _kept(config: Config) -> Iterator[str]:
     yield "A picture is in memory for the moment of looking at it, and never on a disk."
+    yield (
+        "So that people who cross are not taken for each other, the colours of head and clothes and the texture of "
+        "clothes are kept in memory as counts, not as a picture, until the visit ends; they are never written or sent."
+    )
     if config.privacy.least_count is not None:
         yield "Nothing of a single visit is written on the disk."
     elif config.spool.enabled:

@@ -14,8 +14,8 @@ from edgeface.errors import EdgefaceError, SourceError
 from edgeface.service.inbox import Feed
 from edgeface.sources import Source
 from edgeface.sources.frozen import Frozen
-from edgeface.sources.tampering import Tampering, View
-from edgeface.types import Frame
+from edgeface.sources.tampering import Tampering
+from edgeface.types import Frame, Scene
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ STALE_S = 5.0
 """A camera that is opened again may begin with what it had frozen at, for so long."""
 
 
-VIEWS: Mapping[View, str] = {
+VIEWS: Mapping[Scene, str] = {
     "clear": "shows its scene again",
     "dark": "is dark",
     "covered": "is covered",
@@ -86,7 +86,7 @@ class Reader(threading.Thread):
         self._once = once
         self._frozen = Frozen(frozen_after_s)
         self._tampering = Tampering()
-        self.view: View = "clear"
+        self.view: Scene = "clear"
         self._source: Source | None = None
         self._dropped = 0
         self._lost_s: float | None = None

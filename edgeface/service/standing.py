@@ -22,8 +22,10 @@ from edgeface.errors import EdgefaceError
 from edgeface.events import (
     Body,
     CameraState,
+    Counted,
     FacesMessage,
     Pause,
+    PlaceMessage,
     Status,
     SummaryMessage,
     Today,
@@ -32,6 +34,7 @@ from edgeface.events import (
     moment,
 )
 from edgeface.files import NOT_JSON, write_atomic
+from edgeface.types import Scene
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +45,13 @@ SAVE_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """How a camera fares: its status, how many of its frames were analysed, and why it is paused."""
+    """How a camera fares: its status, frames analysed, why it is paused; what a live one shows; whose visits wait."""
 
     status: Status
     frames: int
     paused: Pause | None = None
+    view: Scene | None = None
+    absent: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -88,13 +93,16 @@ class Standing:
     def begin(
         self,
         node: str,
-        cameras: Collection[str],
+        cameras: Mapping[str, Counted],
         *,
         live: Collection[str],
         kept: Collection[str] = (),
         privacy: Privacy = EVERYTHING,
     ) -> None:
-        """Begin anew with these cameras, none of which was looked at yet but those ``kept``; totals go on."""
+        """Begin anew with these cameras, none of which was looked at yet but those ``kept``; totals go on.
+
+        ``cameras`` says what is counted before each beside visits.
+        """
         if node != self._node:
             self._save()
             self._node, self._days = node, self._read(node)
@@ -111,6 +119,9 @@ class Standing:
             )
             for camera in cameras
         }
+        for name, camera in self._cameras.items():
+            camera.totals.counted = cameras[name]
+            camera.state.count(cameras[name])
 
     def through(self, bodies: Sequence[Body]) -> list[Body]:
         """Take in the cameras' messages; what may be told of it, with the totals of the day in its place."""
@@ -138,7 +149,7 @@ class Standing:
             self._save()
         bodies = []
         for camera, look in due:
-            camera.state.look(look.status, look.frames, paused=look.paused)
+            camera.state.look(look.status, look.frames, paused=look.paused, view=look.view, absent=look.absent)
             at = self._now() if camera.at is None else camera.at
             body = camera.state.news(at=at, now_s=now_s, today=camera.totals.on(at))
             bodies += [] if body is None else [body]
@@ -146,7 +157,7 @@ class Standing:
 
     def _passed(self, body: Body) -> Body | None:
         message = body.message
-        silenced = not self._details and isinstance(message, VisitMessage | FacesMessage)
+        silenced = not self._details and isinstance(message, VisitMessage | PlaceMessage | FacesMessage)
         camera = self._cameras.get(body.camera or "")
         if camera is None:
             return None if silenced else body
@@ -160,8 +171,14 @@ class Standing:
             camera.state.visit(message)
             camera.totals.add(message)
             self._unsaved = self._unsaved or (camera.live and message.event != "update")
+        if isinstance(message, PlaceMessage):
+            camera.state.place(message)
+            camera.totals.add_place(message)
+            self._unsaved = self._unsaved or camera.live
         if isinstance(message, SummaryMessage):
             self._count(camera)
+            if not self._details:
+                camera.totals.add_summary(message)
             message = msgspec.structs.replace(message, today=camera.totals.on(moment(message.at)))
             return Body(kind=body.kind, camera=body.camera, message=message)
         return body
@@ -169,8 +186,10 @@ class Standing:
     def _count(self, camera: _Camera) -> None:
         """Let the totals have those of whom a summary tells now: each with its start and its end."""
         for message in camera.ended:
-            camera.totals.add(msgspec.structs.replace(message, event="start"))
-            camera.totals.add(message)
+            # What they did is told by the summary, as far as enough did it.
+            alone = msgspec.structs.replace(message, attention=None)
+            camera.totals.add(msgspec.structs.replace(alone, event="start"))
+            camera.totals.add(alone)
         self._unsaved = self._unsaved or (camera.live and bool(camera.ended))
         camera.ended.clear()
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from edgeface.config import Config, Mqtt
+from edgeface.config import Camera, Config, Mqtt
 
 ABOUT_NO_CAMERA = ("node", "mqtt", "spool", "home_assistant", "metrics", "commands")
-ABOUT_PEOPLE = ("detector", "attributes", "schedule", "networks", "visits", "runtime", "bundle")
+ABOUT_PEOPLE = ("detector", "attributes", "schedule", "networks", "visits", "attention", "runtime", "bundle")
 
 
 def same_networks(old: Config, new: Config) -> bool:
@@ -15,9 +15,9 @@ def same_networks(old: Config, new: Config) -> bool:
     return _loading(old) == _loading(new)
 
 
-def same_rules(old: Config, new: Config) -> bool:
-    """Whether people are followed, sampled and told of by the same rules."""
-    return (old.detector, old.visits, old.schedule) == (new.detector, new.visits, new.schedule)
+def same_rules(old: Config, new: Config, camera: str) -> bool:
+    """Whether people before a camera are followed, sampled, counted and told of by the same rules."""
+    return _rules(old, camera) == _rules(new, camera)
 
 
 def same_reading(old: Config, new: Config, camera: str) -> bool:
@@ -26,7 +26,7 @@ def same_reading(old: Config, new: Config, camera: str) -> bool:
     A table that is not known to be about something else counts: who forgets to name it here ends visits, and keeps
     nothing that does not hold any more.
     """
-    return old.cameras[camera] == new.cameras[camera] and _rest(old) == _rest(new)
+    return _pictures(old.cameras[camera]) == _pictures(new.cameras[camera]) and _rest(old) == _rest(new)
 
 
 def outbox_of(config: Config, node: str) -> tuple[str, str, bool, bool]:
@@ -54,6 +54,16 @@ def _loading(config: Config) -> tuple[object, ...]:
     detector, runtime = config.detector, config.runtime
     chosen = (detector.network, detector.size, config.attributes, config.networks)
     return *chosen, runtime.name, runtime.provider, runtime.threads
+
+
+def _pictures(camera: Camera) -> Camera:
+    """What a camera's pictures depend on: lines and zones lie in them, and change nothing."""
+    return msgspec.structs.replace(camera, lines=(), zones=())
+
+
+def _rules(config: Config, camera: str) -> tuple[object, ...]:
+    own = config.cameras[camera]
+    return config.detector, config.visits, config.schedule, config.attention, own.lines, own.zones
 
 
 def _rest(config: Config) -> Config:

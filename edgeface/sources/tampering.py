@@ -8,15 +8,12 @@ something large was put before it. People pass, and never look the same for so l
 
 from __future__ import annotations
 
-from typing import Literal
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edgeface.types import Frame, Image
+from edgeface.types import Frame, Image, Scene
 
-View = Literal["clear", "dark", "covered", "moved"]
 Values = npt.NDArray[np.float32]
 
 LOOK_S = 1.0
@@ -55,15 +52,15 @@ class Tampering:
     """
 
     def __init__(self) -> None:
-        self.view: View = "clear"
+        self.view: Scene = "clear"
         self._scene: Values | None = None
         self._detail = 0.0
         self._before: Values | None = None
         self._looked_s = float("-inf")
-        self._suspected: View | None = None
+        self._suspected: Scene | None = None
         self._since_s = self._told_s = 0.0
 
-    def look(self, frame: Frame) -> View:
+    def look(self, frame: Frame) -> Scene:
         """Take in the next picture; how the camera's view stands by now."""
         elapsed_s = frame.time_s - self._looked_s
         if elapsed_s < LOOK_S:
@@ -86,7 +83,7 @@ class Tampering:
             self.view, self._told_s = suspected, frame.time_s
         return self.view
 
-    def _judge(self, bright: float, pattern: Values, detail: float) -> View | None:
+    def _judge(self, bright: float, pattern: Values, detail: float) -> Scene | None:
         """What one picture alone looks like; None where that cannot be said."""
         if bright < (LIGHT if self.view == "dark" else DARK):
             return "dark"
@@ -120,7 +117,7 @@ def shrunk(image: Image) -> Values:
 
 
 def texture(grey: Values) -> tuple[Values, float]:
-    """What of a picture does not depend on its light: each value beside its neighbourhood, -1 to 1 mostly; and its detail.
+    """What of a picture does not depend on its light: each value beside its neighbourhood; and how much detail it has.
 
     What was painted over is 0, with all that borders on it: a mask's edge would stay wherever the camera looks.
     """

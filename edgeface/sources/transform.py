@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 
 from edgeface.config import Camera, program_of
+from edgeface.sources.image import Picture
 from edgeface.sources.masks import Painter
 from edgeface.types import Image
 
@@ -43,6 +46,13 @@ def camera_number(camera: Camera) -> int | None:
     """Which of several cameras of a program is meant; None: the first."""
     program = program_of(camera.source)
     return None if program is None else program[1]
+
+
+def prepared(picture: Picture, camera: Camera) -> Picture:
+    """A decoded file as a camera would see it."""
+    wide = camera.rotate in (0, 180)
+    original_wh = picture.original_wh if wide else (picture.original_wh[1], picture.original_wh[0])
+    return replace(picture, image=Preparation(camera)(picture.image), original_wh=original_wh)
 
 
 def wanted_size(camera: Camera, default_wh: tuple[int, int]) -> tuple[int, int]:

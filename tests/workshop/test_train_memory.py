@@ -256,12 +256,16 @@ class TestStudy:
         assert scores[report.chosen] == max(scores.values())  # type: ignore[index]
         assert set(report.gains["own"]) == {
             "weighted mean",
+            "device's pool",
             "weighted mean, head tuned",
             "single frame",
             "single frame, head tuned",
         }
         mine = [one.off["own"] for one in report.trained if one.way == report.chosen]
         assert report.gains["own"]["weighted mean"].years == pytest.approx(report.bar["own"] - np.mean(mine), abs=0.002)
+        assert report.gains["own"]["device's pool"].years == pytest.approx(
+            report.pool["own"] - np.mean(mine), abs=0.002
+        )
         assert any("beside the weighted mean:" in line for line in lines)
         assert (tmp_path / "out" / "lstm-1.layers.1" / "lstm-1.layers.1.json").is_file()
 

@@ -1,0 +1,53 @@
+"""What goes between the steps of one camera's way: what was seen, what is asked of networks, what it leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from edgeface.events import Body
+from edgeface.types import Detections, Frame, Image, Quality, Track
+from edgeface.visit import PlaceChange, Visit, VisitChange
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One inference that is due: these pixels through that network, for that track of that camera."""
+
+    network: str
+    camera: str
+    track: int
+    pixels: Image
+    quality: float
+    time_s: float
+    overdue_s: float = float("inf")
+
+
+class Sighting(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One frame after tracking: what was found, whose it is, and how well it can be seen.
+
+    Attributes
+    ----------
+    detections : None for a frame that was not searched
+    qualities : by track id, for the tracks that have a detection in this frame
+    changes : what this frame changed about visits
+    places : what was noticed at lines and zones
+    """
+
+    frame: Frame
+    detections: Detections | None
+    tracks: Sequence[Track]
+    qualities: Mapping[int, Quality]
+    changes: Sequence[VisitChange]
+    places: Sequence[PlaceChange]
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What a frame, or the close, leads to: what changed about visits, who is in view, the messages."""
+
+    changes: Sequence[VisitChange]
+    visits: Sequence[Visit]
+    bodies: Sequence[Body]
+
+
+NOTHING = Told(changes=(), visits=(), bodies=())

@@ -1,0 +1,321 @@
+"""Identities that hold: who goes out hands nobody the visit, who comes back goes on with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import count
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeface.config import Visits
+from edgeface.events import SummaryWindow
+from edgeface.offline.naming import HOLD_S, Naming
+from edgeface.offline.results import Analysis, Face
+from edgeface.people.appearance import Views, blend, likeness, look
+from edgeface.people.tracker import TRACKS, Tracker
+from edgeface.people.visits import VisitBook
+from edgeface.questions import QUESTIONS, VisitAge
+from edgeface.types import F32, Answer, Detections, Head, Image, LabelEstimate, Quality, Track
+from edgeface.visit import Visit, VisitChange
+
+RED, BLUE, GREEN = (40, 40, 200), (190, 70, 30), (60, 150, 50)
+FACE = 40
+GREY = np.full((240, 480, 3), 128, np.uint8)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One person in one frame: centre of the face, what the clothes and the skin are like."""
+
+    x: float
+    y: float
+    clothes: tuple[int, int, int]
+    skin: tuple[int, int, int] = (120, 150, 200)
+    stripes: int = 0
+
+
+def draw(people: Sequence[Seen], *, jitter: np.random.Generator | None = None, light: float = 1.0) -> tuple[Image, F32]:
+    """A picture of people, the first ones behind; and their boxes, off by up to a tenth of a face."""
+    image, boxes = GREY.copy(), []
+    for who in people:
+        x, y = int(who.x), int(who.y)
+        image[y + 24 : y + 160, max(0, x - 40) : x + 40] = who.clothes
+        for top in range(y + 24, y + 160, 2 * who.stripes or 500):
+            image[top : top + who.stripes, max(0, x - 40) : x + 40] //= 2
+        cv2.ellipse(image, (x, y), (20, 25), 0, 0, 360, who.skin, -1)
+        off = np.zeros(4) if jitter is None else jitter.uniform(-0.1, 0.1, 4) * FACE
+        boxes.append(np.array([x - 20, y - 25, x + 20, y + 25]) + off)
+    return (image * light).clip(0, 255).astype(np.uint8), np.array(boxes, np.float32).reshape(-1, 4)
+
+
+@dataclass
+class Watch:
+    """Tracker and visits of one camera, frame by frame."""
+
+    heads: dict[str, Head] = field(default_factory=dict)
+    visits: Visits = field(default_factory=Visits)
+    changes: list[VisitChange] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        numbers = count(1)
+        self.book = VisitBook("main", self.visits, self.heads, lambda: f"{next(numbers)}")  # type: ignore[arg-type]
+        self.tracker = Tracker(
+            lost_after_s=self.visits.lost_after,
+            return_within_s=self.visits.return_within,
+            confirm_s=self.visits.confirm,
+            differ=self.book.differ,
+        )
+
+    def see(self, time_s: float, image: Image, boxes: F32) -> list[Track]:
+        """Take in a frame."""
+        found = Detections(boxes=boxes, scores=np.full(len(boxes), 0.9, np.float32))
+        tracks = self.tracker.update(time_s, found, views=Views(image, boxes))
+        self.changes += self.book.observe(time_s, tracks)
+        return tracks
+
+    def told(self, event: str) -> list[Visit]:
+        """Visits of which this was told."""
+        return [change.visit for change in self.changes if change.event == event]
+
+
+def play(scene: Callable[[float], Sequence[Seen]], *, seconds: float, fps: float = 10, seed: int = 0) -> Watch:
+    """Watch a scene with jittering boxes."""
+    watch, jitter = Watch(), np.random.default_rng(seed)
+    for frame in range(int(seconds * fps)):
+        watch.see(frame / fps, *draw(scene(frame / fps), jitter=jitter))
+    return watch
+
+
+def one_look(who: Seen, others: Sequence[Seen] = (), **drawing: float) -> tuple[Image, list[tuple[float, ...]]]:
+    image, boxes = draw([who, *others], **drawing)  # type: ignore[arg-type]
+    return image, [tuple(box) for box in boxes.tolist()]
+
+
+def appearance(who: Seen, *others: Seen, **drawing: float):  # type: ignore[no-untyped-def]
+    image, boxes = one_look(who, others, **drawing)
+    return look(image, boxes, 0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("light", [0.8, 1.0, 1.15])
+def test_clothes_tell_people_apart_in_another_light_too(light: float) -> None:
+    red = appearance(Seen(200, 60, RED))
+    same, other = (appearance(Seen(260, 70, clothes), light=light) for clothes in (RED, BLUE))
+    alike, unlike = likeness(red, same), likeness(red, other)
+    assert alike is not None
+    assert unlike is not None
+    assert alike > 1
+    assert unlike < -1.5
+
+
+def test_stripes_are_texture() -> None:
+    plain, striped = appearance(Seen(200, 60, RED)), appearance(Seen(200, 60, RED, stripes=6))
+    assert likeness(plain, striped) < likeness(plain, plain)  # type: ignore[operator]
+
+
+def test_who_is_covered_is_not_looked_at() -> None:
+    clear = appearance(Seen(200, 60, RED))
+    covered = appearance(Seen(200, 60, RED), Seen(225, 90, BLUE))
+    assert clear.clear
+    assert not covered.clear
+    assert covered.torso is None
+
+
+def test_what_is_painted_black_or_beyond_the_edge_says_nothing() -> None:
+    image, boxes = one_look(Seen(200, 60, RED))
+    image[85:] = 0
+    assert look(image, boxes, 0).torso is None  # type: ignore[arg-type]
+    assert appearance(Seen(200, 200, RED)).torso is None
+    assert appearance(Seen(200, 200, RED)).head is not None
+
+
+def test_a_look_takes_less_than_a_kilobyte_and_is_no_picture() -> None:
+    seen = appearance(Seen(200, 60, RED))
+    mixed = blend(seen, appearance(Seen(200, 60, BLUE)), 0.3)
+    for part in (*seen[:2], *mixed[:2]):
+        assert part.nbytes == 396
+        assert float(part @ part) == pytest.approx(1, abs=1e-5)
+
+
+def alone(time_s: float) -> list[Seen]:
+    return [Seen(200 + 30 * np.sin(time_s), 60, RED)]
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 999), fps=st.sampled_from([5, 10, 25]), gap_s=st.floats(0, 5.5), missed=st.floats(0, 0.3))
+def test_a_person_alone_is_one_visit(seed: int, fps: int, gap_s: float, missed: float) -> None:
+    """However the boxes jitter, faces are missed, and the person is away for less than both patiences."""
+    watch, random = Watch(), np.random.default_rng(seed)
+    for frame in range(int((6 + gap_s) * fps)):
+        time_s = frame / fps
+        away = 3 <= time_s < 3 + gap_s or (1 < time_s < 2.5 and random.random() < missed)
+        watch.see(time_s, *draw([] if away else alone(min(time_s, 3)), jitter=random))
+    assert len(watch.told("start")) == 1
+    assert watch.told("end") == []
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    seed=st.integers(0, 999),
+    fps=st.sampled_from([5, 10, 25]),
+    gap_s=st.floats(0, 3),
+    off=st.tuples(st.floats(-20, 20), st.floats(-10, 10)),
+)
+def test_nobody_inherits_across_a_door(seed: int, fps: int, gap_s: float, off: tuple[float, float]) -> None:
+    """One goes out, another comes in at the same place: also in the very next frame."""
+
+    def door(time_s: float) -> list[Seen]:
+        if time_s < 3:
+            return [Seen(200, 60, RED)]
+        return [Seen(200 + off[0], 60 + off[1], BLUE, (70, 90, 130))] if time_s >= 3 + gap_s + 1 / fps else []
+
+    watch = play(door, seconds=6 + gap_s, fps=fps, seed=seed)
+    assert len(watch.told("start")) == 2
+    first, second = watch.told("start")
+    assert first.track != second.track
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 999), fps=st.sampled_from([5, 10, 25]), lower=st.floats(0, 12), hidden_s=st.floats(0.2, 1.4))
+def test_two_who_swap_sides_keep_their_visits(seed: int, fps: int, lower: float, hidden_s: float) -> None:
+    sides: dict[int, set[str]] = {0: set(), 1: set()}
+    watch, jitter = Watch(), np.random.default_rng(seed)
+    for frame in range(8 * fps):
+        time_s = frame / fps
+        two = [Seen(80 + 40 * time_s, 60, RED), Seen(400 - 40 * time_s, 60 + lower, GREEN)]
+        image, boxes = draw(two, jitter=jitter)
+        hidden = abs(time_s - 4) < hidden_s / 2
+        tracks = watch.see(time_s, image, boxes[1:] if hidden else boxes)
+        names = {visit.track: visit.id for visit in watch.book.current()}
+        for track in tracks:
+            if track.detection is not None and track.id in names and not hidden:
+                sides[track.detection].add(names[track.id])
+    assert [len(names) for names in sides.values()] == [1, 1]
+    assert sides[0].isdisjoint(sides[1])
+
+
+def test_an_end_waits_and_tells_the_last_sighting_and_nobody_is_there_meanwhile() -> None:
+    watch, window, counted = Watch(), SummaryWindow("main", start_s=0.0), {}
+    for frame in range(100):
+        time_s, before = frame / 10, len(watch.changes)
+        watch.see(time_s, *draw(alone(time_s) if time_s < 2 else []))
+        window.observe(watch.changes[before:], watch.book.current())
+        counted[frame] = sum(not visit.absent for visit in watch.book.current())
+        if frame == 60:
+            body = window.body(time_s, at=moment(time_s), started_at=moment)
+            assert (body.message.in_, body.message.out, body.message.in_view) == (1, 0, 0)  # type: ignore[union-attr]
+    assert [counted[frame] for frame in (15, 38, 41, 78)] == [1, 1, 0, 0]
+    (end,) = [change for change in watch.changes if change.event == "end"]
+    assert end.time_s == pytest.approx(8.0)
+    assert end.visit.ended_s == end.visit.seen_s == pytest.approx(1.9)
+    assert end.reason == "lost"
+
+
+def test_who_had_left_before_a_stop_was_lost() -> None:
+    watch = play(lambda time_s: alone(time_s) if time_s < 2 else [], seconds=5)
+    (change,) = watch.book.close(5.0, "stopped")
+    assert change.reason == "lost"
+    (change,) = play(lambda time_s: alone(time_s) if time_s < 2 else [], seconds=3).book.close(3.0, "stopped")
+    assert change.reason == "stopped"
+
+
+def test_nobody_is_waited_for_where_that_is_switched_off() -> None:
+    watch = Watch(visits=Visits(return_within=0.0))
+    for frame in range(60):
+        watch.see(frame / 10, *draw(alone(0) if frame < 20 else []))
+    assert [change.time_s for change in watch.changes if change.event == "end"] == pytest.approx([4.0])
+
+
+def test_absent_people_make_room_for_those_who_come() -> None:
+    watch = Watch()
+    image = np.full((240, 60 * TRACKS, 3), 128, np.uint8)
+    crowd = np.array([[60 * i, 20, 60 * i + 40, 70] for i in range(TRACKS)], np.float32)
+    for frame in range(10):
+        watch.see(frame / 10, image, crowd)
+    for frame in range(10, 40):
+        watch.see(frame / 10, image, crowd[:0])
+    later = np.array([[1000, 120, 1040, 170]], np.float32)
+    assert any(track.detection == 0 for track in watch.see(4.0, image, later))
+    assert watch.tracker.ignored == 0
+
+
+class Labels(Head):
+    """A head of two labels."""
+
+    task = "gender"
+    certainty = 0.8
+
+    def probabilities(self, outputs: Mapping[str, F32]) -> F32:
+        return outputs["gender"]
+
+    def estimate(self, probabilities: F32) -> LabelEstimate:
+        names = dict(zip(("female", "male"), probabilities.tolist(), strict=True))
+        label = max(names, key=names.__getitem__)
+        return LabelEstimate(label=label, probability=names[label], probabilities=names)
+
+
+@pytest.mark.parametrize(("second", "visits"), [((0.05, 0.95), 2), ((0.95, 0.05), 1), ((0.5, 0.5), 1)])
+def test_what_is_known_of_two_argues_against_one_visit(second: tuple[float, float], visits: int) -> None:
+    """In the same clothes: only certain answers that differ make two of them."""
+    watch = Watch(heads={"gender": Labels()})
+    for frame in range(60):
+        time_s, away = frame / 10, 20 <= frame < 32
+        for track in watch.see(time_s, *draw([] if away else [Seen(200, 60, RED)])):
+            if track.detection is not None:
+                probabilities = np.array((0.95, 0.05) if frame < 20 else second, np.float32)
+                watch.book.absorb(
+                    track.id, Answer(task="gender", probabilities=probabilities, quality=1.0, time_s=time_s)
+                )
+    assert len(watch.told("start")) == visits
+
+
+def test_an_age_far_from_the_other_differs() -> None:
+    age = QUESTIONS["age"]
+    child, adult, old = (made_age(*years) for years in ((6, 9, 12), (24, 31, 40), (35, 45, 60)))
+    assert age.differ(child, adult)
+    assert not age.differ(adult, old)
+
+
+def made_age(low: float, years: float, high: float):  # type: ignore[no-untyped-def]
+    return VisitAge(years=years, low=low, high=high, spread=1.0, samples=3)
+
+
+def test_faces_get_the_visit_that_they_turn_out_to_belong_to() -> None:
+    """Before the start, and before it is clear that somebody has come back."""
+    naming, watch, named = Naming(), Watch(), []
+    for frame in range(60):
+        away = 20 <= frame < 32
+        tracks = watch.see(frame / 10, *draw([] if away else [Seen(200, 60, RED)]))
+        named += naming.add(analysis(frame, tracks), frame / 10, tracks, watch.book.current())
+    named += naming.rest()
+    assert [one.frame for one in named] == list(range(60))
+    assert {face.visit for one in named for face in one.faces} == {"1"}
+    assert {face.track for one in named for face in one.faces} == {1, 2}
+
+
+def test_a_face_of_nobody_has_no_visit_and_holds_nothing_up() -> None:
+    naming, named = Naming(), []
+    ghost = Track(id=1, box=np.zeros(4, np.float32), score=1, detection=0, started_s=0, seen_s=0, confirmed=False)
+    for frame in range(40):
+        named += naming.add(analysis(frame, [ghost]), frame / 10, [ghost], [])
+    assert len(named) == 40 - HOLD_S * 10 - 1
+    assert {face.visit for one in named for face in one.faces} == {None}
+
+
+def moment(time_s: float) -> datetime:
+    return datetime.fromtimestamp(time_s, timezone.utc)
+
+
+def analysis(frame: int, tracks: Sequence[Track]) -> Analysis:
+    quality = Quality(size_px=50, blur=0, yaw=0, light=1, cut_off=0, score=1)
+    faces = [
+        Face(box=(0, 0, 1, 1), score=1, landmarks=None, quality=quality, estimates={}, known={}, track=t.id, crops={})
+        for t in tracks
+        if t.detection is not None
+    ]
+    return Analysis(path="x.mp4", frame=frame, width=480, height=240, faces=faces)
