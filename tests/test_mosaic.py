@@ -116,7 +116,8 @@ def test_a_face_seen_in_two_passes_is_told_once() -> None:
     coarse, fine = detections((100, 100, 140, 150), score=0.7), detections((102, 103, 139, 149), (300, 300, 330, 340))
     both = joined([coarse, fine])
     assert both.boxes.tolist() == [[102, 103, 139, 149], [300, 300, 330, 340]]
-    assert joined([coarse]) is coarse
+    twice = detections((307, 250, 339, 290), (307, 250, 341, 291), score=0.9)
+    assert joined([twice]).boxes.tolist() == [[307, 250, 339, 290]], "two regions of one pass may overlap"
 
 
 def test_a_region_is_seen_on_the_canvas_as_it_is_in_the_picture() -> None:

@@ -204,9 +204,7 @@ def in_picture(found: Detections, placed: Sequence[Placed], image_wh: Size) -> D
 
 
 def joined(parts: Sequence[Detections]) -> Detections:
-    """Faces of several passes over one picture, best first, each once."""
-    if len(parts) == 1:
-        return parts[0]
+    """Faces of one or several passes over one picture, best first, each once; regions of one pass may overlap too."""
     boxes, scores = np.concatenate([part.boxes for part in parts]), np.concatenate([part.scores for part in parts])
     keep = nms(boxes, scores, max_iou=SAME_IOU)
     landmarks = [part.landmarks for part in parts if part.landmarks is not None]

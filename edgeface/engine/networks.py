@@ -179,7 +179,7 @@ class Networks:
             canvas = compose(frame.image, mosaic)
             seen = self.detect(canvas, min_score=min_score, still=frame.still, size_wh=mosaic.size_wh)
             found.append(in_picture(seen, mosaic.placed, image_wh))
-        return joined(found)
+        return joined(found) if plan.mosaics or len(found) > 1 else found[0]
 
     def _whole(self, frame: Frame, *, min_score: float, size_wh: Size | None = None) -> Detections:
         """Search the whole view: in the frame's small picture, where that has all that the detector sees."""
