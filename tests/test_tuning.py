@@ -230,6 +230,23 @@ def test_a_file_that_is_missing_or_broken_is_no_choice(
     assert (found.standing, found.config) == (standing, Config())
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"threads": 100_000}, {"threads": -3}, {"threads": 0}, {"batch": 0}, {"batch": 99_999}, {"precision": "zz"}],
+)
+def test_a_choice_that_nobody_can_have_made_is_none(
+    bundle: Bundle, here: Fingerprint, tmp_path: Path, wrong: dict[str, object]
+) -> None:
+    """A hundred thousand threads would end the process; it is a file, and files are edited and damaged."""
+    kept = choice(here)
+    name = next(iter(kept.networks))
+    networks = {**kept.networks, name: msgspec.structs.replace(kept.networks[name], **wrong)}
+    write(msgspec.structs.replace(kept, networks=networks), tmp_path / FILE)
+    found = tuned(bundle, Config(), tmp_path / FILE)
+    assert (found.standing, found.config) == ("stale", Config())
+    assert str(tmp_path / FILE) in found.text
+
+
 def test_a_choice_of_another_edgeface_is_stale(bundle: Bundle, here: Fingerprint, tmp_path: Path) -> None:
     write(msgspec.structs.replace(choice(here), schema=99), tmp_path / FILE)
     assert tuned(bundle, Config(), tmp_path / FILE).standing == "stale"

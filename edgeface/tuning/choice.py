@@ -7,10 +7,10 @@ import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from edgeface.board import ROOT
 from edgeface.bundle import MANIFEST, Bundle, Network, attribute_networks, chosen_detector
@@ -98,8 +98,8 @@ class Picked(Struct, frozen=True, kw_only=True):
     runtime: RuntimeName
     precision: str
     optimization: Optimization = "all"
-    threads: int
-    batch: int
+    threads: Annotated[int, Meta(ge=1, le=64)]
+    batch: Annotated[int, Meta(ge=1, le=1024)]
 
 
 class Choice(Struct, frozen=True, kw_only=True):
@@ -227,11 +227,21 @@ def tuned(bundle: Bundle, config: Config, path: Path, *, on_processor: bool = Tr
     if other is not None:
         text = f"what was measured on {choice.made[:10]} was for {other}: the bundle's order holds; {TUNE}"
         return Tuned(config=config, standing="stale", made=choice.made, text=text)
-    names = [network.name for network in networks_of(bundle, config)]
-    given = {name: picked for name, picked in choice.networks.items() if name in names}
-    times = f"{choice.chosen_ms:.1f} ms a frame, {choice.usual_ms:.1f} in the bundle's order"
-    text = f"measured on {choice.made[:10]}: {times}"
-    return Tuned(config=merged(config, given), standing="fresh", made=choice.made, text=text)
+    networks = {network.name: network for network in networks_of(bundle, config)}
+    given = {name: picked for name, picked in choice.networks.items() if name in networks}
+    lacking = [name for name, picked in given.items() if not _has(networks[name], picked)]
+    if lacking:
+        standing: Standing = "stale"
+        text = f"{path} names a file of {lacking[0]} that the bundle lacks: the bundle's order holds; {TUNE}"
+    else:
+        standing, config = "fresh", merged(config, given)
+        times = f"{choice.chosen_ms:.1f} ms a frame, {choice.usual_ms:.1f} in the bundle's order"
+        text = f"measured on {choice.made[:10]}: {times}"
+    return Tuned(config=config, standing=standing, made=choice.made, text=text)
+
+
+def _has(network: Network, picked: Picked) -> bool:
+    return any(file.precision == picked.precision for file in network.files.get(picked.runtime, ()))
 
 
 def with_threads(config: Config, threads: int) -> Config:
