@@ -75,7 +75,7 @@ def health(**values: Any) -> Body:
 
 
 def test_the_start_of_a_visit_of_whom_nothing_is_known() -> None:
-    body = visit_body(change("start"), at=NOON, started_at=at)
+    body = visit_body(change("start", seen_s=2.0), at=NOON, started_at=at)
     assert (body.suffix, body.qos, body.retain, body.event) == ("main/visits", 1, False, "start")
     assert sent(body) == {
         "v": 1,
@@ -116,6 +116,12 @@ def test_the_end_of_a_visit_of_whom_much_is_known() -> None:
         "shares": {"happy": 0.75, "neutral": 0.25},
         "samples": 12,
     }
+
+
+def test_an_update_of_who_was_not_seen_lately_tells_no_more_than_the_end_will() -> None:
+    told = [visit_body(change("update", seen_s=1.5), at=at(2.0), started_at=at)]
+    told.append(visit_body(change("end", seen_s=1.5, ended_s=1.5), at=at(7.5), started_at=at))
+    assert [sent(body)["seconds"] for body in told] == [1.5, 1.5]
 
 
 def test_who_is_in_view() -> None:

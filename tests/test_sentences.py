@@ -30,7 +30,7 @@ def said(body: Body) -> str | None:
 
 
 def change(event: Any, reason: Any = None, **values: Any) -> Body:
-    told = VisitChange(event=event, visit=visit(**values), time_s=7.0, reason=reason)
+    told = VisitChange(event=event, visit=visit(seen_s=7.0, **values), time_s=7.0, reason=reason)
     return visit_body(told, at=at(7), started_at=at)
 
 

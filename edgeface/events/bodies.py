@@ -103,7 +103,8 @@ def visit_body(
     bands : ages at which bands begin; not empty: only the band is told
     """
     visit = change.visit
-    until_s = change.time_s if visit.ended_s is None else visit.ended_s
+    # Up to the last sighting in an update, too: else the length would fall when the end tells it.
+    until_s = visit.seen_s if visit.ended_s is None else visit.ended_s
     message = VisitMessage(
         at=iso(at),
         node="",

@@ -34,7 +34,7 @@ class VisitMessage(Envelope, frozen=True, kw_only=True):
     event: Event
     started: Annotated[Timestamp, Meta(description="first detection")]
     ended: Annotated[Timestamp | None, Meta(description="last real detection; null while the visit lasts")]
-    seconds: Annotated[Duration, Meta(description="length of the visit so far, or in the end")]
+    seconds: Annotated[Duration, Meta(description="length of the visit up to the last sighting")]
     reason: Annotated[Reason | None, Meta(description="why it ended; null while it lasts")]
     age: Age | None
     gender: Gender | None
