@@ -45,7 +45,7 @@ def told(event: Event, name: str = "3f2a", *, camera: str = "main", time_s: floa
     ended = {"ended_s": time_s} if event == "end" else {}
     change = VisitChange(
         event=event,
-        visit=visit(id=name, camera=camera, **ended),
+        visit=visit(id=name, camera=camera, seen_s=time_s, **ended),
         time_s=time_s,
         reason="lost" if event == "end" else None,
     )
