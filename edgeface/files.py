@@ -72,7 +72,7 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False, private: boo
                 Path(name).chmod(0o666 & ~_umask())
             Path(name).replace(path)
             if durable:
-                _flush_one(path.parent)
+                flush_one(path.parent)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
@@ -120,11 +120,11 @@ def swap_folder(new: Path, place: Path, *, exchange: Callable[[Path, Path], bool
         if not place.exists():
             new.rename(place)
         elif exchange(new, place):
-            _flush_one(place.parent)
+            flush_one(place.parent)
             shutil.rmtree(new, ignore_errors=True)
         else:
             _swap_in_two(new, place)
-        _flush_one(place.parent)
+        flush_one(place.parent)
     except OSError as error:
         raise _unwritable(place, error) from None
 
@@ -141,11 +141,12 @@ def flush(folder: Path) -> None:
     """Wait until every file and folder below, and the folder itself, is on the disk."""
     for path in folder.rglob("*"):
         if not path.is_symlink():
-            _flush_one(path)
-    _flush_one(folder)
+            flush_one(path)
+    flush_one(folder)
 
 
-def _flush_one(path: Path) -> None:
+def flush_one(path: Path) -> None:
+    """Wait until a file, or a folder's names, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -162,7 +163,7 @@ def _swap_in_two(new: Path, place: Path) -> None:
     except OSError:
         old.rename(place)
         raise
-    _flush_one(place.parent)
+    flush_one(place.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 

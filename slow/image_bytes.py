@@ -94,4 +94,5 @@ def count(proof: Proof, place: Place) -> None:
         proof.figure(f"bytes an hour, {name}", hourly[name])
         proof.holds(f"{name}: at most {bound}", hourly[name] <= bound, hourly[name])
     proof.figure(f"visits in {took_s:.0f} s", visits)
+    proof.figure("bytes a visit", round(hourly["a visit a minute"] * took_s / HOUR_S / max(1, visits)))
     proof.holds("a visit a minute there was", abs(visits - took_s / 60) <= 2, visits)

@@ -532,7 +532,7 @@ def test_a_log_that_is_cut_or_rubbish_costs_what_was_not_whole(
 @pytest.mark.parametrize(
     "change",
     [
-        "PRAGMA user_version = 2",
+        "PRAGMA user_version = 3",
         "PRAGMA application_id = 1",
         "CREATE TABLE other (x)",
         "CREATE TRIGGER t AFTER INSERT ON message BEGIN DELETE FROM message; END",

@@ -67,7 +67,7 @@ def prove_once(bundle: Bundle, config: Config, environ: Mapping[str, str], *, mo
         if outcome.result == "bad":
             what, _, fix = outcome.detail.rpartition("; ")
             raise BundleError(what or outcome.detail, fix=fix)
-    write_atomic(path, _lines([*known, key]))
+    write_atomic(path, _lines([*known, key]), durable=True)
 
 
 def kept_folder(environ: Mapping[str, str]) -> Path | None:

@@ -8,6 +8,9 @@ its message is settled (acknowledged, given up, refused for good), but for two k
   that the visit was cut short;
 - the newest of all, for its number says up to where the run's visits are durable.
 
+Beside the rows lie the cameras' totals of their day, one value each, of which only the last handed in is written. They
+are no reason to flush: they reach the disk with the row that changed them.
+
 Rows that go are no reason to write. They go with the next row that comes; only when `SETTLED_AT_ONCE` of them are due
 they go alone, so that a killed program repeats few.
 
@@ -17,8 +20,8 @@ for one that could not be written stays, and that it is settled is noted on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal
 
@@ -60,15 +63,24 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What is to be written in one step, by keys but for what is new; ``flush``: and then to reach the disk."""
+    """What is to be written in one step, by keys but for what is new; ``flush``: and then to reach the disk.
+
+    ``totals``: by camera, those that have changed.
+    """
 
     new: tuple[Row, ...]
     settled: tuple[int, ...]
     gone: tuple[int, ...]
     flush: bool
+    totals: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def grows(self) -> bool:
+        """Whether it may need room that nothing else has left."""
+        return bool(self.new or self.totals)
 
     def __len__(self) -> int:
-        return len(self.new) + len(self.settled) + len(self.gone)
+        return len(self.new) + len(self.settled) + len(self.gone) + len(self.totals)
 
 
 class Journal:
@@ -82,6 +94,8 @@ class Journal:
         self._new: dict[int, None] = {}
         self._settled: set[int] = set()
         self._gone: dict[int, int | None] = {}
+        self._totals: dict[str, bytes] = {}
+        self._stale: set[str] = set()
         self._top: int | None = None
         self._flushed_s = float("-inf")
         self._unflushed = False
@@ -99,8 +113,8 @@ class Journal:
 
     @property
     def pending(self) -> int:
-        """How many rows are to be written, noted as settled, or to go."""
-        return len(self._new) + len(self._settled | self._gone.keys())
+        """How many rows are to be written, noted as settled, or to go, and how many totals to be written."""
+        return len(self._new) + len(self._settled | self._gone.keys()) + len(self._stale)
 
     @property
     def behind(self) -> bool:
@@ -122,8 +136,24 @@ class Journal:
         """Whether a visit has a start and no end."""
         return any(visit not in self._ends for visit in self._starts)
 
-    def load(self, rows: Iterable[Row]) -> None:
+    @property
+    def totals(self) -> Mapping[str, bytes]:
+        """By camera, as handed in last, by this run or an earlier one."""
+        return dict(self._totals)
+
+    @property
+    def stale(self) -> bool:
+        """Whether totals were handed in that are not written."""
+        return bool(self._stale)
+
+    def keep(self, totals: Mapping[str, bytes]) -> None:
+        """Note the totals of cameras; those that are as before are not written again."""
+        self._stale |= {camera for camera, days in totals.items() if self._totals.get(camera) != days}
+        self._totals |= totals
+
+    def load(self, rows: Iterable[Row], totals: Mapping[str, bytes] | None = None) -> None:
         """Take in what is on the disk already; older than all that was put."""
+        self._totals = {**(totals or {}), **self._totals}
         for row in rows:
             self._rows[row.key] = row
             (self._starts if row.event == "start" else self._ends)[row.boot, row.visit] = row.key
@@ -164,7 +194,7 @@ class Journal:
 
         ``full``: new rows have no room.
         """
-        if (self._new and not full) or self._hurry or self.repeats >= SETTLED_AT_ONCE:
+        if ((self._new or self._stale) and not full) or self._hurry or self.repeats >= SETTLED_AT_ONCE:
             return 0.0
         return max(0.0, self._flushed_s + FLUSH_S - now_s) if self._unflushed else float("inf")
 
@@ -187,7 +217,8 @@ class Journal:
         most = max(1, step // TOUCHED_BYTES)
         gone = sorted(islice((key for key, end in self._gone.items() if may_go(key, end)), most))
         settled = sorted(islice(self._settled.difference(gone), most))
-        return Batch(new=new, settled=tuple(settled), gone=tuple(gone), flush=flush)
+        totals = {camera: self._totals[camera] for camera in sorted(self._stale)} if room is None else {}
+        return Batch(new=new, settled=tuple(settled), gone=tuple(gone), flush=flush, totals=totals)
 
     def wrote(self, batch: Batch, now_s: float) -> None:
         """Note what is written; what changed since the batch was made is still to be."""
@@ -200,6 +231,7 @@ class Journal:
                 self._gone[row.key] = self._end_of(row)
             self._top = row.key if self._top is None else max(self._top, row.key)
         self._settled.difference_update(batch.settled, batch.gone)
+        self._stale -= {camera for camera, days in batch.totals.items() if self._totals[camera] == days}
         for key in batch.gone:
             del self._gone[key]
         self._unflushed = (self._unflushed or bool(batch.new)) and not batch.flush
@@ -210,8 +242,10 @@ class Journal:
         """Note that nothing is on the disk any more: all is to be written anew."""
         self.found(())
 
-    def found(self, rows: Iterable[Row]) -> None:
+    def found(self, rows: Iterable[Row], totals: Mapping[str, bytes] | None = None) -> None:
         """Note what really is on the disk: the rest is to be written, and what is too much is to go."""
+        lying = totals or {}
+        self._stale = {camera for camera, days in self._totals.items() if lying.get(camera) != days}
         there = {row.key: row for row in rows}
         self._new = dict.fromkeys(sorted(self._rows.keys() - there.keys()))
         self._gone = {key: self._end_of(there[key]) for key in sorted(there.keys() - self._rows.keys())}

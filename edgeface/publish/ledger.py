@@ -2,8 +2,8 @@
 
 A file in the state directory holds, for each run (boot), how many messages the broker surely did not get. It is
 written rarely, for flash wears: never while everything is delivered, during an outage at most every ten seconds, and
-at a stop. It never claims more than is true: before what waits is delivered, it is taken back. Numbers of earlier
-runs stay until a `health` message that carries them has been sent.
+at a stop. It never claims more than is true, not after a power cut either: before what waits is delivered, it is taken
+back. Numbers of earlier runs stay until a `health` message that carries them has been sent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 
 from edgeface.errors import EdgefaceError
 from edgeface.events import Undelivered
-from edgeface.files import NOT_JSON, glimpse, make_folder, write_atomic
+from edgeface.files import NOT_JSON, flush_one, glimpse, make_folder, write_atomic
 from edgeface.publish.entries import Left
 
 logger = logging.getLogger(__name__)
@@ -112,9 +112,10 @@ class Ledger:
         rows = [*self._keep, *([own] if own is not None and own.messages else [])][-BOOTS_KEPT:]
         try:
             if rows:
-                write_atomic(self._path, msgspec.json.encode(rows))
+                write_atomic(self._path, msgspec.json.encode(rows), durable=True)
             else:
                 self._path.unlink(missing_ok=True)
+                flush_one(self._path.parent)
         except (EdgefaceError, OSError) as error:
             self._give_up(error)
             return

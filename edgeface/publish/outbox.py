@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 
@@ -32,6 +32,7 @@ CLEARED = -(2**62)
 """From here on topics are cleared: below all that the spool numbers."""
 VISIT_LANES: tuple[Lane, ...] = ("place", "update", "start", "end")
 """In the order in which they are given up without a spool."""
+TELL_TOTALS: frozenset[Kind] = frozenset({"state", "summary"})
 REJECTED_KEPT = 100
 """Refused visits that are kept in case their topic is allowed later: 100 x 1 KB."""
 MOST_BYTES = 128 * 2**20
@@ -125,6 +126,18 @@ class Outbox:
         """Let the spool write its last word, where there is one; what is not settled waits in it for the next run."""
         if self._spool is not None:
             self._spool.close()
+
+    @property
+    def totals(self) -> Mapping[str, bytes]:
+        """Totals of the day by camera that the spool has; empty without one."""
+        return {} if self._spool is None else self._spool.totals
+
+    def keep(self, totals: Mapping[str, bytes]) -> bool:
+        """Let the spool keep totals of the day by camera, before they are told; False without one."""
+        if self._spool is None:
+            return False
+        self._spool.keep(totals)
+        return True
 
     def spool_health(self) -> SpoolHealth:
         """Describe the spool for the health message."""
@@ -327,8 +340,12 @@ class Outbox:
             self._spool.settle(entry.seq)
 
     def _safe(self, head: Entry) -> bool:
-        """Whether the spool lets a message go: a start or an end lies on the disk first."""
-        if self._spool is None or head.lane not in ("start", "end"):
+        """Whether the spool lets a message go: a start, an end, or totals of the day lie on the disk first."""
+        if self._spool is None:
+            return True
+        if head.kind in TELL_TOTALS:
+            return self._spool.current()
+        if head.lane not in ("start", "end"):
             return True
         flying = sum(entry.lane in ("start", "end") for entry in self._in_flight.values())
         return self._spool.safe(head.seq, in_flight=flying)

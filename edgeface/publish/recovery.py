@@ -8,9 +8,10 @@ long that was is counted on the clock that nobody sets, for the other may have b
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Protocol
 
 import msgspec
 
@@ -27,12 +28,37 @@ SHORT = "short of room"
 SUFFIX = re.compile(r"[a-zA-Z0-9_-]{1,64}/visits")
 
 
+class Replays(Protocol):
+    """Who takes what earlier runs left, and wants to know when something was written."""
+
+    def replay(self, rows: Sequence[Row]) -> None:
+        """Take rows that are older than everything else, in order."""
+
+    def wake(self) -> None:
+        """Something was written."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
     """What is to be told of a run: its rows to come, and for the log and for ``health`` how it ended."""
 
     rows: tuple[Row, ...]
     told: Interrupted
+
+
+def left_open(rows: Sequence[Row], runs: Mapping[str, str], machine: str) -> tuple[list[Row], tuple[Interrupted, ...]]:
+    """Ends of all that runs without a stop have left open, and what is to be told of these runs.
+
+    Keys of the ends lie between those of ``rows`` and those that this run will put, which begin with 0. ``runs``: as in
+    `Found.runs`; ``machine``: the machine's own boot now.
+    """
+    recovered = [
+        left
+        for boot, its in runs.items()
+        if (left := recover(rows, boot, sure=bool(its) and its == machine)) is not None
+    ]
+    ends = [row for left in recovered for row in left.rows]
+    return [replace(row, key=place - len(ends)) for place, row in enumerate(ends)], tuple(o.told for o in recovered)
 
 
 def recover(rows: Sequence[Row], boot: str, *, sure: bool) -> Recovered | None:

@@ -15,15 +15,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from edgeface.events import Interrupted, SpoolHealth
 from edgeface.publish.journal import Batch, Journal, Row
 from edgeface.publish.opening import open_or_begin
-from edgeface.publish.recovery import SHORT, recover, sentence
+from edgeface.publish.recovery import SHORT, Replays, left_open, sentence
 from edgeface.publish.spool_files import StoreError, discard
 from edgeface.publish.store import Found, Store
 
@@ -38,16 +37,6 @@ HELD_S = 10.0
 """Nor does one that stays full for longer while nothing goes."""
 GROW, FIT, SHRINK = 2, 1, 0
 """What a file that is full may still be asked: to grow, to take what fits, or only to lose rows."""
-
-
-class Replays(Protocol):
-    """Who takes what earlier runs left, and wants to know when something was written."""
-
-    def replay(self, rows: Sequence[Row]) -> None:
-        """Take rows that are older than everything else, in order."""
-
-    def wake(self) -> None:
-        """Something was written."""
 
 
 class Spool:
@@ -124,6 +113,23 @@ class Spool:
             self._journal.put(replace(row, time_s=self._clock()))
             self._number = row.number
             self._changed.notify()
+
+    @property
+    def totals(self) -> Mapping[str, bytes]:
+        """Totals of the day by camera, as handed in last; after `open` those of earlier runs."""
+        with self._changed:
+            return self._journal.totals
+
+    def keep(self, totals: Mapping[str, bytes]) -> None:
+        """Take totals of the day by camera, before the visits that changed them and before who tells them."""
+        with self._changed:
+            self._journal.keep(totals)
+            self._changed.notify()
+
+    def current(self) -> bool:
+        """Whether totals may be told: they are written, or cannot be; `Replays.wake` follows."""
+        with self._changed:
+            return not self._journal.stale or self._error is not None or self._stuck()
 
     def settle(self, key: int) -> None:
         """Note that a message needs to be sent no more."""
@@ -219,7 +225,7 @@ class Spool:
             self._store, self._offset, self._hope = store, store.offset, GROW
             rows = self._take_over(found) if first else []
             if not first:
-                self._journal.found(found.rows)
+                self._journal.found(found.rows, found.totals)
             self._bytes = store.bytes
         if rows and self._replays is not None:
             self._replays.replay(rows)
@@ -228,19 +234,11 @@ class Spool:
 
     def _take_over(self, found: Found) -> list[Row]:
         """Load what lies there, and end what was left open; what is to be told of it, oldest first."""
-        self._journal.load(found.rows)
+        self._journal.load(found.rows, found.totals)
         self._over = tuple(found.runs)
-        recovered = [
-            left
-            for boot, machine in found.runs.items()
-            if (left := recover(found.rows, boot, sure=bool(machine) and machine == self._machine)) is not None
-        ]
-        ends = [row for left in recovered for row in left.rows]
-        # Between what lies there and what this run will put, whose keys begin with 0.
-        ends = [replace(row, key=place - len(ends)) for place, row in enumerate(ends)]
+        ends, self.interrupted = left_open(found.rows, found.runs, self._machine)
         for row in ends:
             self._journal.put(row)
-        self.interrupted = tuple(left.told for left in recovered)
         for told in self.interrupted:
             logger.warning("%s", sentence(told, found.runs[told.boot]))
         return [row for row in found.rows if not row.settled] + ends
@@ -260,7 +258,7 @@ class Spool:
                 over = [*self._over, *([self._boot] if clean else [])]
             store.write(batch, runs=[] if clean else runs, over=over)
         except StoreError as error:
-            if batch is not None and batch.new and not error.rubbish:
+            if batch is not None and batch.grows and not error.rubbish:
                 self._no_room(error)
             else:
                 self._begin_anew(store, error)
@@ -336,7 +334,7 @@ class Spool:
         with self._changed:
             self._store, self._noted, self._hope = fresh, None, GROW
             self._retry_at_s, self._writing_since_s = now_s + self._retry_s, None
-            self._journal.found(found.rows)
+            self._journal.found(found.rows, found.totals)
         self._trouble(error)
 
     def _finish(self) -> None:

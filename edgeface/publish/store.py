@@ -1,10 +1,14 @@
 """The spool's file: SQLite, read with suspicion, written so that a power cut leaves a whole one.
 
-Why a write-ahead log: a commit only appends pages whose checksums a later reader holds them against, so a cut leaves
+Why a write-ahead log: a commit only adds pages whose checksums a later reader holds them against, so a cut leaves
 what was whole before; a rollback journal would write each page twice and wait three times for the disk. A commit
 hands over to the kernel and waits for nothing, which a killed program survives; `Store.flush` waits for the disk, and
 that is what costs a flash card its life. Pages are small, for a flush writes whole pages. The log is folded into the
-file when it has grown (`LOG_BYTES`), not at SQLite's own choice, for that flushes too.
+file when it is full (`LOG_BYTES`), not at SQLite's own choice, for that flushes too.
+
+A log that grows costs more than what is written to it: with each flush the file system writes down anew how long it is,
+in a journal of its own, five to ten blocks for one. So the log is filled with zeros once, up to where it is folded, and
+used again from its beginning: a flush writes a block or two where they lie, and nothing else.
 
 On a full disk rows must still go, or a kill would tell them all again. What that takes is kept beforehand (`room`): the
 log has blocks for twice its length, the file has them for every page that the log may bring. A new row that would need
@@ -18,18 +22,19 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import zlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 
 from edgeface.errors import EdgefaceError
 from edgeface.files import make_folder
 from edgeface.publish.journal import BATCH_BYTES, ROW_BYTES, Batch, Row
 from edgeface.publish.room import keep_most
 from edgeface.publish.spool_files import StoreError, discard, files_bytes, size
+from edgeface.publish.spool_log import Log
+from edgeface.publish.spool_rows import read_row, read_totals, row_checksum, row_values, totals_checksum
 
 T = TypeVar("T")
 PAGE_BYTES = 1024
@@ -39,10 +44,8 @@ SPARE_BYTES = 2 * BATCH_BYTES
 AMPLE_BYTES = 32 * 2**10
 MOST_BYTES = 512 * 2**20
 """A larger file is none of ours: 100,000 rows are a quarter of it."""
-MOST_S = 1e10
-"""No machine is up for longer."""
-APPLICATION, VERSION = 0xED6EFACE - 2**32, 1
-"""SQLite keeps both as signed numbers in the file's head."""
+APPLICATION, VERSION, WITHOUT_TOTALS = 0xED6EFACE - 2**32, 2, 1
+"""SQLite keeps them as signed numbers in the file's head; the version before had no totals, and is taken over."""
 SCHEMA = {
     "message": (
         "CREATE TABLE message (id INTEGER PRIMARY KEY, boot TEXT NOT NULL, number INTEGER NOT NULL, "
@@ -50,6 +53,9 @@ SCHEMA = {
         "settled INTEGER NOT NULL, time REAL NOT NULL, checksum INTEGER NOT NULL)"
     ),
     "run": "CREATE TABLE run (boot TEXT PRIMARY KEY, machine TEXT NOT NULL) WITHOUT ROWID",
+    "totals": (
+        "CREATE TABLE totals (camera TEXT PRIMARY KEY, days BLOB NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID"
+    ),
 }
 ROOM = 100_000
 """Keys between what lies there and what comes: ends of visits that were left open are put there."""
@@ -61,11 +67,12 @@ _ELSEWHERE = ("readonly", "read-only", "full", "disk i/o error", "unable to open
 class Found:
     """What lay in the file: rows, oldest first, keys below -`ROOM`; by id the runs that have not ended with a stop.
 
-    ``runs`` maps each to the machine's own boot in which it ran.
+    ``runs`` maps each to the machine's own boot in which it ran, ``totals`` each camera to those of its day.
     """
 
     rows: tuple[Row, ...]
     runs: dict[str, str]
+    totals: dict[str, bytes]
 
 
 class Store:
@@ -117,8 +124,8 @@ class Store:
 
     @property
     def bytes(self) -> int:
-        """Size of the file and its log."""
-        return files_bytes(self.path)
+        """Size of the file, and of what its log is filled with."""
+        return (size(self.path) or 0) + self._tried(self._log.used)
 
     @property
     def room(self) -> int:
@@ -192,29 +199,50 @@ class Store:
             # So that the file is one of ours even when its log is lost.
             run("PRAGMA wal_checkpoint(TRUNCATE)")
             self.offset = ROOM if self.offset is None else self.offset
+            before = VERSION
         else:
-            self._expect_ours()
+            before = self._expect_ours()
         run("PRAGMA wal_autocheckpoint = 0")
         # Takes the lock now, and not at the first visit.
         run("BEGIN IMMEDIATE")
         run("COMMIT")
         for path in (self.path, f"{self.path}-wal"):
             self._files.append(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        self._log = Log(self._files[1])
         self._keep_log()
         self._keep_pages(SPARE_BYTES)
+        if before == WITHOUT_TOTALS:
+            self._begin_totals()
 
-    def _expect_ours(self) -> None:
+    def _begin_totals(self) -> None:
+        """Let a file of the version before have what this one has."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.execute(SCHEMA["totals"])
+            self._db.execute(f"PRAGMA user_version = {VERSION}")
+            self._db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _expect_ours(self) -> int:
+        """Which version it is."""
+
         def one(pragma: str) -> object:
             return self._db.execute(f"PRAGMA {pragma}").fetchone()[0]
 
-        if (one("application_id"), one("user_version")) != (APPLICATION, VERSION):
+        application, version = one("application_id"), one("user_version")
+        if application != APPLICATION or version not in (VERSION, WITHOUT_TOTALS):
             raise StoreError("it is no spool of this version", rubbish=True)
-        if dict(self._db.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")) != SCHEMA:
+        tables = {name: sql for name, sql in SCHEMA.items() if version == VERSION or name != "totals"}
+        if dict(self._db.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")) != tables:
             raise StoreError("its tables are others", rubbish=True)
         if one("quick_check(1)") != "ok":
             raise StoreError("SQLite finds it damaged", rubbish=True)
         if one("journal_mode = WAL") != "wal":
             raise StoreError("it takes no write-ahead log")
+        return VERSION if version == VERSION else WITHOUT_TOTALS
 
     def _read(self) -> Found:
         read = self._db.execute(
@@ -225,16 +253,18 @@ class Store:
             self.offset = read[-1][0] + 1 + ROOM if read else ROOM
         offset = self.offset
         return Found(
-            rows=tuple(_row(values, offset) for values in read),
+            rows=tuple(read_row(values, offset) for values in read),
             runs=dict(self._db.execute("SELECT boot, machine FROM run")),
+            totals=read_totals(self._db.execute("SELECT camera, days, checksum FROM totals").fetchall()),
         )
 
     def _write(self, batch: Batch, runs: Iterable[tuple[str, str]], over: Iterable[str]) -> None:
         many, offset = self._db.executemany, self.offset
         if offset is None:
             raise StoreError("it was not read")
-        if batch.new:
-            self._make_room(sum(len(row.payload) + ROW_BYTES for row in batch.new))
+        if batch.grows:
+            values = (*(row.payload for row in batch.new), *batch.totals.values())
+            self._make_room(sum(len(value) + ROW_BYTES for value in values))
         self._db.execute("BEGIN IMMEDIATE")
         try:
             many("INSERT OR REPLACE INTO run VALUES (?, ?)", runs)
@@ -243,7 +273,11 @@ class Store:
             many("UPDATE message SET settled = 1 WHERE id = ?", [(key + offset,) for key in batch.settled])
             many(
                 "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(row.key + offset, *_values(row), row.settled, row.time_s, _checksum(row)) for row in batch.new],
+                [(row.key + offset, *row_values(row), row.settled, row.time_s, row_checksum(row)) for row in batch.new],
+            )
+            many(
+                "INSERT OR REPLACE INTO totals VALUES (?, ?, ?)",
+                [(camera, days, totals_checksum(camera, days)) for camera, days in batch.totals.items()],
             )
             self._db.execute("COMMIT")
         except BaseException:
@@ -267,9 +301,10 @@ class Store:
         if self._log_cut:
             self._log_cut = False
             self._keep_log()
-        if os.fstat(self._files[1]).st_size <= self._log_bytes:
+        if self._log.used() <= self._log_bytes:
             return
         self._db.execute("PRAGMA wal_checkpoint(RESTART)")
+        self._log.folded()
         # SQLite has cut the file to its pages, and cuts the log to its limit at the next commit.
         self._keep_pages(SPARE_BYTES)
         self._log_cut = True
@@ -283,6 +318,8 @@ class Store:
             os.ftruncate(self._files[0], os.fstat(self._files[0]).st_size)
             kept = keep_most(self._files[1], sizes)
         self._log_bytes = LOG_BYTES if kept is None else max(kept, 2 * LOG_BYTES >> 5) // 2
+        if kept:
+            self._log.fill(self._log_bytes)
         self.step = self._log_bytes // 4
         self._db.execute(f"PRAGMA journal_size_limit = {self._log_bytes}")
 
@@ -328,39 +365,3 @@ class Store:
             raise StoreError(why, rubbish=not any(word in why.lower() for word in _ELSEWHERE)) from None
         except OSError as error:
             raise StoreError(error.strerror or str(error)) from None
-
-
-def _row(values: tuple[Any, ...], offset: int) -> Row:
-    key, boot, number, seq, suffix, event, visit, payload, settled, time_s, checksum = values
-    whole = all(isinstance(value, int) for value in (key, number, seq, settled, checksum))
-    texts = all(isinstance(value, str) for value in (boot, suffix, event, visit))
-    if not (whole and texts and isinstance(payload, bytes) and event in ("start", "end") and _is_time(time_s)):
-        raise StoreError("a row is no message", rubbish=True)
-    row = Row(
-        key=key - offset,
-        boot=boot,
-        number=number,
-        seq=seq,
-        suffix=suffix,
-        event=event,
-        visit=visit,
-        payload=payload,
-        settled=bool(settled),
-        time_s=time_s,
-    )
-    if _checksum(row) != checksum:
-        raise StoreError("a row is not what was written", rubbish=True)
-    return row
-
-
-def _values(row: Row) -> tuple[str, int, int, str, Literal["start", "end"], str, bytes]:
-    return row.boot, row.number, row.seq, row.suffix, row.event, row.visit, row.payload
-
-
-def _checksum(row: Row) -> int:
-    """Of all but the key, which a new start counts anew, and of what changes."""
-    return zlib.crc32(repr((*_values(row), row.time_s)).encode())
-
-
-def _is_time(value: object) -> bool:
-    return isinstance(value, float) and 0 <= value < MOST_S

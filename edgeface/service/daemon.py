@@ -140,9 +140,9 @@ class Daemon:
 
     def _begin(self, kept: Collection[str] = ()) -> None:
         """Tell who is here, and read the cameras; ``kept`` are those that go on as they were."""
-        config = self._assembly.config
+        assembly, config = self._assembly, self._assembly.config
         self._standing.begin(
-            self._assembly.node, self._assembly.counted, live=self._assembly.live, kept=kept, privacy=config.privacy
+            assembly.node, assembly.counted, live=assembly.live, kept=kept, privacy=config.privacy, keeper=self._outbox
         )
         self._control.begin(
             self._assembly.node,

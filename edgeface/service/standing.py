@@ -1,9 +1,12 @@
 """What stands between two messages: the state of each camera, and the totals of its day, which survive the process.
 
 Every message of the cameras passes through here on its way to the outbox. With `privacy.least_count` no message about
-a single visit comes out again, and a visit counts in the totals when the summary that it is part of is told. Totals of
-live cameras are written down at most every two seconds, and only when they have changed; a file begins at nothing each
-time, so that it gives the same messages each time.
+a single visit comes out again, and a visit counts in the totals when the summary that it is part of is told. A file
+begins at nothing each time, so that it gives the same messages each time.
+
+Totals of live cameras lie in the spool, with the visits that change them: a file of their own costs a flash card ten
+times what the change has. At a stop they are also written to a file; where there is no spool, that is written at most
+every two seconds, and only when they have changed. Of both the one counts that has counted more: a day only grows.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -41,6 +45,17 @@ logger = logging.getLogger(__name__)
 EVERYTHING = Privacy()
 SAVE_S = 2.0
 """Between two writes: a power cut may cost so much."""
+
+
+class Keeper(Protocol):
+    """Who keeps totals with the visits, as the outbox does with a spool."""
+
+    @property
+    def totals(self) -> Mapping[str, bytes]:
+        """What lies there, by camera."""
+
+    def keep(self, totals: Mapping[str, bytes]) -> bool:
+        """Take totals before they are told; False: they are not kept there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +102,8 @@ class Standing:
         self._details = True
         self._cameras: dict[str, _Camera] = {}
         self._days: dict[str, tuple[Today, ...]] = {}
-        self._unsaved = self._broken = False
+        self._keeper: Keeper | None = None
+        self._unfiled = self._unsaved = self._broken = False
         self._saved_s = float("-inf")
 
     def begin(
@@ -98,11 +114,13 @@ class Standing:
         live: Collection[str],
         kept: Collection[str] = (),
         privacy: Privacy = EVERYTHING,
+        keeper: Keeper | None = None,
     ) -> None:
         """Begin anew with these cameras, none of which was looked at yet but those ``kept``; totals go on.
 
-        ``cameras`` says what is counted before each beside visits.
+        ``cameras`` says what is counted before each beside visits; ``keeper`` keeps totals, where there is one.
         """
+        self._keeper = keeper
         if node != self._node:
             self._save()
             self._node, self._days = node, self._read(node)
@@ -125,7 +143,13 @@ class Standing:
 
     def through(self, bodies: Sequence[Body]) -> list[Body]:
         """Take in the cameras' messages; what may be told of it, with the totals of the day in its place."""
-        return [passed for body in bodies if (passed := self._passed(body)) is not None]
+        passing = [passed for body in bodies if (passed := self._passed(body)) is not None]
+        if self._unsaved and self._keeper is not None:
+            self._keep()
+            self._unsaved = not self._keeper.keep(
+                {name: msgspec.json.encode(self._days[name]) for name, camera in self._cameras.items() if camera.live}
+            )
+        return passing
 
     def news(self, looks: Mapping[str, Look]) -> list[Body]:
         """States that are to be told now."""
@@ -145,6 +169,7 @@ class Standing:
 
     def _told(self, due: Sequence[tuple[_Camera, Look]], now_s: float) -> list[Body]:
         # What is told is kept first: totals that go back would be a new day's to their readers.
+        # A spool lets no state go before.
         if self._unsaved and now_s - self._saved_s >= SAVE_S:
             self._save()
         bodies = []
@@ -170,11 +195,11 @@ class Standing:
         if isinstance(message, VisitMessage):
             camera.state.visit(message)
             camera.totals.add(message)
-            self._unsaved = self._unsaved or (camera.live and message.event != "update")
+            self._count_on(camera, message.event != "update")
         if isinstance(message, PlaceMessage):
             camera.state.place(message)
             camera.totals.add_place(message)
-            self._unsaved = self._unsaved or camera.live
+            self._count_on(camera, True)
         if isinstance(message, SummaryMessage):
             self._count(camera)
             if not self._details:
@@ -190,8 +215,13 @@ class Standing:
             alone = msgspec.structs.replace(message, attention=None)
             camera.totals.add(msgspec.structs.replace(alone, event="start"))
             camera.totals.add(alone)
-        self._unsaved = self._unsaved or (camera.live and bool(camera.ended))
+        self._count_on(camera, bool(camera.ended))
         camera.ended.clear()
+
+    def _count_on(self, camera: _Camera, changed: bool) -> None:
+        """Note that totals are to be kept, where they have changed."""
+        if camera.live and changed:
+            self._unsaved = self._unfiled = True
 
     @property
     def _path(self) -> Path:
@@ -202,9 +232,9 @@ class Standing:
         self._days |= {name: camera.totals.days for name, camera in self._cameras.items() if camera.live}
 
     def _save(self) -> None:
-        if not self._unsaved:
+        if not self._unfiled:
             return
-        self._unsaved = False
+        self._unfiled = self._unsaved = False
         self._saved_s = self._clock()
         self._keep()
         try:
@@ -217,11 +247,25 @@ class Standing:
             self._broken = False
 
     def _read(self, node: str) -> dict[str, tuple[Today, ...]]:
+        """What earlier runs counted: of the file and of the keeper whichever has counted more."""
         path = self._folder / f"today-{node}.json"
+        days: dict[str, tuple[Today, ...]] = {}
         try:
-            return msgspec.json.decode(path.read_bytes(), type=dict[str, tuple[Today, ...]])
+            days = msgspec.json.decode(path.read_bytes(), type=dict[str, tuple[Today, ...]])
         except FileNotFoundError:
-            return {}
+            pass
         except (OSError, *NOT_JSON) as error:
             logger.warning("%s cannot be read, totals of the day begin at nothing: %s", path, error)
-            return {}
+        for camera, kept in ({} if self._keeper is None else self._keeper.totals).items():
+            try:
+                days[camera] = max(
+                    days.get(camera, ()), msgspec.json.decode(kept, type=tuple[Today, ...]), key=_counted
+                )
+            except NOT_JSON as error:
+                logger.warning("totals of %s in the spool are none, they begin at nothing: %s", camera, error)
+        return days
+
+
+def _counted(days: Sequence[Today]) -> tuple[str, int, float]:
+    """How much was counted on the day that was counted on last; a later day is more."""
+    return (days[-1].date, days[-1].visits, days[-1].seconds) if days else ("", 0, 0.0)

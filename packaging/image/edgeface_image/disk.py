@@ -17,6 +17,8 @@ from edgeface_image.apt import BuildError, run
 from edgeface_image.contents import MIB, PARTITIONS, START, offsets, partition_table, size
 
 DATA_LABEL = "edgeface-data"
+LARGEST_BLOCKS = 2**27
+"""To which it can grow while it is mounted without a change of its own layout: 512 GiB."""
 
 
 def make_slot(root: Path, target: Path, epoch: int, level: int) -> None:
@@ -64,10 +66,13 @@ def make_disk(target: Path, boot: Mapping[str, bytes], slot: Path, work: Path, e
 
 
 def make_data(target: Path, length: int, env: Mapping[str, str]) -> None:
-    """An empty data partition of so many bytes; a hundredth of it is root's."""
+    """An empty data partition of so many bytes; a hundredth of it is root's.
+
+    Made as a large one, which it will be: by its size now, ext4 would take blocks of 1 KiB and four times the inodes.
+    """
     _sized(target, length)
-    now = "lazy_itable_init=0,lazy_journal_init=0"
-    run(["mkfs.ext4", "-q", "-L", DATA_LABEL, "-m", "1", "-E", now, "-J", "size=8", target], env=env)
+    large = ["-T", "default", "-b", "4096", "-E", f"lazy_itable_init=0,lazy_journal_init=0,resize={LARGEST_BLOCKS}"]
+    run(["mkfs.ext4", "-q", "-L", DATA_LABEL, "-m", "1", *large, "-J", "size=8", target], env=env)
 
 
 def compress(disk: Path, target: Path, level: int) -> dict[str, Any]:
