@@ -66,7 +66,10 @@ def node_of(
     """A node of which everything is known that a test gives."""
     made = Node(Config() if config is None else config, path=None, environ=told.pop("environ", {}), root=root)
     made.__dict__.update(
-        {"conversation": spoken or Conversation(), "running": None, "unit": None, "health": None, **told}
+        {
+            **{"conversation": spoken or Conversation(), "running": None, "unit": None, "health": None},
+            **{"measuring": False, **told},
+        }
     )
     return made
 
@@ -605,6 +608,28 @@ def test_whether_the_networks_were_measured_here_is_told_with_its_age(state: Any
     assert found.state == expected
     assert found.fix == ("sudo edgeface tune" if state == "stale" else None)
     assert found.what.endswith(", 3 days ago") == (state == "fresh")
+
+
+@pytest.mark.parametrize("state", ["stale", "none", "fresh"])
+def test_while_it_is_measured_nobody_is_asked_to_measure(state: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """What the package starts at its installation takes minutes, and a second measurement beside it spoils both."""
+    program = tmp_path / "systemctl"
+    program.write_text('#!/bin/sh\n[ "$2" = edgeface-tune ] && echo ActiveState=activating\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    told = InferenceHealth(
+        onnxruntime=None,
+        networks={},
+        building=None,
+        fallback=None,
+        tuning=TuningHealth(state=state, made=iso(datetime.now(timezone.utc)), text="so it is; run `edgeface tune`"),
+    )
+    asked = node_of(running="process 7", health=health(inference=told))
+    del asked.__dict__["measuring"]
+    found = only(tuning.tuning(asked))
+    assert (found.state, found.fix) == ("good" if state == "fresh" else "skipped", None)
+    if state != "fresh":
+        assert found.what == "so it is; edgeface-tune is measuring now, it takes minutes"
 
 
 def test_without_a_daemon_the_choice_that_lies_here_is_told(tmp_path: Path) -> None:
