@@ -41,9 +41,36 @@ def tune(machine: Machine, deb: Path) -> Told:
     with told.step("nothing to measure"):
         machine.run("systemctl", "start", TUNE)
     told.expect(_made(machine) == made, "it measured anew what holds")
+    _stopped(machine, told, deb)
     _by_hand(machine, told)
     _anew(machine, told)
     return told
+
+
+def _stopped(machine: Machine, told: Told, deb: Path) -> None:
+    """What stops it is no failure, and a new version begins anew."""
+    machine.run("rm", f"{STATE}/{CHOICE}")
+    machine.run("systemctl", "start", "--no-block", TUNE)
+    wait_for(lambda: _pid(machine, TUNE) > 0, "it to measure", TAKES_S)
+    machine.run("systemctl", "stop", TUNE)
+    told.expect(_tune(machine, "ActiveState") == "inactive", "a stop is a failure", _journal(machine))
+    machine.run("systemctl", "start", "--no-block", TUNE)
+    wait_for(lambda: _pid(machine, TUNE) > 0, "it to measure", TAKES_S)
+    before = _pid(machine, TUNE)
+    machine.run("dpkg", "-i", f"/srv/{deb.name}")
+    told.expect(_pid(machine, TUNE) not in {0, before}, "after an upgrade the old one measures", _journal(machine))
+    _measured(machine, told, "measured after an upgrade")
+    # Where nothing may be started, it is not.
+    policy = machine.root / "usr/sbin/policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    machine.run("rm", f"{STATE}/{CHOICE}")
+    machine.run("dpkg", "-i", f"/srv/{deb.name}")
+    told.expect(_tune(machine, "ActiveState") == "inactive", "it was started against the policy", _journal(machine))
+    policy.unlink()
+    machine.run("systemctl", "restart", "edgeface")
+    machine.run("systemctl", "start", TUNE)
+    _taken(machine)
 
 
 def _anew(machine: Machine, told: Told) -> None:

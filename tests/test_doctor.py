@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -416,6 +417,7 @@ def test_another_bundle_than_the_daemons_is_said() -> None:
             ["bad", "warning"],
         ),
         ({"ActiveState": "inactive", "UnitFileState": "disabled"}, ["warning", "warning"]),
+        ({"LoadState": "masked", "ActiveState": "inactive", "UnitFileState": "masked"}, ["warning"]),
         (None, ["skipped"]),
     ],
 )
@@ -472,6 +474,45 @@ def test_a_broker_that_refuses(mosquitto: Callable[..., Mosquitto]) -> None:
     assert spoken.failure is not None
     assert "not authorized" in spoken.failure
     assert spoken.hint == "check user, password and certificates"
+
+
+@pytest.mark.parametrize(
+    ("mqtt", "files", "fix"),
+    [
+        (Mqtt(), (), "no mqtt.username is given: write"),
+        (Mqtt(username="hall"), (), "there is no password: see mqtt.password_file"),
+        (
+            Mqtt(username="hall"),
+            ("password.txt",),
+            r"there is no password: write it into .*/credentials/password, then",
+        ),
+        (Mqtt(username="hall", password=""), ("password",), "there is no password: write it into"),
+        (Mqtt(username="hall", password="wrong"), ("password",), "check user, password and certificates"),
+        (Mqtt(cert_file="/nowhere/cert.pem", key_file="/nowhere/key.pem"), (), "check user, password and certificates"),
+    ],
+)
+def test_what_is_missing_for_a_broker_that_refuses_is_named(
+    mqtt: Mqtt, files: tuple[str, ...], fix: str, tmp_path: Path
+) -> None:
+    """A password in `password.txt`, or a name that was never uncommented: nothing is wrong, something is not there."""
+    for file in files:
+        (tmp_path / "credentials").mkdir()
+        (tmp_path / "credentials" / file).write_text("")
+    refused = Conversation(failure="it refuses us: not authorized", hint="check user, password and certificates")
+    asked = node_of(Config(mqtt=mqtt), spoken=refused)
+    asked.path = tmp_path / "edgeface.toml"
+    found = only(broker.connection(asked))
+    assert found.state == "bad"
+    assert re.match(fix, found.fix or ""), found.fix
+
+
+def test_who_may_not_read_the_password_is_not_told_to_write_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "credentials").mkdir(mode=0o000)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    refused = Conversation(failure="it refuses us: not authorized", hint="check user, password and certificates")
+    asked = node_of(Config(mqtt=Mqtt(username="hall")), spoken=refused)
+    asked.path = tmp_path / "edgeface.toml"
+    assert only(broker.connection(asked)).fix == "this user may not read the service's password: run this as root"
 
 
 def test_a_broker_that_expects_tls(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:

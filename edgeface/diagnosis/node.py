@@ -90,7 +90,7 @@ class Node:
         """What systemd says of the service, by property; None where there is no systemd or no such unit."""
         said = ask("systemctl", "show", UNIT, f"--property={','.join(PROPERTIES)}")
         state = dict(line.partition("=")[::2] for line in (said or "").splitlines())
-        return state if state.get("LoadState") == "loaded" else None
+        return state if state.get("LoadState") in {"loaded", "masked"} else None
 
     @cached_property
     def measuring(self) -> bool:

@@ -64,7 +64,9 @@ def unit(node: Node) -> Iterator[Finding]:
     if state is None:
         yield skipped("no service is installed here")
         return
-    if state.get("ActiveState") == "failed":
+    if state.get("LoadState") == "masked":
+        yield warning("the service is masked: it cannot start", fix=f"sudo systemctl unmask {UNIT}")
+    elif state.get("ActiveState") == "failed":
         yield bad(f"the service has failed ({state.get('Result')})", fix=LOG)
     elif state.get("ActiveState") != "active":
         yield warning(f"the service is {state.get('ActiveState')}", fix=f"sudo systemctl start {UNIT}")
