@@ -552,6 +552,26 @@ def test_whatever_the_terminal_is_written_in(monkeypatch: pytest.MonkeyPatch, en
     assert "Traceback" not in told
 
 
+def test_files_that_root_reads_and_the_service_may_not_are_told(tmp_path: Path) -> None:
+    """`sudo cp` of what was provisioned keeps it for its owner alone."""
+    (tmp_path / "credentials").mkdir()
+    for name, mode in (("ca.pem", 0o600), ("cert.pem", 0o644), ("key.pem", 0o600), ("credentials/password", 0o600)):
+        (tmp_path / name).write_text("x", encoding="utf-8")
+        (tmp_path / name).chmod(mode)
+    files: dict[str, Any] = {
+        key: str(tmp_path / f"{key.removesuffix('_file')}.pem") for key in ("ca_file", "cert_file", "key_file")
+    }
+    config = Config(mqtt=Mqtt(**files, password_file=str(tmp_path / "credentials/password")))
+    asked = node_of(config, unit={"ActiveState": "failed", "Result": "exit-code"})
+    asked.path = tmp_path / "edgeface.toml"
+    _, authority, key = service.unit(asked)
+    assert authority.what == f"the service has a user of its own, who may not read mqtt.ca_file {files['ca_file']}"
+    assert authority.fix == f"sudo chmod 0644 {files['ca_file']}"
+    assert (key.fix or "").endswith('mqtt.key_file = "/run/credentials/edgeface.service/mqtt_key.pem"')
+    asked.__dict__["unit"] = {"ActiveState": "active"}
+    assert states(service.unit(asked)) == ["good"], "it is there, so it may"
+
+
 def test_what_root_types_has_the_services_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     monkeypatch.setattr(os, "environ", dict(os.environ))
@@ -567,6 +587,23 @@ def test_what_root_types_has_the_services_password(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(os.environ, "CREDENTIALS_DIRECTORY", "/run/credentials/other")
     use_credentials(config, service=config)
     assert os.environ["CREDENTIALS_DIRECTORY"] == "/run/credentials/other"
+
+
+def test_what_root_types_has_the_services_key_also_while_no_service_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Systemd's copy of the key is there only as long as the service is, which is when nobody needs the doctor."""
+    own = Path(Authority(tmp_path).path("node"))
+    (tmp_path / "key.pem").write_bytes(own.read_bytes())
+    served = "/run/credentials/edgeface.service/mqtt_key.pem"
+    config = tmp_path / "edgeface.toml"
+    config.write_text(f'[mqtt]\ncert_file = "{own}"\nkey_file = "{served}"\n', encoding="utf-8")
+    assert main(["config", "check", "--config", str(config)]) == 2
+    assert f"mqtt.key_file: {served} cannot be read" in capsys.readouterr().err
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert main(["config", "check", "--config", str(config)]) == 0
+    (tmp_path / "key.pem").rename(tmp_path / "mqtt_key.pem")
+    assert main(["config", "check", "--config", str(config)]) == 2, "for the service nothing changes"
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
