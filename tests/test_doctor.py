@@ -552,6 +552,15 @@ def test_whatever_the_terminal_is_written_in(monkeypatch: pytest.MonkeyPatch, en
     assert "Traceback" not in told
 
 
+def test_a_spool_that_root_has_copied_there_is_given_back(tmp_path: Path) -> None:
+    told = health(
+        spool=SpoolHealth(state="memory", error="Permission denied", number=None, waiting=0, bytes=0, interrupted=[])
+    )
+    asked = node_of(running="it", health=told, environ={"STATE_DIRECTORY": str(tmp_path)})
+    found = only(service.spool(asked))
+    assert found.fix == f"sudo chown -R --reference={tmp_path}/ {tmp_path}/, then sudo systemctl restart edgeface"
+
+
 def test_files_that_root_reads_and_the_service_may_not_are_told(tmp_path: Path) -> None:
     """`sudo cp` of what was provisioned keeps it for its owner alone."""
     (tmp_path / "credentials").mkdir()

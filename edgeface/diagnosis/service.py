@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 import time
 from collections.abc import Iterator
@@ -144,9 +146,11 @@ def spool(node: Node) -> Iterator[Finding]:
     elif told is None:
         yield skipped("no daemon tells of it")
     elif told.state == "memory":
-        yield warning(
-            f"visits wait in memory only: {told.error}", fix="see to the disk of the state directory, then reload"
-        )
+        fix = "see to the disk of the state directory, then reload"
+        if told.error == os.strerror(errno.EACCES):
+            # Copied there by root, whose files the service may not write.
+            fix = f"sudo chown -R --reference={node.state}/ {node.state}/, then sudo systemctl restart {UNIT}"
+        yield warning(f"visits wait in memory only: {told.error}", fix=fix)
     else:
         yield good(f"{told.waiting} starts and ends of visits wait, {told.bytes / 1e6:.1f} MB on the disk")
     for run in () if told is None else told.interrupted:
