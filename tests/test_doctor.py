@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -50,6 +51,7 @@ from edgeface.events import (
     health_body,
     iso,
 )
+from edgeface.publish.reasons import connect_failure
 from edgeface.runtime import onnx
 from edgeface.service.vitals import config_hash
 
@@ -504,6 +506,16 @@ def test_what_is_missing_for_a_broker_that_refuses_is_named(
     found = only(broker.connection(asked))
     assert found.state == "bad"
     assert re.match(fix, found.fix or ""), found.fix
+
+
+@pytest.mark.parametrize("number", [socket.EAI_AGAIN, socket.EAI_NONAME])
+@pytest.mark.parametrize("host", ["homeassistant.local", "broker.lan"])
+def test_a_name_that_only_the_network_itself_knows(host: str, number: int) -> None:
+    why = {socket.EAI_AGAIN: "Temporary failure in name resolution", socket.EAI_NONAME: "Name or service not known"}
+    failure = connect_failure(socket.gaierror(number, why[number]))
+    spoken = Conversation(failure=str(failure), hint=failure.hint)
+    found = only(broker.connection(node_of(Config(mqtt=Mqtt(host=host)), spoken=spoken)))
+    assert ("libnss-mdns" in (found.fix or "")) == host.endswith(".local"), found
 
 
 def test_who_may_not_read_the_password_is_not_told_to_write_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,8 @@ from edgeface.publish.certificates import file_end
 from edgeface.publish.reasons import CHECK_CREDENTIALS
 
 SOON_DAYS = 30
+UNKNOWN = ("name resolution", "name or service not known")
+NO_MDNS = "write the broker's address, or have this machine look for .local names: sudo apt install libnss-mdns"
 REACH = "check mqtt.host and mqtt.port, and that the broker runs and lets this machine in"
 
 
@@ -23,7 +25,11 @@ def connection(node: Node) -> Iterator[Finding]:
     spoken, place = node.conversation, f"broker {mqtt.host}:{mqtt.port}"
     if spoken.failure is not None:
         hint = spoken.hint or REACH
-        yield bad(f"{place}: {spoken.failure}", fix=_missing(node) or hint if hint == CHECK_CREDENTIALS else hint)
+        if hint == CHECK_CREDENTIALS:
+            hint = _missing(node) or hint
+        elif mqtt.host.lower().rstrip(".").endswith(".local") and any(words in spoken.failure for words in UNKNOWN):
+            hint = NO_MDNS
+        yield bad(f"{place}: {spoken.failure}", fix=hint)
         return
     plain = "" if spoken.certificate_end else ", not encrypted"
     yield good(f"{place} lets us in with MQTT {spoken.protocol}{plain}")
