@@ -48,11 +48,13 @@ def glimpse(path: Path) -> Literal["folder", "file"] | None:
     return None
 
 
-def write_atomic(path: Path, data: bytes, *, durable: bool = False, private: bool = False) -> None:
+def write_atomic(
+    path: Path, data: bytes, *, durable: bool = False, private: bool = False, public: bool = False
+) -> None:
     """Write beside the target and rename; the old file stays whole until the new one is.
 
     ``durable``: wait for the disk, so that a power cut right after it takes nothing back. ``private``: for its owner
-    alone, from its first byte on.
+    alone, from its first byte on. ``public``: for everybody who may enter the folder, whatever the umask.
 
     Raises
     ------
@@ -69,7 +71,7 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False, private: boo
                     os.fsync(file.fileno())
             # mkstemp makes private files; a result is as readable as any other file of this user.
             if not private:
-                Path(name).chmod(0o666 & ~_umask())
+                Path(name).chmod(0o644 if public else 0o666 & ~_umask())
             Path(name).replace(path)
             if durable:
                 flush_one(path.parent)

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
@@ -26,6 +27,7 @@ import edgeface
 from edgeface.cli.common import Parser
 from slow.deb_cycle import Told, cycle
 from slow.deb_release import release
+from slow.deb_tune import tune
 from slow.deb_unit import unit
 from slow.nspawn import MIRROR, Machine, make_root, scratch, unpack_root
 
@@ -38,7 +40,7 @@ TOOLS = {
     "systemd-nspawn": "systemd-container",
 }
 LIMITS_MB = {"amd64": 80.0, "arm64": 65.0}
-PARTS = ("build", "lintian", "debian-12", "debian-13", "release", "unit", "unit-13")
+PARTS = ("build", "lintian", "debian-12", "debian-13", "release", "unit", "unit-13", "tune", "tune-13")
 DEB12, DEB13 = SYSTEMS[:2]
 
 
@@ -54,10 +56,17 @@ def build(out: Path) -> dict[str, object]:
         told.expect(sizes[made.name] < LIMITS_MB[target.arch], "too large", f"{made.name}: {sizes[made.name]} MB")
     first, again = DEB12, scratch()
     words = ["--arch", "arm64", "--python", Target(first, "arm64").python, "--out", str(again)]
-    changed = {**os.environ, "TZ": "Asia/Kathmandu", "LC_ALL": "C", "DPKG_DEB_THREADS_MAX": "1"}
-    command = f'umask 077; exec "{ROOT}/packaging/deb/build" "$@"'
-    with told.step("one again"):
-        subprocess.run(["bash", "-c", command, "build", *words], check=True, stdout=sys.stderr, env=changed)
+    with tempfile.TemporaryDirectory(prefix="edgeface elsewhere ", dir="/var/tmp") as elsewhere:
+        changed = {
+            **os.environ,
+            "TZ": "Asia/Kathmandu",
+            "LC_ALL": "C",
+            "DPKG_DEB_THREADS_MAX": "1",
+            "TMPDIR": elsewhere,
+        }
+        command = f'umask 077; exec "{ROOT}/packaging/deb/build" "$@"'
+        with told.step("one again"):
+            subprocess.run(["bash", "-c", command, "build", *words], check=True, stdout=sys.stderr, env=changed)
     name = Target(first, "arm64").file(edgeface.__version__, 1)
     told.expect(_hash(out / name) == _hash(again / name), "two builds differ", name)
     shutil.rmtree(again)
@@ -137,6 +146,8 @@ def main() -> int:
         "release": ("bookworm", lambda on: release(on, {"bookworm": twelve, "trixie": thirteen}, mirror)),
         "unit": ("bookworm", lambda on: unit(on, twelve)),
         "unit-13": ("trixie", lambda on: unit(on, thirteen)),
+        "tune": ("bookworm", lambda on: tune(on, twelve)),
+        "tune-13": ("trixie", lambda on: tune(on, thirteen)),
     }
     try:
         for part, (suite, do) in runs.items():

@@ -104,6 +104,7 @@ def cycle(machine: Machine, deb: Path, *, others: list[Path], bundle: Path) -> T
     told.expect((machine.root / CONFIG.lstrip("/")).read_text() == CHANGED, "reinstalling changed the configuration")
     machine.run("mkdir", "-p", "/etc/systemd/system/edgeface.service.d", "/etc/edgeface/keys")
     (machine.root / "etc/systemd/system/edgeface.service.d/override.conf").write_text("[Service]\nNice=6\n")
+    machine.run("cp", "-r", "/etc/systemd/system/edgeface.service.d", "/etc/systemd/system/edgeface-tune.service.d")
     with told.step("purge"):
         done = machine.run("dpkg", "--purge", "edgeface")
     left = machine.run(*LEFT).stdout.split()

@@ -433,6 +433,8 @@ def test_purge_leaves_nothing_and_follows_no_link(system: Path) -> None:
         "var/lib/private/edgeface/models",
         "var/cache/private/edgeface",
         "etc/systemd/system/edgeface.service.d",
+        "etc/systemd/system/edgeface-tune.service.d",
+        "etc/systemd/system.control/edgeface-tune.service.d",
     ):
         (system / place).mkdir(parents=True)
     (system / "var/lib/edgeface").symlink_to("private/edgeface")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import time
@@ -49,6 +51,7 @@ from edgeface.events import (
     health_body,
     iso,
 )
+from edgeface.publish.reasons import connect_failure
 from edgeface.runtime import onnx
 from edgeface.service.vitals import config_hash
 
@@ -66,7 +69,10 @@ def node_of(
     """A node of which everything is known that a test gives."""
     made = Node(Config() if config is None else config, path=None, environ=told.pop("environ", {}), root=root)
     made.__dict__.update(
-        {"conversation": spoken or Conversation(), "running": None, "unit": None, "health": None, **told}
+        {
+            **{"conversation": spoken or Conversation(), "running": None, "unit": None, "health": None},
+            **{"measuring": False, **told},
+        }
     )
     return made
 
@@ -413,6 +419,7 @@ def test_another_bundle_than_the_daemons_is_said() -> None:
             ["bad", "warning"],
         ),
         ({"ActiveState": "inactive", "UnitFileState": "disabled"}, ["warning", "warning"]),
+        ({"LoadState": "masked", "ActiveState": "inactive", "UnitFileState": "masked"}, ["warning"]),
         (None, ["skipped"]),
     ],
 )
@@ -471,6 +478,55 @@ def test_a_broker_that_refuses(mosquitto: Callable[..., Mosquitto]) -> None:
     assert spoken.hint == "check user, password and certificates"
 
 
+@pytest.mark.parametrize(
+    ("mqtt", "files", "fix"),
+    [
+        (Mqtt(), (), "no mqtt.username is given: write"),
+        (Mqtt(username="hall"), (), "there is no password: see mqtt.password_file"),
+        (
+            Mqtt(username="hall"),
+            ("password.txt",),
+            r"there is no password: write it into .*/credentials/password, then",
+        ),
+        (Mqtt(username="hall", password=""), ("password",), "there is no password: write it into"),
+        (Mqtt(username="hall", password="wrong"), ("password",), "check user, password and certificates"),
+        (Mqtt(cert_file="/nowhere/cert.pem", key_file="/nowhere/key.pem"), (), "check user, password and certificates"),
+    ],
+)
+def test_what_is_missing_for_a_broker_that_refuses_is_named(
+    mqtt: Mqtt, files: tuple[str, ...], fix: str, tmp_path: Path
+) -> None:
+    """A password in `password.txt`, or a name that was never uncommented: nothing is wrong, something is not there."""
+    for file in files:
+        (tmp_path / "credentials").mkdir()
+        (tmp_path / "credentials" / file).write_text("")
+    refused = Conversation(failure="it refuses us: not authorized", hint="check user, password and certificates")
+    asked = node_of(Config(mqtt=mqtt), spoken=refused)
+    asked.path = tmp_path / "edgeface.toml"
+    found = only(broker.connection(asked))
+    assert found.state == "bad"
+    assert re.match(fix, found.fix or ""), found.fix
+
+
+@pytest.mark.parametrize("number", [socket.EAI_AGAIN, socket.EAI_NONAME])
+@pytest.mark.parametrize("host", ["homeassistant.local", "broker.lan"])
+def test_a_name_that_only_the_network_itself_knows(host: str, number: int) -> None:
+    why = {socket.EAI_AGAIN: "Temporary failure in name resolution", socket.EAI_NONAME: "Name or service not known"}
+    failure = connect_failure(socket.gaierror(number, why[number]))
+    spoken = Conversation(failure=str(failure), hint=failure.hint)
+    found = only(broker.connection(node_of(Config(mqtt=Mqtt(host=host)), spoken=spoken)))
+    assert ("libnss-mdns" in (found.fix or "")) == host.endswith(".local"), found
+
+
+def test_who_may_not_read_the_password_is_not_told_to_write_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "credentials").mkdir(mode=0o000)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    refused = Conversation(failure="it refuses us: not authorized", hint="check user, password and certificates")
+    asked = node_of(Config(mqtt=Mqtt(username="hall")), spoken=refused)
+    asked.path = tmp_path / "edgeface.toml"
+    assert only(broker.connection(asked)).fix == "this user may not read the service's password: run this as root"
+
+
 def test_a_broker_that_expects_tls(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
     running = mosquitto(lines=Authority(tmp_path).lines)
     spoken = converse(Config(mqtt=Mqtt(host=HOST, port=running.port)), node="hall", environ={})
@@ -508,6 +564,35 @@ def test_whatever_the_terminal_is_written_in(monkeypatch: pytest.MonkeyPatch, en
     assert "Traceback" not in told
 
 
+def test_a_spool_that_root_has_copied_there_is_given_back(tmp_path: Path) -> None:
+    told = health(
+        spool=SpoolHealth(state="memory", error="Permission denied", number=None, waiting=0, bytes=0, interrupted=[])
+    )
+    asked = node_of(running="it", health=told, environ={"STATE_DIRECTORY": str(tmp_path)})
+    found = only(service.spool(asked))
+    assert found.fix == f"sudo chown -R --reference={tmp_path}/ {tmp_path}/, then sudo systemctl restart edgeface"
+
+
+def test_files_that_root_reads_and_the_service_may_not_are_told(tmp_path: Path) -> None:
+    """`sudo cp` of what was provisioned keeps it for its owner alone."""
+    (tmp_path / "credentials").mkdir()
+    for name, mode in (("ca.pem", 0o600), ("cert.pem", 0o644), ("key.pem", 0o600), ("credentials/password", 0o600)):
+        (tmp_path / name).write_text("x", encoding="utf-8")
+        (tmp_path / name).chmod(mode)
+    files: dict[str, Any] = {
+        key: str(tmp_path / f"{key.removesuffix('_file')}.pem") for key in ("ca_file", "cert_file", "key_file")
+    }
+    config = Config(mqtt=Mqtt(**files, password_file=str(tmp_path / "credentials/password")))
+    asked = node_of(config, unit={"ActiveState": "failed", "Result": "exit-code"})
+    asked.path = tmp_path / "edgeface.toml"
+    _, authority, key = service.unit(asked)
+    assert authority.what == f"the service has a user of its own, who may not read mqtt.ca_file {files['ca_file']}"
+    assert authority.fix == f"sudo chmod 0644 {files['ca_file']}"
+    assert (key.fix or "").endswith('mqtt.key_file = "/run/credentials/edgeface.service/mqtt_key.pem"')
+    asked.__dict__["unit"] = {"ActiveState": "active"}
+    assert states(service.unit(asked)) == ["good"], "it is there, so it may"
+
+
 def test_what_root_types_has_the_services_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     monkeypatch.setattr(os, "environ", dict(os.environ))
@@ -523,6 +608,23 @@ def test_what_root_types_has_the_services_password(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(os.environ, "CREDENTIALS_DIRECTORY", "/run/credentials/other")
     use_credentials(config, service=config)
     assert os.environ["CREDENTIALS_DIRECTORY"] == "/run/credentials/other"
+
+
+def test_what_root_types_has_the_services_key_also_while_no_service_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Systemd's copy of the key is there only as long as the service is, which is when nobody needs the doctor."""
+    own = Path(Authority(tmp_path).path("node"))
+    (tmp_path / "key.pem").write_bytes(own.read_bytes())
+    served = "/run/credentials/edgeface.service/mqtt_key.pem"
+    config = tmp_path / "edgeface.toml"
+    config.write_text(f'[mqtt]\ncert_file = "{own}"\nkey_file = "{served}"\n', encoding="utf-8")
+    assert main(["config", "check", "--config", str(config)]) == 2
+    assert f"mqtt.key_file: {served} cannot be read" in capsys.readouterr().err
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert main(["config", "check", "--config", str(config)]) == 0
+    (tmp_path / "key.pem").rename(tmp_path / "mqtt_key.pem")
+    assert main(["config", "check", "--config", str(config)]) == 2, "for the service nothing changes"
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -605,6 +707,28 @@ def test_whether_the_networks_were_measured_here_is_told_with_its_age(state: Any
     assert found.state == expected
     assert found.fix == ("sudo edgeface tune" if state == "stale" else None)
     assert found.what.endswith(", 3 days ago") == (state == "fresh")
+
+
+@pytest.mark.parametrize("state", ["stale", "none", "fresh"])
+def test_while_it_is_measured_nobody_is_asked_to_measure(state: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """What the package starts at its installation takes minutes, and a second measurement beside it spoils both."""
+    program = tmp_path / "systemctl"
+    program.write_text('#!/bin/sh\n[ "$2" = edgeface-tune ] && echo ActiveState=activating\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    told = InferenceHealth(
+        onnxruntime=None,
+        networks={},
+        building=None,
+        fallback=None,
+        tuning=TuningHealth(state=state, made=iso(datetime.now(timezone.utc)), text="so it is; run `edgeface tune`"),
+    )
+    asked = node_of(running="process 7", health=health(inference=told))
+    del asked.__dict__["measuring"]
+    found = only(tuning.tuning(asked))
+    assert (found.state, found.fix) == ("good" if state == "fresh" else "skipped", None)
+    if state != "fresh":
+        assert found.what == "so it is; edgeface-tune is measuring now, it takes minutes"
 
 
 def test_without_a_daemon_the_choice_that_lies_here_is_told(tmp_path: Path) -> None:

@@ -48,6 +48,13 @@ def test_a_written_file_is_whole_readable_and_alone(tmp_path: Path, umask: None)
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_who_may_read_it_hangs_on_the_umask_unless_it_is_said(tmp_path: Path, umask: None) -> None:
+    os.umask(0o077)
+    for words, mode in (({}, 0o600), ({"public": True}, 0o644), ({"private": True}, 0o600)):
+        write_atomic(tmp_path / "file", b"x", **words)
+        assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, full_disk: None) -> None:
     path = tmp_path / "file.json"
     write_atomic(path, b"old")

@@ -124,6 +124,23 @@ def one(**cells: str) -> str:
         (one(wifi_password="secret-of-mine"), "row 2: wifi_password stands without wifi_ssid"),
         (one(wifi_ssid="x", wifi_country="DE", wifi_password="short"), "row 2: wifi_password has not 8 to 63"),
         (
+            one(wifi_ssid="x", wifi_country="DE", wifi_password="secret-of-mine "),
+            "row 2: wifi_password begins or ends with a blank; take it away; if it is meant, give the 64 digits",
+        ),
+        (
+            one(wifi_ssid="\u00a0Shop", wifi_country="DE"),
+            "row 2: wifi_ssid begins or ends with a blank; .* nodes/NAME/network.txt, in quotes",
+        ),
+        (
+            'name, wifi_ssid, wifi_country\nhall, "Shop", DE\n',
+            "row 2: wifi_ssid begins or ends with a blank; take it away",
+        ),
+        (one(wifi_ssid="x", wifi_country="DE", wifi_password="two\nlines of it"), "row 2: wifi_password has not 8"),
+        (one(wifi_ssid="x", wifi_country="DE", wifi_password="schlüssel"), "row 2: wifi_password has not 8 to 63"),
+        (one(wifi_ssid="two\nlines", wifi_country="DE"), "row 2: wifi_ssid has over 32 bytes or a control character"),
+        # What Python takes for the end of a line, and no spreadsheet.
+        (one(wifi_ssid="a\u2028yard", wifi_country="DE"), "row 2: wifi_ssid has over 32 bytes or a control"),
+        (
             one(wifi_ssid="x", wifi_country="DE", wifi_hidden="maybe"),
             "row 2: wifi_hidden 'maybe' is neither yes nor no",
         ),
@@ -225,14 +242,24 @@ def test_a_node_gets_what_it_needs(fleet: Fleet, tmp_path: Path) -> None:
 
 
 @given(
-    st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=32),
-    st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=63),
+    st.text(min_size=1, max_size=32).filter(lambda name: name.isprintable() and len(name.encode()) <= 32),
+    st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=8, max_size=63),
 )
 @example('"Home"', "'quoted' #1'")
+@example("#Café; 日本=", "# a;b,c=d #")
+@example("Home", " blanks round it ")
+@example("Home ", "12345678")
+@example("Home", " " * 8)
 def test_the_card_reads_what_the_table_says(ssid: str, password: str) -> None:
     """What opens the network is written for people and read by a program: nothing of it may get lost between."""
     out = io.StringIO()
     csv.writer(out).writerows([["name", "wifi_ssid", "wifi_password", "wifi_country"], ["hall", ssid, password, "DE"]])
+    if (ssid, password) != (ssid.strip(), password.strip()):
+        with pytest.raises(
+            TableError, match="row 2: wifi_(ssid|password) (begins or ends with a blank|stands without)"
+        ):
+            read_rows(out.getvalue().encode(), "nodes.csv")
+        return
     (row,) = read_rows(out.getvalue().encode(), "nodes.csv")
     node = render(row, {}, broker="broker.lan", place="nodes.csv")
     read = network_txt.read(node.files["network.txt"])
@@ -276,6 +303,29 @@ def test_a_row_that_changes_changes_its_node_alone(fleet: Fleet) -> None:
     before = fleet.tree()
     assert fleet.run("hall;;door=0 back=1", "yard;;door=0").changed == ["hall"]
     assert fleet.changed(before) == {"nodes/hall/edgeface.toml", "broker/acl", "fleet.json"}
+
+
+@needs_openssl
+def test_another_broker_is_one_more_name_in_its_certificate(fleet: Fleet) -> None:
+    def names() -> list[str]:
+        words = ["openssl", "x509", "-noout", "-ext", "subjectAltName", "-in", str(fleet.out / "broker/broker.pem")]
+        said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        return said.strip().splitlines()[1].split()
+
+    fleet.run("hall;;")
+    report = fleet.run(broker="broker.lan")
+    assert (report.changed, report.renewed) == (["hall"], ["broker"])
+    assert names() == ["IP", "Address:127.0.0.1,", "DNS:broker.lan"]
+    before = fleet.tree()
+    # A run that says nothing of it, and one that goes back: nothing is signed again.
+    assert fleet.run(broker=None).renewed == []
+    assert fleet.changed(before) == set()
+    assert fleet.run(broker="127.0.0.1").renewed == []
+    assert fleet.changed(before) == {"nodes/hall/edgeface.toml", "fleet.json"}
+    for number in range(9):
+        fleet.run(broker=f"broker{number}.lan")
+    assert names()[-1] == "DNS:broker8.lan"
+    assert len(names()) == 8
 
 
 @needs_openssl

@@ -405,6 +405,27 @@ def test_a_board_is_replaced_and_what_the_lost_card_knows_holds_no_longer(
     assert site.fleet.node("hall", "edgeface.toml").read_bytes() == configuration
 
 
+def test_a_renamed_broker_is_known_to_cards_that_have_the_name_before(site: Site) -> None:
+    """Cards are written one after the other: until then the broker must prove itself under both names."""
+
+    def proves_itself(name: str) -> bool:
+        context = ssl.create_default_context(cafile=str(site.fleet.out / "nodes/hall/ca.pem"))
+        with socket.create_connection((HOST, int(site.ports["8883"])), 20) as plain:
+            try:
+                context.wrap_socket(plain, server_hostname=name).close()
+            except ssl.SSLCertVerificationError as error:
+                # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+                assert error.verify_code in (62, 64), error
+                return False
+        return True
+
+    assert [proves_itself(name) for name in (HOST, "broker.lan", "::1")] == [True, False, False]
+    site.run(broker="broker.lan")
+    assert [proves_itself(name) for name in (HOST, "broker.lan", "::1")] == [True, True, False]
+    site.run(broker="::1")
+    assert [proves_itself(name) for name in (HOST, "broker.lan", "::1")] == [True, True, True]
+
+
 @pytest.mark.parametrize("name", ["hall", "yard"])
 def test_the_daemon_needs_no_more_than_it_was_given(
     name: str, tmp_path: Path, mosquitto: Broker, run: Callable[..., Child]

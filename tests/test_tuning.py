@@ -329,6 +329,16 @@ def test_the_real_networks_are_measured_within_the_time(
     Networks(bundle, taken.config).verify(bundle)
 
 
+def test_what_root_measured_the_services_user_reads(tmp_path: Path) -> None:
+    """Systems that are closed tightly give root a umask of 077."""
+    before = os.umask(0o077)
+    try:
+        write(choice(fingerprint(open_bundle(DEFAULT), Config())), tmp_path / FILE)
+    finally:
+        os.umask(before)
+    assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o644
+
+
 @pytest.mark.timeout(900)
 def test_a_file_that_computes_wrongly_here_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its stored answers say otherwise: nobody else can tell that a processor adds up wrongly."""

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import msgspec
+
 from edgeface.bundle import Bundle, expect_names, find_bundle, open_bundle
-from edgeface.config import CONFIG_PATHS, Config, find_config, load_config, parse_override
+from edgeface.config import CONFIG_PATHS, Config, at_rest, find_config, load_config, parse_override
 from edgeface.errors import UsageError, complain
 
 if TYPE_CHECKING:
@@ -102,7 +104,8 @@ def read_config(
     overrides.update(extra or {})
     path = config_path(args)
     use_credentials(path)
-    return load_config(path, environ=os.environ, overrides=overrides, warn=warn)
+    config = load_config(path, environ=os.environ, overrides=overrides, warn=warn)
+    return msgspec.structs.replace(config, mqtt=at_rest(config.mqtt, os.environ))
 
 
 def use_credentials(path: Path | None, *, service: Path = CONFIG_PATHS[-1]) -> None:

@@ -11,7 +11,7 @@ from edgeface.config.loading import CONFIG_PATHS, Given, find_config, load_confi
 from edgeface.config.places import Attention, Line, Point, Zone
 from edgeface.config.privacy import is_open, measures_attention, refused
 from edgeface.config.programs import program_of
-from edgeface.config.secrets import child_environ, hide_credentials, mqtt_password, redacted
+from edgeface.config.secrets import SERVED, at_rest, child_environ, hide_credentials, mqtt_password, redacted
 from edgeface.config.toml import to_toml
 from edgeface.config.types import (
     Commands,
@@ -55,11 +55,13 @@ __all__ = [
     "ProviderChoice",
     "Runtime",
     "RuntimeName",
+    "SERVED",
     "ScheduleChoice",
     "Shape",
     "Spool",
     "Visits",
     "Zone",
+    "at_rest",
     "child_environ",
     "find_config",
     "hide_credentials",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ from edgeface.files import look
 MASK = "***"
 CREDENTIALS = ("mqtt_password", "password")
 """As the unit names it to the service, and as it lies in /etc/edgeface/credentials."""
+SERVED = "/run/credentials/edgeface.service/mqtt_"
+"""Where the unit's service finds what lies in /etc/edgeface/credentials: key.pem becomes mqtt_key.pem."""
+_FILES = ("password_file", "ca_file", "cert_file", "key_file")
 LONGEST_PASSWORD = 65_535
 """Bytes, by MQTT."""
 # fmt: off
@@ -54,6 +58,19 @@ def mqtt_password(mqtt: Mqtt, environ: Mapping[str, str]) -> str | None:
             return _first_line(Path(credentials or "", name))
     given = environ.get("EDGEFACE_MQTT_PASSWORD")
     return _judged(given.encode("utf-8", "surrogateescape"), "EDGEFACE_MQTT_PASSWORD") if given else mqtt.password
+
+
+def at_rest(mqtt: Mqtt, environ: Mapping[str, str]) -> Mqtt:
+    """The same files where root finds them while no service runs: systemd's copies come and go with it."""
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    kept = {}
+    for key in _FILES if folder else ():
+        name = getattr(mqtt, key)
+        if name is not None and name.startswith(SERVED) and not os.access(name, os.R_OK):
+            place = Path(folder or "", name.removeprefix(SERVED))
+            if _there(place):
+                kept[key] = str(place)
+    return msgspec.structs.replace(mqtt, **kept) if kept else mqtt
 
 
 def child_environ(environ: Mapping[str, str]) -> dict[str, str]:

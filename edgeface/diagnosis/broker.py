@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
+from edgeface.config import mqtt_password
 from edgeface.diagnosis.finding import Finding, bad, good, skipped, warning
-from edgeface.diagnosis.node import Node
+from edgeface.diagnosis.node import UNIT, Node
 from edgeface.publish.certificates import file_end
+from edgeface.publish.reasons import CHECK_CREDENTIALS
 
 SOON_DAYS = 30
+UNKNOWN = ("name resolution", "name or service not known")
+NO_MDNS = "write the broker's address, or have this machine look for .local names: sudo apt install libnss-mdns"
 REACH = "check mqtt.host and mqtt.port, and that the broker runs and lets this machine in"
 
 
@@ -19,7 +24,12 @@ def connection(node: Node) -> Iterator[Finding]:
     mqtt = node.config.mqtt
     spoken, place = node.conversation, f"broker {mqtt.host}:{mqtt.port}"
     if spoken.failure is not None:
-        yield bad(f"{place}: {spoken.failure}", fix=spoken.hint or REACH)
+        hint = spoken.hint or REACH
+        if hint == CHECK_CREDENTIALS:
+            hint = _missing(node) or hint
+        elif mqtt.host.lower().rstrip(".").endswith(".local") and any(words in spoken.failure for words in UNKNOWN):
+            hint = NO_MDNS
+        yield bad(f"{place}: {spoken.failure}", fix=hint)
         return
     plain = "" if spoken.certificate_end else ", not encrypted"
     yield good(f"{place} lets us in with MQTT {spoken.protocol}{plain}")
@@ -63,6 +73,22 @@ def certificates(node: Node) -> Iterator[Finding]:
         yield skipped("no certificate is in use")
     for name, end in known.items():
         yield _judged(name, end, datetime.now(timezone.utc))
+
+
+def _missing(node: Node) -> str | None:
+    """What an account at the broker has and this configuration has not; None where nothing is known to be missing."""
+    mqtt, folder = node.config.mqtt, None if node.path is None else node.path.parent / "credentials"
+    if mqtt.cert_file is not None:
+        return None
+    if mqtt.username is None:
+        return "no mqtt.username is given: write the account's name and password into the configuration"
+    if mqtt_password(mqtt, node.environ):
+        return None
+    if folder is not None and folder.is_dir():
+        if not os.access(folder, os.R_OK | os.X_OK):
+            return "this user may not read the service's password: run this as root"
+        return f"there is no password: write it into {folder / 'password'}, then sudo systemctl restart {UNIT}"
+    return "there is no password: see mqtt.password_file"
 
 
 def _judged(name: str, end: datetime, now: datetime) -> Finding:

@@ -17,7 +17,7 @@ from edgeface.errors import EdgefaceError
 from edgeface.events import HealthMessage, StateMessage, Status, decode
 from edgeface.machine import node_id, node_state
 
-UNIT = "edgeface"
+UNIT, TUNE_UNIT = "edgeface", "edgeface-tune"
 PROPERTIES = (
     "LoadState",
     "UnitFileState",
@@ -90,7 +90,12 @@ class Node:
         """What systemd says of the service, by property; None where there is no systemd or no such unit."""
         said = ask("systemctl", "show", UNIT, f"--property={','.join(PROPERTIES)}")
         state = dict(line.partition("=")[::2] for line in (said or "").splitlines())
-        return state if state.get("LoadState") == "loaded" else None
+        return state if state.get("LoadState") in {"loaded", "masked"} else None
+
+    @cached_property
+    def measuring(self) -> bool:
+        """Whether systemd has this board measured now: a program that has an end is `activating` while it runs."""
+        return (ask("systemctl", "show", TUNE_UNIT, "--property=ActiveState") or "").strip() == "ActiveState=activating"
 
     @cached_property
     def conversation(self) -> Conversation:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edgeface.config import Config
+from edgeface.config import SERVED, Config, Mqtt
 from edgeface.diagnosis.finding import Finding, bad, good, skipped, warning
 from edgeface.diagnosis.node import UNIT, Node
 from edgeface.events import moment
@@ -64,7 +67,9 @@ def unit(node: Node) -> Iterator[Finding]:
     if state is None:
         yield skipped("no service is installed here")
         return
-    if state.get("ActiveState") == "failed":
+    if state.get("LoadState") == "masked":
+        yield warning("the service is masked: it cannot start", fix=f"sudo systemctl unmask {UNIT}")
+    elif state.get("ActiveState") == "failed":
         yield bad(f"the service has failed ({state.get('Result')})", fix=LOG)
     elif state.get("ActiveState") != "active":
         yield warning(f"the service is {state.get('ActiveState')}", fix=f"sudo systemctl start {UNIT}")
@@ -72,11 +77,28 @@ def unit(node: Node) -> Iterator[Finding]:
         yield good("the service is active")
         if node.path is not None:
             yield from _unread(node.path.parent / "credentials", state.get("ExecMainStartTimestampMonotonic", "0"))
+    if state.get("ActiveState") != "active" and node.readable and node.path is not None:
+        yield from _closed(node.config.mqtt, node.path.parent)
     if state.get("UnitFileState") == "disabled":
         yield warning("the service does not start with the machine", fix=f"sudo systemctl enable {UNIT}")
     restarts = state.get("NRestarts", "0")
     if restarts.isdecimal() and int(restarts) > 0:
         yield warning(f"systemd has restarted the service {restarts} times", fix=LOG)
+
+
+def _closed(mqtt: Mqtt, folder: Path) -> Iterator[Finding]:
+    """Files of ours that root reads and the service's own user may not."""
+    for key in ("ca_file", "cert_file", "key_file", "password_file"):
+        path = None if getattr(mqtt, key) is None else Path(getattr(mqtt, key))
+        try:
+            if path is None or path.parent == folder / "credentials" or path.stat().st_mode & stat.S_IROTH:
+                continue
+        except OSError:
+            continue
+        fix = f"sudo chmod 0644 {path}"
+        if key in ("key_file", "password_file"):
+            fix = f'put it into {folder / "credentials"}, and mqtt.{key} = "{SERVED}{path.name}"'
+        yield warning(f"the service has a user of its own, who may not read mqtt.{key} {path}", fix=fix)
 
 
 def _unread(credentials: Path, started_us: str) -> Iterator[Finding]:
@@ -124,9 +146,11 @@ def spool(node: Node) -> Iterator[Finding]:
     elif told is None:
         yield skipped("no daemon tells of it")
     elif told.state == "memory":
-        yield warning(
-            f"visits wait in memory only: {told.error}", fix="see to the disk of the state directory, then reload"
-        )
+        fix = "see to the disk of the state directory, then reload"
+        if told.error == os.strerror(errno.EACCES):
+            # Copied there by root, whose files the service may not write.
+            fix = f"sudo chown -R --reference={node.state}/ {node.state}/, then sudo systemctl restart {UNIT}"
+        yield warning(f"visits wait in memory only: {told.error}", fix=fix)
     else:
         yield good(f"{told.waiting} starts and ends of visits wait, {told.bytes / 1e6:.1f} MB on the disk")
     for run in () if told is None else told.interrupted:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 
 from edgeface.diagnosis.finding import Finding, good, skipped, warning
-from edgeface.diagnosis.node import Node
+from edgeface.diagnosis.node import TUNE_UNIT, Node
 from edgeface.events import moment
 from edgeface.tuning import place, tuned
 
@@ -27,6 +27,8 @@ def tuning(node: Node) -> Iterator[Finding]:
         days = None if made is None else (datetime.now(timezone.utc) - moment(made)).days
         age = "" if days is None else ", today" if days < 1 else f", {days} day{'' if days == 1 else 's'} ago"
         yield good(f"{text}{age}")
+    elif standing in ("stale", "none") and node.measuring:
+        yield skipped(f"{text.partition('; run ')[0]}; {TUNE_UNIT} is measuring now, it takes minutes")
     elif standing == "stale":
         yield warning(text.partition("; run ")[0], fix=TUNE)
     elif standing == "none":

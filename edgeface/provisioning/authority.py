@@ -75,7 +75,7 @@ class Authority:
 
     Parameters
     ----------
-    broker : name or address that the broker's certificate is for
+    names : names and addresses that the broker's certificate is for
     now : aware
     begun : whether there are nodes that believe the one that was made
 
@@ -85,7 +85,7 @@ class Authority:
     EdgefaceError : its key, certificate or books are gone or broken; from every method: OpenSSL fails
     """
 
-    def __init__(self, folder: Path, *, broker: str, now: datetime, begun: bool = False) -> None:
+    def __init__(self, folder: Path, *, names: Sequence[str], now: datetime, begun: bool = False) -> None:
         program = shutil.which("openssl")
         if program is None:
             raise RuntimeMissingError(
@@ -105,7 +105,7 @@ class Authority:
             self._index()
         for inside in (folder, folder / "certs"):
             inside.mkdir(mode=0o700, exist_ok=True)
-        settings = _SETTINGS.format(crl_days=AUTHORITY_LIFE.days, names=_names(broker))
+        settings = _SETTINGS.format(crl_days=AUTHORITY_LIFE.days, names=", ".join(map(_alternative, names)))
         write_private(folder / "openssl.cnf", settings.encode())
         for name, text in ((INDEX, ""), (f"{INDEX}.attr", "unique_subject = no\n"), (NUMBER, "01\n")):
             if not (folder / name).exists():
@@ -213,7 +213,7 @@ def _asked(key: Path) -> Path:
     return key.with_suffix(".csr")
 
 
-def _names(broker: str) -> str:
+def _alternative(broker: str) -> str:
     try:
         return f"IP:{ipaddress.ip_address(broker.strip('[]'))}"
     except ValueError:

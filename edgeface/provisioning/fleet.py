@@ -43,6 +43,8 @@ from edgeface.provisioning.table import LARGEST, TableError, read_rows
 from edgeface.publish.certificates import file_end
 
 PASSWORD_BYTES = 24
+MOST_NAMES = 8
+"""Of the broker, in its certificate: the newest."""
 SECRETS: Mapping[str, tuple[str, ...]] = {"password": (PASSWORD,), "certificate": (KEY, CERTIFICATE)}
 
 
@@ -106,9 +108,12 @@ def provision(
     if broker is None:
         raise UsageError("it is not known where the broker is", fix="give --broker HOST, as the nodes will reach it")
     state = before or State(broker=broker)
+    had = state.names or [state.broker]
+    names = [*(name for name in had if name != broker), broker][-MOST_NAMES:]
     state = msgspec.structs.replace(
         state,
         broker=broker,
+        names=names,
         broker_folder=orders.broker_folder or state.broker_folder,
         base=str(orders.base.absolute()) if orders.base else state.base,
     )
@@ -116,8 +121,8 @@ def provision(
     _judge(nodes, state, orders, str(table))
     with _locked(out):
         report = Report()
-        authority = Authority(out / "ca", broker=broker, now=now, begun=before is not None)
-        renamed = before is not None and before.broker != broker
+        authority = Authority(out / "ca", names=names, now=now, begun=before is not None)
+        renamed = before is not None and not {*names} <= {*had}
         if _broker_certificate(out, authority, orders, now, renamed=renamed) and before is not None:
             report.renewed.append("broker")
         fleet = _Fleet(out, state, authority, report, token)
@@ -272,7 +277,7 @@ class _Fleet:
 
 
 def _broker_certificate(out: Path, authority: Authority, orders: Orders, now: datetime, *, renamed: bool) -> bool:
-    """Make the broker's certificate where there is none, it is for another name, or it ends soon; whether it did."""
+    """Make the broker's certificate where there is none, it lacks a name, or it ends soon; whether it did."""
     folder = out / "broker"
     _make_private(folder)
     key, certificate = folder / "broker.key", folder / "broker.pem"

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from edgeface.config import Config, load_config, to_toml
+from edgeface.config import SERVED, Config, load_config, to_toml
 from edgeface.config.toml import read_toml
 from edgeface.errors import ConfigError
 from edgeface.provisioning.table import Auth, Row, TableError
@@ -17,8 +17,6 @@ CONFIGURATION, NETWORK, PASSWORD, KEY = "edgeface.toml", "network.txt", "passwor
 CERTIFICATE, AUTHORITY = "cert.pem", "ca.pem"
 """Files of a node, in its folder and on the card's first partition."""
 ETC = "/etc/edgeface"
-CREDENTIALS = "/run/credentials/edgeface.service/mqtt_"
-"""Where the unit's service finds what lies in /etc/edgeface/credentials: key.pem becomes mqtt_key.pem."""
 PORTS: Mapping[Auth, int] = {"password": 8883, "certificate": 8884}
 _HEAD = "# Written by `edgeface provision` from row {name}; what is common to all stands in the file of --base.\n\n"
 _NETWORK_HEAD = "# Read at each boot. One KEY = VALUE a line; what is missing is left to DHCP and to the image.\n"
@@ -92,7 +90,7 @@ def _tree(row: Row, base: Mapping[str, Any], broker: str) -> dict[str, Any]:
         "ca_file": f"{ETC}/{AUTHORITY}",
     }
     if row.auth == "certificate":
-        own |= {"cert_file": f"{ETC}/{CERTIFICATE}", "key_file": f"{CREDENTIALS}{KEY}"}
+        own |= {"cert_file": f"{ETC}/{CERTIFICATE}", "key_file": f"{SERVED}{KEY}"}
     tree = dict(base)
     tree["node"] = {**base.get("node", {}), "id": row.name}
     tree["mqtt"] = {**base.get("mqtt", {}), **own}

@@ -37,6 +37,8 @@ class State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     schema: int = SCHEMA
     broker: str
+    names: list[str] = []
+    """All that the broker is and was called, the newest last: cards that were written before have the one of then."""
     broker_folder: str = "/etc/mosquitto/edgeface"
     base: str | None = None
     nodes: dict[str, Known] = {}

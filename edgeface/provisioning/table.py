@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,13 @@ _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}")
 _ROUNDED = re.compile(r"\d[.,]\d+E\+\d+", re.IGNORECASE)
 """What a spreadsheet makes of sixteen digits in a cell that is not text."""
 _YES: Mapping[str, bool] = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
+SHORTEST = 8
+"""Characters of a network's password."""
+_WHOLE = {
+    "wifi_ssid": "leave the network's cells empty and write it into nodes/NAME/network.txt, in quotes",
+    "wifi_password": "give the 64 digits that `wpa_passphrase` makes of it",
+}
+"""Columns of which no blank is taken away, and what is done with one that is meant."""
 # fmt: off
 COLUMNS: Mapping[str, str] = {
     "name": "id of the node in topics, its account at the broker, its folder",
@@ -101,17 +109,19 @@ def _split(data: bytes, place: str) -> tuple[Sequence[str], list[tuple[int, Sequ
     lines: list[tuple[int, Sequence[str]]] = []
     number = 1
     try:
-        for number, cells in enumerate(csv.reader(text.splitlines(True), delimiter=delimiter, strict=True), start=1):
-            stripped = [cell.strip() for cell in cells]
-            if any(stripped) and not (number == 1 and told):
-                lines.append((number, stripped))
+        # Not splitlines: it parts at what only looks like the end of a line, too.
+        for number, cells in enumerate(
+            csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), start=1
+        ):
+            if any(cell.strip() for cell in cells) and not (number == 1 and told):
+                lines.append((number, cells))
     except csv.Error as error:
         fix = 'correct its quotes: a cell is "..." whole, and " within is ""'
         raise TableError(f"{place} is no table after row {number}: {error}", fix=fix) from None
     if not lines:
         raise TableError(f"{place} is empty", fix=f"begin it with the columns' names: {', '.join(COLUMNS)}")
     number, names = lines[0]
-    return _columns([name.lower() for name in names], f"{place} row {number}"), lines[1:]
+    return _columns([name.strip().lower() for name in names], f"{place} row {number}"), lines[1:]
 
 
 def _columns(names: Sequence[str], place: str) -> Sequence[str]:
@@ -128,6 +138,8 @@ def _columns(names: Sequence[str], place: str) -> Sequence[str]:
 
 
 def _row(number: int, columns: Sequence[str], cells: Sequence[str]) -> Row:
+    as_written = dict(zip(columns, cells, strict=False))
+    cells = [cell.strip() for cell in cells]
     if len(cells) > len(columns) and any(cells[len(columns) :]):
         raise TableError(
             f"it has {len(cells)} cells for {len(columns)} columns", fix='quote a cell that holds the separator: "a;b"'
@@ -135,6 +147,11 @@ def _row(number: int, columns: Sequence[str], cells: Sequence[str]) -> Row:
     given = dict.fromkeys(COLUMNS, "") | {name: cell for name, cell in zip(columns, cells, strict=False) if name}
     if over := [cell for name, cell in zip(columns, cells, strict=False) if not name and cell]:
         raise TableError(f"{over[0]!r} stands below no column's name", fix="name the column, or take it away")
+    for key, fix in _WHOLE.items():
+        # Cells are stripped, for tables that people write; here a blank may be meant, and is as often a slip.
+        cell = as_written.get(key, "")
+        if cell != given[key] and (given[key] or len(cell) >= SHORTEST):
+            raise TableError(f"{key} begins or ends with a blank", fix=f"take it away; if it is meant, {fix}")
     name, auth = given["name"], given["auth"].lower() or "password"
     if not re.fullmatch(NAME, name):
         raise TableError(f"name {name!r} is no level of a topic", fix="use 1 to 64 letters, digits, - and _")
@@ -210,7 +227,9 @@ def _wifi(given: Mapping[str, str]) -> dict[str, str]:
     if not country:
         raise TableError("wifi_ssid stands without wifi_country", fix="write two letters: radio is off without")
     # Never shown: it is a secret.
-    if password and not (re.fullmatch(r"[ -~]{8,63}", password) or re.fullmatch(r"[0-9a-fA-F]{64}", password)):
+    if password and not (
+        re.fullmatch(rf"[ -~]{{{SHORTEST},63}}", password) or re.fullmatch(r"[0-9a-fA-F]{64}", password)
+    ):
         raise TableError(
             "wifi_password has not 8 to 63 plain characters", fix="copy it again; 64 hexadecimal digits will do"
         )

@@ -180,7 +180,8 @@ def place(environ: Mapping[str, str], root: Path = ROOT) -> Path:
 
 def write(choice: Choice, path: Path) -> None:
     """Keep a choice; EdgefaceError where the folder cannot be written."""
-    write_atomic(path, msgspec.json.format(msgspec.json.encode(choice), indent=1), durable=True)
+    # What root measured the service's own user reads.
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(choice), indent=1), durable=True, public=True)
 
 
 def read(path: Path) -> Choice | None:
