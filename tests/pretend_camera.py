@@ -9,6 +9,8 @@ import numpy as np
 from astronaut import astronaut
 from scenes_live import put_program
 
+from edgeface.types import Image
+
 SIDE, FPS = 512, 4
 CONFIG = f'source = "picamera"\nwidth = {SIDE}\nheight = {SIDE}\nfps = {FPS}\nread_timeout = 60.0\n'
 """Of a ``[cameras.<id>]`` table; so patient that a frozen picture is not noticed by the reader."""
@@ -39,12 +41,22 @@ class PretendCamera:
         self.programs = folder / "programs"
         folder.mkdir(parents=True, exist_ok=True)
         for scene, picture in (("face", astronaut()), ("empty", np.full((SIDE, SIDE, 3), 90, np.uint8))):
-            (folder / scene).write_bytes(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420).tobytes())
+            self._put(scene, picture)
         self.show("empty")
         put_program(self.programs, "rpicam-vid", PROGRAM.format(folder=str(folder), fps=fps))
 
     def show(self, scene: str) -> None:
-        """``face``, ``empty``, either with ``same-`` before it (each picture exactly the last), or ``frozen``."""
+        """``face``, ``empty``, either with ``same-`` before it (each picture exactly the last), or ``frozen``.
+
+        ``face+100``: the face so many pixels further right.
+        """
+        _, further, pixels = scene.partition("+")
+        if further and not (self._folder / scene).exists():
+            rolled = np.roll(astronaut(), int(pixels), axis=1)
+            self._put(scene, np.ascontiguousarray(rolled))
         part = self._folder / "scene.part"
         part.write_text(scene)
         part.replace(self._folder / "scene")
+
+    def _put(self, scene: str, picture: Image) -> None:
+        (self._folder / scene).write_bytes(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420).tobytes())

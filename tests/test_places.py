@@ -269,11 +269,30 @@ def test_a_reload_keeps_what_is_the_same() -> None:
         first.observe(index / 10, [track(now_s=index / 10, y=y)], {1: Seen(place=place(700, y), pose=None)})
     moved = Zone(name="bench", shape=(0.0, 0.0, 1.0, 1.0))
     second = VisitBook("main", Visits(), {}, lambda: "v2", watch=Watch([ACROSS], [moved]))
-    second.succeed(first)
+    assert second.succeed(first, 0.1) == {"bench"}
+    assert [(change.event, change.place, change.visit) for change in second.places] == [("left", "bench", "v1")]
     second.observe(0.2, [track(now_s=0.2, y=150)], {1: Seen(place=place(700, 150), pose=None)})
     assert [(change.event, change.visit) for change in second.places] == [("crossed", "v1"), ("entered", "v1")]
     (visit,) = second.current()
     assert visit.conduct.lines == {"door": {"in": 1, "out": 1}}
+    assert visit.conduct.zones["bench"].entries == 1
+
+
+def test_a_reload_forgets_what_was_seen_of_places_that_are_gone_or_others() -> None:
+    first = VisitBook("main", Visits(), {}, lambda: "v1", watch=Watch([ACROSS], [BENCH]))
+    for index, y in enumerate((150, 350)):
+        first.observe(index / 10, [track(now_s=index / 10, y=y)], {1: Seen(place=place(700, y), pose=None)})
+    # Whoever waits for somebody to come back has left already, and the side is not known any more.
+    first.observe(3.0, [replace(track(now_s=0.1, y=350, found=False), absent=True)])
+    turned = Line(name="door", from_=ACROSS.to, to=ACROSS.from_)
+    second = VisitBook(
+        "main", Visits(), {}, lambda: "v2", watch=Watch([turned], [Zone(name="sofa", shape=BENCH.shape)])
+    )
+    assert second.succeed(first, 3.0) == {"door", "bench"}
+    assert second.places == []
+    (visit,) = second.current()
+    assert visit.conduct.lines == {"door": {"in": 0, "out": 0}}
+    assert visit.conduct.zones == {"sofa": ZoneTime()}
 
 
 HEAD = "[cameras.door]\nsource = 0\n"
