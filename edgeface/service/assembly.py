@@ -155,7 +155,7 @@ class Assembly:
         )
 
     def take_over(self, old: Assembly, cameras: Collection[str]) -> list[Body]:
-        """Go on with these cameras of another assembly: with their readers, and the people before them; the messages."""
+        """Go on with these cameras of another assembly: with readers and people; the messages of it."""
         bodies: list[Body] = []
         same = self.networks is old.networks
         self._inbox = old._inbox
