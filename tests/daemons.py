@@ -22,12 +22,14 @@ from edgeface.cli import run
 from edgeface.cli.main import build_parser
 from edgeface.engine import governor
 from edgeface.service import holding
+from edgeface.sources import tampering
 from edgeface.service.waits import Waits
 from edgeface.errors import run_command
 args = build_parser().parse_args(sys.argv[1:])
 args.signals = signals
 waits = Waits(health_s={health_s}, flush_s={flush_s}, up_within_s=1.0, restart_s={restart_s})
-holding.LOOK_S /= {faster}
+for room, name in ((holding, "LOOK_S"), (tampering, "LOOK_S"), (tampering, "HOLD_S")):
+    setattr(room, name, getattr(room, name) / {faster})
 governor.UP_S /= {faster}
 governor.DOWN_S = {{cause: seconds / {faster} for cause, seconds in governor.DOWN_S.items()}}
 sys.exit(run_command(lambda: run.run(args, waits, Backoff(first_s=0.05, most_s=0.1), root=Path({root!r}))))
@@ -62,7 +64,7 @@ class Manager:
 class Child:
     """``edgeface run`` in a process of its own; its standard error goes to a file that can be read meanwhile.
 
-    ``root`` is where it finds the kernel's files; its governor is so many times ``faster`` than usual.
+    ``root`` is where it finds the kernel's files; its governor and its look at the scene are so many times ``faster``.
     """
 
     def __init__(

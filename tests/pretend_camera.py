@@ -21,6 +21,8 @@ folder = Path({folder!r})
 given = 0
 while True:
     scene = (folder / "scene").read_text()
+    if scene == "unplugged":
+        sys.exit("no cameras available")
     if scene != "frozen":
         picture = bytearray((folder / scene.removeprefix("same-")).read_bytes())
         if not scene.startswith("same-"):
@@ -40,15 +42,19 @@ class PretendCamera:
         self._folder = folder
         self.programs = folder / "programs"
         folder.mkdir(parents=True, exist_ok=True)
-        for scene, picture in (("face", astronaut()), ("empty", np.full((SIDE, SIDE, 3), 90, np.uint8))):
+        grey = np.full((SIDE, SIDE, 3), 90, np.uint8)
+        scenes = {"face": astronaut(), "empty": grey, "turned": astronaut()[::-1, ::-1]}
+        for scene, picture in scenes.items():
             self._put(scene, picture)
+        # Its pictures have the full range, and what OpenCV makes of black is 16.
+        (folder / "dark").write_bytes(bytes(SIDE * SIDE) + bytes([128]) * (SIDE * SIDE // 2))
         self.show("empty")
         put_program(self.programs, "rpicam-vid", PROGRAM.format(folder=str(folder), fps=fps))
 
     def show(self, scene: str) -> None:
-        """``face``, ``empty``, either with ``same-`` before it (each picture exactly the last), or ``frozen``.
+        """``face``, ``empty``, ``dark``, ``turned``: any with ``same-`` before it (each picture exactly the last).
 
-        ``face+100``: the face so many pixels further right.
+        ``frozen`` gives no more pictures, ``unplugged`` ends the program; ``face+100``: so many pixels further right.
         """
         _, further, pixels = scene.partition("+")
         if further and not (self._folder / scene).exists():

@@ -301,6 +301,15 @@ def test_home_assistant_has_a_device_for_each_line_and_zone() -> None:
     assert render(zone["occupancy"]["value_template"], {**state, "zones": None}) == "None"
 
 
+def test_the_same_name_before_two_cameras_is_two_devices() -> None:
+    counted = Counted(lines={"a": ("in", "out")}, zones={"b": (0.0, 0.0, 1.0, 1.0)})
+    told = announced("door", "desk", counted={"door": counted, "desk": counted})
+    parts = [part for payload in told.messages.values() for part in json.loads(payload)["components"].values()]
+    ids = [part["unique_id"] for part in parts if "unique_id" in part]
+    assert len(ids) == len(set(ids))
+    assert sum("_line_a_" in one for one in ids) == 2 * 3
+
+
 def test_with_totals_only_home_assistant_has_no_single_people() -> None:
     told = placed(people=False)
     line, zone = (json.loads(told.messages[topic])["components"] for topic in (LINE, ZONE))
