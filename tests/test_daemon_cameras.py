@@ -1,4 +1,4 @@
-"""What happens to a camera under the real daemon: dark, covered, moved, unplugged and plugged back; all of it is told."""
+"""What happens to a camera under the real daemon, and is told: dark, covered, moved, unplugged and plugged back."""
 
 from __future__ import annotations
 
