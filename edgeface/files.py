@@ -82,6 +82,21 @@ def write_atomic(
         raise _unwritable(path, error) from None
 
 
+def expect_writable(path: Path) -> None:
+    """See that `write_atomic` can begin there; nothing stays of that but the folder.
+
+    Raises
+    ------
+    EdgefaceError : the folder cannot be made or written
+    """
+    make_folder(path.parent)
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
 def write_private(path: Path, data: bytes, *, durable: bool = False) -> bool:
     """`write_atomic` for its owner alone; a file that has these bytes already is not touched. Whether it was."""
     if path.exists() and path.read_bytes() == data:

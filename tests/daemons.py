@@ -14,17 +14,25 @@ ROOT = Path(__file__).parents[1]
 NO_CAMERA = "/dev/edgeface-test-none"
 PRELUDE = """
 import os, sys
+from pathlib import Path
 from edgeface.service.signals import Signals
 signals = Signals(os.environ).catch()
 from edgeface.backoff import Backoff
 from edgeface.cli import run
 from edgeface.cli.main import build_parser
+from edgeface.engine import governor
+from edgeface.service import holding
+from edgeface.sources import tampering
 from edgeface.service.waits import Waits
 from edgeface.errors import run_command
 args = build_parser().parse_args(sys.argv[1:])
 args.signals = signals
 waits = Waits(health_s={health_s}, flush_s={flush_s}, up_within_s=1.0, restart_s={restart_s})
-sys.exit(run_command(lambda: run.run(args, waits, Backoff(first_s=0.05, most_s=0.1))))
+for room, name in ((holding, "LOOK_S"), (tampering, "LOOK_S"), (tampering, "HOLD_S")):
+    setattr(room, name, getattr(room, name) / {faster})
+governor.UP_S /= {faster}
+governor.DOWN_S = {{cause: seconds / {faster} for cause, seconds in governor.DOWN_S.items()}}
+sys.exit(run_command(lambda: run.run(args, waits, Backoff(first_s=0.05, most_s=0.1), root=Path({root!r}))))
 """
 
 
@@ -54,7 +62,10 @@ class Manager:
 
 
 class Child:
-    """``edgeface run`` in a process of its own; its standard error goes to a file that can be read meanwhile."""
+    """``edgeface run`` in a process of its own; its standard error goes to a file that can be read meanwhile.
+
+    ``root`` is where it finds the kernel's files; its governor and its look at the scene are so many times ``faster``.
+    """
 
     def __init__(
         self,
@@ -66,6 +77,8 @@ class Child:
         flush_s: float = 1.0,
         restart_s: float = 60.0,
         health_s: float = 0.2,
+        root: Path = Path("/"),
+        faster: float = 1.0,
         first_path: Path | None = None,
         **options: Any,
     ) -> None:
@@ -73,7 +86,9 @@ class Child:
         self._log = folder / "log"
         # A file, unlike -c, leaves the current folder off the path, as the installed program does.
         program = folder.parent / f"{folder.name}.py"
-        program.write_text(PRELUDE.format(flush_s=flush_s, restart_s=restart_s, health_s=health_s))
+        program.write_text(
+            PRELUDE.format(flush_s=flush_s, restart_s=restart_s, health_s=health_s, root=str(root), faster=faster)
+        )
         keys = {"mqtt.host": "127.0.0.1", "mqtt.port": port}
         command = [sys.executable, str(program), "run", *(str(word) for word in words)]
         for key, value in keys.items():

@@ -174,7 +174,7 @@ def test_a_zone_that_was_moved_is_empty_until_somebody_enters_it() -> None:
 
 def test_a_summary_counts_what_its_window_added() -> None:
     window = SummaryWindow("main", start_s=0.0)
-    window.counted = COUNTED
+    window.count(COUNTED)
     start = change("start", ins=1, seconds=10.0, looking_s=5.0)
     window.observe([start], [start.visit])
     first = closed(window, 60.0)
@@ -189,6 +189,21 @@ def test_a_summary_counts_what_its_window_added() -> None:
     assert closed(window, 180.0).lines == {"door": {"in": 0, "out": 0}}
 
 
+def test_a_summary_forgets_what_was_done_at_places_that_are_others_now() -> None:
+    window = SummaryWindow("main", start_s=0.0)
+    window.count(COUNTED)
+    start = change("start", ins=1, seconds=10.0)
+    window.observe([start], [start.visit])
+    closed(window, 60.0)
+    window.count(COUNTED, forget=["bench"])
+    # As often as before, in another place of that name, and once more through the line.
+    again = change("update", ins=2, seconds=10.0)
+    window.observe([again], [again.visit])
+    second = closed(window, 120.0)
+    assert second.zones == {"bench": ZoneTotals(entries=1, seconds=10.0)}
+    assert second.lines == {"door": {"in": 1, "out": 0}}
+
+
 def closed(window: SummaryWindow | AggregateWindow, time_s: float) -> SummaryMessage:
     body = window.body(time_s, at=at(time_s), started_at=at)
     assert body is not None
@@ -198,7 +213,7 @@ def closed(window: SummaryWindow | AggregateWindow, time_s: float) -> SummaryMes
 
 def test_a_crowd_tells_of_a_thing_when_enough_did_it() -> None:
     window = AggregateWindow("main", start_s=0.0, length_s=60.0, least=3)
-    window.counted = COUNTED
+    window.count(COUNTED)
     window.observe([change("end", str(n), ins=int(n < 2), looking_s=1.0) for n in range(4)], [])
     first = closed(window, 60.0)
     assert first.lines == {"door": {"in": None, "out": 0}}, "two crossed, and three are the least"
@@ -222,7 +237,7 @@ def test_with_least_count_nothing_at_a_place_is_told_and_totals_move_with_the_su
     assert state is not None
     assert (state.zones, state.looking, state.today.lines) == (None, None, {"door": {"in": 0, "out": 0}})
     window = AggregateWindow("main", start_s=0.0, length_s=60.0, least=3)
-    window.counted = COUNTED
+    window.count(COUNTED)
     window.observe([change("end", name, ins=1, looking_s=1.0) for name in "abc"], [])
     body = window.body(60.0, at=at(60.0), started_at=at)
     assert body is not None
@@ -284,6 +299,15 @@ def test_home_assistant_has_a_device_for_each_line_and_zone() -> None:
     ]
     assert render(zone["occupancy"]["value_template"], {**state, "zones": {"bench": 0}}) == "OFF"
     assert render(zone["occupancy"]["value_template"], {**state, "zones": None}) == "None"
+
+
+def test_the_same_name_before_two_cameras_is_two_devices() -> None:
+    counted = Counted(lines={"a": ("in", "out")}, zones={"b": (0.0, 0.0, 1.0, 1.0)})
+    told = announced("door", "desk", counted={"door": counted, "desk": counted})
+    parts = [part for payload in told.messages.values() for part in json.loads(payload)["components"].values()]
+    ids = [part["unique_id"] for part in parts if "unique_id" in part]
+    assert len(ids) == len(set(ids))
+    assert sum("_line_a_" in one for one in ids) == 2 * 3
 
 
 def test_with_totals_only_home_assistant_has_no_single_people() -> None:

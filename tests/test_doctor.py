@@ -734,3 +734,35 @@ def test_while_it_is_measured_nobody_is_asked_to_measure(state: Any, tmp_path: P
 def test_without_a_daemon_the_choice_that_lies_here_is_told(tmp_path: Path) -> None:
     found = only(tuning.tuning(node_of(environ={"STATE_DIRECTORY": str(tmp_path)}, root=tmp_path)))
     assert (found.state, found.what) == ("skipped", "not measured here: the bundle's order holds; sudo edgeface tune")
+
+
+@pytest.mark.parametrize(
+    "make", [lambda path: path.write_text("{broken"), lambda path: path.mkdir()], ids=["broken", "a folder"]
+)
+def test_a_broken_choice_is_said_with_its_place_and_the_fix(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    make(tmp_path / "tuning.json")
+    found = only(tuning.tuning(node_of(environ={"STATE_DIRECTORY": str(tmp_path)}, root=tmp_path)))
+    wrong, fix = found.what.partition(": ")[0], found.fix
+    expected = {f"{tmp_path}/tuning.json is broken": "sudo edgeface tune"}
+    expected[f"{tmp_path}/tuning.json is a folder"] = "remove it, then sudo edgeface tune"
+    assert (found.state, fix) == ("warning", expected[wrong])
+
+
+def test_the_service_s_choice_is_looked_at_and_not_what_this_user_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may not write the service's folder measures into his own, and asked there the doctor saw no broken file."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    service = tmp_path / "var/lib/edgeface"
+    service.mkdir(parents=True)
+    (service / "tuning.json").write_text("{broken")
+    environ = {"HOME": str(tmp_path)}
+    allowed = {os.W_OK | os.X_OK: False}
+    monkeypatch.setattr(os, "access", lambda _, mode: allowed.get(mode, True))
+    assert f"{service}/tuning.json is broken" in only(tuning.tuning(node_of(environ=environ, root=tmp_path))).what
+    allowed[os.X_OK] = False
+    closed = only(tuning.tuning(node_of(environ=environ, root=tmp_path)))
+    assert (closed.state, closed.what) == (
+        "skipped",
+        f"what the service takes lies in {service}, closed to this user; sudo edgeface doctor",
+    )

@@ -71,7 +71,7 @@ def test_it_is_back_within_a_minute_of_the_causes_end_in_the_reverse_order() -> 
     passed = levels(at(40.0), seconds=60, state=deepest())
     assert list(dict.fromkeys(passed)) == list(range(len(LEVELS) - 1, -1, -1))
     back_s = passed.index(0) * LOOK_S
-    assert back_s == (len(LEVELS) - 1) * UP_S < 60
+    assert (len(LEVELS) - 1) * UP_S <= back_s < 50
 
 
 @pytest.mark.parametrize("trouble", ["frequency capped", "throttled", "temperature limit"])

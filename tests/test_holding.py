@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 import pytest
 from astronaut import astronaut
+from boards import PretendBoard
 from bundles import DEFAULT
 from people import NOON
 
-from edgeface import board
 from edgeface.bundle import open_bundle
 from edgeface.config import Camera, Config, Detector, Runtime
-from edgeface.engine.levels import FULL, LEVELS
+from edgeface.engine.levels import FULL, LEVELS, usable
 from edgeface.engine.networks import Networks
 from edgeface.engine.turn import Worker
 from edgeface.runtime import Runner, RunnerWrapper
@@ -28,7 +28,6 @@ from edgeface.types import F32, Frame, Image
 
 CROWD = np.tile(cv2.resize(astronaut(), (192, 192)), (3, 5, 1))
 """Fifteen faces."""
-ZONE = "sys/class/thermal/thermal_zone0"
 
 
 class Costly(RunnerWrapper):
@@ -52,7 +51,7 @@ class Place:
     ) -> None:
         self.now_s, self.call_s = 0.0, call_s
         self.calls: list[tuple[str, tuple[int, ...]]] = []
-        self.root = root
+        self.heat = PretendBoard(root).heat
         self.config = Config(
             runtime=Runtime(name="onnx", threads=1, **runtime),
             detector=Detector(size=size, fine=False, motion=False),
@@ -69,14 +68,6 @@ class Place:
         )
         self.holding = Holding(root)
         self._index = 0
-
-    def heat(self, degrees: float, throttled: str = "0") -> None:
-        (self.root / ZONE).mkdir(parents=True, exist_ok=True)
-        (self.root / ZONE / "type").write_text("cpu-thermal\n")
-        (self.root / ZONE / "temp").write_text(f"{degrees * 1000:.0f}\n")
-        word = self.root / board.THROTTLED
-        word.parent.mkdir(parents=True, exist_ok=True)
-        word.write_text(throttled)
 
     def frame(self, image: Image, *, step_s: float = 0.1, dropped: int = 0) -> list[str]:
         """One frame of a camera; the networks that it was shown to."""
@@ -239,3 +230,18 @@ def test_the_rate_is_what_a_camera_gives_or_what_is_asked_for(tmp_path: Path) ->
         place.frame(CROWD)
     assert place.worker.rate("main") == pytest.approx(10, rel=0.01)
     assert Camera(rate=5).rate == 5
+
+
+def test_looks_that_come_late_hold_up_no_step(tmp_path: Path) -> None:
+    """A daemon looks when a turn is over: a quarter of a second late each time, and everything was back after 54 s."""
+    place = Place(tmp_path)
+    place.heat(82)
+    place.frame(CROWD)
+    place.wait(80)
+    place.heat(60)
+    begun_s = place.now_s
+    while place.worker.level != FULL:
+        place.now_s += 0.24
+        place.holding.look(place.now_s, place.worker, place.config.runtime)
+    steps = len(usable(smaller_input=False)) - 1
+    assert place.now_s - begun_s < steps * 8.0 + 2.5

@@ -93,6 +93,46 @@ def test_a_flicker_counts_neither_there_nor_back() -> None:
     assert ways(walk([(500, 200), (500, 200), (500, 260), (500, 200), (500, 200)] * 5)) == []
 
 
+def test_who_is_first_seen_behind_the_line_or_on_it_has_not_crossed_it() -> None:
+    """Nobody knows from where they came; from where they go on to is a crossing again."""
+    assert ways(walk([(500, y) for y in range(300, 351, 10)])) == []
+    assert ways(walk([(500, y) for y in range(255, 351, 10)])) == []
+    assert ways(walk([(500, y) for y in range(245, 149, -10)])) == []
+    assert ways(walk([*[(500, y) for y in range(255, 351, 10)], *down()[::-1]])) == ["out"]
+
+
+def test_a_line_along_the_edge_counts_nobody() -> None:
+    """Which is what the documents say; supervision's users find that out (roboflow/supervision#1838)."""
+    edge = Line(name="edge", from_=(0.0, 0.0), to=(0.0, 1.0))
+    assert ways(walk([(x, 250) for x in range(300, 0, -10)], lines=[edge])) == []
+    assert ways(walk([(x, 250) for x in range(0, 300, 10)], lines=[edge])) == []
+
+
+def test_two_at_once_are_two_and_each_line_counts_for_itself() -> None:
+    """As ultralytics counted one of several that pass together (ultralytics/ultralytics#14291), or each twice (#9998)."""
+    second = Line(name="second", from_=(0.2, 0.6), to=(0.8, 0.6))
+    elsewhere = Line(name="elsewhere", from_=(0.85, 0.5), to=(0.95, 0.5))
+    watch, doings = Watch([ACROSS, second, elsewhere]), (Doing(), Doing())
+    noticed: list[PlaceChange] = []
+    for index, y in enumerate(range(150, 351, 10)):
+        for doing, x in zip(doings, (400, 460), strict=True):
+            noticed += watch.see(doing, index / 10, Seen(place=place(x, y), pose=None))
+    assert sorted(change.place for change in noticed) == ["door", "door", "second", "second"]
+    assert [dict(doing.crossings) for doing in doings] == [{("door", "in"): 1, ("second", "in"): 1}] * 2
+
+
+def test_another_size_of_the_picture_changes_no_side() -> None:
+    """A stream that changes its resolution: shares stay, pixels do not."""
+    watch, doing = Watch([ACROSS], [BENCH]), Doing()
+    sizes = [(1000, 500), (500, 250), (2000, 1000)]
+    noticed: list[PlaceChange] = []
+    for index, y in enumerate((150, 150, 170, 170, 350, 350)):
+        width, height = sizes[index % 3]
+        seen = Place(x=0.7, y=y / HEIGHT, width=width, height=height, size_px=FACE * width / WIDTH)
+        noticed += watch.see(doing, index / 10, Seen(place=seen, pose=None))
+    assert [(change.event, change.place) for change in noticed] == [("crossed", "door"), ("entered", "bench")]
+
+
 @settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([20.0, 50.0, 120.0]), st.booleans())
 def test_whoever_sways_on_the_line_counts_once(seed: int, size_px: float, back: bool) -> None:
@@ -269,11 +309,30 @@ def test_a_reload_keeps_what_is_the_same() -> None:
         first.observe(index / 10, [track(now_s=index / 10, y=y)], {1: Seen(place=place(700, y), pose=None)})
     moved = Zone(name="bench", shape=(0.0, 0.0, 1.0, 1.0))
     second = VisitBook("main", Visits(), {}, lambda: "v2", watch=Watch([ACROSS], [moved]))
-    second.succeed(first)
+    assert second.succeed(first, 0.1) == {"bench"}
+    assert [(change.event, change.place, change.visit) for change in second.places] == [("left", "bench", "v1")]
     second.observe(0.2, [track(now_s=0.2, y=150)], {1: Seen(place=place(700, 150), pose=None)})
     assert [(change.event, change.visit) for change in second.places] == [("crossed", "v1"), ("entered", "v1")]
     (visit,) = second.current()
     assert visit.conduct.lines == {"door": {"in": 1, "out": 1}}
+    assert visit.conduct.zones["bench"].entries == 1
+
+
+def test_a_reload_forgets_what_was_seen_of_places_that_are_gone_or_others() -> None:
+    first = VisitBook("main", Visits(), {}, lambda: "v1", watch=Watch([ACROSS], [BENCH]))
+    for index, y in enumerate((150, 350)):
+        first.observe(index / 10, [track(now_s=index / 10, y=y)], {1: Seen(place=place(700, y), pose=None)})
+    # Whoever waits for somebody to come back has left already, and the side is not known any more.
+    first.observe(3.0, [replace(track(now_s=0.1, y=350, found=False), absent=True)])
+    turned = Line(name="door", from_=ACROSS.to, to=ACROSS.from_)
+    second = VisitBook(
+        "main", Visits(), {}, lambda: "v2", watch=Watch([turned], [Zone(name="sofa", shape=BENCH.shape)])
+    )
+    assert second.succeed(first, 3.0) == {"door", "bench"}
+    assert second.places == []
+    (visit,) = second.current()
+    assert visit.conduct.lines == {"door": {"in": 0, "out": 0}}
+    assert visit.conduct.zones == {"sofa": ZoneTime()}
 
 
 HEAD = "[cameras.door]\nsource = 0\n"
@@ -299,6 +358,12 @@ ZONE = '[[cameras.door.zones]]\nname = "{}"\nshape = {}\n'
         (ZONE.format("a", "[0, 0, 1, 0, 1, 1, 0.5, 0, 0, 1]"), "crosses itself"),
         (ZONE.format("a", "[0, 0, 1, 0, 1]"), "has 5 numbers"),
         (ZONE.format("a", "[0, 0, 1]"), "cameras.<id>.zones[0].shape"),
+        (ZONE.format("a", "[-0.1, 0, 1, 1]"), "cameras.<id>.zones[0].shape[0]: expected `float` >= 0.0"),
+        (ZONE.format("a", "[nan, 0, 1, 1]"), "cameras.<id>.zones[0].shape[0]: expected `float` >= 0.0"),
+        (ZONE.format("a", "[0, 0, 0.5, 0.5, 1, 1]"), "cameras.door.zones[0] (a) has no inside"),
+        (ZONE.format("a/b", "[0, 0, 1, 1]"), "cameras.<id>.zones[0].name: expected 1 to 64 letters"),
+        (ZONE.format("Tür", "[0, 0, 1, 1]"), "cameras.<id>.zones[0].name: expected 1 to 64 letters"),
+        (LINE.format("a", "[0.5, 0.5]", "[0.5000001, 0.5]"), "cameras.door.lines[0] (a) has no length"),
         (
             "".join(ZONE.format(f"z{n}", "[0, 0, 1, 1]") for n in range(100)),
             "cameras.<id>.zones: expected `array` of length <= 16",
@@ -325,3 +390,10 @@ def test_a_polygon_that_only_turns_back_on_itself_is_fine() -> None:
 
 def test_an_empty_file_has_neither() -> None:
     assert (Config().cameras["main"].lines, Config().cameras["main"].zones) == ((), ())
+
+
+def test_two_cameras_may_use_the_same_names(tmp_path: Path) -> None:
+    path = tmp_path / "edgeface.toml"
+    line = LINE.format("a", "[0.1, 0.5]", "[0.9, 0.5]")
+    path.write_text(f"{HEAD}{line}[cameras.desk]\nsource = 1\n{line.replace('door', 'desk')}")
+    assert [camera.lines[0].name for camera in load_config(path).cameras.values()] == ["a", "a"]

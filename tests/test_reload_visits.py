@@ -26,14 +26,22 @@ DESK = f"[cameras.desk]\n{CONFIG}"
 class Node:
     """A daemon before a face, told to read its configuration again."""
 
-    def __init__(self, folder: Path, auditor: Auditor, manager: Manager, start: Callable[..., Child]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        auditor: Auditor,
+        manager: Manager,
+        start: Callable[..., Child],
+        *,
+        text: str = HEAD + DOOR,
+    ) -> None:
         self.auditor = auditor
         self._manager = manager
         self._config = folder / "edgeface.toml"
-        camera = PretendCamera(folder / "camera")
-        camera.show("face")
-        self.write(HEAD + DOOR)
-        path = f"{camera.programs}:{os.environ['PATH']}"
+        self.camera = PretendCamera(folder / "camera")
+        self.camera.show("face")
+        self.write(text)
+        path = f"{self.camera.programs}:{os.environ['PATH']}"
         self.child = start(self._config, {"PATH": path, **manager.environ})
         self._ready = 1
         self.wait("somebody", lambda: bool(self.events("door")))

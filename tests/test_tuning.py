@@ -384,6 +384,21 @@ def test_the_command_explains_keeps_and_refreshes(
     assert _made(tmp_path / FILE) == made
 
 
+def test_where_nothing_can_be_kept_nothing_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(measuring_room, "tune", lambda *_, **__: pytest.fail("minutes were spent"))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "file"))
+    (tmp_path / "file").touch()
+    assert main(["tune"]) == 1
+    assert str(tmp_path / "file") in capsys.readouterr().err
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    (tmp_path / FILE).mkdir()
+    assert main(["tune"]) == 1
+    assert f"{tmp_path / FILE} is a folder; remove it, then run `edgeface tune`" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", FILE]
+
+
 @pytest.mark.parametrize("words", [["--seconds", "5"], ["--seconds", "many"]])
 def test_seconds_out_of_range_are_a_mistake(words: list[str]) -> None:
     with pytest.raises(SystemExit) as end:

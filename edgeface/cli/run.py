@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeface.cli.common import (
@@ -60,8 +61,13 @@ def add_parser(subparsers: SubParsers[Any]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace, waits: Waits | None = None, backoff: Backoff | None = None) -> int:
-    """Run the daemon until its sources end or a signal comes; ``waits`` and ``backoff`` are for tests."""
+def run(
+    args: argparse.Namespace, waits: Waits | None = None, backoff: Backoff | None = None, *, root: Path = Path("/")
+) -> int:
+    """Run the daemon until its sources end or a signal comes.
+
+    ``waits``, ``backoff`` and ``root``, where files of the kernel begin, are for tests.
+    """
     from edgeface.service.assembly import Assembly  # `--help` should not load OpenCV
     from edgeface.service.daemon import Daemon
     from edgeface.service.reader import BACKOFF
@@ -88,7 +94,7 @@ def run(args: argparse.Namespace, waits: Waits | None = None, backoff: Backoff |
         )
 
     set_up_logging(args)
-    return Daemon(load, signals=args.signals, environ=os.environ, waits=waits).run()
+    return Daemon(load, signals=args.signals, environ=os.environ, waits=waits, root=root).run()
 
 
 def _tuned(bundle: Bundle, config: Config, *, on_processor: bool) -> Tuned:

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace, *, root: Path = Path("/")) -> int:
 
     from edgeface.machine import in_chroot
     from edgeface.proof import accelerate
-    from edgeface.tuning import place, tuned, write
+    from edgeface.tuning import expect_place, place, tuned, write
     from edgeface.tuning.measuring import SECONDS, tune
 
     if in_chroot(root):
@@ -74,6 +74,8 @@ def run(args: argparse.Namespace, *, root: Path = Path("/")) -> int:
     if args.refresh and standing.standing in ("fresh", "off"):
         print(f"edgeface: {standing.text}", file=sys.stderr)
         return 0
+    if not args.dry_run:
+        expect_place(path)
     choice = tune(bundle, config, seconds=args.seconds or SECONDS, say=_say, root=root)
     if not args.dry_run:
         write(choice, path)

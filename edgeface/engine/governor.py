@@ -22,8 +22,9 @@ COOLER_C = 5.0
 """What was too hot must be cooler by so much before it is not."""
 DOWN_S: dict[Cause, float] = {"load": 4.0, "heat": 8.0, "power": 8.0}
 """How long a cause must last before each step down: boards cool slowly."""
-UP_S = 8.0
-"""How long all must be well before each step up: six levels are back within 48 seconds."""
+UP_S = 7.5
+"""How long all must be well before each step up. At looks that are 2 s apart, more or less, that is 8 s: six levels are
+back within 50 seconds."""
 POWER = "under-voltage"
 
 

@@ -114,13 +114,13 @@ class Pipeline:
         self._last: tuple[float, datetime, tuple[int, int]] | None = None
         self._searched_s = float("-inf")
 
-    def succeed(self, other: Pipeline) -> None:
+    def succeed(self, other: Pipeline) -> list[Body]:
         """Go on with the people of another pipeline of this camera, by our own rules and networks from now on.
 
-        Tracks and visits keep their ids; who is there is sampled anew.
+        Tracks and visits keep their ids; who is there is sampled anew. Messages: who has left zones that are no more.
         """
         self._tracker.succeed(other._tracker)
-        self._book.succeed(other._book)
+        others = self._book.succeed(other._book, 0.0 if other._last is None else other._last[0])
         self._pace.shown = other._pace.shown
         self._summary, self._known, self._views = other._summary, other._known, other._views
         self._brightness, self._last, self._absent = other._brightness, other._last, other._absent
@@ -128,7 +128,8 @@ class Pipeline:
         if self._summary is not None:
             asked = {task for tasks in self._tasks.values() for task in tasks}
             self._summary.forget([task for task in QUESTIONS if task not in asked])
-            self._summary.counted = self._counted
+            self._summary.count(self._counted, forget=others)
+        return [self._place(change) for change in self._book.places]
 
     def mute(self, tasks: Collection[Task]) -> bool:
         """Ask, keep and tell nothing of these questions from now on, and what was known by them no more.
@@ -327,7 +328,7 @@ class Pipeline:
             window = AggregateWindow(
                 self.camera, start_s=start_s, length_s=privacy.period, least=privacy.least_count, bands=bands
             )
-        window.counted = self._counted
+        window.count(self._counted)
         return window
 
     def _visits(self, changes: Sequence[VisitChange], places: Sequence[PlaceChange]) -> list[Body]:

@@ -120,13 +120,14 @@ class Worker:
         self.muted: frozenset[Task] = frozenset()
         self.frames: dict[str, int] = dict.fromkeys(cameras, 0)
 
-    def take_over(self, camera: str, old: Worker, *, same: bool) -> None:
-        """Go on with the people before a camera where another worker was.
+    def take_over(self, camera: str, old: Worker, *, same: bool) -> list[Body]:
+        """Go on with the people before a camera where another worker was; the messages about it.
 
         Parameters
         ----------
         same : whether networks and rules are the same, so that all that is remembered of them holds
         """
+        bodies: list[Body] = []
         if same:
             self._pipelines[camera] = old._pipelines[camera]
             self._states.take_over(camera, old._states)
@@ -134,8 +135,9 @@ class Worker:
             self._searches[camera] = old._searches[camera]
             self.stages = old.stages
         else:
-            self._pipelines[camera].succeed(old._pipelines[camera])
+            bodies = self._pipelines[camera].succeed(old._pipelines[camera])
         self.frames[camera] = old.frames[camera]
+        return bodies
 
     def mute(self, tasks: Collection[Task]) -> None:
         """Answer these questions no more, and all others; recurrent networks begin anew with everybody."""

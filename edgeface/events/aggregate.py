@@ -28,7 +28,7 @@ class AggregateWindow:
         self, camera: str, *, start_s: float, length_s: float, least: int, bands: Sequence[int] = DECADES
     ) -> None:
         self._camera = camera
-        self.counted = Counted()
+        self._counted = Counted()
         self._crowd = ConductCrowd(least)
         self._length_s = length_s
         self._least = least
@@ -48,6 +48,10 @@ class AggregateWindow:
                 self._expressive += 1
                 for label, share in expression.shares.items():
                     self._seconds[label] += share * expression.seconds
+
+    def count(self, counted: Counted, *, forget: Collection[str] = ()) -> None:  # noqa: ARG002
+        """Tell of this beside visits from now on; what was seen of lines and zones is of visits that have ended."""
+        self._counted = counted
 
     def forget(self, tasks: Collection[Task]) -> None:
         """As `SummaryWindow.forget`."""
@@ -75,7 +79,7 @@ class AggregateWindow:
             in_view=None,
             ages=coarsened(self._bands, band_names(self._edges), least=self._least),
             expressions=self._shares(),
-            **self._crowd.fields(self.counted),
+            **self._crowd.fields(self._counted),
         )
         self._begin(self._asked_s)
         return body

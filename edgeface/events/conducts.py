@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from edgeface.events.counts import AttentionTotals, ZoneTotals
 from edgeface.events.today import Counted
 from edgeface.visit import NO_CONDUCT, Conduct, Visit, VisitChange
@@ -33,9 +35,17 @@ class ConductWindow:
         for visit, conduct in self._seen.items():
             before = flat(self._before.get(visit, NO_CONDUCT))
             for key, value in flat(conduct).items():
-                # Of a line that a reload has moved, what was counted before is forgotten.
+                # Looks begin anew where attention was switched off and on.
                 total[key] += max(0, value - before.get(key, 0))
         return summary_fields(counted, total)
+
+    def forget(self, places: Collection[str]) -> None:
+        """Count nothing of these lines and zones that was seen so far: they are others now."""
+        for conducts in (self._seen, self._before):
+            for visit, conduct in conducts.items():
+                lines = {name: ways for name, ways in conduct.lines.items() if name not in places}
+                zones = {name: time for name, time in conduct.zones.items() if name not in places}
+                conducts[visit] = msgspec.structs.replace(conduct, lines=lines, zones=zones)
 
     def begin(self, in_view: Collection[str]) -> None:
         """Begin the next window with those who are there."""

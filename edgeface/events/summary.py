@@ -35,15 +35,11 @@ class SummaryWindow:
 
     Expressions are counted in the seconds that the visits themselves count, so that both say the same of one person.
     State is bounded by the visits of one window.
-
-    Attributes
-    ----------
-    counted : what is told beside visits; may be changed
     """
 
     def __init__(self, camera: str, *, start_s: float, length_s: float = 60.0, bands: Sequence[int] = DECADES) -> None:
         self._camera = camera
-        self.counted = Counted()
+        self._counted = Counted()
         self._conducts = ConductWindow()
         self._edges = bands
         self._length_s = length_s
@@ -65,6 +61,11 @@ class SummaryWindow:
                 self._expressions[visit.id] = visit.known.expression
         self._conducts.observe(changes, visits)
         self._lasting = tuple(visits)
+
+    def count(self, counted: Counted, *, forget: Collection[str] = ()) -> None:
+        """Tell of this beside visits from now on, and of these lines and zones nothing that was seen so far."""
+        self._counted = counted
+        self._conducts.forget(forget)
 
     def forget(self, tasks: Collection[Task]) -> None:
         """Count nothing of these questions that was seen so far, but for ages: those are of visits as they are."""
@@ -89,7 +90,7 @@ class SummaryWindow:
             in_view=sum(not visit.absent for visit in self._lasting),
             ages={band: counts[band] for band in (*band_names(self._edges), UNKNOWN)},
             expressions=self._shares(),
-            **self._conducts.fields(self.counted),
+            **self._conducts.fields(self._counted),
         )
         self._begin(end_s)
         return body

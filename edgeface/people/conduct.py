@@ -103,13 +103,24 @@ class Watch:
             zones={name: _zone_time(doing.stays.get(name)) for name in self._zones},
         )
 
-    def adopt(self, doing: Doing, other: Watch) -> None:
-        """Go on with what another watch saw: what it saw of lines and zones that are others now is forgotten."""
-        for name in [name for name in doing.sides if self._lines.get(name) != other._lines.get(name)]:
-            del doing.sides[name]
-            doing.crossings = Counter({key: count for key, count in doing.crossings.items() if key[0] != name})
-        for name in [name for name in doing.stays if self._zones.get(name) != other._zones.get(name)]:
-            del doing.stays[name]
+    def changed(self, other: Watch) -> frozenset[str]:
+        """Names of another watch's lines and zones that are gone, or lie elsewhere."""
+        before, now = {**other._lines, **other._zones}, {**self._lines, **self._zones}
+        return frozenset(name for name, place in before.items() if now.get(name) != place)
+
+    def adopt(self, doing: Doing, other: Watch, time_s: float) -> Iterator[PlaceChange]:
+        """Go on with what another watch saw, but forget what it saw of lines and zones that are others now.
+
+        Who was in such a zone has left it: of its end nothing else would tell.
+        """
+        gone = self.changed(other)
+        for name in gone & doing.stays.keys():
+            stay = doing.stays.pop(name)
+            if stay.since_s is not None:
+                yield _left(name, stay, time_s)
+        for name in gone:
+            doing.sides.pop(name, None)
+        doing.crossings = Counter({key: count for key, count in doing.crossings.items() if key[0] not in gone})
         if self._angle is None or other._angle is None:
             doing.looks = Looks()
 

@@ -53,7 +53,7 @@ class VisitBook:
 
     Attributes
     ----------
-    places : what the latest call of `observe` or `close` has noticed at lines and zones
+    places : what the latest call of `observe`, `close` or `succeed` has noticed at lines and zones
     """
 
     def __init__(
@@ -75,13 +75,18 @@ class VisitBook:
         self.places: list[PlaceChange] = []
         self._people: dict[int, _Person] = {}
 
-    def succeed(self, other: VisitBook) -> None:
-        """Go on with the visits of another book; what answers of another kind of head added up to is forgotten."""
-        self._people = other._people
+    def succeed(self, other: VisitBook, time_s: float) -> frozenset[str]:
+        """Go on with the visits of another book; what answers of another kind of head added up to is forgotten.
+
+        Names of its lines and zones that are others now; `places` has who has left those zones by it.
+        """
+        self._people, self.places = other._people, []
         gone = [task for task, head in other._heads.items() if self._heads.get(task) != head]
         for person in self._people.values():
             _forget(person, gone)
-            self._watch.adopt(person.doing, other._watch)
+            person.noticed += self._watch.adopt(person.doing, other._watch, time_s)
+            self._notice_places(person)
+        return self._watch.changed(other._watch)
 
     def observe(
         self, time_s: float, tracks: Sequence[Track], seen: Mapping[int, Seen] | None = None

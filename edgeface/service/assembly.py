@@ -154,8 +154,9 @@ class Assembly:
             if same_reading(old.config, self.config, camera) and self._once(camera) == old._once(camera)
         )
 
-    def take_over(self, old: Assembly, cameras: Collection[str]) -> None:
-        """Go on with these cameras of another assembly: with their readers, and the people before them."""
+    def take_over(self, old: Assembly, cameras: Collection[str]) -> list[Body]:
+        """Go on with these cameras of another assembly: with readers and people; the messages of it."""
+        bodies: list[Body] = []
         same = self.networks is old.networks
         self._inbox = old._inbox
         self._paused, self._closed = old._paused & set(cameras), old._closed
@@ -164,11 +165,13 @@ class Assembly:
                 self._readers[camera] = self._reader(camera)
                 continue
             self._readers[camera] = old._readers.pop(camera)
-            self.worker.take_over(camera, old.worker, same=same and same_rules(old.config, self.config, camera))
+            as_before = same and same_rules(old.config, self.config, camera)
+            bodies += self.worker.take_over(camera, old.worker, same=as_before)
             self._counted |= {name: count for name, count in old._counted.items() if name == camera}
             self._failures |= {name: error for name, error in old._failures.items() if name == camera}
             if camera not in old.running:
                 self.running.discard(camera)
+        return bodies
 
     def start(self) -> None:
         """Begin to read the cameras that nobody reads; from now on OpenCV has as many threads as a network."""

@@ -243,7 +243,7 @@ class Daemon:
         self._accept(old.end_visits("stopped", but=kept))
         if outbox is not self._outbox:
             self._accept(self._standing.stopped(old.looks()))
-        new.take_over(old, kept)
+        self._accept(new.take_over(old, kept))
         old.halt()
         old.join(self._waits.join_s)
         self._assembly, self._reload_error = new, None

@@ -49,7 +49,8 @@ class Holding:
         """
         if now_s < self._due_s and worker.level == self._level:
             return
-        self._due_s = now_s + LOOK_S
+        # Not from now on: what each look comes late would add up to a step that takes one look more.
+        self._due_s = max(self._due_s + LOOK_S, now_s + LOOK_S / 2)
         costs = worker.costs()
         self._active = settings.hold and worker.has_live
         before, after = self._state, State()

@@ -6,6 +6,18 @@ races by network and then as whole pipelines (`race`, pure), in rounds, so that 
 
 from __future__ import annotations
 
-from edgeface.tuning.choice import Choice, Row, Tuned, place, read, tuned, with_threads, write
+from edgeface.tuning.choice import (
+    FILE,
+    TUNE,
+    Choice,
+    Row,
+    Tuned,
+    expect_place,
+    place,
+    read,
+    tuned,
+    with_threads,
+    write,
+)
 
-__all__ = ["Choice", "Row", "Tuned", "place", "read", "tuned", "with_threads", "write"]
+__all__ = ["FILE", "TUNE", "Choice", "Row", "Tuned", "expect_place", "place", "read", "tuned", "with_threads", "write"]

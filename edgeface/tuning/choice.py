@@ -16,7 +16,7 @@ from edgeface.board import ROOT
 from edgeface.bundle import MANIFEST, Bundle, Network, attribute_networks, chosen_detector
 from edgeface.config import Config, NetworkChoice, Optimization, RuntimeName
 from edgeface.errors import EdgefaceError
-from edgeface.files import NOT_JSON, write_atomic
+from edgeface.files import NOT_JSON, expect_writable, write_atomic
 from edgeface.machine import SERVICE_STATE, cores, instruction_sets, memory_mb, node_state, processor, state_folder
 from edgeface.proof.proven import library_versions
 from edgeface.runtime import library
@@ -184,12 +184,24 @@ def write(choice: Choice, path: Path) -> None:
     write_atomic(path, msgspec.json.format(msgspec.json.encode(choice), indent=1), durable=True, public=True)
 
 
+def expect_place(path: Path) -> None:
+    """See, before minutes are spent, that a choice can be kept there.
+
+    Raises
+    ------
+    EdgefaceError : the folder cannot be written, or a folder has the file's name
+    """
+    if path.is_dir():
+        raise EdgefaceError(f"{path} is a folder", fix=f"remove it, then {TUNE}")
+    expect_writable(path)
+
+
 def read(path: Path) -> Choice | None:
     """The choice that is kept; None where there is none.
 
     Raises
     ------
-    EdgefaceError : it cannot be read, or is of another edgeface
+    EdgefaceError : it cannot be read, is broken or of another edgeface
     """
     try:
         with path.open("rb") as file:
@@ -199,8 +211,12 @@ def read(path: Path) -> Choice | None:
         choice = msgspec.json.decode(data, type=Choice)
     except FileNotFoundError:
         return None
-    except (*NOT_JSON, OSError, ValueError):
-        raise EdgefaceError(f"{path} cannot be read", fix=TUNE) from None
+    except IsADirectoryError:
+        raise EdgefaceError(f"{path} is a folder", fix=f"remove it, then {TUNE}") from None
+    except OSError as error:
+        raise EdgefaceError(f"{path} cannot be read ({error.strerror})", fix=TUNE) from None
+    except (*NOT_JSON, ValueError):
+        raise EdgefaceError(f"{path} is broken", fix=TUNE) from None
     if choice.schema != SCHEMA:
         raise EdgefaceError(f"{path} is of another edgeface", fix=TUNE)
     return choice
@@ -221,7 +237,7 @@ def tuned(bundle: Bundle, config: Config, path: Path, *, on_processor: bool = Tr
     try:
         choice = read(path)
     except EdgefaceError as error:
-        return Tuned(config=config, standing="stale", text=f"{error.what}: the bundle's order holds; {TUNE}")
+        return Tuned(config=config, standing="stale", text=f"{error.what}: the bundle's order holds; {error.fix}")
     if choice is None:
         return Tuned(config=config, standing="none", text=f"not measured here: the bundle's order holds; {TUNE}")
     other = choice.fingerprint.difference(fingerprint(bundle, config))
