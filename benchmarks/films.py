@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import pi, sin
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -51,6 +52,25 @@ class Walker:
         side = self.side * (1 + NEARER * sin(0.6 * time_s + self.phase))
         y = HEIGHT * (self.lane + 0.5) / LANES + 5 * sin(1.3 * time_s + self.phase)
         return WIDTH * (0.12 + 0.76 * along), y, side, TURN_DEGREES * sin(0.9 * time_s + self.phase)
+
+
+class Known(Protocol):
+    """Somebody in a film."""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What is known of them."""
+
+
+class Shown(Protocol):
+    """A film of known people."""
+
+    @property
+    def people(self) -> Sequence[Known]:
+        """Everybody who comes in it, by number."""
+
+    def frames(self, fps: float) -> Iterator[tuple[float, Image, list[tuple[int, F32]]]]:
+        """Time, picture uint8 (H, W, 3) BGR, and of everybody in it number and box (4,) x1 y1 x2 y2."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

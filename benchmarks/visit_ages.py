@@ -5,8 +5,10 @@ by the daemon. Of each visit: years off (to the nearer end of a bin), whether th
 wide it is; beside it the same of the visit's first sample alone.
 
     python -m benchmarks.visit_ages [--data DIR] [--set utkface|fairface] [--half first|second] [--films N] [--seed N]
+    python -m benchmarks.visit_ages --clips [--films N] [--maker FILE]
 
-Adults are filmed, of whom cameras see most. How wide the interval is was fitted on FairFace
+With ``--clips`` the films are those in which following is measured (`benchmarks.made_clips`), where people cover each
+other, leave and come back. Adults are filmed, of whom cameras see most. How wide the interval is was fitted on FairFace
 (`benchmarks.visit_intervals`); films only tell.
 """
 
@@ -23,7 +25,8 @@ import msgspec
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.films import Film, make_film
+from benchmarks.films import Shown, make_film
+from benchmarks.made_clips import MAKER, make_clip
 from converters.datasets.labelled import data_folder
 from converters.datasets.labels import age_range
 from converters.datasets.layouts import find_faces
@@ -69,7 +72,7 @@ class Listening(Networks):
         return answers
 
 
-def watch(film: Film, networks: Listening, config: Config, fps: float) -> Iterator[Heard]:
+def watch(film: Shown, networks: Listening, config: Config, fps: float) -> Iterator[Heard]:
     """What the device makes of one film: its visits, each of the person whom it showed most."""
     numbers = count(1)
     networks.heard = defaultdict(list)
@@ -134,32 +137,52 @@ def row(title: str, ages: Sequence[tuple[VisitAge | AgeEstimate, str]]) -> str:
     return f"| {title} | {' | '.join(cells)} |"
 
 
+def made_films(args: argparse.Namespace, data: Path) -> Iterator[Shown]:
+    """Films of one seed after the other, in which nobody comes twice."""
+    people = known_people(data, args.set, args.half)
+    order = np.random.default_rng(args.seed).permutation(len(people))
+    for film in range(args.films):
+        faces = [people[number] for number in order[film * args.people : (film + 1) * args.people]]
+        yield make_film(faces, args.seed * 1000 + film)
+
+
+def made_clips(args: argparse.Namespace, data: Path) -> Iterator[Shown]:
+    """The clips of the seeds from ``--seed`` on."""
+    for seed in range(args.seed, args.seed + args.films):
+        yield make_clip(args.maker, data, seed=seed, fps=args.fps)
+
+
 def main() -> None:
     """Watch films and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", metavar="DIR")
-    parser.add_argument("--set", default="utkface", choices=("fairface", "utkface"))
-    parser.add_argument("--half", choices=("first", "second"), help="of the people (all)")
-    parser.add_argument("--films", type=int, default=24, metavar="N")
+    parser.add_argument("--clips", action="store_true", help="in place of films those in which following is measured")
+    parser.add_argument("--maker", type=Path, default=MAKER, metavar="FILE", help="program that makes clips")
+    parser.add_argument("--set", default="utkface", choices=("fairface", "utkface"), help="of films (%(default)s)")
+    parser.add_argument("--half", choices=("first", "second"), help="of the people of films (all)")
+    parser.add_argument("--films", type=int, default=24, metavar="N", help="or clips (%(default)s)")
     parser.add_argument("--people", type=int, default=6, metavar="N", help="in each film (%(default)s)")
     parser.add_argument("--fps", type=float, default=5.0)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="the first one, of clips (%(default)s)")
     parser.add_argument("--bundle", default=str(BUNDLE), help="name or folder")
     args = parser.parse_args()
+    if args.clips and not args.maker.is_file():
+        print(f"skipped: {args.maker}, which makes the clips, is not there (--maker FILE)")
+        return
     cv2.setNumThreads(1)
+    found: list[Heard] = []
     try:
-        people = known_people(data_folder(args.data), args.set, args.half)
+        data = data_folder(args.data)
         networks = Listening(open_any(args.bundle), config := Config(runtime=Runtime(threads=1)))
+        films = (made_clips if args.clips else made_films)(args, data)
+        for film in tqdm(films, desc="films", total=args.films, disable=None, leave=False):
+            found += watch(film, networks, config, args.fps)
     except EdgefaceError as error:
         parser.error(str(error))
-    order = np.random.default_rng(args.seed).permutation(len(people))[: args.films * args.people]
-    found: list[Heard] = []
-    for film in tqdm(range(args.films), desc="films", disable=None, leave=False):
-        faces = [people[number] for number in order[film * args.people : (film + 1) * args.people]]
-        found += watch(make_film(faces, args.seed * 1000 + film), networks, config, args.fps)
     share = wanted_coverage(next(network.answers["age"] for network, head in networks.heads if head.task == "age"))
     samples = np.mean([one.said.samples for one in found])
-    print(f"{args.set} val, {args.films} films, {len(order)} people, {len(found)} visits of {samples:.1f} samples\n")
+    what = "clips" if args.clips else f"films of {args.set} val"
+    print(f"{args.films} {what}, {args.fps:g} frames a second, {len(found)} visits of {samples:.1f} samples\n")
     print(f"| | years off | in the {100 * share:.0f} % interval | its width, years |\n|---|---|---|---|")
     print(row("visit", [(one.said, one.label) for one in found]))
     print(row("first sample alone", [(one.first, one.label) for one in found]))

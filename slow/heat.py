@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from boards import PretendBoard  # noqa: E402  the tests' own
-from brokers import Auditor, Mosquitto, eventually  # noqa: E402
+from brokers import Auditor, Mosquitto  # noqa: E402
 from daemons import Child  # noqa: E402
 from pretend_camera import PretendCamera  # noqa: E402
 from test_daemon_heat import ORDER, TEXT, holds  # noqa: E402
@@ -45,7 +45,10 @@ def names(auditor: Auditor) -> list[str]:
 def until(auditor: Auditor, true: Callable[[Sequence[str]], bool]) -> float:
     """Seconds until the levels are as they should be."""
     begun_s = time.monotonic()
-    eventually(lambda: true(names(auditor)), f"the levels; they were {names(auditor)}", timeout_s=PATIENCE_S)
+    while not true(names(auditor)):
+        passed_s = time.monotonic() - begun_s
+        assert passed_s < PATIENCE_S, f"waited {passed_s:.0f} s; the levels were {names(auditor)}"
+        time.sleep(0.5)
     return time.monotonic() - begun_s
 
 

@@ -36,13 +36,15 @@ MISSING = {"unavailable", None}
 PLACES = """\
 [[cameras.door.lines]]
 name = "entry"
-from = [0.5, 1.0]
-to = [0.5, 0.0]
+from = [0.6, 1.0]
+to = [0.6, 0.0]
 [[cameras.door.zones]]
-name = "all"
+name = "{zone}"
 shape = [0.0, 0.0, 1.0, 1.0]
 """
-LINE, ZONE = f"{DOOR}_line_entry", f"{DOOR}_zone_all"
+LINE, ZONE, RENAMED = f"{DOOR}_line_entry", f"{DOOR}_zone_all", f"{DOOR}_zone_whole"
+STEPS, STEP_S = range(0, 161, 32), 0.6
+"""A face goes through the line, so many pixels to the right each time; long enough for two pictures."""
 COMMANDS = "[commands]\nenabled = true\n"
 
 
@@ -77,11 +79,14 @@ class Daemon:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
-    def configure(self, *cameras: str, places: bool = True) -> None:
-        """Write the configuration; the first camera looks at the scene, others are not there."""
+    def configure(self, *cameras: str, zone: str | None = "all") -> None:
+        """Write the configuration; the first camera looks at the scene, others are not there.
+
+        Without a ``zone`` there is no line either.
+        """
         sources = [CONFIG, *["source = 9\n"] * (len(cameras) - 1)]
         tables = [f"[cameras.{name}]\n{source}" for name, source in zip(cameras, sources, strict=True)]
-        tables += [PLACES] if places else []
+        tables += [PLACES.format(zone=zone)] if zone is not None else []
         head = f'[node]\nid = "hall"\n[mqtt]\nport = {MQTT_PORT}\n{COMMANDS}'
         self._config.write_text(head + "".join(tables))
 
@@ -222,6 +227,8 @@ def examine(check: Checks, place: Place, daemon: Daemon) -> None:
     options = messages[DOOR]["components"]["expression"]["options"]
     check("expression is one of the options", until(lambda: value_of(place, f"{DOOR}_expression") in options))
     event(check, place, "arrived")
+    crossing(check, place, daemon)
+    is_so("right", "1", LINE)
     daemon.camera.show("empty")
     is_so("occupancy", "off")
     is_so("occupancy", "off", ZONE)
@@ -261,6 +268,15 @@ def examine(check: Checks, place: Place, daemon: Daemon) -> None:
     removal(check, place, daemon)
 
 
+def crossing(check: Checks, place: Place, daemon: Daemon) -> None:
+    """Somebody goes through the line."""
+    for pixels in STEPS:
+        daemon.camera.show(f"face+{pixels}")
+        time.sleep(STEP_S)
+    entity = entities(place)[f"{LINE}_crossing"]["entity_id"]
+    check("event in", until(lambda: place.states()[entity]["attributes"].get("event_type") == "in"))
+
+
 def event(check: Checks, place: Place, kind: str) -> None:
     """What the event entity tells of the latest visit."""
     entity = entities(place)[f"{DOOR}_visit"]["entity_id"]
@@ -281,11 +297,18 @@ def restart_broker(place: Place) -> None:
 
 def removal(check: Checks, place: Place, daemon: Daemon) -> None:
     """Lines and zones leave the configuration, then a camera; then all is taken back by hand."""
-    daemon.configure("door", "desk", places=False)
+    daemon.configure("door", "desk", zone="whole")
     daemon.reload()
-    check("line and zone that left the configuration are gone", until(lambda: not {LINE, ZONE} & set(devices(place))))
+    check("a zone that was renamed is another", until(lambda: RENAMED in devices(place) and ZONE not in devices(place)))
+    check("it has its values", until(lambda: value_of(place, f"{RENAMED}_occupancy") == "off"))
+    check("its line stays, and what it has counted", value_of(place, f"{LINE}_right") == "1")
+    daemon.configure("door", "desk", zone=None)
+    daemon.reload()
+    check(
+        "line and zone that left the configuration are gone", until(lambda: not {LINE, RENAMED} & set(devices(place)))
+    )
     check("their camera stays", f"{DOOR}_count" in entities(place))
-    daemon.configure("door", places=False)
+    daemon.configure("door", zone=None)
     before = daemon.reloads()
     daemon.reload()
     gone_s, in_force_s = timed(lambda: DESK not in devices(place), lambda: daemon.reloads() > before)

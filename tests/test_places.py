@@ -109,7 +109,7 @@ def test_a_line_along_the_edge_counts_nobody() -> None:
 
 
 def test_two_at_once_are_two_and_each_line_counts_for_itself() -> None:
-    """As ultralytics counted one of several that pass together (ultralytics/ultralytics#14291), or each twice (#9998)."""
+    """As others counted one of several that pass together (ultralytics/ultralytics#14291), or each twice (#9998)."""
     second = Line(name="second", from_=(0.2, 0.6), to=(0.8, 0.6))
     elsewhere = Line(name="elsewhere", from_=(0.85, 0.5), to=(0.95, 0.5))
     watch, doings = Watch([ACROSS, second, elsewhere]), (Doing(), Doing())
