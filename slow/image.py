@@ -218,7 +218,7 @@ def updates(proof: Proof, place: Place) -> None:
 
 def falls_back(proof: Proof, place: Place) -> None:
     """An update whose service cannot start is given up, and the slot before it runs again."""
-    guest = place.guest("node", steady=True)
+    guest = place.guest("node")
     guest.second = place.slot(broken=True)
     guest.start()
     guest.wait_for(guest.answers, "a login by key", 2 * BOOT_S)
