@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 from edgeface_deb.targets import SYSTEMS, Target, targets
@@ -32,6 +33,7 @@ from slow.deb_unit import unit
 from slow.nspawn import MIRROR, Machine, make_root, scratch, unpack_root
 
 ROOT = Path(__file__).parents[1]
+BUILD = ROOT / "packaging/deb/build"
 ROOTS = ROOT / ".cache" / "deb" / "roots"
 TOOLS = {
     "dpkg-scanpackages": "dpkg-dev",
@@ -40,38 +42,64 @@ TOOLS = {
     "systemd-nspawn": "systemd-container",
 }
 LIMITS_MB = {"amd64": 80.0, "arm64": 65.0}
-PARTS = ("build", "lintian", "debian-12", "debian-13", "release", "unit", "unit-13", "tune", "tune-13")
+PARTS = ("build", "twice", "lintian", "debian-12", "debian-13", "release", "unit", "unit-13", "tune", "tune-13")
 DEB12, DEB13 = SYSTEMS[:2]
+AGAIN = Target(DEB12, "arm64")
+"""The one that is built twice."""
 
 
 def build(out: Path) -> dict[str, object]:
     """All of them, and one of them again."""
     told = Told()
     with told.step("all"):
-        subprocess.run([ROOT / "packaging/deb/build", "--out", str(out)], check=True, stdout=sys.stderr)
+        subprocess.run([BUILD, "--out", str(out)], check=True, stdout=sys.stderr)
     sizes = {}
     for target in targets():
         made = out / target.file(edgeface.__version__, 1)
         sizes[made.name] = round(made.stat().st_size / 1e6, 1)
         told.expect(sizes[made.name] < LIMITS_MB[target.arch], "too large", f"{made.name}: {sizes[made.name]} MB")
-    first, again = DEB12, scratch()
-    words = ["--arch", "arm64", "--python", Target(first, "arm64").python, "--out", str(again)]
-    with tempfile.TemporaryDirectory(prefix="edgeface elsewhere ", dir="/var/tmp") as elsewhere:
-        changed = {
-            **os.environ,
-            "TZ": "Asia/Kathmandu",
-            "LC_ALL": "C",
-            "DPKG_DEB_THREADS_MAX": "1",
-            "TMPDIR": elsewhere,
-        }
-        command = f'umask 077; exec "{ROOT}/packaging/deb/build" "$@"'
-        with told.step("one again"):
-            subprocess.run(["bash", "-c", command, "build", *words], check=True, stdout=sys.stderr, env=changed)
-    name = Target(first, "arm64").file(edgeface.__version__, 1)
-    told.expect(_hash(out / name) == _hash(again / name), "two builds differ", name)
-    shutil.rmtree(again)
+    _again(out, told)
     resolved = [target.name for target in targets() if target.arch != _arch() or target.system not in {DEB12, DEB13}]
     return {**told.as_dict(), "megabytes": sizes, "resolved and built, not run": resolved}
+
+
+def twice() -> dict[str, object]:
+    """One of them, and again."""
+    told, out = Told(), scratch()
+    with told.step("one"):
+        subprocess.run([BUILD, *_words(AGAIN), "--out", str(out)], check=True, stdout=sys.stderr)
+    _again(out, told)
+    shutil.rmtree(out)
+    return told.as_dict()
+
+
+def _again(out: Path, told: Told) -> None:
+    """Build one anew, later, from another folder, by whom nothing is as it was; the bytes must be those in ``out``."""
+    with tempfile.TemporaryDirectory(prefix="edgeface elsewhere ", dir="/var/tmp") as name:
+        elsewhere = Path(name)
+        tree, made, work = (elsewhere / part for part in ("tree", "made", "tmp"))
+        left = shutil.ignore_patterns(".git", ".venv*", ".cache", "dist", "__pycache__")
+        shutil.copytree(ROOT, tree, symlinks=True, ignore=left)
+        for kept in (".cache", ".venv-deb"):
+            (tree / kept).symlink_to(ROOT / kept)
+        work.mkdir()
+        when = ["git", "-C", str(ROOT), "log", "-1", "--format=%ct"]
+        epoch = subprocess.run(when, capture_output=True, text=True, check=True).stdout.strip()
+        changed = {
+            **os.environ,
+            **{"TZ": "Asia/Kathmandu", "LC_ALL": "C", "TMPDIR": str(work), "HOME": str(work)},
+            **{"DPKG_DEB_THREADS_MAX": "1", "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", epoch)},
+        }
+        command = ["bash", "-c", f'umask 077; exec "{tree}/packaging/deb/build" "$@"', "build"]
+        with told.step("one again"):
+            subprocess.run([*command, *_words(AGAIN), "--out", str(made)], check=True, stdout=sys.stderr, env=changed)
+        file = AGAIN.file(edgeface.__version__, 1)
+        told.said["the same bytes"] = _hash(made / file)
+        told.expect(_hash(out / file) == _hash(made / file), "two builds differ", file)
+
+
+def _words(target: Target) -> list[str]:
+    return ["--arch", target.arch, "--python", target.python]
 
 
 def lintian(debs: Sequence[Path]) -> dict[str, object]:
@@ -130,6 +158,8 @@ def main() -> int:
     result: dict[str, object] = {"at": f"{datetime.now(timezone.utc):%Y-%m-%d}", "version": edgeface.__version__}
     if "build" in parts:
         result["build"] = build(args.packages)
+    elif "twice" in parts:
+        result["twice"] = twice()
     debs = {target.name: args.packages / target.file(edgeface.__version__, 1) for target in targets()}
     if "lintian" in parts:
         result["lintian"] = lintian([deb for deb in debs.values() if deb.is_file()])
@@ -153,13 +183,23 @@ def main() -> int:
         for part, (suite, do) in runs.items():
             if part in parts:
                 print(f"edgeface: {part}", file=sys.stderr)
-                result[part] = booted(suite, work, do)
+                result[part] = _kept(partial(booted, suite, work, do))
     finally:
         if not args.keep:
             shutil.rmtree(work, ignore_errors=True)
     faults = [fault for part in result.values() if isinstance(part, dict) for fault in part["faults"]]
     print(json.dumps({**result, "good": not faults}, indent=1))
     return 1 if faults else 0
+
+
+def _kept(run: Callable[[], dict[str, object]]) -> dict[str, object]:
+    """What came of a part; one that waited in vain does not take with it what is known of the others."""
+    try:
+        return run()
+    except SystemExit as error:
+        if not isinstance(error.code, str):
+            raise
+        return {"faults": [error.code]}
 
 
 def _arch() -> str:

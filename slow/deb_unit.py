@@ -32,7 +32,9 @@ class Heard:
 
     def __init__(self, machine: Machine) -> None:
         self.messages: list[tuple[str, str]] = []
-        command = machine.inside("mosquitto_sub", "-h", "127.0.0.1", "-q", "1", "-t", "edgeface/#", "-F", "%t %p")
+        # A session that the broker keeps: nothing slips by while either is away.
+        words = ("-h", "127.0.0.1", "-i", "heard", "-c", "-q", "1", "-t", "edgeface/#", "-F", "%t %p")
+        command = machine.inside("mosquitto_sub", *words)
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
@@ -100,6 +102,7 @@ def unit(machine: Machine, deb: Path) -> Told:
         told.said["status"] = machine.shown("StatusText")["StatusText"]
         _watched(machine, told)
         _hang(machine, told, heard)
+        _upgraded(machine, told, heard, deb)
         _reload(machine, told, config)
         _stop(machine, told, heard)
         _rest(machine, told, config)
@@ -142,6 +145,31 @@ def _hang(machine: Machine, told: Told, heard: Heard) -> None:
         "a visit after the hang",
         READY_S,
     )
+
+
+def _upgraded(machine: Machine, told: Told, heard: Heard, deb: Path) -> None:
+    """What waits for the broker outlives another version of the package."""
+    last = json.loads(next(text for topic, text in reversed(heard.messages) if topic.endswith("/visits")))
+    machine.run("systemctl", "stop", "mosquitto")
+    with told.step("upgrade without a broker"):
+        machine.run("dpkg", "-i", f"/srv/{deb.name}")
+    state = machine.shown("ActiveState")
+    told.expect(state["ActiveState"] == "active", "no READY without a broker", str(state))
+    machine.run("systemctl", "start", "mosquitto")
+
+    def visits() -> list[dict[str, object]]:
+        return [json.loads(text) for topic, text in list(heard.messages) if topic.endswith("/visits")]
+
+    with told.step("what waited"):
+        wait_for(
+            lambda: any(one["visit"] == last["visit"] and one["event"] == "end" for one in visits()),
+            "the end that waited in the spool",
+            READY_S,
+            machine.journal,
+        )
+    (end,) = (one for one in visits() if one["visit"] == last["visit"] and one["event"] == "end")
+    told.expect(end["reason"] == "stopped", "its end has another reason", str(end))
+    wait_for(lambda: heard.events()[-1:] != ["end"], "somebody in view after it", READY_S, machine.journal)
 
 
 def _reload(machine: Machine, told: Told, config: Path) -> None:
