@@ -16,6 +16,8 @@ GATE_SIZES, GATE_SPEED, GATE_MOST = 0.55, 1.5, 3.0
 """The gate in face sizes: a base, plus face sizes per second since the last detection, and an upper bound."""
 LOOK_S, FIRST_LOOKS_S, LOOK_SHARE = 0.5, 0.1, 0.3
 """How often the appearance is taken: of confirmed tracks, and of those that are not yet; weight of a newer look."""
+ALIKE = 1.0
+"""Likeness from which on a look is the same person's also where somebody else may be."""
 NEAR_SIZES = 2.5
 """So many face sizes are two apart at most who stand before one another, or did so a moment ago."""
 TICK_S = 1e-3
@@ -107,23 +109,23 @@ def likeness_of(state: Tracked, row: int | None, views: Views | None) -> float |
 
 
 def refresh(state: Tracked, views: Views, time_s: float, *, alone: bool) -> None:
-    """Take the appearance of a track anew, from time to time; a good one only while it is ``alone``.
+    """Take the appearance of a track anew, from time to time.
 
-    Where somebody else is hidden there, the face may be that one's by now.
+    Where somebody else is hidden there, the face may be that one's by now: while it is not ``alone``, a good look takes
+    in only what is like it.
     """
     assert state.detection is not None
-    if not alone and state.look is not None and state.look.clear:
-        return
     if time_s - state.look_s < (LOOK_S if state.confirmed else FIRST_LOOKS_S) - TICK_S:
         return
     now = views.look(state.detection)
     if now.torso is None and now.head is None:
         return
+    state.look_s = time_s
     if state.look is None or (now.clear and not state.look.clear):
         state.look = now
     elif now.clear or not state.look.clear:
-        state.look = blend(state.look, now, LOOK_SHARE)
-    state.look_s = time_s
+        if alone or not state.look.clear or (likeness(state.look, now) or 0.0) >= ALIKE:
+            state.look = blend(state.look, now, LOOK_SHARE)
 
 
 def expected_at(state: Tracked, elapsed_s: float, time_s: float) -> Expected:
