@@ -182,6 +182,13 @@ def test_nobody_inherits_across_a_door(seed: int, fps: int, gap_s: float, off: t
     assert first.track != second.track
 
 
+@pytest.mark.parametrize(("clothes", "people"), [(RED, 1), (BLUE, 2)])
+def test_a_slow_camera_hands_nobody_the_place_of_another(clothes: tuple[int, int, int], people: int) -> None:
+    """At two frames a second one stands where another one stood in the frame before."""
+    watch = play(lambda time_s: [Seen(200, 60, RED if time_s < 5 else clothes, DARK)], seconds=10, fps=2)
+    assert len(watch.told("start")) == people
+
+
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 999), fps=st.sampled_from([5, 10, 25]), lower=st.floats(0, 12), hidden_s=st.floats(0.2, 1.4))
 def test_two_who_swap_sides_keep_their_visits(seed: int, fps: int, lower: float, hidden_s: float) -> None:

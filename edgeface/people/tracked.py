@@ -123,9 +123,8 @@ def refresh(state: Tracked, views: Views, time_s: float, *, alone: bool) -> None
     state.look_s = time_s
     if state.look is None or (now.clear and not state.look.clear):
         state.look = now
-    elif now.clear or not state.look.clear:
-        if alone or not state.look.clear or (likeness(state.look, now) or 0.0) >= ALIKE:
-            state.look = blend(state.look, now, LOOK_SHARE)
+    elif not state.look.clear or (now.clear and (alone or (likeness(state.look, now) or 0.0) >= ALIKE)):
+        state.look = blend(state.look, now, LOOK_SHARE)
 
 
 def expected_at(state: Tracked, elapsed_s: float, time_s: float) -> Expected:

@@ -49,6 +49,8 @@ from edgeface.types import Detections, Track
 DIRECT_S, DIRECT_SEARCHES = 0.6, 1.5
 """Who was unseen for longer is not followed on by the next face there: that one is watched first, as one more. In
 seconds, and in intervals between two searches where these are longer."""
+STEADY_S = 0.3
+"""Where searches are farther apart, another one may stand where somebody stood: looks count, not the place alone."""
 UNSURE_S = 1.5
 """Who is covered by others and may be somebody who was there before is waited for so long."""
 LIKENESS_LEAST = -1.2
@@ -238,9 +240,10 @@ class Tracker:
         ``steady``: only who was in the search before, and is where the motion says; nobody else is pushed in between.
         """
         costs: dict[tuple[int, int], float] = {}
+        often = views is None or time_s - self._searched_s <= STEADY_S + TICK_S
         for index, state in enumerate(states):
             gate = gate_of(state, time_s, 1.0)
-            seen = state.motion.seen_s >= self._searched_s
+            seen = often and state.motion.seen_s >= self._searched_s
             for row, score in enumerate(scores):
                 calm = seen and not odd(state.motion, found[row])
                 if row in taken or (steady and not calm):

@@ -149,7 +149,7 @@ class VisitBook:
         return [self._visit(person) for person in self._people.values() if person.visit is not None]
 
     def difference(self, one: int, other: int) -> float:
-        """How much likelier what the samples of two tracks say is of two people than of one: a natural logarithm, from 0.
+        """How much likelier the samples of two tracks are of two people than of one: a natural logarithm, from 0.
 
         Nothing where it is not known well enough.
         """
