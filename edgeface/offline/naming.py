@@ -52,10 +52,10 @@ class Naming:
     def _exchange(self, one: int, other: int) -> None:
         """Two tracks had each other's faces in the frames that show both; the latest one is right already."""
         last = len(self._held) - 1
-        swapped = {one: other, other: one}
+        swapped: dict[int | None, int | None] = {one: other, other: one}
         for place, (time_s, analysis) in enumerate(self._held):
             if place < last and any(face.track == other for face in analysis.faces):
-                faces = [replace(face, track=swapped.get(face.track, face.track)) for face in analysis.faces]  # type: ignore[arg-type, call-overload]
+                faces = [replace(face, track=swapped.get(face.track, face.track)) for face in analysis.faces]
                 self._held[place] = time_s, replace(analysis, faces=faces)
 
     def _is_decided(self, analysis: Analysis, live: set[int]) -> bool:
