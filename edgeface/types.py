@@ -143,6 +143,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     confirmed : whether it has been seen long and often enough to be a person's visit
     absent : whether it was not detected for so long that nobody counts as there; who returns goes on with it
     joined : number of the track that was found in this frame to be this one's person, come back
+    exchanged : number of the tentative track with which it was found in this frame to have exchanged faces
     """
 
     id: int
@@ -154,6 +155,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     confirmed: bool
     absent: bool = False
     joined: int | None = None
+    exchanged: int | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):

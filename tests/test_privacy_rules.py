@@ -126,6 +126,7 @@ def test_the_notice_is_what_the_configuration_makes_of_it(capsys: pytest.Capture
         "where in the picture a face is",
         "broker localhost port 1883, not encrypted",
         "lie on the disk of this device until the broker has them",
+        "the colours of head and clothes and the texture of clothes are kept in memory as counts",
         "recognises nobody",
     ):
         assert words in usual

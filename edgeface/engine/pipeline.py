@@ -99,7 +99,7 @@ class Pipeline:
             return_within_s=config.visits.return_within,
             confirm_s=config.visits.confirm,
             high_score=config.detector.score,
-            differ=self._book.differ,
+            difference=self._book.difference,
         )
         self._privacy = config.privacy
         self._pace = FacesPace(0.0 if config.privacy.least_count else config.visits.faces_rate)

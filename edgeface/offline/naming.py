@@ -31,6 +31,9 @@ class Naming:
         """Take in a frame; give those that need not wait any longer, in their order, with the visits in their faces."""
         self._held.append((time_s, analysis))
         self._visits = {visit.track: visit.id for visit in visits}
+        for track in tracks:
+            if track.exchanged is not None:
+                self._exchange(track.id, track.exchanged)
         self._joined |= {track.joined: track.id for track in tracks if track.joined is not None}
         live = {track.id for track in tracks}
         ready: list[Analysis] = []
@@ -45,6 +48,15 @@ class Naming:
         rest = [self._named(analysis) for _, analysis in self._held]
         self._held.clear()
         return rest
+
+    def _exchange(self, one: int, other: int) -> None:
+        """Two tracks had each other's faces in the frames that show both; the latest one is right already."""
+        last = len(self._held) - 1
+        swapped: dict[int | None, int | None] = {one: other, other: one}
+        for place, (time_s, analysis) in enumerate(self._held):
+            if place < last and any(face.track == other for face in analysis.faces):
+                faces = [replace(face, track=swapped.get(face.track, face.track)) for face in analysis.faces]
+                self._held[place] = time_s, replace(analysis, faces=faces)
 
     def _is_decided(self, analysis: Analysis, live: set[int]) -> bool:
         return all(self._visit(face.track) is not None or face.track not in live for face in analysis.faces)

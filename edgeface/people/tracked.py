@@ -9,24 +9,32 @@ import msgspec
 import numpy as np
 
 from edgeface.people.appearance import Appearance, Views, blend, likeness
-from edgeface.people.motion import Face, Motion, predict
+from edgeface.people.motion import Face, Motion, association_offset, predict
 from edgeface.types import Track
 
 GATE_SIZES, GATE_SPEED, GATE_MOST = 0.55, 1.5, 3.0
 """The gate in face sizes: a base, plus face sizes per second since the last detection, and an upper bound."""
 LOOK_S, FIRST_LOOKS_S, LOOK_SHARE = 0.5, 0.1, 0.3
 """How often the appearance is taken: of confirmed tracks, and of those that are not yet; weight of a newer look."""
+ALIKE = 1.0
+"""Likeness from which on a look is the same person's also where somebody else may be."""
+NEAR_SIZES = 2.5
+"""So many face sizes are two apart at most who stand before one another, or did so a moment ago."""
 TICK_S = 1e-3
 """Time stamps are no finer than this: 0.7 s - 0.4 s is 0.2 s."""
 
 
 @dataclass(slots=True)
 class Tracked:
-    """One tracked face; ``searched`` are the frames that were searched since its first detection, which counts."""
+    """One tracked face.
+
+    ``entry`` is its first detection, ``searched`` are the frames that were searched since, that one included.
+    """
 
     id: int
     motion: Motion
     face: Face
+    entry: Face
     score: float
     started_s: float
     detection: int | None
@@ -34,6 +42,7 @@ class Tracked:
     hits: int = 1
     searched: int = 1
     joined: int | None = None
+    exchanged: int | None = None
     look: Appearance | None = None
     look_s: float = float("-inf")
 
@@ -65,24 +74,57 @@ def gate_of(state: Tracked, time_s: float, strictness: float) -> float:
     return strictness * min(GATE_MOST, GATE_SIZES + GATE_SPEED * (time_s - state.motion.seen_s))
 
 
-def likeness_of(state: Tracked, row: int, views: Views | None) -> float | None:
+def entry_offset(gone: Tracked, here: Tracked) -> float | None:
+    """How far from somebody who is not seen any more another one came in, in face sizes; None beyond the gate.
+
+    Where that one walks afterwards, and to what size, says nothing.
+    """
+    return association_offset(gone.motion, here.entry, gate=gate_of(gone, here.started_s, 1.0))
+
+
+def is_near(one: Tracked, other: Tracked) -> bool:
+    """Whether one of them may stand before the other, or did so a moment ago."""
+    here, there = one.motion, other.motion
+    reach = NEAR_SIZES * max(here.size, there.size)
+    return abs(here.x - there.x) <= reach and abs(here.y - there.y) <= reach
+
+
+def exchange(one: Tracked, other: Tracked, views: Views) -> None:
+    """Let two tracks exchange their faces; ``one`` keeps what it looks like, ``other`` is seen anew."""
+    one.motion, other.motion = other.motion, one.motion
+    one.face, other.face = other.face, one.face
+    one.score, other.score = other.score, one.score
+    one.detection, other.detection = other.detection, one.detection
+    assert other.detection is not None
+    now = views.look(other.detection)
+    other.look = None if now.torso is None and now.head is None else now
+    one.exchanged = other.id
+
+
+def likeness_of(state: Tracked, row: int | None, views: Views | None) -> float | None:
     """How much the face of a row looks like a track, as a logarithm; None where that cannot be said."""
-    return None if views is None or state.look is None else likeness(state.look, views.look(row))
+    if views is None or state.look is None or row is None:
+        return None
+    return likeness(state.look, views.look(row))
 
 
-def refresh(state: Tracked, views: Views, time_s: float) -> None:
-    """Take the appearance of a track anew, from time to time."""
+def refresh(state: Tracked, views: Views, time_s: float, *, alone: bool) -> None:
+    """Take the appearance of a track anew, from time to time.
+
+    Where somebody else is hidden there, the face may be that one's by now: while it is not ``alone``, a good look takes
+    in only what is like it.
+    """
     assert state.detection is not None
     if time_s - state.look_s < (LOOK_S if state.confirmed else FIRST_LOOKS_S) - TICK_S:
         return
     now = views.look(state.detection)
     if now.torso is None and now.head is None:
         return
+    state.look_s = time_s
     if state.look is None or (now.clear and not state.look.clear):
         state.look = now
-    elif now.clear or not state.look.clear:
+    elif not state.look.clear or (now.clear and (alone or (likeness(state.look, now) or 0.0) >= ALIKE)):
         state.look = blend(state.look, now, LOOK_SHARE)
-    state.look_s = time_s
 
 
 def expected_at(state: Tracked, elapsed_s: float, time_s: float) -> Expected:
@@ -118,4 +160,5 @@ def as_track(state: Tracked, *, absent: bool) -> Track:
         confirmed=state.confirmed,
         absent=absent,
         joined=state.joined,
+        exchanged=state.exchanged,
     )

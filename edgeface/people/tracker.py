@@ -23,7 +23,6 @@ from edgeface.people.assignment import UNMATCHED, match
 from edgeface.people.motion import (
     Face,
     association_cost,
-    association_offset,
     begin,
     correct,
     odd,
@@ -37,8 +36,11 @@ from edgeface.people.tracked import (
     Expected,
     Tracked,
     as_track,
+    entry_offset,
+    exchange,
     expected_at,
     gate_of,
+    is_near,
     likeness_of,
     refresh,
 )
@@ -47,10 +49,14 @@ from edgeface.types import Detections, Track
 DIRECT_S, DIRECT_SEARCHES = 0.6, 1.5
 """Who was unseen for longer is not followed on by the next face there: that one is watched first, as one more. In
 seconds, and in intervals between two searches where these are longer."""
+STEADY_S = 0.3
+"""Where searches are farther apart, another one may stand where somebody stood: looks count, not the place alone."""
 UNSURE_S = 1.5
 """Who is covered by others and may be somebody who was there before is waited for so long."""
 LIKENESS_LEAST = -1.2
 """Likeness below which a face that came in anew, or jumped, is not taken for the one that was there."""
+EXCHANGED = 3.0
+"""By so much a new track looks more like another one than that one's own face does, where it has that one's face."""
 BLIND_GATE = 0.6
 """Share of the gate for such a face where it cannot be said what it looks like."""
 RETURN_SIZES, RETURN_SPEED, RETURN_AREA, RETURN_PRIOR = 0.8, 0.5, 12.0, -1.0
@@ -58,11 +64,13 @@ RETURN_SIZES, RETURN_SPEED, RETURN_AREA, RETURN_PRIOR = 0.8, 0.5, 12.0, -1.0
 come in; and how much likelier somebody else is before anything is seen, as a logarithm."""
 COVERED_PRIOR = 0.5
 """The same of somebody of whom others covered something all the time."""
+APART = 1.0
+"""From which difference of what is known on somebody of whom no look was taken is not the one who comes."""
 TRACKS = 64
 """Most tracks at a time (64 x 2 KB): then unseen tentative tracks go first, and new faces wait; both are counted."""
 
-Differ = Callable[[int, int], bool]
-"""Whether what is known of two tracks, by their ids, says that they are two people."""
+Difference = Callable[[int, int], float]
+"""How much likelier what is known of two tracks, by their ids, is of two people than of one: a logarithm, from 0."""
 
 
 class Tracker:
@@ -75,7 +83,7 @@ class Tracker:
     confirm_s : presence needed for a confirmed track
     min_hits : detections needed for a confirmed track
     high_score : detections from here on may begin a track
-    differ : what else tells that two tracks are two people
+    difference : what else tells that two tracks are two people
 
     Attributes
     ----------
@@ -90,14 +98,14 @@ class Tracker:
         return_within_s: float = 0.0,
         min_hits: int = 2,
         high_score: float = 0.6,
-        differ: Differ = lambda one, other: False,  # noqa: ARG005
+        difference: Difference = lambda one, other: 0.0,  # noqa: ARG005
     ) -> None:
         self._lost_after_s = lost_after_s
         self._return_within_s = return_within_s
         self._confirm_s = confirm_s
         self._min_hits = min_hits
         self._high_score = high_score
-        self._differ = differ
+        self._difference = difference
         self._states: list[Tracked] = []
         self._last_s: float | None = None
         self._rhythm = Rhythm()
@@ -147,7 +155,7 @@ class Tracker:
             self.reset()
         self._last_s = time_s
         for state in self._states:
-            state.detection, state.joined = None, None
+            state.detection, state.joined, state.exchanged = None, None, None
             predict(state.motion, elapsed_s, time_s)
         self._states = [state for state in self._states if not self._is_lost(state, time_s)]
         if detections is not None:
@@ -207,10 +215,13 @@ class Tracker:
         new = [row for row in high if row not in taken]
         for row in sorted(new, key=lambda row: (-scores[row], found[row])):
             self._begin(found[row], scores[row], row, time_s)
+        hidden = [s for s in self._states if s.confirmed and 0 < time_s - s.motion.seen_s <= self._lost_after_s]
         for state in [state for state in self._states if state.detection is not None]:
             if views is not None:
-                refresh(state, views, time_s)
+                refresh(state, views, time_s, alone=not any(is_near(state, other) for other in hidden))
             if not state.confirmed and self._is_person(state, time_s):
+                if views is not None:
+                    self._untangle(state, views)
                 self._confirm(state, time_s, seen=views is not None)
 
     def _pairs(
@@ -229,9 +240,10 @@ class Tracker:
         ``steady``: only who was in the search before, and is where the motion says; nobody else is pushed in between.
         """
         costs: dict[tuple[int, int], float] = {}
+        often = views is None or time_s - self._searched_s <= STEADY_S + TICK_S
         for index, state in enumerate(states):
             gate = gate_of(state, time_s, 1.0)
-            seen = state.motion.seen_s >= self._searched_s
+            seen = often and state.motion.seen_s >= self._searched_s
             for row, score in enumerate(scores):
                 calm = seen and not odd(state.motion, found[row])
                 if row in taken or (steady and not calm):
@@ -262,6 +274,19 @@ class Tracker:
         long_enough = state.hits >= self._min_hits and time_s - state.started_s >= self._confirm_s - TICK_S
         return long_enough and 2 * state.hits >= state.searched
 
+    def _untangle(self, state: Tracked, views: Views) -> None:
+        """Give a track back its face where it left a crossing with another one's, and the new track has that face.
+
+        So it is where two stood before one another and were found as one: who is found first afterwards is followed on.
+        """
+        for other in self._states:
+            if not other.confirmed or other.look is None or not other.look.clear or not is_near(state, other):
+                continue
+            own, there = likeness_of(other, other.detection, views), likeness_of(other, state.detection, views)
+            if own is not None and there is not None and there > max(0.0, own + EXCHANGED):
+                exchange(other, state, views)
+                return
+
     def _confirm(self, state: Tracked, time_s: float, *, seen: bool) -> None:
         """Confirm a track: as one more, or as somebody who has come back to about the same place with the same look."""
         gone = [other for other in self._states if self._may_return(other, state)]
@@ -281,26 +306,24 @@ class Tracker:
         self._states.remove(state)
 
     def _may_return(self, gone: Tracked, here: Tracked) -> bool:
-        """Whether a new track is where somebody may be who is not seen any more."""
-        if not gone.confirmed or gone.detection is not None:
-            return False
-        off = association_offset(gone.motion, here.motion.face, gate=gate_of(gone, here.started_s, 1.0))
-        return off is not None and not self._differ(gone.id, here.id)
+        """Whether a new track came in where somebody may be who is not seen any more."""
+        return gone.confirmed and gone.detection is None and entry_offset(gone, here) is not None
 
     def _return_cost(self, gone: Tracked, here: Tracked) -> float | None:
         """How badly a new track fits somebody who is not seen any more; None where it is somebody else."""
         gap_s = here.started_s - gone.motion.seen_s
-        off = association_offset(gone.motion, here.motion.face, gate=gate_of(gone, here.started_s, 1.0))
+        off = entry_offset(gone, here)
         assert off is not None
+        apart = self._difference(gone.id, here.id)
         if gone.look is None:
-            return off if gap_s <= self._lost_after_s else None
+            return off if gap_s <= self._lost_after_s and apart < APART else None
         like = None if here.look is None else likeness(gone.look, here.look)
         if like is None:
             return None
         spread = RETURN_SIZES + RETURN_SPEED * gap_s
         place = log(RETURN_AREA / (2 * pi * spread * spread)) - (off / spread) ** 2 / 2
         covered = not gone.look.clear and gap_s <= self._lost_after_s
-        evidence = like + place + (COVERED_PRIOR if covered else RETURN_PRIOR)
+        evidence = like + place + (COVERED_PRIOR if covered else RETURN_PRIOR) - apart
         return -evidence if evidence > 0 else None
 
     def _begin(self, face: Face, score: float, row: int, time_s: float) -> None:
@@ -312,6 +335,7 @@ class Tracker:
                 id=self._next_id,
                 motion=begin(face, time_s),
                 face=face,
+                entry=face,
                 score=score,
                 started_s=time_s,
                 detection=row,

@@ -102,6 +102,8 @@ class VisitBook:
         self.places = []
         live = {track.id for track in tracks}
         for track in tracks:
+            if track.exchanged in self._people:
+                _forget(self._people[track.exchanged], list(self._heads))
             if track.joined in self._people:
                 self._join(self._people[track.id], self._people.pop(track.joined), time_s)
         changes = [
@@ -151,13 +153,16 @@ class VisitBook:
         """Return the visits that last, in the order in which they began; coasting and absent ones included."""
         return [self._visit(person) for person in self._people.values() if person.visit is not None]
 
-    def differ(self, one: int, other: int) -> bool:
-        """Whether what the samples of two tracks say is known well enough to tell that they are two people."""
+    def difference(self, one: int, other: int) -> float:
+        """How much likelier the samples of two tracks are of two people than of one: a natural logarithm, from 0.
+
+        Nothing where it is not known well enough.
+        """
         if one not in self._people or other not in self._people:
-            return False
+            return 0.0
         states, others = self._people[one].states, self._people[other].states
-        return any(
-            QUESTIONS[task].differ(mine, theirs)
+        return sum(
+            QUESTIONS[task].difference(mine, theirs)
             for task in states.keys() & others.keys()
             if (mine := self._value(task, states[task], DIFFER_SAMPLES)) is not None
             and (theirs := self._value(task, others[task], DIFFER_SAMPLES)) is not None

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from edgeface.questions.fusion import Pool, pool_sample
 from edgeface.questions.parts import Samples
-from edgeface.questions.question import Question, Schedule
+from edgeface.questions.question import DIFFERENCE_MOST, Question, Schedule
 from edgeface.types import AgeEstimate, Answer, Head
 
 WORTH = 0.92
@@ -21,6 +21,8 @@ The interval is that of the pool to this power. Fitted on half of the people of 
 of them are held, the mean of what is held of all and of what is held where nine age bands count alike, since nobody
 knows whom a camera will see (`python -m benchmarks.visit_intervals`).
 """
+ALIKE = 0.5
+"""Share of the ranges between two ages up to which these say nothing for two people."""
 
 
 class Age(Struct, frozen=True, kw_only=True):
@@ -78,9 +80,12 @@ class AgeQuestion(Question[Pool, VisitAge, Age]):
         assert isinstance(left, AgeEstimate)
         return VisitAge(years=fused.years, low=left.low, high=left.high, spread=state.spread, samples=state.samples)
 
-    def differ(self, one: VisitAge, other: VisitAge) -> bool:
-        """Neither lies in the other's range."""
-        return one.high < other.low or other.high < one.low
+    def difference(self, one: VisitAge, other: VisitAge) -> float:
+        """Grows with the years between them, as a share of the ranges there; the most where these do not meet."""
+        young, old = sorted((one, other), key=lambda age: age.years)
+        ranges = young.high - young.years + old.years - old.low
+        share = (old.years - young.years) / max(ranges, 1.0)
+        return DIFFERENCE_MOST * min(1.0, max(0.0, (share - ALIKE) / (1 - ALIKE)))
 
     def gist(self, value: VisitAge) -> int:
         """Whole years."""

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import log
 
 from edgeface.questions.fusion import Mean, add_sample
 from edgeface.questions.parts import rounded_share
-from edgeface.questions.question import P, Question
+from edgeface.questions.question import DIFFERENCE_MOST, P, Question
 from edgeface.types import Answer, Head, LabelEstimate
+
+ALIKE, SLOPE = 2.0, 1.2
+"""Distance of two labels up to which one person gets both, in logits added up, and what more of it says for two people.
+
+Of three samples and more of one person in made clips 95 % lay closer and two in a hundred farther than 3; of two
+people, whatever their labels, three quarters lay farther.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +46,11 @@ class Labelled(Question[Mean, VisitLabel, P]):
             return None
         return VisitLabel(label=fused.label, probability=fused.probability, samples=state.samples)
 
-    def differ(self, one: VisitLabel, other: VisitLabel) -> bool:
-        """Both are certain enough to be said, and say different things."""
-        return one.label != other.label
+    def difference(self, one: VisitLabel, other: VisitLabel) -> float:
+        """Nothing while the labels agree; else it grows with what both are sure of."""
+        if one.label == other.label:
+            return 0.0
+        return min(DIFFERENCE_MOST, SLOPE * max(0.0, _logit(one) + _logit(other) - ALIKE))
 
     def gist(self, value: VisitLabel) -> str:
         """The label."""
@@ -53,3 +63,7 @@ class Labelled(Question[Mean, VisitLabel, P]):
     def sample_fields(self, estimate: LabelEstimate) -> Mapping[str, object]:
         """Label and probability."""
         return {"label": estimate.label, "probability": rounded_share(estimate.probability)}
+
+
+def _logit(label: VisitLabel) -> float:
+    return log(label.probability / max(1 - label.probability, 1e-6))

@@ -28,6 +28,9 @@ class State(Protocol):
         """Samples that weighed something."""
 
 
+DIFFERENCE_MOST = 4.0
+"""Most that the answers to one question can say for two people: they are of the same networks, and may err alike."""
+
 S = TypeVar("S", bound=State)
 V = TypeVar("V")
 P = TypeVar("P", bound=Struct)
@@ -69,9 +72,9 @@ class Question(ABC, Generic[S, V, P]):
         """Say what is known of a visit that has ended."""
         return value
 
-    def differ(self, one: V, other: V) -> bool:  # noqa: ARG002
-        """Whether two values cannot be one person's."""
-        return False
+    def difference(self, one: V, other: V) -> float:  # noqa: ARG002
+        """How much likelier two values are of two people than of one: a natural logarithm, 0 to `DIFFERENCE_MOST`."""
+        return 0.0
 
     @abstractmethod
     def gist(self, value: V) -> Hashable:
