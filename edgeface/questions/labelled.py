@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edgeface.questions.fusion import Mean, add_sample
@@ -42,9 +42,17 @@ class Labelled(Question[Mean, VisitLabel, P]):
         """Both are certain enough to be said, and say different things."""
         return one.label != other.label
 
-    def gist(self, value: VisitLabel) -> str:
-        """The label."""
-        return value.label
+    def gist_of(
+        self,
+        state: Mean,
+        head: Head,  # noqa: ARG002
+        certainty: float,
+        bands: Sequence[int] = (),  # noqa: ARG002
+    ) -> int | None:
+        """The label, by its place among the labels."""
+        probabilities = state.probabilities
+        best = int(probabilities.argmax())
+        return None if float(probabilities[best]) < certainty else best
 
     def estimate(self, value: VisitLabel) -> LabelEstimate:
         """Label and probability; the other labels' are not kept."""
