@@ -94,10 +94,15 @@ CHANGES: Mapping[str, Callable[[Image, np.random.Generator], Copy]] = {
 }
 
 
+def _matrix(points: F32, target: F32) -> F64:
+    a, b, right, down = similarity(points.tolist(), target.tolist())
+    return np.array([[a, -b, right], [b, a, down]])
+
+
 def jitter(before: F32, after: F32, moved: F64, target: F32) -> tuple[float, float, float, float]:
     """How a copy's crop lies beside the original's: size in percent, right and down in percent of it, degrees."""
     expected = (before @ moved[:, :2].T + moved[:, 2]).astype(np.float32)
-    first, second = similarity(expected, target), similarity(after, target)
+    first, second = _matrix(expected, target), _matrix(after, target)
     # From the first crop's unit square to the second's.
     back = cv2.invertAffineTransform(first)
     linear = second[:, :2] @ back[:, :2]

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeface.bundle import BoxCrop, Four, Input, LandmarkCrop, SquareCrop
 from edgeface.errors import BundleError
-from edgeface.geometry import share_of_box, shrink, similarity
+from edgeface.geometry import Points, share_of_box, shrink, similarity
 from edgeface.types import F32, Image
 
 BORDERS = {"replicate": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
@@ -102,7 +102,7 @@ def _aligned(
     image: Image, landmarks: F32, rule: LandmarkCrop, offsets: Offsets | None, size_wh: tuple[int, int]
 ) -> Image:
     """Similarity transform of the landmarks onto the padded template."""
-    (a, _, shift_x), (b, _, shift_y) = similarity(landmarks, _target(rule, offsets, size_wh)).tolist()
+    a, b, shift_x, shift_y = similarity(landmarks.tolist(), _target(rule, offsets, size_wh))
     x1, y1, x2, y2 = _source_rectangle((a, b, shift_x, shift_y), size_wh, (image.shape[1], image.shape[0]))
     part = image[y1:y2, x1:x2]
     # warpAffine samples single pixels: a face much larger than the input is shrunk to about twice the input first.
@@ -123,15 +123,14 @@ def _aligned(
 
 
 @lru_cache(maxsize=32)
-def _target(rule: LandmarkCrop, offsets: Offsets | None, size_wh: tuple[int, int]) -> F32:
+def _target(rule: LandmarkCrop, offsets: Offsets | None, size_wh: tuple[int, int]) -> Points:
     """Where the landmarks belong in the network's input, pixels."""
     template = np.array(rule.template, dtype=np.float64)
     if offsets is not None:
         # The template is where the reference's points belong; this detector's belong a little beside.
         template += np.array(offsets) * np.linalg.norm(template[1] - template[0])
     padded = (template + rule.padding) / (1 + 2 * rule.padding)
-    target: F32 = (padded * np.array(size_wh)).astype(np.float32)
-    target.flags.writeable = False
+    target: Points = (padded * np.array(size_wh)).astype(np.float32).tolist()
     return target
 
 
@@ -156,4 +155,4 @@ def _source_rectangle(
 def _colour(chip: Image, color: str) -> Image:
     if color == "grey":
         return cv2.cvtColor(chip, cv2.COLOR_BGR2GRAY)[..., None]  # type: ignore[no-any-return]
-    return chip if color == "bgr" else np.ascontiguousarray(chip[..., ::-1])
+    return chip if color == "bgr" else cv2.cvtColor(chip, cv2.COLOR_BGR2RGB)

@@ -6,6 +6,7 @@ Boxes are x1, y1, x2, y2 in pixels; x2 and y2 lie outside. A pixel's coordinate 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import cv2
 import msgspec
@@ -14,6 +15,8 @@ import numpy.typing as npt
 
 from edgeface.types import F32, Detections, Image
 
+Points = Sequence[Sequence[float]]
+"""x and y of each."""
 SAMPLE_FROM, PICK_FROM = 2.5, 4.0
 """From these factors on a picture is sampled before it is averaged: between pixels, and by single pixels."""
 NMS_BLOCK = 256
@@ -33,6 +36,7 @@ class Letterbox(msgspec.Struct, frozen=True, kw_only=True):
     content_wh: tuple[int, int]
 
 
+@lru_cache(maxsize=32)
 def letterbox(image_wh: tuple[int, int], size_wh: tuple[int, int]) -> Letterbox:
     """Fit a picture into an input: it is shrunk, never enlarged, and keeps its aspect."""
     width, height = image_wh
@@ -171,23 +175,18 @@ def share_of_box(boxes: F32, shares: tuple[float, float, float, float]) -> F32:
     return moved
 
 
-def similarity(points: F32, template: F32) -> npt.NDArray[np.float64]:
-    """Least-squares similarity (rotation, one scale, shift; no mirror) from ``points`` to ``template``.
-
-    Parameters
-    ----------
-    points, template : float32 arrays, shape (P, 2)
+def similarity(source: Points, target: Points) -> tuple[float, float, float, float]:
+    """Least-squares similarity (rotation, one scale, shift; no mirror) from the points ``source`` to ``target``.
 
     Returns
     -------
-    float64 array, shape (2, 3): apply as ``M @ [x, y, 1]``.
+    a, b, shift_x, shift_y: x, y goes to ``a x - b y + shift_x, b x + a y + shift_y``.
 
     Notes
     -----
     Umeyama 1991, restricted to the plane, where the rotation has a closed form.
     """
     # Plain floats: of five points numpy's calls would cost ten times the arithmetic.
-    source, target = points.tolist(), template.tolist()
     count = len(source)
     x0, y0 = sum(x for x, _ in source) / count, sum(y for _, y in source) / count
     u0, v0 = sum(u for u, _ in target) / count, sum(v for _, v in target) / count
@@ -198,4 +197,4 @@ def similarity(points: F32, template: F32) -> npt.NDArray[np.float64]:
         along += dx * du + dy * dv
         across += dx * dv - dy * du
     a, b = (along / power, across / power) if power else (0.0, 0.0)
-    return np.array([[a, -b, u0 - a * x0 + b * y0], [b, a, v0 - b * x0 - a * y0]])
+    return a, b, u0 - a * x0 + b * y0, v0 - b * x0 - a * y0

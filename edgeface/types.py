@@ -227,3 +227,13 @@ class Head(Protocol):
 
     def estimate(self, probabilities: F32) -> Estimate:
         """Read one row, shape (K,)."""
+
+
+class AgeHead(Head, Protocol):
+    """A head whose `estimate` is an `AgeEstimate`: both parts of it alone, for who wants no more."""
+
+    def years(self, probabilities: F32) -> float:
+        """`AgeEstimate.years` of one row."""
+
+    def bounds(self, probabilities: F32) -> tuple[float, float]:
+        """`AgeEstimate.low` and `AgeEstimate.high` of one row."""

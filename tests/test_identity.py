@@ -17,7 +17,7 @@ from edgeface.config import Visits
 from edgeface.events import SummaryWindow
 from edgeface.offline.naming import HOLD_S, Naming
 from edgeface.offline.results import Analysis, Face
-from edgeface.people.appearance import Views, blend, likeness, look
+from edgeface.people.appearance import Views, blend, likeness, look, person
 from edgeface.people.tracker import TRACKS, Tracker
 from edgeface.people.visits import VisitBook
 from edgeface.questions import QUESTIONS, VisitAge
@@ -101,7 +101,7 @@ def one_look(who: Seen, others: Sequence[Seen] = (), **drawing: float) -> tuple[
 
 def appearance(who: Seen, *others: Seen, **drawing: float):  # type: ignore[no-untyped-def]
     image, boxes = one_look(who, others, **drawing)
-    return look(image, boxes, 0)  # type: ignore[arg-type]
+    return look(image, [person(box) for box in boxes], 0)
 
 
 @pytest.mark.parametrize("light", [0.8, 1.0, 1.15])
@@ -131,7 +131,7 @@ def test_who_is_covered_is_not_looked_at() -> None:
 def test_what_is_painted_black_or_beyond_the_edge_says_nothing() -> None:
     image, boxes = one_look(Seen(200, 60, RED))
     image[85:] = 0
-    assert look(image, boxes, 0).torso is None  # type: ignore[arg-type]
+    assert look(image, [person(box) for box in boxes], 0).torso is None
     assert appearance(Seen(200, 200, RED)).torso is None
     assert appearance(Seen(200, 200, RED)).head is not None
 

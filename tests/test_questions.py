@@ -63,7 +63,6 @@ def test_what_a_question_brings_fits_together(task: Task) -> None:
     assert sample
     assert question.text(part)
     assert question.brief(part)
-    assert question.gist(value) == question.gist(value)
     assert question.start.samples == 0
     assert Visits().certainty(task) == question.certainty
 

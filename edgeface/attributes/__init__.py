@@ -7,6 +7,7 @@ room of its own: it answers no question about one face.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,12 @@ def read_answers(head: Head, output: str, outputs: Mapping[str, F32], count: int
             rows = head.probabilities(outputs)
     except BundleError:
         return [None] * count
+    affect = isinstance(head, Affect)
+    # Of numbers that are all finite the sum is, but for the hugest: row by row is looked only where it is not.
+    if isfinite(raw.sum() + rows.sum()) and (affect or rows.any(axis=1).all()):
+        return list(rows)
     both = np.concatenate([raw.reshape(count, -1), rows], axis=1)
     sound: npt.NDArray[np.bool_] = np.isfinite(both).all(axis=1)
-    if not isinstance(head, Affect):
+    if not affect:
         sound = sound & rows.any(axis=1)
     return [row if good else None for row, good in zip(rows, sound, strict=True)]

@@ -50,7 +50,15 @@ class Coral:
 
     def estimate(self, probabilities: F32) -> AgeEstimate:
         """The published age, ``lowest`` plus how many of the probabilities are above one half, and two percentiles."""
+        low, high = self.bounds(probabilities)
+        return AgeEstimate(years=self.years(probabilities), low=low, high=high)
+
+    def years(self, probabilities: F32) -> float:
+        """The published age."""
         above = 1 - np.cumsum(probabilities, dtype=np.float64)[:-1]
+        return float(self._head.lowest + np.count_nonzero(above > 0.5))
+
+    def bounds(self, probabilities: F32) -> tuple[float, float]:
+        """The two percentiles between which it lies, in years."""
         spread = tempered(probabilities, self._head.temperature)
-        low, high = bounds(spread, self._support, self._head.percentiles)
-        return AgeEstimate(years=float(self._head.lowest + np.count_nonzero(above > 0.5)), low=low, high=high)
+        return bounds(spread, self._support, self._head.percentiles)

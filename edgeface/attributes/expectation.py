@@ -41,6 +41,13 @@ class Expectation:
 
     def estimate(self, probabilities: F32) -> AgeEstimate:
         """Mean of the distribution, and the two percentiles between which it lies, in years."""
-        spread = tempered(probabilities, self._head.temperature)
-        low, high = bounds(spread, self._support, self._percentiles)
-        return AgeEstimate(years=float(probabilities @ self._support), low=low, high=high)
+        low, high = self.bounds(probabilities)
+        return AgeEstimate(years=self.years(probabilities), low=low, high=high)
+
+    def years(self, probabilities: F32) -> float:
+        """Mean of the distribution."""
+        return float(probabilities @ self._support)
+
+    def bounds(self, probabilities: F32) -> tuple[float, float]:
+        """The two percentiles between which it lies, in years."""
+        return bounds(tempered(probabilities, self._head.temperature), self._support, self._percentiles)

@@ -52,8 +52,16 @@ class Regression:
 
     def estimate(self, probabilities: F32) -> AgeEstimate:
         """Mean of the distribution, and the two percentiles between which it lies, in years."""
-        low, high = bounds(probabilities, self._support, self._head.percentiles)
-        return AgeEstimate(years=float(probabilities @ self._support), low=low, high=high)
+        low, high = self.bounds(probabilities)
+        return AgeEstimate(years=self.years(probabilities), low=low, high=high)
+
+    def years(self, probabilities: F32) -> float:
+        """Mean of the distribution."""
+        return float(probabilities @ self._support)
+
+    def bounds(self, probabilities: F32) -> tuple[float, float]:
+        """The two percentiles between which it lies, in years."""
+        return bounds(probabilities, self._support, self._head.percentiles)
 
     def _curves(self, centres: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> F32:
         """Normal distributions (N, 101) around ``centres`` (N,)."""

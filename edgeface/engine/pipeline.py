@@ -93,6 +93,7 @@ class Pipeline:
         self._counted = Counted.of(config, camera)
         angle = config.attention.angle if self._counted.attention else None
         watch = Watch(settings.lines, settings.zones, angle=angle)
+        self._asks_places = watch.asks_places
         self._book = VisitBook(camera, config.visits, heads, new_id, bands=config.privacy.age_bands, watch=watch)
         self._tracker = Tracker(
             lost_after_s=config.visits.lost_after,
@@ -170,7 +171,7 @@ class Pipeline:
             if track.absent:
                 self._views.pop(track.id, None)
         self._known = live
-        where = None if detections is None else _seen(frame, seen, qualities)
+        where = None if detections is None else _seen(frame, seen, qualities, places=self._asks_places)
         changes = self._book.observe(frame.time_s, tracks, where)
         due = self._scheduler.due(frame.time_s, {track: quality.score for track, quality in qualities.items()})
         sighting = Sighting(
@@ -181,7 +182,7 @@ class Pipeline:
             changes=changes,
             places=self._book.places,
         )
-        return sighting, [self._request(sighting, inference) for inference in due]
+        return sighting, self._requests(sighting, due) if due else []
 
     def defer(self, request: Request) -> None:
         """Take back a request of the latest frame that there was no time for: it stays due."""
@@ -197,19 +198,21 @@ class Pipeline:
                 self._book.absorb(track, answer)
         frame, changes = sighting.frame, sighting.changes
         bodies = self._visits(changes, sighting.places)
-        visits = self._book.current()
-        self._absent = {visit.id: visit.seen_s for visit in visits if visit.absent}
-        in_view = [visit for visit in visits if self._searched_s - visit.seen_s <= self._in_view_s]
-        if self._pace.due(frame.time_s, len(in_view)):
-            bodies.append(self._faces(in_view))
+        before, self._absent = self._absent, self._book.absent()
+        if self._pace.due(frame.time_s, self._book.in_view(self._searched_s, self._in_view_s)):
+            visits = self._book.current()
+            bodies.append(self._faces([v for v in visits if self._searched_s - v.seen_s <= self._in_view_s]))
         first = self._summary is None
         if self._summary is None:
             self._summary = self._window(frame.time_s)
-        self._summary.observe(changes, visits)
-        if first or self._summary.due(frame.time_s):
+        due = first or self._summary.due(frame.time_s)
+        # Whose visit lasts is looked at as it ends, turns absent or comes back, and at the end of a window.
+        if due or changes or before.keys() != self._absent.keys():
+            self._summary.observe(changes, self._book.current())
+        if due:
             summary = self._summary.body(frame.time_s, at=frame.captured_at, started_at=self._wall)
             bodies += [] if summary is None else [summary]
-        return Told(changes=changes, visits=visits, bodies=bodies)
+        return Told(changes=changes, bodies=bodies, look=self._book.current)
 
     def away(self, now_s: float) -> Told:
         """End every visit when the camera has given nothing for longer than `visits.lost_after`, as of ``now_s``.
@@ -241,7 +244,7 @@ class Pipeline:
         self._tracker.reset()
         self._forget(self._known)
         self._known, self._absent = set(), {}
-        return Told(changes=changes, visits=(), bodies=bodies)
+        return Told(changes=changes, bodies=bodies)
 
     def expected(self, time_s: float) -> list[Expected]:
         """Where everybody who is followed will be at ``time_s``, before the frame is searched."""
@@ -288,24 +291,29 @@ class Pipeline:
         for track in tracks:
             self._views.pop(track, None)
 
-    def _request(self, sighting: Sighting, inference: Inference) -> Request:
-        network, track_id, overdue_s = inference
-        track = next(track for track in sighting.tracks if track.id == track_id)
+    def _requests(self, sighting: Sighting, due: Sequence[Inference]) -> list[Request]:
         frame, detections = sighting.frame, sighting.detections
-        assert detections is not None and track.detection is not None  # due only for faces in view
-        row = track.detection
-        spec = self._networks[network].input
-        boxes = reference_boxes(detections.boxes[row : row + 1], self._box_to_reference)
-        landmarks = None if detections.landmarks is None else detections.landmarks[row]
-        return Request(
-            network=network,
-            camera=self.camera,
-            track=track_id,
-            pixels=cut(frame.image, boxes[0], landmarks, spec, offsets=self._offsets),
-            quality=sighting.qualities[track_id].score,
-            time_s=frame.time_s,
-            overdue_s=overdue_s,
-        )
+        assert detections is not None  # due only for faces in view
+        boxes = reference_boxes(detections.boxes, self._box_to_reference)
+        rows = {track.id: track.detection for track in sighting.tracks}
+        requests: list[Request] = []
+        for network, track, overdue_s in due:
+            row = rows[track]
+            assert row is not None
+            landmarks = None if detections.landmarks is None else detections.landmarks[row]
+            spec = self._networks[network].input
+            requests.append(
+                Request(
+                    network=network,
+                    camera=self.camera,
+                    track=track,
+                    pixels=cut(frame.image, boxes[row], landmarks, spec, offsets=self._offsets),
+                    quality=sighting.qualities[track].score,
+                    time_s=frame.time_s,
+                    overdue_s=overdue_s,
+                )
+            )
+        return requests
 
     def _quality(self, frame: Frame, detections: Detections, track: Track) -> Quality:
         """How well a face is seen; its pixels are judged ten times a second, its place and pose in every frame."""
@@ -365,8 +373,10 @@ class Pipeline:
         return at + timedelta(seconds=time_s - last_s)
 
 
-def _seen(frame: Frame, tracks: Sequence[Track], qualities: Mapping[int, Quality]) -> dict[int, Seen]:
-    """Where the faces of these tracks are, and which way they point."""
+def _seen(frame: Frame, tracks: Sequence[Track], qualities: Mapping[int, Quality], *, places: bool) -> dict[int, Seen]:
+    """Which way the faces of these tracks point, and where they are if that is asked."""
+    if not places:
+        return {track.id: Seen(place=None, pose=qualities[track.id].pose) for track in tracks}
     height, width = frame.image.shape[:2]
     seen: dict[int, Seen] = {}
     for track in tracks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -43,11 +43,19 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What a frame, or the close, leads to: what changed about visits, who is in view, the messages."""
+    """What a frame, or the close, leads to: what changed about visits, who is in view, the messages.
+
+    ``look`` gives the visits that last, until the camera's next frame is taken: they are made for who asks.
+    """
 
     changes: Sequence[VisitChange]
-    visits: Sequence[Visit]
     bodies: Sequence[Body]
+    look: Callable[[], Sequence[Visit]] = tuple
+
+    @property
+    def visits(self) -> Sequence[Visit]:
+        """Visits that last, in the order in which they began."""
+        return self.look()
 
 
-NOTHING = Told(changes=(), visits=(), bodies=())
+NOTHING = Told(changes=(), bodies=())

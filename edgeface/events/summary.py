@@ -50,12 +50,15 @@ class SummaryWindow:
         self._begin(start_s)
 
     def observe(self, changes: Sequence[VisitChange], visits: Sequence[Visit]) -> None:
-        """Take in one frame: what changed, and which visits last after it; who is absent is not in view."""
+        """Take in one frame: what changed, and which visits last after it; who is absent is not in view.
+
+        A frame may be left out where nothing changed and nobody turned absent or came back, but for a window's last.
+        """
         for change in changes:
             self._in += change.event == "start"
             self._out += change.event == "end"
         for visit in (*(change.visit for change in changes), *visits):
-            if not visit.absent:
+            if not visit.absent or visit.id in self._bands:
                 self._bands[visit.id] = age_band(visit, self._edges)
             if visit.known.expression is not None:
                 self._expressions[visit.id] = visit.known.expression

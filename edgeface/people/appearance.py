@@ -12,7 +12,7 @@ falls off an edge. Pixels that a nearer person covers, and those that masks have
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import ceil, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,32 +77,55 @@ class Views:
     def __init__(self, image: Image, boxes: F32) -> None:
         self._image = image
         self._boxes = boxes
+        self._people: list[Person] | None = None
         self._looks: dict[int, Appearance] = {}
 
     def look(self, row: int) -> Appearance:
         """Appearance of the person whose face is in this row of the boxes."""
-        if row not in self._looks:
-            self._looks[row] = look(self._image, [(b[0], b[1], b[2], b[3]) for b in self._boxes.tolist()], row)
-        return self._looks[row]
+        seen = self._looks.get(row)
+        if seen is None:
+            if self._people is None:
+                self._people = [person(box) for box in self._boxes.tolist()]
+            seen = self._looks[row] = look(self._image, self._people, row)
+        return seen
 
 
-def look(image: Image, boxes: Sequence[Box], row: int) -> Appearance:
-    """See what the person with one of the ``boxes`` looks like; the others may cover them.
+class Person(NamedTuple):
+    """A face in a frame, how high it is, and what the person covers of others: each of `COVERS`."""
+
+    box: Box
+    height: float
+    covers: tuple[Box, ...]
+
+
+def person(box: Sequence[float]) -> Person:
+    """Take a face by its box."""
+    x1, y1, x2, y2 = box
+    face = (x1, y1, x2, y2)
+    return Person(face, y2 - y1, tuple(_region(face, part) for part in COVERS))
+
+
+def look(image: Image, people: Sequence[Person], row: int) -> Appearance:
+    """See what one of the ``people`` looks like; the others may cover them.
 
     Parameters
     ----------
     image : the whole frame, uint8 (H, W, 3), BGR
-    boxes : all faces in it
+    people : all in it
     """
-    box = boxes[row]
-    height = NEARER * (box[3] - box[1])
-    covers = [
-        _region(other, part)
-        for place, other in enumerate(boxes)
-        if place != row and other[3] - other[1] >= height
-        for part in COVERS
-    ]
+    box, own_height, _ = people[row]
     torso, head = _region(box, TORSO), _region(box, HEAD)
+    # In a crowd nearly everybody is elsewhere; a pixel more on each side, since places in the picture are whole.
+    left, right = min(torso[0], head[0]) - 1, max(torso[2], head[2]) + 1
+    top, bottom = min(torso[1], head[1]) - 1, max(torso[3], head[3]) + 1
+    least = NEARER * own_height
+    covers = [
+        cover
+        for place, (_, height, both) in enumerate(people)
+        if height >= least and place != row
+        for cover in both
+        if cover[0] < right and cover[2] > left and cover[1] < bottom and cover[3] > top
+    ]
     clear = not any(_overlap(cover, part) for cover in covers for part in (torso, head))
     return Appearance(torso=_seen(image, torso, covers), head=_seen(image, head, covers), clear=clear)
 
@@ -145,66 +168,81 @@ def _seen(image: Image, region: Box, covers: Sequence[Box]) -> F32 | None:
     least = max(LEAST_PIXELS, LEAST_SHARE * (x2 - x1) * (y2 - y1) / (step_x * step_y))
     if len(xs) * len(ys) < least:
         return None
-    pixels = image[ys.start : ys.stop : step_y, xs.start : xs.stop : step_x]
-    bare = np.ones(pixels.shape[:2], dtype=bool)
+    x, y = xs[-1], ys[-1]
+    if any(c[0] <= xs.start and x < c[2] and c[1] <= ys.start and y < c[3] for c in covers):
+        return None
+    bare = np.ones((len(ys), len(xs)), dtype=bool)
     for left, top, right, bottom in covers:
-        columns, rows = _between(xs, left, right), _between(ys, top, bottom)
-        bare[rows, columns] = False
-    return histogram(pixels, bare, least=least)
+        bare[_between(ys, top, bottom), _between(xs, left, right)] = False
+    if covers and np.count_nonzero(bare) < least:
+        return None
+    return histogram(image[ys.start : ys.stop : step_y, xs.start : xs.stop : step_x], bare, least=least)
 
 
 def _between(places: range, low: float, high: float) -> slice:
     """Which of these places lie from ``low`` to ``high``."""
-    first, last = ((edge - places.start) / places.step for edge in (low, high))
-    return slice(max(0, int(np.ceil(first))), max(0, int(np.ceil(last))))
+    start, step = places.start, places.step
+    return slice(max(0, ceil((low - start) / step)), max(0, ceil((high - start) / step)))
 
 
 def histogram(pixels: Image, bare: npt.NDArray[np.bool_], *, least: float = 1) -> F32 | None:
     """Square root of the histogram of the ``bare`` pixels, shape (99,); None where these are fewer than ``least``."""
-    sums = pixels.sum(axis=2, dtype=np.float32)
+    # Of some 200 pixels a call of numpy costs more than its arithmetic: what can be is worked out in one.
+    blue, green, red = (pixels[..., channel].astype(np.float32) for channel in range(3))
+    sums = blue + green + red
     bare = bare & (sums > 0)
-    if np.count_nonzero(bare) < least:
+    count = np.count_nonzero(bare)
+    if count < least:
         return None
     sums += FLOOR
     lightness = np.log(sums)
-    channels, total = pixels[bare].astype(np.float32), sums[bare]
-    green = channels[:, 1]
-    columns, rows = (_place((channels[:, c] - green) / total, -CHROMA_MOST, CHROMA_MOST, CHROMA) for c in (0, 2))
-    colour = (BLUR @ _soft_2d(columns, rows).reshape(CHROMA, CHROMA) @ BLUR).ravel()
-    light = BLUR[:LIGHTNESS, :LIGHTNESS] @ _soft(_place(lightness[bare], DARKEST, BRIGHTEST, LIGHTNESS), LIGHTNESS)
-    across = np.abs(np.diff(lightness, axis=1))[bare[:, 1:] & bare[:, :-1]]
-    down = np.abs(np.diff(lightness, axis=0))[bare[1:] & bare[:-1]]
-    rough = np.concatenate([_soft(_place(change, 0.0, ROUGHEST, TEXTURE), TEXTURE) for change in (across, down)])
+    across = np.abs(lightness[:, 1:] - lightness[:, :-1])
+    down = np.abs(lightness[1:] - lightness[:-1])
+    if count < bare.size:
+        across, down = across[bare[:, 1:] & bare[:, :-1]], down[bare[1:] & bare[:-1]]
+        blue, green, red, sums, lightness = (plane[bare] for plane in (blue, green, red, sums, lightness))
+    shares = np.concatenate([blue - green, red - green], axis=None).reshape(2, -1)
+    shares /= sums.ravel()
+    colour = (BLUR @ _soft_2d(_place(shares, -CHROMA_MOST, CHROMA_MOST, CHROMA)) @ BLUR).ravel()
+    changes = _place(np.concatenate([across, down], axis=None), 0.0, ROUGHEST, TEXTURE)
+    places = np.concatenate([_place(lightness, DARKEST, BRIGHTEST, LIGHTNESS), changes], axis=None)
+    firsts = np.repeat((0, LIGHTNESS, LIGHTNESS + TEXTURE), (count, across.size, down.size))
+    counts = _soft(places, firsts, LIGHTNESS + 2 * TEXTURE)
+    light, rough = BLUR[:LIGHTNESS, :LIGHTNESS] @ counts[:LIGHTNESS], counts[LIGHTNESS:]
     parts = [weight * part / max(part.sum(), 1.0) for weight, part in zip(WEIGHTS, (colour, light, rough), strict=True)]
-    counts = np.concatenate(parts)
-    root: F32 = np.sqrt(counts / counts.sum()).astype(np.float32)
+    joined = np.concatenate(parts)
+    root: F32 = np.sqrt(joined / joined.sum()).astype(np.float32)
     return root
 
 
 def _place(values: F32, low: float, high: float, bins: int) -> F32:
     """Where values lie among bins, 0 to ``bins`` - 1."""
-    placed: F32 = np.clip((values - low) * ((bins - 1) / (high - low)), 0, bins - 1.001)
+    placed: F32 = np.minimum(np.maximum((values - low) * ((bins - 1) / (high - low)), 0), bins - 1.001)
     return placed
 
 
-def _soft(places: F32, bins: int) -> npt.NDArray[Any]:
-    """Counts by bin; a value between two bins counts in both."""
+def _soft(places: F32, firsts: npt.NDArray[np.intp], bins: int) -> npt.NDArray[Any]:
+    """Counts by bin, after the first bin of each place's own histogram; a value between two bins counts in both."""
     below = places.astype(np.intp)
     share = places - below
+    below += firsts
     counts: npt.NDArray[Any] = np.bincount(below, 1 - share, bins) + np.bincount(below + 1, share, bins)
     return counts
 
 
-def _soft_2d(columns: F32, rows: F32) -> npt.NDArray[Any]:
-    """The same in two dimensions, flattened."""
-    left, above = columns.astype(np.intp), rows.astype(np.intp)
-    right_share, below_share = columns - left, rows - above
+def _soft_2d(places: F32) -> npt.NDArray[Any]:
+    """The same of columns and rows, (2, N): counts (rows, columns)."""
+    whole = places.astype(np.intp)
+    after = places - whole
+    before = 1 - after
+    (left, above), (right_share, below_share), (left_share, above_share) = whole, after, before
     corner = above * CHROMA + left
-    places = np.concatenate([corner, corner + 1, corner + CHROMA, corner + CHROMA + 1])
-    top = 1 - below_share
-    shares = [(1 - right_share) * top, right_share * top, (1 - right_share) * below_share, right_share * below_share]
-    counts: npt.NDArray[Any] = np.bincount(places, np.concatenate(shares), CHROMA * CHROMA)
-    return counts
+    corners = np.concatenate([corner, corner + 1, corner + CHROMA, corner + CHROMA + 1])
+    shares = np.concatenate(
+        [left_share * above_share, right_share * above_share, left_share * below_share, right_share * below_share]
+    )
+    counts: npt.NDArray[Any] = np.bincount(corners, shares, CHROMA * CHROMA)
+    return counts.reshape(CHROMA, CHROMA)
 
 
 def _distance(one: F32 | None, other: F32 | None) -> float | None:

@@ -19,9 +19,9 @@ from edgeface.visit import Conduct, PlaceChange, ZoneTime
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """One face that was found in a frame: where it is, and which way it points where that is known."""
+    """One face that was found in a frame: where it is, if that is asked, and which way it points, if that is known."""
 
-    place: Place
+    place: Place | None
     pose: Pose | None
 
 
@@ -50,6 +50,11 @@ class Watch:
         self._corners = {zone.name: corners_of(zone) for zone in zones}
         self._angle = angle
 
+    @property
+    def asks_places(self) -> bool:
+        """Whether it asks where a face is: where there are lines or zones."""
+        return bool(self._lines or self._zones)
+
     def see(self, doing: Doing, time_s: float, seen: Seen | None) -> Iterator[PlaceChange]:
         """Take in one frame that was searched: lines crossed, zones entered and left; the visit's id is left out.
 
@@ -57,7 +62,7 @@ class Watch:
         """
         if self._angle is not None:
             doing.looks.see(time_s, None if seen is None else seen.pose, self._angle)
-        if seen is None:
+        if seen is None or seen.place is None:
             return
         for name, line in self._lines.items():
             crossed = doing.sides.setdefault(name, Sides()).see(line, seen.place)

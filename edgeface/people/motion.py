@@ -6,8 +6,10 @@ both. Plain Python floats: with a handful of faces numpy's call overhead would c
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, hypot, log
+from math import exp, hypot, inf, log
 
 NOISE = 0.03
 """Deviation of a detected centre, in face sizes."""
@@ -24,6 +26,8 @@ COAST_S = 1.0
 SIZE_RATIO, SIZE_NOISE = 2.0, 0.2
 """A face does not grow or shrink beyond this factor between two sightings; deviation of the factor's logarithm."""
 LOG_SIZE_RATIO = log(SIZE_RATIO)
+ABOVE_ROUNDING = 1.001
+"""So much farther is looked than a gate reaches, that no rounding leaves a face out."""
 ODD_SIZES, LOG_ODD_RATIO = 0.3, log(1.15)
 """Innovation in face sizes, and change of size, from which on it may be somebody else, who came in at that moment."""
 
@@ -82,17 +86,23 @@ def predict(motion: Motion, elapsed_s: float, time_s: float) -> None:
     """Move a face on by ``elapsed_s``, to ``time_s``."""
     if elapsed_s == 0:
         return
+    motion.x, motion.y, motion.vx, motion.vy, place_var = ahead(motion, elapsed_s, time_s)
+    gained = AGILITY * elapsed_s
+    motion.place_var = place_var
+    motion.mixed_var += elapsed_s * (motion.speed_var + gained / 2)
+    motion.speed_var += gained
+
+
+def ahead(motion: Motion, elapsed_s: float, time_s: float) -> tuple[float, float, float, float, float]:
+    """Where a face will be after ``elapsed_s``, at ``time_s``: centre, velocity, variance of the place."""
+    vx, vy = motion.vx, motion.vy
     # Fades from the second frame without the face on: the first prediction after a sighting is at full speed.
     if time_s - elapsed_s > motion.seen_s:
         fade = exp(-elapsed_s / COAST_S)
-        motion.vx *= fade
-        motion.vy *= fade
-    motion.x += motion.vx * elapsed_s
-    motion.y += motion.vy * elapsed_s
+        vx, vy = vx * fade, vy * fade
     gained = AGILITY * elapsed_s
-    motion.place_var += elapsed_s * (2 * motion.mixed_var + elapsed_s * (motion.speed_var + gained / 3))
-    motion.mixed_var += elapsed_s * (motion.speed_var + gained / 2)
-    motion.speed_var += gained
+    place_var = motion.place_var + elapsed_s * (2 * motion.mixed_var + elapsed_s * (motion.speed_var + gained / 3))
+    return motion.x + vx * elapsed_s, motion.y + vy * elapsed_s, vx, vy, place_var
 
 
 def correct(motion: Motion, face: Face, time_s: float) -> None:
@@ -147,6 +157,19 @@ def association_offset(motion: Motion, face: Face, *, gate: float) -> float | No
         return None
     off = min(hypot(off_x, off_y), hypot(last_x, last_y)) / size
     return off if off <= gate and abs(log(other / own)) <= LOG_SIZE_RATIO else None
+
+
+def within(motion: Motion, across: Sequence[tuple[float, int, float]], *, gate: float) -> list[int]:
+    """Rows of the faces that can have an `association_offset` within ``gate``, ascending: a few more than have one.
+
+    ``across`` are x, row and y of all faces, in order: in a crowd only those of the same part of it are looked at.
+    """
+    # A face of more than twice the size is another one's, so the larger of both sizes is at most width + height.
+    reach = gate * (motion.width + motion.height) * ABOVE_ROUNDING
+    left, right = min(motion.x, motion.last_x) - reach, max(motion.x, motion.last_x) + reach
+    top, bottom = min(motion.y, motion.last_y) - reach, max(motion.y, motion.last_y) + reach
+    among = across[bisect_left(across, (left,)) : bisect_right(across, (right, inf))]
+    return sorted(row for _, row, y in among if top <= y <= bottom)
 
 
 def odd(motion: Motion, face: Face) -> bool:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edgeface.geometry import shrink
+from edgeface.geometry import resize, sample
 from edgeface.types import F32, Image
 
 Cells = npt.NDArray[np.bool_]
@@ -71,8 +71,9 @@ class MotionGate:
         self._last_s = time_s
         mean *= np.float32(light(now, mean))
         off = now - mean
-        changed: Cells = np.abs(off) > np.clip(DEVIATIONS * np.sqrt(self._variance), LEAST, MOST)
-        self.changed, self.anew = changed, bool(changed.mean() >= ANEW)
+        usual = np.minimum(np.maximum(DEVIATIONS * np.sqrt(self._variance), LEAST), MOST)
+        changed: Cells = np.abs(off) > usual
+        self.changed, self.anew = changed, int(np.count_nonzero(changed)) >= ANEW * changed.size
         if self.anew:
             # Its noise stays: that is the camera's, whatever it shows.
             self._mean = now
@@ -93,9 +94,11 @@ class MotionGate:
 def grid(image: Image) -> F32:
     """Mean brightness of each cell, float32 (rows, columns), 0 to 255; `SIDE` square cells along the long side."""
     cells_wh = grid_wh((image.shape[1], image.shape[0]))
-    sampled = shrink(image, (cells_wh[0] * SAMPLES, cells_wh[1] * SAMPLES))
-    grey = cv2.cvtColor(sampled, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    cells: F32 = cv2.resize(grey, cells_wh, interpolation=cv2.INTER_AREA)
+    samples_wh = (cells_wh[0] * SAMPLES, cells_wh[1] * SAMPLES)
+    picked, kind = sample(image, samples_wh)
+    # Grey before it is averaged: a plane is averaged far faster than three side by side.
+    averaged = resize(cv2.cvtColor(picked, cv2.COLOR_BGR2GRAY), samples_wh, kind)
+    cells: F32 = cv2.resize(averaged.astype(np.float32), cells_wh, interpolation=cv2.INTER_AREA)
     return cells
 
 
@@ -109,7 +112,13 @@ def light(now: F32, before: F32) -> float:
     """By which factor it has become brighter: the median over the cells that are not dark; 1 where few are not."""
     lit = before > DARK
     ratios = now[lit] / before[lit]
-    return float(np.median(ratios)) if len(ratios) >= LIGHT_FROM else 1.0
+    count = len(ratios)
+    if count < LIGHT_FROM:
+        return 1.0
+    # `np.median` takes four times as long.
+    middle = count // 2
+    ratios.partition((middle - 1, middle))
+    return float(ratios[middle]) if count % 2 else float((ratios[middle - 1] + ratios[middle]) / 2)
 
 
 def _share(elapsed_s: float, constant_s: float) -> float:

@@ -7,7 +7,6 @@ better than any that the network has had of this person. All times are source ti
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from edgeface.bundle import Network
@@ -31,8 +30,7 @@ class Inference(NamedTuple):
     overdue_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """What one network has had of one track."""
 
     samples: int

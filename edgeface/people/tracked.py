@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import sqrt
 
 import msgspec
 import numpy as np
 
 from edgeface.people.appearance import Appearance, Views, blend, likeness
-from edgeface.people.motion import Face, Motion, association_offset, predict
+from edgeface.people.motion import Face, Motion, ahead, association_offset
 from edgeface.types import Track
 
 GATE_SIZES, GATE_SPEED, GATE_MOST = 0.55, 1.5, 3.0
@@ -129,14 +129,14 @@ def refresh(state: Tracked, views: Views, time_s: float, *, alone: bool) -> None
 
 def expected_at(state: Tracked, elapsed_s: float, time_s: float) -> Expected:
     """Where a track will be at ``time_s``, ``elapsed_s`` after it was moved last; it stays as it is."""
-    motion = replace(state.motion)
-    predict(motion, elapsed_s, time_s)
+    motion = state.motion
+    x, y, _, _, place_var = ahead(motion, elapsed_s, time_s)
     return Expected(
-        x=motion.x,
-        y=motion.y,
+        x=x,
+        y=y,
         width=motion.width,
         height=motion.height,
-        spread=sqrt(motion.place_var),
+        spread=sqrt(place_var),
         hits=state.hits,
         confirmed=state.confirmed,
         started_s=state.started_s,

@@ -28,6 +28,7 @@ from edgeface.people.motion import (
     odd,
     predict,
     stride,
+    within,
 )
 from edgeface.people.rhythm import Rhythm
 from edgeface.people.tracked import (
@@ -241,16 +242,19 @@ class Tracker:
         """
         costs: dict[tuple[int, int], float] = {}
         often = views is None or time_s - self._searched_s <= STEADY_S + TICK_S
+        across = sorted((face[0], row, face[1]) for row, face in enumerate(found) if row not in taken)
         for index, state in enumerate(states):
-            gate = gate_of(state, time_s, 1.0)
             seen = often and state.motion.seen_s >= self._searched_s
-            for row, score in enumerate(scores):
-                calm = seen and not odd(state.motion, found[row])
-                if row in taken or (steady and not calm):
-                    continue
-                doubtful = score < self._high_score
+            if steady and not seen:
+                continue
+            gate = gate_of(state, time_s, 1.0)
+            for row in within(state.motion, across, gate=gate):
+                doubtful = scores[row] < self._high_score
                 cost = association_cost(state.motion, found[row], gate=gate * (0.7 if doubtful else 1.0))
                 if cost is None:
+                    continue
+                calm = seen and not odd(state.motion, found[row])
+                if steady and not calm:
                     continue
                 if views is not None and not calm:
                     like = likeness_of(state, row, views)

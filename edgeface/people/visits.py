@@ -10,7 +10,7 @@ import msgspec
 
 from edgeface.config import Visits
 from edgeface.people.conduct import Doing, Seen, Watch
-from edgeface.questions import QUESTIONS, Known, ended, gist_in_bands
+from edgeface.questions import QUESTIONS, Known, ended
 from edgeface.types import Answer, Event, Head, Reason, Task, Track
 from edgeface.visit import PlaceChange, Visit, VisitChange
 
@@ -28,6 +28,9 @@ class _Person:
     track: Track
     visit: str | None = None
     states: dict[Task, Any] = field(default_factory=dict)
+    unread: set[Task] = field(default_factory=set)
+    ungisted: set[Task] = field(default_factory=set)
+    """Questions of which more was answered since `known`, or `gists`, were read from `states`."""
     known: Known = NOTHING
     gists: dict[Task, Hashable] = field(default_factory=dict)
     sent: dict[Task, Hashable] = field(default_factory=dict)
@@ -81,6 +84,9 @@ class VisitBook:
         Names of its lines and zones that are others now; `places` has who has left those zones by it.
         """
         self._people, self.places = other._people, []
+        for person in self._people.values():
+            other._read(person)
+            other._gists(person)
         gone = [task for task, head in other._heads.items() if self._heads.get(task) != head]
         for person in self._people.values():
             _forget(person, gone)
@@ -110,7 +116,9 @@ class VisitBook:
             self._end(self._people.pop(track), time_s, "lost") for track in list(self._people) if track not in live
         ]
         for track in tracks:
-            person = self._people.setdefault(track.id, _Person(track=track))
+            person = self._people.get(track.id)
+            if person is None:
+                person = self._people[track.id] = _Person(track=track)
             person.track = track
             if track.absent:
                 person.noticed += self._watch.end(person.doing, time_s)
@@ -127,7 +135,7 @@ class VisitBook:
     def absorb(self, track_id: int, answer: Answer) -> None:
         """Fold one answer into its track; samples too poor to count, and tracks that are gone, change nothing.
 
-        What is known is read here, once per answer, not once per frame.
+        What is known by that is read when somebody asks.
         """
         person = self._people.get(track_id)
         if person is None or answer.quality <= 0 or answer.quality < self._settings.min_quality:
@@ -135,14 +143,9 @@ class VisitBook:
         task = answer.task
         question, head = QUESTIONS[task], self._heads[task]
         state = person.states[task] = question.add(person.states.get(task, question.start), answer, head)
-        if state.samples < self._settings.min_samples:
-            return
-        value = self._value(task, state)
-        person.known = msgspec.structs.replace(person.known, **{task: value})
-        if value is None:
-            person.gists.pop(task, None)
-        else:
-            person.gists[task] = gist_in_bands(task, value, self._bands)
+        if state.samples >= self._settings.min_samples:
+            person.unread.add(task)
+            person.ungisted.add(task)
 
     def forget(self, tasks: Collection[Task]) -> None:
         """Forget what is known by these questions of everybody who is there."""
@@ -152,6 +155,14 @@ class VisitBook:
     def current(self) -> list[Visit]:
         """Return the visits that last, in the order in which they began; coasting and absent ones included."""
         return [self._visit(person) for person in self._people.values() if person.visit is not None]
+
+    def absent(self) -> dict[str, float]:
+        """Source time at which they were last seen, by visit, of those who are not there but may come back."""
+        return {p.visit: p.track.seen_s for p in self._people.values() if p.track.absent and p.visit is not None}
+
+    def in_view(self, time_s: float, within_s: float) -> int:
+        """How many of the visits that last were seen no longer than ``within_s`` before ``time_s``."""
+        return sum(p.visit is not None and time_s - p.track.seen_s <= within_s for p in self._people.values())
 
     def difference(self, one: int, other: int) -> float:
         """How much likelier the samples of two tracks are of two people than of one: a natural logarithm, from 0.
@@ -182,6 +193,7 @@ class VisitBook:
             return None
         person.noticed += self._watch.end(person.doing, time_s)
         self._notice_places(person)
+        self._read(person)
         person.known = ended(person.known)
         visit = self._visit(person, ended_s=person.track.seen_s)
         return VisitChange(event="end", visit=visit, time_s=time_s, reason=reason)
@@ -193,8 +205,9 @@ class VisitBook:
         self._watch.join(person.doing, back.doing)
 
     def _has_news(self, person: _Person, time_s: float) -> bool:
-        due = time_s - person.sent_s >= self._settings.update_interval - TICK_S
-        return due and (person.gists != person.sent or person.doing.looks.counted != person.looked)
+        if time_s - person.sent_s < self._settings.update_interval - TICK_S:
+            return False
+        return person.doing.looks.counted != person.looked or self._gists(person) != person.sent
 
     def _notice_places(self, person: _Person) -> None:
         if person.visit is not None and person.noticed:
@@ -202,9 +215,28 @@ class VisitBook:
             person.noticed = []
 
     def _tell(self, person: _Person, event: Event, time_s: float) -> VisitChange:
-        person.sent, person.sent_s = person.gists.copy(), time_s
+        person.sent, person.sent_s = self._gists(person).copy(), time_s
         person.looked = person.doing.looks.counted
         return VisitChange(event=event, visit=self._visit(person), time_s=time_s)
+
+    def _read(self, person: _Person) -> None:
+        """Read what is known of a person by the answers that came since the last time."""
+        if person.unread:
+            values = {task: self._value(task, person.states[task]) for task in person.unread}
+            person.known = msgspec.structs.replace(person.known, **values)
+            person.unread.clear()
+
+    def _gists(self, person: _Person) -> dict[Task, Hashable]:
+        """What is worth telling of a person, by question, by the same answers."""
+        for task in person.ungisted:
+            head, certainty = self._heads[task], self._certainty[task]
+            gist = QUESTIONS[task].gist_of(person.states[task], head, certainty, self._bands)
+            if gist is None:
+                person.gists.pop(task, None)
+            else:
+                person.gists[task] = gist
+        person.ungisted.clear()
+        return person.gists
 
     def _value(self, task: Task, state: Any, least: int = 1) -> Any | None:
         """What samples say, at least so many of them; None where that is not certain."""
@@ -214,6 +246,7 @@ class VisitBook:
 
     def _visit(self, person: _Person, *, ended_s: float | None = None) -> Visit:
         assert person.visit is not None
+        self._read(person)
         track = person.track
         return Visit(
             id=person.visit,
@@ -233,6 +266,8 @@ class VisitBook:
 def _forget(person: _Person, tasks: Iterable[Task]) -> None:
     """Forget what is known of a person by these questions."""
     for task in tasks:
+        person.unread.discard(task)
+        person.ungisted.discard(task)
         person.states.pop(task, None)
         person.gists.pop(task, None)
         person.known = msgspec.structs.replace(person.known, **{task: None})

@@ -6,7 +6,7 @@ field in the two messages that tell of people (`events/people.py`). The rest of 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -41,7 +41,6 @@ __all__ = [
     "band_of",
     "by_task",
     "ended",
-    "gist_in_bands",
     "parts_in_bands",
     "rounded_share",
     "told",
@@ -77,11 +76,6 @@ def message_parts(known: Known) -> dict[Task, Any]:
     """Round what is known to the parts of a message, None where that is nothing."""
     values = by_task(known).items()
     return {task: None if value is None else QUESTIONS[task].part(value) for task, value in values}
-
-
-def gist_in_bands(task: Task, value: Any, edges: Sequence[int]) -> Hashable:
-    """What a person would say of a value, where of an age no more than its band is told."""
-    return band_of(value.years, edges) if task == "age" and edges else QUESTIONS[task].gist(value)
 
 
 def parts_in_bands(known: Known, edges: Sequence[int]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -51,8 +51,15 @@ class AffectQuestion(Question[Mean, VisitAffect, Affect]):
         assert isinstance(fused, AffectEstimate)
         return VisitAffect(valence=fused.valence, arousal=fused.arousal, samples=state.samples)
 
-    def gist(self, value: VisitAffect) -> tuple[int, int]:
+    def gist_of(
+        self,
+        state: Mean,
+        head: Head,
+        certainty: float,
+        bands: Sequence[int] = (),  # noqa: ARG002
+    ) -> tuple[int, int]:
         """Both axes in halves."""
+        value = self.value(state, head, certainty)
         return round(2 * value.valence), round(2 * value.arousal)
 
     def part(self, value: VisitAffect) -> Affect:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, cast
 
 from msgspec import Meta, Struct
 
 from edgeface.questions.fusion import Pool, pool_sample
 from edgeface.questions.parts import Samples
 from edgeface.questions.question import DIFFERENCE_MOST, Question, Schedule
-from edgeface.types import AgeEstimate, Answer, Head
+from edgeface.types import AgeEstimate, AgeHead, Answer, Head
 
 WORTH = 0.92
 """Independent samples that the samples of one visit are worth for its interval: their errors are nearly the same.
@@ -37,6 +38,11 @@ class Age(Struct, frozen=True, kw_only=True):
 
 def band_names(edges: Sequence[int]) -> tuple[str, ...]:
     """Bands of age that begin at these years, and one before them: ``0-17``, ``18-34``, ``35+``."""
+    return _band_names(tuple(edges))
+
+
+@lru_cache(maxsize=8)
+def _band_names(edges: tuple[int, ...]) -> tuple[str, ...]:
     return (*(f"{low}-{high - 1}" for low, high in pairwise((0, *edges))), f"{edges[-1]}+")
 
 
@@ -68,17 +74,18 @@ class AgeQuestion(Question[Pool, VisitAge, Age]):
 
     def add(self, state: Pool, answer: Answer, head: Head) -> Pool:
         """Fold one sample; its own years go into the spread."""
-        estimate = head.estimate(answer.probabilities)
-        assert isinstance(estimate, AgeEstimate)
-        return pool_sample(state, answer, value=estimate.years)
+        return pool_sample(state, answer, value=cast(AgeHead, head).years(answer.probabilities))
 
     def value(self, state: Pool, head: Head, certainty: float) -> VisitAge:  # noqa: ARG002
         """Years of the fused distribution, and percentiles of what so many samples leave of it."""
-        fused = head.estimate(state.probabilities)
-        left = head.estimate(state.sharpened(WORTH))
-        assert isinstance(fused, AgeEstimate)
-        assert isinstance(left, AgeEstimate)
-        return VisitAge(years=fused.years, low=left.low, high=left.high, spread=state.spread, samples=state.samples)
+        years = cast(AgeHead, head).years(state.probabilities)
+        low, high = cast(AgeHead, head).bounds(state.sharpened(WORTH))
+        return VisitAge(years=years, low=low, high=high, spread=state.spread, samples=state.samples)
+
+    def gist_of(self, state: Pool, head: Head, certainty: float, bands: Sequence[int] = ()) -> int | str:  # noqa: ARG002
+        """Whole years, or the band."""
+        years = cast(AgeHead, head).years(state.probabilities)
+        return band_of(years, bands) if bands else round(years)
 
     def difference(self, one: VisitAge, other: VisitAge) -> float:
         """Grows with the years between them, as a share of the ranges there; the most where these do not meet."""
@@ -86,10 +93,6 @@ class AgeQuestion(Question[Pool, VisitAge, Age]):
         ranges = young.high - young.years + old.years - old.low
         share = (old.years - young.years) / max(ranges, 1.0)
         return DIFFERENCE_MOST * min(1.0, max(0.0, (share - ALIKE) / (1 - ALIKE)))
-
-    def gist(self, value: VisitAge) -> int:
-        """Whole years."""
-        return round(value.years)
 
     def part(self, value: VisitAge) -> Age:
         """Tenths of a year."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -76,9 +76,15 @@ class ExpressionQuestion(Question[ExpressionState, VisitExpression, Expression])
         """Nothing is "now" any more: what a summary counts, and what the shares say."""
         return replace(value, dominant=max(value.shares, key=value.shares.__getitem__))
 
-    def gist(self, value: VisitExpression) -> str:
-        """What dominates."""
-        return value.dominant
+    def gist_of(
+        self,
+        state: ExpressionState,
+        head: Head,  # noqa: ARG002
+        certainty: float,
+        bands: Sequence[int] = (),  # noqa: ARG002
+    ) -> int | None:
+        """What dominates, by its place among the labels."""
+        return None if state.probability < certainty else state.dominant
 
     def part(self, value: VisitExpression) -> Expression:
         """Four digits of each share."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 
@@ -52,9 +52,17 @@ class Labelled(Question[Mean, VisitLabel, P]):
             return 0.0
         return min(DIFFERENCE_MOST, SLOPE * max(0.0, _logit(one) + _logit(other) - ALIKE))
 
-    def gist(self, value: VisitLabel) -> str:
-        """The label."""
-        return value.label
+    def gist_of(
+        self,
+        state: Mean,
+        head: Head,  # noqa: ARG002
+        certainty: float,
+        bands: Sequence[int] = (),  # noqa: ARG002
+    ) -> int | None:
+        """The label, by its place among the labels."""
+        probabilities = state.probabilities
+        best = int(probabilities.argmax())
+        return None if float(probabilities[best]) < certainty else best
 
     def estimate(self, value: VisitLabel) -> LabelEstimate:
         """Label and probability; the other labels' are not kept."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -77,8 +77,12 @@ class Question(ABC, Generic[S, V, P]):
         return 0.0
 
     @abstractmethod
-    def gist(self, value: V) -> Hashable:
-        """Reduce a value to what a person would say of it: an update is worth sending when this differs."""
+    def gist_of(self, state: S, head: Head, certainty: float, bands: Sequence[int] = ()) -> Hashable | None:
+        """What a person would say of the `value` of a state, None where that is none.
+
+        An update is worth sending when this differs. It is asked far more often than the value: no more of that is
+        worked out than it takes. ``bands`` are ages at which bands begin, where of an age no more is told.
+        """
 
     @abstractmethod
     def part(self, value: V) -> P:

@@ -172,7 +172,8 @@ def run_faces(runner: Runner, network: Network, pixels: Image, states: Mapping[s
     parts: list[Mapping[str, F32]] = []
     start = 0
     for size, used in split(len(pixels), runner.batches):
-        rows = np.minimum(np.arange(start, start + size), start + used - 1)
+        whole = size == used == len(pixels)
+        rows = slice(None) if whole else np.minimum(np.arange(start, start + size), start + used - 1)
         start += used
         batch = to_tensor(pixels[rows], network.input, runner.file.layout)
         given = {name: array[rows] for name, array in states.items()}
