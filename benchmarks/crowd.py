@@ -1,6 +1,6 @@
 """What a frame costs with 0 to 64 faces in it, and how much of that the networks take.
 
-    python -m benchmarks.crowd [--rounds N] [--frames N] [--size WxH]
+    python -m benchmarks.crowd [--rounds N] [--frames N] [--size WxH] [--memory]
 
 One face of the detector's stored picture stands up to 64 times in a picture of 1920x1080 that moves to and fro; the
 detector's input is as large for one face as for 64. Every round takes every count once. *usual* is the default schedule
@@ -8,13 +8,18 @@ detector's input is as large for one face as for 64. Every round takes every cou
 The ratio is (time of the frame - time with one face) / (time in the networks for faces - the same with one face): what
 a further face costs, over what its networks take of it in the batches that they run in. CPU time of one thread, which
 other programs disturb least; decoding left out.
+
+``--memory`` prints instead what Python and numpy hold for a person who is followed: tracemalloc's sum with everybody
+followed and answered for, less that of one face, by the others.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import time
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -65,12 +70,14 @@ class Chain:
         self._runners[name] = TimedRunner(runner)
         return self._runners[name]
 
+    def worker(self) -> Worker:
+        """One before whom nobody has been."""
+        numbers = count()
+        return Worker(self.networks, self.config, ["main"], new_id=lambda: str(next(numbers)), clock=time.perf_counter)
+
     def measure(self, scene: Image, frames: int) -> Cost:
         """Run the scene from the beginning; the first `SETTLED` frames do not count."""
-        numbers = count()
-        worker = Worker(
-            self.networks, self.config, ["main"], new_id=lambda: str(next(numbers)), clock=time.perf_counter
-        )
+        worker = self.worker()
         faces = [runner for name, runner in self._runners.items() if name in self.networks.attributes]
         spent_s, tracks = 0.0, 0
         for frame in moving(scene, SETTLED + frames):
@@ -93,11 +100,35 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--size", default="640x384", help="input of the detector")
     parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="faces")
+    parser.add_argument("--memory", action="store_true", help="bytes held for a track")
     args = parser.parse_args(words)
     with opencv_threads(1):
+        if args.memory:
+            print(f"{_bytes_a_track(Chain(args.size, every=False), max(COUNTS)) / 1024:.1f} KB a track")
+            return 0
         for name, every in (("usual", False), ("every", True)):
             _table(name, Chain(args.size, every=every), args.counts, rounds=args.rounds, frames=args.frames)
     return 0
+
+
+def _bytes_a_track(chain: Chain, most: int) -> float:
+    picture = single(chain.bundle, chain.config)
+    found = chain.networks.detect(picture, min_score=0.6)
+    held: list[tuple[int, int]] = []
+    for n in (1, 1, most):  # the first time fills what is kept for all
+        scene = crowd(picture, found.boxes[0], n, size_wh=SIZE_WH, most=most)
+        tracemalloc.start()
+        worker = chain.worker()
+        tracks = 0
+        for frame in moving(scene, SETTLED):
+            ((sighting, _),) = worker.process([frame])
+            tracks = len(sighting.tracks)
+        del frame, sighting, _
+        gc.collect()
+        held.append((tracks, tracemalloc.get_traced_memory()[0]))
+        tracemalloc.stop()
+    (one, least), (many, much) = held[1:]
+    return (much - least) / (many - one)
 
 
 def _table(name: str, chain: Chain, counts: Sequence[int], *, rounds: int, frames: int) -> None:
