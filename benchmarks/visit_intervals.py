@@ -38,7 +38,7 @@ from edgeface.errors import EdgefaceError, UsageError
 from edgeface.types import F32, AgeEstimate, Head
 
 FRAMES = (1, 2, 5, 7, 10, 20)
-WORTH = (1.2, 1.1, 1.0, 0.95, 0.92, 0.9, 0.85, 0.8)
+WORTH = (1.1, 1.0, 0.92, 0.85, 0.8, 0.77, 0.75, 0.72)
 
 
 def windows(training: Training, data: Path | None, cache: Path) -> tuple[Features, F32]:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edgeface.geometry import resize, sample
+from edgeface.geometry import shrink
 from edgeface.types import F32, Image
 
 Cells = npt.NDArray[np.bool_]
@@ -94,11 +94,9 @@ class MotionGate:
 def grid(image: Image) -> F32:
     """Mean brightness of each cell, float32 (rows, columns), 0 to 255; `SIDE` square cells along the long side."""
     cells_wh = grid_wh((image.shape[1], image.shape[0]))
-    samples_wh = (cells_wh[0] * SAMPLES, cells_wh[1] * SAMPLES)
-    picked, kind = sample(image, samples_wh)
-    # Grey before it is averaged: a plane is averaged far faster than three side by side.
-    averaged = resize(cv2.cvtColor(picked, cv2.COLOR_BGR2GRAY), samples_wh, kind)
-    cells: F32 = cv2.resize(averaged.astype(np.float32), cells_wh, interpolation=cv2.INTER_AREA)
+    sampled = shrink(image, (cells_wh[0] * SAMPLES, cells_wh[1] * SAMPLES))
+    grey = cv2.cvtColor(sampled, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    cells: F32 = cv2.resize(grey, cells_wh, interpolation=cv2.INTER_AREA)
     return cells
 
 

@@ -15,12 +15,12 @@ from edgeface.questions.parts import Samples
 from edgeface.questions.question import DIFFERENCE_MOST, Question, Schedule
 from edgeface.types import AgeEstimate, AgeHead, Answer, Head
 
-WORTH = 0.92
+WORTH = 0.77
 """Independent samples that the samples of one visit are worth for its interval: their errors are nearly the same.
 
 The interval is that of the pool to this power. Fitted on half of the people of FairFace's validation part: so that 80 %
-of them are held, the mean of what is held of all and of what is held where nine age bands count alike, since nobody
-knows whom a camera will see (`python -m benchmarks.visit_intervals`).
+of them are held where nine age bands count alike, since nobody knows whom a camera will see
+(`python -m benchmarks.visit_intervals`).
 """
 ALIKE = 0.5
 """Share of the ranges between two ages up to which these say nothing for two people."""
