@@ -106,7 +106,7 @@ def test_the_clip_whose_header_lies_is_read_to_its_end_without_an_error() -> Non
         (1, "age", None, "end 1: age None and not "),
         (1, "gender", None, "end 1: gender None instead of male"),
         (1, "expression", {"dominant": "sad"}, "end 1: expression sad instead of happy"),
-        (1, "age", {"years": 27.2}, "end 1: age 27.20 instead of 30.50 years"),
+        (1, "age", {"years": 27.2}, "end 1: age 27.20 instead of 30.30 years"),
         (1, "event", "start", "['start', 'start'] instead of ['start', 'end']"),
     ],
 )

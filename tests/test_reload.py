@@ -167,6 +167,19 @@ def test_a_stop_in_the_first_moment_of_a_start(
     assert manager.words() == []
 
 
+def test_a_stop_where_python_swallows_what_is_raised_ends_the_start_all_the_same() -> None:
+    """In the callback of a weak reference, as each import has one."""
+    code = (
+        "import os, signal, weakref\nfrom edgeface.service.signals import Signals\n"
+        "signals = Signals({}).catch()\nthing = type('Thing', (), {})()\n"
+        "ref = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT))\ndel thing\nprint('it goes on')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT)}
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_what_waits_for_the_broker_outlives_it(
     mosquitto: Callable[..., Mosquitto],
     audit: Callable[..., Auditor],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from types import FrameType
 
@@ -33,12 +34,14 @@ class Signals:
         self._interactive = any(os.isatty(stream) for stream in (0, 1, 2))
         self._starting = True
         self._reload = False
+        self._unraisable = sys.unraisablehook
 
     def catch(self) -> Signals:
         """Begin to listen; from the main thread only."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
+        sys.unraisablehook = self._on_unraisable
         return self
 
     def interruptible(self) -> None:
@@ -49,6 +52,7 @@ class Signals:
     def started(self) -> None:
         """From now on a stop is noticed by who asks for `stop`, and interrupts nothing."""
         self._starting = False
+        sys.unraisablehook = self._unraisable
 
     def take_reload(self) -> bool:
         """Whether a reload was asked for since the last call."""
@@ -69,6 +73,12 @@ class Signals:
         self.stop = number
         if self._starting:
             raise SystemExit(self.exit_code)
+
+    def _on_unraisable(self, told: sys.UnraisableHookArgs) -> None:
+        # Python swallows what is raised in the callback of a weak reference, as of each import: the start would go on.
+        if self._starting and self.stop is not None and isinstance(told.exc_value, SystemExit):
+            os._exit(self.exit_code)
+        self._unraisable(told)
 
     def _means_reload(self) -> bool:
         if self._terminal and not _has_terminal():
