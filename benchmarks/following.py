@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,12 +31,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from benchmarks.made_clips import make_clip
 from converters.datasets.labelled import data_folder
 from converters.paths import BUNDLE
 from edgeface.bundle import open_bundle
 from edgeface.config import Config, Detector, Runtime
 from edgeface.engine.networks import Networks
 from edgeface.engine.search import QUICK, Plan
+from edgeface.errors import UsageError, run_command
 from edgeface.geometry import iou
 from edgeface.offline.analyze import VideoAnalysis
 from edgeface.types import F32, Detections, Frame, Image
@@ -258,15 +259,21 @@ def made(tool: Path, data: Path, seeds: str, rates: str, folder: Path, *, small:
     first, last = (int(seed) for seed in seeds.split("-"))
     for fps in rates.split(","):
         for seed in range(first, last + 1):
-            path = folder / f"{seed}-{fps}.mp4"
-            asked = ["--data", str(data), "--out", str(path), "--seed", str(seed), "--fps", fps]
-            command = [sys.executable, str(tool), *asked, *(["--small"] if small else [])]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            path = make_clip(tool, data, seed=seed, fps=float(fps), folder=folder, small=small).path
             yield path
             path.unlink()
 
 
-def main() -> None:
+def truth_of(clip: Path) -> dict[str, Any]:
+    """Who is where, as its maker wrote it beside a clip."""
+    path = clip.with_suffix(".json")
+    if not (clip.is_file() and path.is_file()):
+        raise UsageError(f"{clip} is no clip with {path.name} beside it", fix="give clips of make_clip.py, or --make")
+    truth: dict[str, Any] = json.loads(path.read_text())
+    return truth
+
+
+def main() -> int:
     """Score clips, and print means."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="*", type=Path)
@@ -281,7 +288,7 @@ def main() -> None:
     asked = parser.parse_args()
     if not asked.clips and (asked.make is None or not asked.make.is_file()):
         print("skipped: no clips, and nothing that makes them (--make)")
-        return
+        return 0
     peer = importlib.util.find_spec("supervision") is not None
     if not peer:
         print(f"ByteTrack is skipped: supervision {SUPERVISION} is not installed")
@@ -295,7 +302,7 @@ def main() -> None:
             data = data_folder(asked.data)
             clips = made(asked.make, data, asked.seeds, asked.fps, Path(folder), small=asked.small)
         for clip in clips:
-            truth = json.loads(clip.with_suffix(".json").read_text())
+            truth = truth_of(clip)
             with spoiled(clip, asked.spoil) as path:
                 named, visits, rested = follow(path, networks, config)
             ours.append(judge(truth, named, visits, rested))
@@ -308,7 +315,8 @@ def main() -> None:
     if peers:
         print(told("ByteTrack", peers))
     print("found by height: " + heights(ours))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))
