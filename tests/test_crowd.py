@@ -19,7 +19,7 @@ from edgeface.config import Config, Visits
 from edgeface.engine.pipeline import Pipeline
 from edgeface.events import SummaryMessage, SummaryWindow
 from edgeface.people import appearance
-from edgeface.people.appearance import Box, Views, histogram
+from edgeface.people.appearance import Box, Patch, Views, histograms
 from edgeface.people.motion import Face, association_offset, begin, correct, predict, within
 from edgeface.runtime.tensor import to_tensor
 from edgeface.types import F32, Answer, Detections, Frame, Image
@@ -87,13 +87,12 @@ def noise(seed: int, shape: tuple[int, ...], *, smooth: bool = True) -> Image:
 def test_a_histogram_is_what_its_pixels_add_up_to(seed: int, rows: int, columns: int, share: float) -> None:
     pixels, rng = noise(seed, (rows, columns), smooth=bool(seed % 2)), np.random.default_rng(seed)
     pixels[: rows // 3] *= seed % 3 > 0
-    bare = rng.random((rows, columns)) < share
-    seen = histogram(pixels, bare)
-    if not (bare & (pixels.sum(axis=2) > 0)).any():
-        assert seen is None
+    bares = [(rng.random((rows, columns)) < share) & (pixels.sum(axis=2) > 0) for _ in range(3)]
+    patches = [Patch(pixels, bare, int(bare.sum())) for bare in bares if bare.any()]
+    if not patches:
         return
-    assert seen is not None
-    np.testing.assert_allclose(seen, plain_histogram(pixels, bare), atol=2e-3)
+    for seen, patch in zip(histograms(patches), patches, strict=True):
+        np.testing.assert_allclose(seen, plain_histogram(pixels, patch.bare), atol=2e-3)
 
 
 def bare_pixels(image: Image, region: Box, covers: Sequence[Box]) -> list[tuple[int, int]]:
@@ -125,9 +124,9 @@ def test_a_look_in_a_crowd_counts_what_nobody_covers(seed: int, people: int) -> 
         steps = [max(1, round(side / appearance.SIDE)) for side in (x2 - x1, y2 - y1)]
         least = max(appearance.LEAST_PIXELS, appearance.LEAST_SHARE * (x2 - x1) * (y2 - y1) / (steps[0] * steps[1]))
         assert (seen is not None) == (len(bare) >= least)
-        everybody = appearance._seen(image, region, covers)
+        everybody = appearance._picked(image, region, covers)
         assert (seen is None) == (everybody is None)
-        assert seen is None or (seen == everybody).all()
+        assert seen is None or everybody is None or (seen == histograms([everybody])[0]).all()
     parts = [appearance._region(one, part) for part in (appearance.TORSO, appearance.HEAD)]
     assert looked.clear != any(appearance._overlap(cover, part) for cover in covers for part in parts)
 

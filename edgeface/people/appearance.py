@@ -37,6 +37,7 @@ WEIGHTS = (0.6, 0.25, 0.15)
 """Of colour, lightness, texture."""
 BLUR = np.eye(CHROMA) / 2 + np.eye(CHROMA, k=1) / 4 + np.eye(CHROMA, k=-1) / 4
 """Spreads a bin over its neighbours: another light moves a plain colour by a part of a bin."""
+CHANNELS = np.ones(3, np.uint16)
 FLOOR = 30.0
 """Added to the sum of the channels: what is nearly black has no colour."""
 
@@ -63,6 +64,14 @@ class Appearance(NamedTuple):
     torso: F32 | None
     head: F32 | None
     clear: bool = True
+
+
+class Patch(NamedTuple):
+    """What is picked out of a region: pixels uint8 (H, W, 3), BGR, which of them nobody covers, and how many that are."""
+
+    pixels: Image
+    bare: npt.NDArray[np.bool_]
+    count: int
 
 
 class Views:
@@ -127,7 +136,9 @@ def look(image: Image, people: Sequence[Person], row: int) -> Appearance:
         if cover[0] < right and cover[2] > left and cover[1] < bottom and cover[3] > top
     ]
     clear = not any(_overlap(cover, part) for cover in covers for part in (torso, head))
-    return Appearance(torso=_seen(image, torso, covers), head=_seen(image, head, covers), clear=clear)
+    patches = [_picked(image, part, covers) for part in (torso, head)]
+    seen = iter(histograms([patch for patch in patches if patch is not None]) if any(patches) else ())
+    return Appearance(*(None if patch is None else next(seen) for patch in patches), clear=clear)
 
 
 def likeness(one: Appearance, other: Appearance) -> float | None:
@@ -158,8 +169,8 @@ def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _seen(image: Image, region: Box, covers: Sequence[Box]) -> F32 | None:
-    """Histogram of what can be seen of a region of the picture."""
+def _picked(image: Image, region: Box, covers: Sequence[Box]) -> Patch | None:
+    """What can be seen of a region of the picture; None where that is too little."""
     x1, y1, x2, y2 = region
     step_x, step_y = max(1, round((x2 - x1) / SIDE)), max(1, round((y2 - y1) / SIDE))
     xs = range(max(0, round(x1)), min(image.shape[1], round(x2)), step_x)
@@ -171,12 +182,12 @@ def _seen(image: Image, region: Box, covers: Sequence[Box]) -> F32 | None:
     x, y = xs[-1], ys[-1]
     if any(c[0] <= xs.start and x < c[2] and c[1] <= ys.start and y < c[3] for c in covers):
         return None
-    bare = np.ones((len(ys), len(xs)), dtype=bool)
+    pixels = image[ys.start : ys.stop : step_y, xs.start : xs.stop : step_x]
+    bare = (pixels @ CHANNELS) > 0  # masks paint black; `any` takes three times as long
     for left, top, right, bottom in covers:
         bare[_between(ys, top, bottom), _between(xs, left, right)] = False
-    if covers and np.count_nonzero(bare) < least:
-        return None
-    return histogram(image[ys.start : ys.stop : step_y, xs.start : xs.stop : step_x], bare, least=least)
+    count = int(np.count_nonzero(bare))
+    return None if count < least else Patch(pixels, bare, count)
 
 
 def _between(places: range, low: float, high: float) -> slice:
@@ -185,34 +196,42 @@ def _between(places: range, low: float, high: float) -> slice:
     return slice(max(0, ceil((low - start) / step)), max(0, ceil((high - start) / step)))
 
 
-def histogram(pixels: Image, bare: npt.NDArray[np.bool_], *, least: float = 1) -> F32 | None:
-    """Square root of the histogram of the ``bare`` pixels, shape (99,); None where these are fewer than ``least``."""
-    # Of some 200 pixels a call of numpy costs more than its arithmetic: what can be is worked out in one.
-    blue, green, red = (pixels[..., channel].astype(np.float32) for channel in range(3))
+def histograms(patches: Sequence[Patch]) -> list[F32]:
+    """Of each patch the square root of the histogram of its bare pixels, shape (99,), length 1."""
+    # Of some 200 pixels a call of numpy costs more than its arithmetic: all patches go through each call together.
+    blue, green, red = np.concatenate([pixels.reshape(-1, 3).T for pixels, _, _ in patches], axis=1).astype(np.float32)
     sums = blue + green + red
-    bare = bare & (sums > 0)
-    count = np.count_nonzero(bare)
-    if count < least:
-        return None
     sums += FLOOR
     lightness = np.log(sums)
-    across = np.abs(lightness[:, 1:] - lightness[:, :-1])
-    down = np.abs(lightness[1:] - lightness[:-1])
-    if count < bare.size:
-        across, down = across[bare[:, 1:] & bare[:, :-1]], down[bare[1:] & bare[:-1]]
-        blue, green, red, sums, lightness = (plane[bare] for plane in (blue, green, red, sums, lightness))
-    shares = np.concatenate([blue - green, red - green], axis=None).reshape(2, -1)
-    shares /= sums.ravel()
-    colour = (BLUR @ _soft_2d(_place(shares, -CHROMA_MOST, CHROMA_MOST, CHROMA)) @ BLUR).ravel()
-    changes = _place(np.concatenate([across, down], axis=None), 0.0, ROUGHEST, TEXTURE)
-    places = np.concatenate([_place(lightness, DARKEST, BRIGHTEST, LIGHTNESS), changes], axis=None)
-    firsts = np.repeat((0, LIGHTNESS, LIGHTNESS + TEXTURE), (count, across.size, down.size))
-    counts = _soft(places, firsts, LIGHTNESS + 2 * TEXTURE)
-    light, rough = BLUR[:LIGHTNESS, :LIGHTNESS] @ counts[:LIGHTNESS], counts[LIGHTNESS:]
-    parts = [weight * part / max(part.sum(), 1.0) for weight, part in zip(WEIGHTS, (colour, light, rough), strict=True)]
-    joined = np.concatenate(parts)
-    root: F32 = np.sqrt(joined / joined.sum()).astype(np.float32)
-    return root
+    changes: list[F32] = []
+    first = 0
+    for _, bare, count in patches:
+        light = lightness[first : first + bare.size].reshape(bare.shape)
+        first += bare.size
+        across, down = light[:, 1:] - light[:, :-1], light[1:] - light[:-1]
+        if count < bare.size:
+            across, down = across[bare[:, 1:] & bare[:, :-1]], down[bare[1:] & bare[:-1]]
+        changes += [across.ravel(), down.ravel()]
+    counts = [count for _, _, count in patches]
+    if sum(counts) < first:
+        kept = np.concatenate([bare.ravel() for _, bare, _ in patches])
+        blue, green, red, sums, lightness = (plane[kept] for plane in (blue, green, red, sums, lightness))
+    owners = np.arange(len(patches))
+    shares = np.concatenate([blue - green, red - green]).reshape(2, -1)
+    shares /= sums
+    places = _place(shares, -CHROMA_MOST, CHROMA_MOST, CHROMA)
+    colours = BLUR @ _soft_2d(places, np.repeat(owners * CHROMA * CHROMA, counts), len(patches)) @ BLUR
+    bins = LIGHTNESS + 2 * TEXTURE
+    rough = _place(np.abs(np.concatenate(changes)), 0.0, ROUGHEST, TEXTURE)
+    begins = [owner * bins + begin for owner in owners for begin in (LIGHTNESS, LIGHTNESS + TEXTURE)]
+    firsts = np.repeat([*(owners * bins), *begins], [*counts, *(len(change) for change in changes)])
+    placed = np.concatenate([_place(lightness, DARKEST, BRIGHTEST, LIGHTNESS), rough])
+    rest = _soft(placed, firsts, bins * len(patches)).reshape(-1, bins)
+    lights = rest[:, :LIGHTNESS] @ BLUR[:LIGHTNESS, :LIGHTNESS]
+    kinds = zip(WEIGHTS, (colours.reshape(len(patches), -1), lights, rest[:, LIGHTNESS:]), strict=True)
+    parts = [kind * (weight / np.maximum(kind.sum(axis=1, keepdims=True), 1.0)) for weight, kind in kinds]
+    joined = np.concatenate(parts, axis=1)
+    return list(np.sqrt(joined / joined.sum(axis=1, keepdims=True)).astype(np.float32))
 
 
 def _place(values: F32, low: float, high: float, bins: int) -> F32:
@@ -230,19 +249,19 @@ def _soft(places: F32, firsts: npt.NDArray[np.intp], bins: int) -> npt.NDArray[A
     return counts
 
 
-def _soft_2d(places: F32) -> npt.NDArray[Any]:
-    """The same of columns and rows, (2, N): counts (rows, columns)."""
+def _soft_2d(places: F32, firsts: npt.NDArray[np.intp], count: int) -> npt.NDArray[Any]:
+    """The same of columns and rows, (2, N): ``count`` histograms (rows, columns)."""
     whole = places.astype(np.intp)
     after = places - whole
     before = 1 - after
     (left, above), (right_share, below_share), (left_share, above_share) = whole, after, before
-    corner = above * CHROMA + left
+    corner = above * CHROMA + left + firsts
     corners = np.concatenate([corner, corner + 1, corner + CHROMA, corner + CHROMA + 1])
     shares = np.concatenate(
         [left_share * above_share, right_share * above_share, left_share * below_share, right_share * below_share]
     )
-    counts: npt.NDArray[Any] = np.bincount(corners, shares, CHROMA * CHROMA)
-    return counts.reshape(CHROMA, CHROMA)
+    counts: npt.NDArray[Any] = np.bincount(corners, shares, count * CHROMA * CHROMA)
+    return counts.reshape(count, CHROMA, CHROMA)
 
 
 def _distance(one: F32 | None, other: F32 | None) -> float | None:
