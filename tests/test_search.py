@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from astronaut import astronaut
@@ -18,7 +19,18 @@ from people import NOON
 from edgeface.bundle import open_bundle
 from edgeface.config import Config, Detector, Runtime
 from edgeface.engine.networks import Networks
-from edgeface.engine.search import ACCOUNT, QUICK, SHARE, SHEETS, Inputs, Plan, Search
+from edgeface.engine.search import (
+    ACCOUNT,
+    QUICK,
+    SHARE,
+    SHEETS,
+    STILL_FINE_MOST_S,
+    STILL_FINE_S,
+    STILL_QUICK_S,
+    Inputs,
+    Plan,
+    Search,
+)
 from edgeface.engine.turn import Worker
 from edgeface.people.tracked import Expected
 from edgeface.types import Frame, Image
@@ -204,6 +216,59 @@ def planned(frames: int, known: Sequence[Expected], *, inputs: Inputs = WIDE, mo
         assert plan is not None
         plans.append(plan)
     return plans
+
+
+def still(seconds: float, known: Sequence[Expected], *, fps: float = 15.0) -> list[tuple[float, Plan]]:
+    """Times and plans of the searches of a scene in which nothing changes; who is known is found in each of them."""
+    search, picture = Search(finer=True, resting=True, lost_after_s=2.0), scene([], 0, (640, 360))
+    inputs = Inputs(image_wh=(640, 360), quick_wh=(320, 192), fine_wh=(640, 384), any_size=True)
+    plans, seen_s = [], 0.0
+    for index in range(round(seconds * fps)):
+        time_s = index / fps
+        if search.passes(time_s):
+            continue
+        now = [msgspec.structs.replace(one, seen_s=seen_s) for one in known]
+        plan = search.plan(picture, time_s, inputs, now)
+        if plan is not None:
+            seen_s = time_s
+            plans.append((time_s, plan))
+    return plans
+
+
+def test_who_sits_still_is_confirmed_in_less_than_a_whole_pass() -> None:
+    plans = still(60.0, [expected(90, x=300, y=150)])
+    late = [(time_s, plan) for time_s, plan in plans if time_s >= 10]
+    assert max(np.diff([time_s for time_s, _ in late])) <= 1.001
+    assert sum(plan.quick for _, plan in late) <= 50 / STILL_QUICK_S + 1
+    assert all(cost(plan) < 0.5 for _, plan in late if not (plan.quick or plan.fine))
+    for plan in [plan for _, plan in late if not plan.quick]:
+        assert any(
+            place.region.left < 264 and place.region.right > 336 for mosaic in plan.mosaics for place in mosaic.placed
+        )
+
+
+def test_an_empty_room_is_seen_as_a_whole_now_and_then_and_finer_ever_more_rarely() -> None:
+    plans = still(130.0, [])
+    late = [time_s for time_s, plan in plans if time_s >= 10 and (plan.quick or plan.fine)]
+    assert max(np.diff([10.0, *late, 130.0])) <= STILL_QUICK_S + 0.2
+    assert len([time_s for time_s, _ in plans if time_s >= 10]) <= 120 / STILL_QUICK_S + 2
+    fine = np.diff([time_s for time_s, plan in plans if plan.fine and time_s > 2])
+    assert STILL_FINE_S - 1 <= fine[0] < fine[1] < fine[2]
+    assert STILL_FINE_MOST_S - 1 <= fine[-1] <= STILL_FINE_MOST_S + STILL_QUICK_S
+
+
+def test_frames_soon_after_one_that_rests_are_passed_over_and_everybody_stays() -> None:
+    watched, looked, there = Watched(), [], []
+    changes = watched.worker._searches["main"]._changes
+    see = changes.see
+    changes.see = lambda image, time_s: (looked.append(time_s), see(image, time_s))[1]  # type: ignore
+    for index in range(8 * 25):
+        sighting, told = watched.see(scene([(150, 500, 200)], index), index / 25)
+        there.append((len(sighting.tracks), len(told.visits)))
+    assert watched.worker.frames["main"] == 8 * 25
+    assert len([time_s for time_s in looked if time_s < 3]) == 3 * 25
+    assert len([time_s for time_s in looked if time_s >= 5]) <= 3 * 25 / 2
+    assert set(there[25:]) == {(1, 1)}
 
 
 def cost(plan: Plan, inputs: Inputs = WIDE) -> float:

@@ -106,6 +106,7 @@ class Pipeline:
         self._pace = FacesPace(0.0 if config.privacy.least_count else config.visits.faces_rate)
         self._in_view_s = IN_VIEW_S + config.detector.interval
         self._summary: SummaryWindow | AggregateWindow | None = None
+        self._tracks: Sequence[Track] = ()
         self._known: set[int] = set()
         self._absent: dict[str, float] = {}
         self._muted: frozenset[Task] = frozenset()
@@ -123,7 +124,8 @@ class Pipeline:
         self._tracker.succeed(other._tracker)
         others = self._book.succeed(other._book, 0.0 if other._last is None else other._last[0])
         self._pace.shown = other._pace.shown
-        self._summary, self._known, self._views = other._summary, other._known, other._views
+        self._summary, self._tracks, self._known = other._summary, other._tracks, other._known
+        self._views = other._views
         self._brightness, self._last, self._absent = other._brightness, other._last, other._absent
         self._searched_s = other._searched_s
         if self._summary is not None:
@@ -160,7 +162,7 @@ class Pipeline:
         if self._brightness is None or frame.time_s - self._brightness[0] >= BRIGHTNESS_S:
             self._brightness = frame.time_s, brightness(frame.image, painted=frame.painted)
         views = None if detections is None else Views(frame.image, detections.boxes)
-        tracks = self._tracker.update(frame.time_s, detections, frame.index, views=views)
+        tracks = self._tracks = self._tracker.update(frame.time_s, detections, frame.index, views=views)
         if detections is not None:
             self._searched_s = frame.time_s
         seen = [] if detections is None else [track for track in tracks if track.detection is not None]
@@ -183,6 +185,12 @@ class Pipeline:
             places=self._book.places,
         )
         return sighting, self._requests(sighting, due) if due else []
+
+    def rest(self, frame: Frame) -> tuple[Sighting, Told]:
+        """Take a frame that nobody looks at, so soon after one in which nothing was new that all stays as it was."""
+        self._last = (frame.time_s, frame.captured_at, (frame.image.shape[1], frame.image.shape[0]))
+        sighting = Sighting(frame=frame, detections=None, tracks=self._tracks, qualities={}, changes=(), places=())
+        return sighting, Told(changes=(), bodies=(), look=self._book.current)
 
     def defer(self, request: Request) -> None:
         """Take back a request of the latest frame that there was no time for: it stays due."""
@@ -243,7 +251,7 @@ class Pipeline:
         bodies += [] if summary is None else [summary]
         self._tracker.reset()
         self._forget(self._known)
-        self._known, self._absent = set(), {}
+        self._tracks, self._known, self._absent = (), set(), {}
         return Told(changes=changes, bodies=bodies)
 
     def expected(self, time_s: float) -> list[Expected]:

@@ -44,8 +44,13 @@ PASS = 0.2
 """What a pass costs beside its pixels."""
 LOOK, RESERVE = 0.5, 1.0
 """What must be on the account for a look at what moves, and what a fine pass leaves there for such looks."""
-QUICK_S, FINE_S, STILL_FINE_S = 0.25, 2.0, 4.0
-"""Least time between quick passes where mosaics follow everybody, between fine ones, and between those when still."""
+QUICK_S, FINE_S = 0.25, 2.0
+"""Least time between quick passes where mosaics follow everybody, and between fine ones."""
+STILL_QUICK_S, STILL_FINE_S, STILL_FINE_MOST_S = 4.0, 4.0, 32.0
+"""The same while nothing changes; each fine pass then finds less that the one before has not, and the next one comes
+after twice as long, at most after the last of these."""
+REST_S = 0.1
+"""After a frame that rests, those of so many seconds are not even looked at."""
 DOUBTS, DOUBT_S = 3, 1.0
 """So many finds that are too doubtful to begin a track are looked at again in a finer scale, each place once in so many
 seconds."""
@@ -132,13 +137,23 @@ class Search:
         self._changes = Changes()
         self._account = ACCOUNT
         self._quick_s = self._fine_s = self._searched_s = float("-inf")
+        self._still_fine_s = STILL_FINE_S
         self._frame_s: float | None = None
         self._alternate = False
         self._known: Sequence[Expected] = ()
         self._doubts: list[Expected] = []
         self._doubted: list[tuple[float, float, float]] = []
+        self._still = False
         self.rested = 0
         self.resting = False
+
+    def passes(self, time_s: float) -> bool:
+        """Whether a frame of this source time comes so soon after one that rests that it is passed over."""
+        since_s = REST_S if self._frame_s is None else time_s - self._frame_s
+        if not self.resting or not 0 <= since_s < REST_S - TICK_S:
+            return False
+        self.rested += 1
+        return True
 
     def plan(self, image: Image, time_s: float, inputs: Inputs, known: Sequence[Expected]) -> Plan | None:
         """What to search of a frame; None: nothing has changed, and nobody needs to be confirmed.
@@ -151,7 +166,8 @@ class Search:
         if not self.finer and not self._gated:
             return QUICK
         self._changes.see(image, time_s)
-        self.resting = self._gated and self._may_rest(time_s, known)
+        self._still = self._gated and self._is_still(time_s, known)
+        self.resting = self._still and self._may_rest(time_s, self._confirm_s if known else STILL_QUICK_S)
         self._frame_s = time_s
         if self.resting:
             self.rested += 1
@@ -175,17 +191,20 @@ class Search:
                 self._doubts.append(one)
                 self._doubted.append((one.x, one.y, time_s))
 
-    def _may_rest(self, time_s: float, known: Sequence[Expected]) -> bool:
-        """Whether this frame would show nothing new."""
+    def _is_still(self, time_s: float, known: Sequence[Expected]) -> bool:
+        """Whether this frame shows nothing new."""
         if self._changes.moving or time_s - self._changes.active_s < QUIET_S:
             return False
         if any(not one.confirmed or time_s - one.started_s < SETTLED_S for one in known):
             return False
-        if any(one.seen_s < self._searched_s for one in known):
-            return False  # missed a moment ago: looked for until found or gone
+        # Who was missed a moment ago is looked for until found or gone.
+        return not any(one.seen_s < self._searched_s for one in known)
+
+    def _may_rest(self, time_s: float, within_s: float) -> bool:
+        """Whether a still scene is searched again in time if it is not in this frame."""
         # The next frame, as far away as the last one, must not come too late.
         pace_s = 0.0 if self._frame_s is None else max(0.0, time_s - self._frame_s)
-        return 0 <= time_s - self._searched_s <= self._confirm_s - pace_s + TICK_S
+        return 0 <= time_s - self._searched_s <= within_s - pace_s + TICK_S
 
     def _plan(self, time_s: float, inputs: Inputs, known: Sequence[Expected]) -> Plan:
         """Passes for a frame that is searched."""
@@ -193,11 +212,14 @@ class Search:
         due = self._changes.unexplained(known, inputs.image_wh, time_s)
         moving = bool(due.any())
         sheets, quick = self._base(time_s, inputs, known, moving=moving)
+        if self._still and (confirming := self._confirming(inputs, known)) is not None:
+            sheets, quick = [confirming], False
         crowded = len(sheets) > SHEETS
         if crowded:
             sheets, quick = [], True
         cost = quick + sum(inputs.cost(inputs.canvas_wh(sheet)) for sheet in sheets)
-        if not quick and time_s - self._quick_s >= QUICK_S and (not known or budget - cost >= 1):
+        quick_s = STILL_QUICK_S if self._still else QUICK_S
+        if not quick and time_s - self._quick_s >= quick_s and (not known or budget - cost >= 1):
             quick, cost = True, cost + 1
         fine = inputs.fine_wh is not None and (
             crowded or self._is_fine_due(time_s, inputs.cost(inputs.fine_wh), budget - cost, moving=moving)
@@ -231,26 +253,37 @@ class Search:
             return [], self._alternate
         return [], True
 
+    def _confirming(self, inputs: Inputs, known: Sequence[Expected]) -> Sheet | None:
+        """A canvas with the regions of those who sit still, as fine as a quick pass sees them; None where it costs more."""
+        sheets = _packed([_at_rest(one, inputs) for one in known], inputs)
+        return sheets[0] if len(sheets) == 1 and inputs.cost(inputs.canvas_wh(sheets[0])) < 1 else None
+
     def _is_fine_due(self, time_s: float, cost: float, left: float, *, moving: bool) -> bool:
         """Whether the whole picture is seen finer in this frame, at that cost, with so much left on the account."""
         if left < cost + RESERVE:
             return False
-        return time_s - self._fine_s >= (FINE_S if self._changes.stirred or moving else STILL_FINE_S)
+        if self._changes.stirred or moving:
+            self._still_fine_s = STILL_FINE_S
+            return time_s - self._fine_s >= FINE_S
+        if time_s - self._fine_s < self._still_fine_s:
+            return False
+        self._still_fine_s = min(STILL_FINE_MOST_S, 2 * self._still_fine_s)
+        return True
 
 
 def _followed(known: Sequence[Expected], inputs: Inputs, time_s: float) -> tuple[list[Sheet], bool]:
     """Canvases with everybody who is followed; whether the large faces are left to the quick pass for want of room."""
     for seen_px in SEEN_PX:
-        sheets = _packed(known, inputs, time_s, seen_px)
+        sheets = _packed([_around(one, inputs, time_s, seen_px) for one in known], inputs)
         if len(sheets) == 1:
             return sheets, False
     few = [one for one in known if one.height * inputs.scale < SMALL_PX]
-    return _packed(few, inputs, time_s, SEEN_PX[-1]), len(few) < len(known)
+    return _packed([_around(one, inputs, time_s, SEEN_PX[-1]) for one in few], inputs), len(few) < len(known)
 
 
-def _packed(known: Sequence[Expected], inputs: Inputs, time_s: float, seen_px: float) -> list[Sheet]:
-    """As many canvases as the regions of these faces need, the tall ones first."""
-    regions = merged([_around(one, inputs, time_s, seen_px) for one in known], inputs.quick_wh)
+def _packed(regions: Sequence[Region], inputs: Inputs) -> list[Sheet]:
+    """As many canvases as these regions need, the tall ones first."""
+    regions = merged(regions, inputs.quick_wh)
     sheets = [Sheet(inputs.quick_wh)]
     for region in sorted(regions, key=lambda region: -region.drawn_wh[1]):
         if not any(sheet.put(region) for sheet in sheets):
@@ -266,6 +299,15 @@ def _around(one: Expected, inputs: Inputs, time_s: float, seen_px: float) -> Reg
     half = size * (0.5 + CONTEXT + min(SPREAD_MOST, off))
     seen = min(max(one.height * inputs.scale, seen_px), max(MOST_PX, seen_px)) / one.height
     scale = min(1.0, seen, *(side / (2 * half + 2) for side in inputs.quick_wh))
+    return region_around((one.x, one.y), (half, half), scale, inputs.image_wh)
+
+
+def _at_rest(one: Expected, inputs: Inputs) -> Region:
+    """The region in which somebody who sits still is seen again, as fine as in a quick pass, or as small ones are."""
+    half = (one.width + one.height) / 2 * (0.5 + CONTEXT)
+    scale = min(
+        1.0, max(one.height * inputs.scale, SEEN_PX[-1]) / one.height, *(s / (2 * half + 2) for s in inputs.quick_wh)
+    )
     return region_around((one.x, one.y), (half, half), scale, inputs.image_wh)
 
 

@@ -184,6 +184,18 @@ class Worker:
 
     def process(self, frames: Sequence[Frame]) -> list[tuple[Sighting, Told]]:
         """Take at most one frame per camera all the way: what was seen in each, and what it leads to."""
+        awake = [frame for frame in frames if not self._searches[frame.camera].passes(frame.time_s)]
+        looked = {sighting.frame.camera: (sighting, told) for sighting, told in self._look(awake)} if awake else {}
+        return [looked.get(frame.camera) or self._pass(frame) for frame in frames]
+
+    def _pass(self, frame: Frame) -> tuple[Sighting, Told]:
+        """Leave all as it is at a frame that is passed over."""
+        self.frames[frame.camera] += 1
+        if frame.camera in self._live:
+            self.load.frame(frame.camera, 0.0, searched=False)
+        return self._pipelines[frame.camera].rest(frame)
+
+    def _look(self, frames: Sequence[Frame]) -> list[tuple[Sighting, Told]]:
         start_s = now_s = self._clock()
         seen: list[tuple[Sighting, list[Request]]] = []
         load = self.load
