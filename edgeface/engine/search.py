@@ -254,7 +254,7 @@ class Search:
         return [], True
 
     def _confirming(self, inputs: Inputs, known: Sequence[Expected]) -> Sheet | None:
-        """A canvas with the regions of those who sit still, as fine as a quick pass sees them; None where it costs more."""
+        """A canvas with those who sit still, as fine as a quick pass sees them; None where that costs more than one."""
         sheets = _packed([_at_rest(one, inputs) for one in known], inputs)
         return sheets[0] if len(sheets) == 1 and inputs.cost(inputs.canvas_wh(sheets[0])) < 1 else None
 

@@ -67,7 +67,7 @@ class Appearance(NamedTuple):
 
 
 class Patch(NamedTuple):
-    """What is picked out of a region: pixels uint8 (H, W, 3), BGR, which of them nobody covers, and how many that are."""
+    """What is picked out of a region: pixels uint8 (H, W, 3), BGR; which of them nobody covers, how many that are."""
 
     pixels: Image
     bare: npt.NDArray[np.bool_]
