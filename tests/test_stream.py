@@ -271,7 +271,7 @@ def test_a_transport_stream_over_udp(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(OLD, reason="OpenCV before 4.13 goes on with the last picture, or with parts")
-def test_a_stream_that_changes_its_resolution_goes_on_in_its_first_size(tmp_path: Path) -> None:
+def test_a_stream_whose_second_connection_tells_nothing_new_goes_on_in_its_first_size(tmp_path: Path) -> None:
     sizes = [(W, H), (2 * W, 2 * H), (W // 2, H // 2)]
     films = [
         film(tmp_path / f"{width}.ts", *X264, "-g", "5", images=[cv2.resize(p, (width, height)) for p in PICTURES])
@@ -294,6 +294,91 @@ def test_a_stream_that_changes_its_resolution_goes_on_in_its_first_size(tmp_path
     # The last colour of each film fills the picture up to its corners.
     for image in (seen[-len(PICTURES) - 5], seen[-1]):
         assert np.abs(image[[0, -1, 0, -1], [0, 0, -1, -1]].astype(int) - COLOURS[2]).max() < 12
+
+
+@pytest.mark.skipif(OLD, reason="OpenCV before 4.13 goes on with the last picture, or with parts")
+@pytest.mark.parametrize("size", [(2 * W, 2 * H), (H, W)], ids=["larger", "upright"])
+def test_a_camera_that_is_given_another_resolution_is_opened_again(tmp_path: Path, size: tuple[int, int]) -> None:
+    """It goes on with other pictures on the same connection; who connects from now on gets them from the first."""
+    before, after = (
+        film(tmp_path / f"{wh[0]}.ts", *X264, "-g", "5", images=[cv2.resize(p, wh) for p in PICTURES]).read_bytes()
+        for wh in ((W, H), size)
+    )
+    sent = iter([before + after])
+
+    class Changed(Recorder):
+        again = False
+
+        def do_GET(self) -> None:
+            self.film = next(sent, after)
+            super().do_GET()
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Changed) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        source = stream(f"http://127.0.0.1:{server.server_address[1]}/a.ts", read_timeout=8.0)
+        seen = read(source, rf"changed its pictures from {W}x{H} to {size[0]}x{size[1]}; it is opened again")
+        again = stream(f"http://127.0.0.1:{server.server_address[1]}/a.ts", read_timeout=8.0)
+        assert next(iter(again.frames())).image.shape == (size[1], size[0], 3)
+        again.close()
+        server.shutdown()
+    assert {frame.image.shape for frame in seen} <= {(H, W, 3)}
+
+
+LATER = SCENE[::-1].copy()
+
+
+@pytest.mark.parametrize(
+    ("pictures", "pause_s", "asked"),
+    [
+        pytest.param((SCENE, NOISY, NOISY), 0.1, 0, id="the same scene"),
+        pytest.param((SCENE, NOISY, NOISY), 2.0, 1, id="a pause"),
+        pytest.param((SCENE, NOISY, LATER), 0.1, 1, id="another scene"),
+        pytest.param((BLACK, BLACK + 1, BLACK), 0.1, 0, id="dark"),
+    ],
+)
+def test_a_stream_that_may_have_begun_anew_is_looked_at_over_another_connection(
+    pictures: tuple[np.ndarray, ...], pause_s: float, asked: int
+) -> None:
+    waiting, now = [Frames(*pictures, codec="MJPG"), Frames(SCENE[:48])], [0.0]
+    device = Stream(Camera(source="rtsp://h/x"), opener=lambda *_: waiting.pop(0), clock=lambda: now[0])
+    device.open()
+    device.read()
+    device.read()
+    now[0] += pause_s
+    if asked:
+        with pytest.raises(SourceError, match="rtsp://h/x changed its pictures from 160x96 to 160x48; it is opened"):
+            device.read()
+    else:
+        assert device.read() is not None
+    assert len(waiting) == 1 - asked
+
+
+def test_a_second_connection_that_shows_nothing_new_is_not_made_again_and_again() -> None:
+    made: list[float] = []
+    now = [0.0]
+
+    def connect(*_: object) -> Frames:
+        made.append(now[0])
+        return Frames(*(SCENE, LATER) * 400, codec="MJPG")
+
+    device = Stream(Camera(source="rtsp://h/x"), opener=connect, clock=lambda: now[0])
+    device.open()
+    for second in range(700):
+        now[0] = float(second)
+        device.read()
+    assert made == [0, 1, 61, 181, 421]
+
+
+def test_a_camera_that_takes_one_connection_only_goes_on() -> None:
+    class Busy(Frames):
+        def isOpened(self) -> bool:
+            return False
+
+    waiting, now = [Frames(SCENE, LATER, codec="MJPG"), Busy()], [0.0]
+    device = Stream(Camera(source="http://127.0.0.1:9/x"), opener=lambda *_: waiting.pop(0), clock=lambda: now[0])
+    device.open()
+    assert [device.read() is not None for _ in range(2)] == [True, True]
+    assert not waiting
 
 
 def test_close_from_outside_returns_at_once_also_while_the_stream_is_silent() -> None:

@@ -147,6 +147,24 @@ def test_flicker_is_not_confirmed() -> None:
     assert follow(film([Person(x=300, y=300, hidden=hidden)], fps=10, seconds=6)) == {}
 
 
+@pytest.mark.parametrize("sizes", [4, 8])
+@pytest.mark.parametrize("fps", [5, 10, 25])
+def test_one_false_face_that_is_found_now_here_now_there_is_nobody(fps: float, sizes: float) -> None:
+    """A poster and its mirror, of which each search finds one: strong, and as steady as anybody."""
+    tracker = make_tracker()
+    for frame in range(int(10 * fps)):
+        x = 100 + frame % 2 * sizes * FACE
+        boxes = np.array([[x, 100, x + FACE, 100 + 1.2 * FACE]], np.float32)
+        found = Detections(boxes=boxes, scores=np.full(1, 0.95, np.float32))
+        assert not any(track.confirmed for track in tracker.update(frame / fps, found))
+
+
+@pytest.mark.parametrize("fps", [5, 10, 25])
+def test_who_is_found_in_two_of_three_frames_is_somebody(fps: float) -> None:
+    hidden = tuple((frame / fps - 0.01, (frame + 1) / fps - 0.01) for frame in range(2, int(4 * fps), 3))
+    assert len(follow(film([Person(x=300, y=300, hidden=hidden)], fps=fps, seconds=4))[0]) == 1
+
+
 def test_doubtful_detections_continue_a_track_and_never_begin_one() -> None:
     tracker = make_tracker()
     box = np.array([[100, 100, 180, 200]], np.float32)

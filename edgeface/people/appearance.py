@@ -53,6 +53,14 @@ HEAD_EVEN, HEAD_SLOPE, HEAD_BOUNDS = 0.13, 28.0, (-3.0, 2.0)
 """Hellinger distance that says nothing, how fast the evidence grows beside it, and its bounds: clothes differ more than
 heads, but many wear the same."""
 LIKENESS_MOST = TORSO_BOUNDS[1] + HEAD_BOUNDS[1]
+TORSO_OTHER, HEAD_OTHER = 0.4, 0.15
+"""Distance from which on clothes, by colours alone, and head are both another one's: a shadow changes no clothes so far."""
+GREY = 0.95
+"""Share of the colours that lie at grey or beside it where there are none."""
+COLOUR_CHANGED, LIGHTNESS_CHANGED, LIGHT_S, GRID = 0.25, 0.3, 0.5, 14
+"""Share of the background that has another colour, or lightness, in another light, how often that is looked at, and how
+many rows and columns are picked out of a picture for it."""
+TICK_S = 1e-3
 
 
 class Appearance(NamedTuple):
@@ -89,14 +97,28 @@ class Views:
         self._people: list[Person] | None = None
         self._looks: dict[int, Appearance] = {}
 
+    def background(self) -> F32 | None:
+        """Histogram of the picture without the people in it; None where little else is seen."""
+        height, width = self._image.shape[:2]
+        step_y, step_x = max(1, height // GRID), max(1, width // GRID)
+        pixels = self._image[::step_y, ::step_x]
+        bare = np.ones(pixels.shape[:2], dtype=bool)
+        ys, xs = range(0, height, step_y), range(0, width, step_x)
+        for left, top, right, bottom in (cover for who in self._all() for cover in who.covers):
+            bare[_between(ys, top, bottom), _between(xs, left, right)] = False
+        return histogram(pixels, bare, least=LEAST_PIXELS)
+
     def look(self, row: int) -> Appearance:
         """Appearance of the person whose face is in this row of the boxes."""
         seen = self._looks.get(row)
         if seen is None:
-            if self._people is None:
-                self._people = [person(box) for box in self._boxes.tolist()]
-            seen = self._looks[row] = look(self._image, self._people, row)
+            seen = self._looks[row] = look(self._image, self._all(), row)
         return seen
+
+    def _all(self) -> list[Person]:
+        if self._people is None:
+            self._people = [person(box) for box in self._boxes.tolist()]
+        return self._people
 
 
 class Person(NamedTuple):
@@ -150,6 +172,48 @@ def likeness(one: Appearance, other: Appearance) -> float | None:
     if torso is None and head is None:
         return None
     return _evidence(torso, TORSO_EVEN, TORSO_SLOPE, TORSO_BOUNDS) + _evidence(head, HEAD_EVEN, HEAD_SLOPE, HEAD_BOUNDS)
+
+
+def is_other(one: Appearance, other: Appearance) -> bool:
+    """Whether two looks are clearly of two people: clothes and head are both seen, and both are unlike."""
+    head = _distance(one.head, other.head)
+    if one.torso is None or other.torso is None or head is None:
+        return False
+    torso = sqrt(max(0.0, 1.0 - float(np.sqrt(_colours(one.torso) * _colours(other.torso)).sum())))
+    return torso >= TORSO_OTHER and head >= HEAD_OTHER
+
+
+def is_grey(seen: Appearance) -> bool:
+    """Whether a head has no colour: no skin is grey, so it is the light, or the camera."""
+    around = slice(CHROMA // 2 - 1, CHROMA // 2 + 2)
+    colours = None if seen.head is None else _colours(seen.head).reshape(CHROMA, CHROMA)
+    return colours is not None and float(colours[around, around].sum()) > GREY
+
+
+class Light:
+    """When the light of what is behind the people changed last: then what everybody looks like may have.
+
+    Attributes
+    ----------
+    changed_s : source time of the first look in that light
+    """
+
+    def __init__(self) -> None:
+        self.changed_s = float("-inf")
+        self._before: F32 | None = None
+        self._seen_s = float("-inf")
+
+    def see(self, views: Views, time_s: float, *, at_once: bool = False) -> None:
+        """Take in a picture; one is enough for `LIGHT_S` unless it is asked ``at_once``."""
+        if time_s - self._seen_s < (TICK_S if at_once else LIGHT_S):
+            return
+        self._seen_s = time_s
+        before, self._before = self._before, views.background()
+        if before is None or self._before is None:
+            return
+        changes = _changed(_colours(before), _colours(self._before)), _changed(_lightness(before), _lightness(self._before))
+        if changes[0] > COLOUR_CHANGED or changes[1] > LIGHTNESS_CHANGED:
+            self.changed_s = time_s
 
 
 def blend(before: Appearance, now: Appearance, share: float) -> Appearance:
@@ -268,6 +332,25 @@ def _distance(one: F32 | None, other: F32 | None) -> float | None:
     if one is None or other is None:
         return None
     return sqrt(max(0.0, 1.0 - float(one @ other)))
+
+
+def _colours(root: F32) -> F32:
+    """Shares of the colours in a histogram, shape (81,): they hang less on the light than lightness and texture."""
+    return _shares(root[: CHROMA * CHROMA])
+
+
+def _lightness(root: F32) -> F32:
+    return _shares(root[CHROMA * CHROMA : CHROMA * CHROMA + LIGHTNESS])
+
+
+def _shares(root: F32) -> F32:
+    counts: F32 = root * root
+    return counts / counts.sum()
+
+
+def _changed(before: F32, now: F32) -> float:
+    """Which share of what was counted lies in other bins now, 0 to 1."""
+    return 1.0 - float(np.minimum(before, now).sum())
 
 
 def _evidence(distance: float | None, even: float, slope: float, bounds: tuple[float, float]) -> float:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import msgspec
 import numpy as np
 
-from edgeface.people.appearance import Appearance, Views, blend, likeness
+from edgeface.people.appearance import Appearance, Light, Views, blend, is_grey, is_other, likeness
 from edgeface.people.motion import Face, Motion, ahead, association_offset
 from edgeface.types import Track
 
@@ -20,8 +20,21 @@ ALIKE = 1.0
 """Likeness from which on a look is the same person's also where somebody else may be."""
 NEAR_SIZES = 2.5
 """So many face sizes are two apart at most who stand before one another, or did so a moment ago."""
+DOUBT_S = 0.3
+"""A face that clearly is another one's for so long is."""
 TICK_S = 1e-3
 """Time stamps are no finer than this: 0.7 s - 0.4 s is 0.2 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Since when a track has clearly looked like somebody else: the time, the face and its motion of then."""
+
+    since_s: float
+    face: Face
+    motion: Motion
+    hits: int
+    searched: int
 
 
 @dataclass(slots=True)
@@ -45,6 +58,7 @@ class Tracked:
     exchanged: int | None = None
     look: Appearance | None = None
     look_s: float = float("-inf")
+    doubt: Doubt | None = None
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,11 +122,13 @@ def likeness_of(state: Tracked, row: int | None, views: Views | None) -> float |
     return likeness(state.look, views.look(row))
 
 
-def refresh(state: Tracked, views: Views, time_s: float, *, alone: bool) -> None:
+def refresh(state: Tracked, views: Views, time_s: float, *, alone: bool, light: Light) -> None:
     """Take the appearance of a track anew, from time to time.
 
     Where somebody else is hidden there, the face may be that one's by now: while it is not ``alone``, a good look takes
-    in only what is like it.
+    in only what is like it. One that is alone and clearly looks like somebody else is doubted, and looked at in each
+    frame; not so where the ``light`` has changed since, or the colours are gone, or back, as where a camera goes over to
+    infrared: then everybody is seen anew.
     """
     assert state.detection is not None
     if time_s - state.look_s < (LOOK_S if state.confirmed else FIRST_LOOKS_S) - TICK_S:
@@ -120,11 +136,49 @@ def refresh(state: Tracked, views: Views, time_s: float, *, alone: bool) -> None
     now = views.look(state.detection)
     if now.torso is None and now.head is None:
         return
-    state.look_s = time_s
+    light.see(views, time_s)
+    if state.confirmed and alone and now.clear and state.look is not None and state.look.clear:
+        if is_grey(now) != is_grey(state.look):
+            state.look = now
+        elif is_other(state.look, now):
+            light.see(views, time_s, at_once=True)
+            if light.changed_s <= state.look_s:
+                if state.doubt is None:
+                    state.doubt = Doubt(time_s, state.face, replace(state.motion), state.hits, state.searched)
+                return
+            state.look = now
+    state.doubt, state.look_s = None, time_s
     if state.look is None or (now.clear and not state.look.clear):
         state.look = now
     elif not state.look.clear or (now.clear and (alone or (likeness(state.look, now) or 0.0) >= ALIKE)):
         state.look = blend(state.look, now, LOOK_SHARE)
+
+
+def replaced(state: Tracked, new_id: int, views: Views, time_s: float) -> Tracked | None:
+    """Whom the face of a track belongs to where it has been doubted for long enough: a new track, with that face.
+
+    The other one was last seen when that was sure. Somebody had stepped to where that one stood, from one frame to the
+    next.
+    """
+    doubt = state.doubt
+    if doubt is None or state.detection is None or time_s - doubt.since_s < DOUBT_S - TICK_S:
+        return None
+    here = Tracked(
+        id=new_id,
+        motion=state.motion,
+        face=state.face,
+        entry=doubt.face,
+        score=state.score,
+        started_s=doubt.since_s,
+        detection=state.detection,
+        confirmed=False,
+        hits=state.hits - doubt.hits + 1,
+        searched=state.searched - doubt.searched + 1,
+        look=views.look(state.detection),
+        look_s=time_s,
+    )
+    state.motion, state.detection, state.doubt = replace(doubt.motion, seen_s=state.look_s), None, None
+    return here
 
 
 def expected_at(state: Tracked, elapsed_s: float, time_s: float) -> Expected:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from math import log, pi
 
-from edgeface.people.appearance import LIKENESS_MOST, Views, blend, likeness
+from edgeface.people.appearance import LIKENESS_MOST, Light, Views, blend, likeness
 from edgeface.people.assignment import UNMATCHED, match
 from edgeface.people.motion import (
     Face,
@@ -44,6 +44,7 @@ from edgeface.people.tracked import (
     is_near,
     likeness_of,
     refresh,
+    replaced,
 )
 from edgeface.types import Detections, Track
 
@@ -108,6 +109,7 @@ class Tracker:
         self._high_score = high_score
         self._difference = difference
         self._states: list[Tracked] = []
+        self._light = Light()
         self._last_s: float | None = None
         self._rhythm = Rhythm()
         self._searched_s = float("-inf")
@@ -217,13 +219,23 @@ class Tracker:
         for row in sorted(new, key=lambda row: (-scores[row], found[row])):
             self._begin(found[row], scores[row], row, time_s)
         hidden = [s for s in self._states if s.confirmed and 0 < time_s - s.motion.seen_s <= self._lost_after_s]
+        if views is not None:
+            self._see(time_s, views, hidden)
         for state in [state for state in self._states if state.detection is not None]:
-            if views is not None:
-                refresh(state, views, time_s, alone=not any(is_near(state, other) for other in hidden))
             if not state.confirmed and self._is_person(state, time_s):
                 if views is not None:
                     self._untangle(state, views)
                 self._confirm(state, time_s, seen=views is not None)
+
+    def _see(self, time_s: float, views: Views, hidden: Sequence[Tracked]) -> None:
+        """Take appearances anew where it is time; who stands where somebody else stood becomes a track of their own."""
+        for state in [state for state in self._states if state.detection is not None]:
+            alone = not any(is_near(state, other) for other in hidden)
+            refresh(state, views, time_s, alone=alone, light=self._light)
+            other = replaced(state, self._next_id, views, time_s) if len(self._states) < TRACKS else None
+            if other is not None:
+                self._states.append(other)
+                self._next_id += 1
 
     def _pairs(
         self,
@@ -274,9 +286,13 @@ class Tracker:
         state.hits += 1
 
     def _is_person(self, state: Tracked, time_s: float) -> bool:
-        """Whether a track was there for long enough; flicker is no person: every other searched frame must show it."""
+        """Whether a track was there for long enough; flicker is no person.
+
+        More than half of the searches since the first sighting must have shown it: of one false face that is found now
+        here, now there, each place has one half.
+        """
         long_enough = state.hits >= self._min_hits and time_s - state.started_s >= self._confirm_s - TICK_S
-        return long_enough and 2 * state.hits >= state.searched
+        return long_enough and 2 * (state.hits - 1) > state.searched - 1
 
     def _untangle(self, state: Tracked, views: Views) -> None:
         """Give a track back its face where it left a crossing with another one's, and the new track has that face.

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 
+from edgeface.backoff import Backoff
 from edgeface.config import Camera, hide_credentials
 from edgeface.errors import SourceError
 from edgeface.sources.base import Monotonic
@@ -22,10 +23,17 @@ from edgeface.sources.capture import (
     square,
 )
 from edgeface.sources.live import REOPENED
+from edgeface.sources.restarts import Restarts
 from edgeface.types import Image
 
 SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://", "srt://")
 PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "http": 80, "https": 443}
+TWICE = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://")
+"""What can be opened a second time while it is read."""
+PROBE_SHARE = 0.25
+"""Of the read timeout a second connection may take so much to open, and as much for its picture."""
+PROBES = Backoff(first_s=60.0, most_s=3600.0)
+"""Between two second connections that have shown nothing new."""
 OPEN_SHARE = 0.8
 """FFmpeg gets this part of the open timeout, so that what it says comes before the silence is noticed from outside."""
 STILL_SHARE = 0.4
@@ -47,6 +55,9 @@ class Stream:
     From OpenCV 4.13 on, frames of interlaced video are memory that nobody wrote (`edgeface.sources.opening`). So
     nothing is handed out before a frame differed from the first. A picture that stays the same is looked at over a
     second connection: of a scene that stands still it shows the same.
+
+    OpenCV scales what comes later to the size of the first picture. So where the stream may have begun anew
+    (`edgeface.sources.restarts`), a second connection tells its size of now.
     """
 
     def __init__(
@@ -63,6 +74,10 @@ class Stream:
         self._first: Image | None = None
         self._first_s = 0.0
         self._stood = False
+        self._restarts = Restarts()
+        self._suspected = False
+        self._probes = 0
+        self._probe_s = float("-inf")
 
     def open(self) -> None:
         """Connect and wait for the stream's description."""
@@ -75,18 +90,24 @@ class Stream:
 
         Raises
         ------
-        SourceError : the stream ended, or gives frames that were not decoded
+        SourceError : the stream ended, gives frames that were not decoded, or pictures of another size
         """
         image = self._next()
         if not self._written:
             self._written = self._is_written(image)
-        return square(image, self._shape) if self._written else None
+        if not self._written:
+            return None
+        self._check_size(image)
+        return square(image, self._shape)
 
     def _connect(self) -> Capture:
         # FFmpeg's own read timeout is the longer one: the silence is reported by whoever waits for the frame.
+        return self._connected(self._open_s * OPEN_SHARE, self._read_s + 0.5)
+
+    def _connected(self, open_s: float, read_s: float) -> Capture:
         options = [
-            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, max(1, round(self._open_s * OPEN_SHARE * 1000))),
-            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(self._read_s * 1000) + 500),
+            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, max(1, round(open_s * 1000))),
+            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, max(1, round(read_s * 1000))),
         ]
         capture = self._opener(self._address, cv2.CAP_FFMPEG, options)
         if not capture.isOpened():
@@ -103,6 +124,37 @@ class Stream:
         if self._stood and not self._written:
             raise SourceError(f"{said}; all its pictures were the same: {UNCONVERTED}", fix=PROGRESSIVE)
         raise SourceError(said, fix=REOPENED)
+
+    def _check_size(self, image: Image) -> None:
+        """Raise an error where the stream's pictures have another size by now than those that it gives us."""
+        assert self._capture is not None
+        now_s, stamp_ms = self._clock(), self._capture.get(cv2.CAP_PROP_POS_MSEC)
+        self._suspected |= self._restarts.see(image, stamp_ms=stamp_ms, time_s=now_s)
+        if not self._suspected or now_s < self._probe_s or not self._address.startswith(TWICE):
+            return
+        was, is_now = image.shape[:2], self._size_now()
+        if is_now not in (None, was):
+            (height, width), (other_height, other_width) = was, is_now
+            raise SourceError(
+                f"{self.description} changed its pictures from {width}x{height} to {other_width}x{other_height}",
+                fix=REOPENED,
+            )
+        self._suspected = False
+        self._probe_s = self._clock() + PROBES.bound_s(self._probes)
+        self._probes += 1
+
+    def _size_now(self) -> tuple[int, int] | None:
+        """Height and width of the pictures of a new connection; None where a second one is not to be had."""
+        limit_s = PROBE_SHARE * self._read_s
+        try:
+            capture = self._connected(limit_s, limit_s)
+        except SourceError:
+            return None
+        try:
+            done, image = capture.read()
+        finally:
+            capture.release()
+        return image.shape[:2] if done else None
 
     def _is_written(self, image: Image) -> bool:
         if self._first is None:
