@@ -79,7 +79,7 @@ class Patch(NamedTuple):
 
     pixels: Image
     bare: npt.NDArray[np.bool_]
-    count: int
+    size: int
 
 
 class Views:
@@ -101,12 +101,9 @@ class Views:
         """Histogram of the picture without the people in it; None where little else is seen."""
         height, width = self._image.shape[:2]
         step_y, step_x = max(1, height // GRID), max(1, width // GRID)
-        pixels = self._image[::step_y, ::step_x]
-        bare = np.ones(pixels.shape[:2], dtype=bool)
-        ys, xs = range(0, height, step_y), range(0, width, step_x)
-        for left, top, right, bottom in (cover for who in self._all() for cover in who.covers):
-            bare[_between(ys, top, bottom), _between(xs, left, right)] = False
-        return histogram(pixels, bare, least=LEAST_PIXELS)
+        covers = [cover for who in self._all() for cover in who.covers]
+        patch = _uncovered(self._image, range(0, width, step_x), range(0, height, step_y), covers)
+        return histograms([patch])[0] if patch.size >= LEAST_PIXELS else None
 
     def look(self, row: int) -> Appearance:
         """Appearance of the person whose face is in this row of the boxes."""
@@ -159,8 +156,10 @@ def look(image: Image, people: Sequence[Person], row: int) -> Appearance:
     ]
     clear = not any(_overlap(cover, part) for cover in covers for part in (torso, head))
     patches = [_picked(image, part, covers) for part in (torso, head)]
-    seen = iter(histograms([patch for patch in patches if patch is not None]) if any(patches) else ())
-    return Appearance(*(None if patch is None else next(seen) for patch in patches), clear=clear)
+    given = [patch for patch in patches if patch is not None]
+    seen = iter(histograms(given) if given else ())
+    shown = [None if patch is None else next(seen) for patch in patches]
+    return Appearance(torso=shown[0], head=shown[1], clear=clear)
 
 
 def likeness(one: Appearance, other: Appearance) -> float | None:
@@ -211,7 +210,10 @@ class Light:
         before, self._before = self._before, views.background()
         if before is None or self._before is None:
             return
-        changes = _changed(_colours(before), _colours(self._before)), _changed(_lightness(before), _lightness(self._before))
+        changes = (
+            _changed(_colours(before), _colours(self._before)),
+            _changed(_lightness(before), _lightness(self._before)),
+        )
         if changes[0] > COLOUR_CHANGED or changes[1] > LIGHTNESS_CHANGED:
             self.changed_s = time_s
 
@@ -246,12 +248,17 @@ def _picked(image: Image, region: Box, covers: Sequence[Box]) -> Patch | None:
     x, y = xs[-1], ys[-1]
     if any(c[0] <= xs.start and x < c[2] and c[1] <= ys.start and y < c[3] for c in covers):
         return None
-    pixels = image[ys.start : ys.stop : step_y, xs.start : xs.stop : step_x]
+    patch = _uncovered(image, xs, ys, covers)
+    return None if patch.size < least else patch
+
+
+def _uncovered(image: Image, xs: range, ys: range, covers: Sequence[Box]) -> Patch:
+    """Pixels at these columns and rows, and which of them nobody covers."""
+    pixels = image[ys.start : ys.stop : ys.step, xs.start : xs.stop : xs.step]
     bare = (pixels @ CHANNELS) > 0  # masks paint black; `any` takes three times as long
     for left, top, right, bottom in covers:
         bare[_between(ys, top, bottom), _between(xs, left, right)] = False
-    count = int(np.count_nonzero(bare))
-    return None if count < least else Patch(pixels, bare, count)
+    return Patch(pixels, bare, int(np.count_nonzero(bare)))
 
 
 def _between(places: range, low: float, high: float) -> slice:
@@ -269,14 +276,14 @@ def histograms(patches: Sequence[Patch]) -> list[F32]:
     lightness = np.log(sums)
     changes: list[F32] = []
     first = 0
-    for _, bare, count in patches:
+    for _, bare, size in patches:
         light = lightness[first : first + bare.size].reshape(bare.shape)
         first += bare.size
         across, down = light[:, 1:] - light[:, :-1], light[1:] - light[:-1]
-        if count < bare.size:
+        if size < bare.size:
             across, down = across[bare[:, 1:] & bare[:, :-1]], down[bare[1:] & bare[:-1]]
         changes += [across.ravel(), down.ravel()]
-    counts = [count for _, _, count in patches]
+    counts = [patch.size for patch in patches]
     if sum(counts) < first:
         kept = np.concatenate([bare.ravel() for _, bare, _ in patches])
         blue, green, red, sums, lightness = (plane[kept] for plane in (blue, green, red, sums, lightness))
