@@ -115,7 +115,9 @@ def test_which_processors_sum_products_of_bytes_exactly(
         pytest.param("0::/", {"cpu.max": "150000 100000"}, 2, id="a container, one and a half"),
         pytest.param("0::/", {"cpu.max": "5000 100000"}, 1, id="less than one"),
         pytest.param("0::/", {"cpu.max": "100100 100000"}, 1, id="one, rounded by whoever set it"),
-        pytest.param("0::/a/b.service", {"a/b.service/cpu.max": "max 100000", "a/cpu.max": "300000 100000"}, 3, id="slice"),
+        pytest.param(
+            "0::/a/b.service", {"a/b.service/cpu.max": "max 100000", "a/cpu.max": "300000 100000"}, 3, id="slice"
+        ),
         pytest.param("0::/../host/path", {"cpu.max": "200000 100000"}, 2, id="a path of the host"),
         pytest.param(
             "3:cpuset:/x\n1:cpu,cpuacct:/x\n0::/x",
