@@ -8,7 +8,8 @@ import os
 import platform
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from math import ceil
 from pathlib import Path
 
 from edgeface.config import Config
@@ -93,9 +94,34 @@ def instruction_sets(*, cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, ...
     return tuple(sorted(flag for flag in set(flags) if INSTRUCTIONS.fullmatch(flag)))
 
 
-def cores() -> int:
-    """How many of the machine's cores this process may use."""
-    return len(os.sched_getaffinity(0))
+def cores(*, root: Path = Path("/")) -> int:
+    """How many cores this process may keep busy, at least 1: those it may run on, and no more than its time is worth.
+
+    A container, or a unit with ``CPUQuota=``, sees all cores and gets the time of a few (cgroups 2 and 1): with more
+    threads than that they all stand still together for most of each period.
+    """
+    allowed = len(os.sched_getaffinity(0))
+    return max(1, min([allowed, *(ceil(share - 0.01) for share in _quotas(root))]))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Cores whose time the groups of this process get, from its own group up to the root; none that have no limit."""
+    mounted = root / "sys/fs/cgroup"
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        number, controllers, path = line.split(":", 2)
+        if number != "0" and "cpu" not in controllers.split(","):
+            continue
+        base = mounted if number == "0" else mounted / controllers
+        own = base / path.lstrip("/")
+        for folder in (own, *own.parents):
+            if number == "0":
+                words = _read(folder / "cpu.max").split()
+            else:
+                words = [_read(folder / f"cpu.cfs_{part}_us") for part in ("quota", "period")]
+            if len(words) == 2 and all(word.isdecimal() for word in words) and int(words[1]):
+                yield int(words[0]) / int(words[1])
+            if folder == base:
+                break
 
 
 def memory_mb(*, meminfo: Path = Path("/proc/meminfo")) -> int | None:

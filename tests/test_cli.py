@@ -22,6 +22,7 @@ import edgeface
 from edgeface.cli import bench
 from edgeface.cli.main import build_parser, main
 from edgeface.errors import RuntimeMissingError, first_line, named_line, run_command
+from edgeface.machine import cores
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = [
@@ -287,7 +288,7 @@ def test_bench_of_a_moving_picture_of_its_own(capsys: pytest.CaptureFixture[str]
 
 def test_bench_tells_how_many_threads_the_default_means(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.run(build_parser().parse_args(["bench", "--json"]), frames=3) == 0
-    assert json.loads(capsys.readouterr().out)["threads"] == min(2, os.cpu_count() or 1)
+    assert json.loads(capsys.readouterr().out)["threads"] == min(2, cores())
 
 
 def test_help_loads_no_camera_library_and_no_runtime() -> None:

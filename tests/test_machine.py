@@ -105,3 +105,38 @@ def test_which_processors_sum_products_of_bytes_exactly(
     monkeypatch.setattr("platform.machine", lambda: processor)
     (tmp_path / "cpuinfo").write_text(f"model name\t: CPU\nflags\t\t: {flags}\n")
     assert machine.multiplies_bytes_exactly(cpuinfo=tmp_path / "cpuinfo") is exact
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        pytest.param("0::/", {}, 8, id="no limit is stated"),
+        pytest.param("0::/", {"cpu.max": "max 100000"}, 8, id="none is set"),
+        pytest.param("0::/", {"cpu.max": "150000 100000"}, 2, id="a container, one and a half"),
+        pytest.param("0::/", {"cpu.max": "5000 100000"}, 1, id="less than one"),
+        pytest.param("0::/", {"cpu.max": "100100 100000"}, 1, id="one, rounded by whoever set it"),
+        pytest.param(
+            "0::/a/b.service", {"a/b.service/cpu.max": "max 100000", "a/cpu.max": "300000 100000"}, 3, id="slice"
+        ),
+        pytest.param("0::/../host/path", {"cpu.max": "200000 100000"}, 2, id="a path of the host"),
+        pytest.param(
+            "3:cpuset:/x\n1:cpu,cpuacct:/x\n0::/x",
+            {"cpu,cpuacct/x/cpu.cfs_quota_us": "200000", "cpu,cpuacct/x/cpu.cfs_period_us": "100000"},
+            2,
+            id="cgroups 1",
+        ),
+        pytest.param(
+            "1:cpu:/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8, id="cgroups 1 without"
+        ),
+    ],
+)
+def test_no_more_cores_than_the_time_that_a_container_gets(
+    groups: str, files: dict[str, str], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    assert machine.cores(root=tmp_path) == 8
+    stated = {f"sys/fs/cgroup/{name}": text for name, text in files.items()} | {"proc/self/cgroup": groups}
+    for name, text in stated.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    assert machine.cores(root=tmp_path) == expected

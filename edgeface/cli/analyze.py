@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,6 +23,7 @@ from edgeface.cli.common import (
 )
 from edgeface.config import hide_credentials
 from edgeface.errors import SourceError, UsageError, complain
+from edgeface.machine import cores
 
 if TYPE_CHECKING:
     from edgeface.bundle import Bundle
@@ -123,7 +123,7 @@ class _Job:
         So all cores are busy with decoding and inference alike; threads within a network would wait for each other.
         A single picture gets all threads.
         """
-        threads = self._config.runtime.threads or min(2, os.cpu_count() or 1)
+        threads = self._config.runtime.threads or min(2, cores())
         stills = sum(still for _, still in jobs)
         workers = min(threads, stills) or 1
         if stills:

@@ -222,7 +222,12 @@ class Runtime(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             "the first that really loads; cuda: CUDA, else the processor"
         ),
     ] = "auto"
-    threads: Annotated[int, Meta(ge=0, le=64, description="threads per network; 0: two, or one on a single core")] = 0
+    threads: Annotated[
+        int,
+        Meta(
+            ge=0, le=64, description="threads per network; 0: two, or one where this process gets the time of one core"
+        ),
+    ] = 0
     turn: Annotated[
         float,
         Meta(

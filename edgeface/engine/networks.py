@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -29,6 +28,7 @@ from edgeface.engine.search import FINER, QUICK, Inputs, Plan
 from edgeface.engine.states import States
 from edgeface.engine.steps import Request
 from edgeface.geometry import enlarge, letterbox
+from edgeface.machine import cores
 from edgeface.runtime import Runner, RunnerWrapper, choose_runner, run_faces
 from edgeface.runtime.providers import ON_PROCESSOR, Provider
 from edgeface.selftest import check
@@ -86,7 +86,7 @@ class Networks:
         wrap: Wrap | None = None,
         provider: Provider = ON_PROCESSOR,
     ) -> None:
-        threads = self.threads = config.runtime.threads or min(2, os.cpu_count() or 1)
+        threads = self.threads = config.runtime.threads or min(2, cores())
         runtime = choose_runtime(bundle.manifest, config.runtime.name, provider=config.runtime.provider)
 
         def load(network: Network) -> Runner:

@@ -54,7 +54,7 @@ HEAD_EVEN, HEAD_SLOPE, HEAD_BOUNDS = 0.13, 28.0, (-3.0, 2.0)
 heads, but many wear the same."""
 LIKENESS_MOST = TORSO_BOUNDS[1] + HEAD_BOUNDS[1]
 TORSO_OTHER, HEAD_OTHER = 0.4, 0.15
-"""Distance from which on clothes, by colours alone, and head are both another one's: a shadow changes no clothes so far."""
+"""Distance from which on clothes, by colours alone, and head are both another one's: no shadow changes clothes so."""
 GREY = 0.95
 """Share of the colours that lie at grey or beside it where there are none."""
 COLOUR_CHANGED, LIGHTNESS_CHANGED, LIGHT_S, GRID = 0.25, 0.3, 0.5, 14

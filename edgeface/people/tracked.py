@@ -127,8 +127,8 @@ def refresh(state: Tracked, views: Views, time_s: float, *, alone: bool, light: 
 
     Where somebody else is hidden there, the face may be that one's by now: while it is not ``alone``, a good look takes
     in only what is like it. One that is alone and clearly looks like somebody else is doubted, and looked at in each
-    frame; not so where the ``light`` has changed since, or the colours are gone, or back, as where a camera goes over to
-    infrared: then everybody is seen anew.
+    frame. Not so where the ``light`` has changed since, or the colours are gone or back, as where a camera goes over
+    to infrared: then everybody is seen anew.
     """
     assert state.detection is not None
     if time_s - state.look_s < (LOOK_S if state.confirmed else FIRST_LOOKS_S) - TICK_S:

@@ -8,9 +8,10 @@ nobody is pushed in between. Who was seen only once may have moved by several fa
 those are matched last, among what nobody else claims.
 
 Where one goes out and another comes in, place and motion are the same. So a face that jumped, or came after a miss,
-must also look like the track (`appearance`). After a longer gap it is a tentative track, and when it would be confirmed
-it is held against those who are gone: by look, place, and what is known of both. Then it goes on with that track, or
-is somebody new.
+must also look like the track (`appearance`); and one that was taken for the next sighting, but clearly looks like
+somebody else for 0.3 s, becomes a track of its own. After a longer gap it is a tentative track, and when it would be
+confirmed it is held against those who are gone: by look, place, and what is known of both. Then it goes on with that
+track, or is somebody new.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ class Tracker:
         """Follow on whom another one followed, by our own rules from now on."""
         self._states, self._next_id = other._states, other._next_id
         self._last_s, self._searched_s, self._rhythm = other._last_s, other._searched_s, other._rhythm
-        self.ignored = other.ignored
+        self._light, self.ignored = other._light, other.ignored
 
     def expected(self, time_s: float) -> list[Expected]:
         """Where everybody who is followed will be at ``time_s``, in the order in which they began; nothing changes."""

@@ -30,7 +30,7 @@ class Restarts:
         self._stamp_ms = self._time_s = 0.0
 
     def see(self, image: Image, *, stamp_ms: float, time_s: float) -> bool:
-        """Take in the next picture, with its time stamp in the stream and when it came; whether it may be the first anew."""
+        """Take in a picture, its stamp in the stream and when it came; whether the stream may begin anew with it."""
         height, width = image.shape[:2]
         before, self._before = self._before, image[:: max(1, height // GRID), :: max(1, width // GRID)].copy()
         stamp_before_ms, self._stamp_ms = self._stamp_ms, stamp_ms
