@@ -447,7 +447,10 @@ def test_purge_leaves_nothing_and_follows_no_link(system: Path) -> None:
     assert (elsewhere / "kept").is_file()
 
 
-def test_a_wrong_option_is_one_line() -> None:
-    done = subprocess.run([str(BUILD), "--arch", "riscv64"], capture_output=True, text=True, check=False, cwd="/")
+@pytest.mark.parametrize("words", [("--arch", "riscv64"), ("--revision", "0"), ("--revision", "-1"), ("--level", "ten")])
+def test_a_wrong_option_is_one_line(words: tuple[str, ...]) -> None:
+    done = subprocess.run([str(BUILD), *words], capture_output=True, text=True, check=False, cwd="/")
     assert done.returncode == 2
-    assert "riscv64" in done.stderr.strip().splitlines()[-1]
+    (line,) = done.stderr.splitlines()
+    assert words[1] in line
+    assert "--help" in line
