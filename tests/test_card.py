@@ -620,6 +620,19 @@ def root_of(tmp_path: Path) -> Path:
     return root
 
 
+def test_a_cameras_password_is_not_for_everybody(place: Path, tmp_path: Path) -> None:
+    """The broker's goes among the credentials; this one stays, and the service reads it by its group."""
+    root = root_of(tmp_path)
+    for source, mode in (("rtsp://me:pass-word@cam/1", 0o640), ("rtsp://cam/1", 0o644)):
+        (place / "edgeface.toml").write_text(f'[mqtt]\npassword = "mine"\n[cameras.door]\nsource = "{source}"\n')
+        applying.apply(boot(place).read(good), root)
+        path = root / "etc/edgeface/edgeface.toml"
+        if os.geteuid() == 0:
+            assert path.stat().st_mode & 0o777 == mode
+            assert mode == 0o644 or path.group() == "video"
+        assert source in path.read_text()
+
+
 def test_files_below_the_root(place: Path, tmp_path: Path) -> None:
     root = root_of(tmp_path)
     (place / "edgeface.toml").write_text('[mqtt]\nhost = "broker.lan"\npassword = "mine"\n')

@@ -321,7 +321,7 @@ def run_script(name: str, root: Path, action: str) -> subprocess.CompletedProces
     script = re.sub(r"(?<![\w.])/(?=(etc|usr|run|var)/)", f"{root}/", text.replace("#!/bin/sh", ""))
     programs = root / "programs"
     programs.mkdir(exist_ok=True)
-    for program in ("chmod", "cmp", "cp", "find", "grep", "ln", "mkdir", "mv", "readlink", "rm", "rmdir", "sh"):
+    for program in ("chmod", "chown", "cmp", "cp", "find", "grep", "ln", "mkdir", "mv", "readlink", "rm", "rmdir", "sh"):
         if not (programs / program).exists():
             (programs / program).symlink_to(shutil.which(program) or "/nowhere")
     command = [str(programs / "sh"), "-c", script, name, action]
@@ -397,8 +397,10 @@ def test_the_configuration_is_written_where_there_is_none(system: Path) -> None:
     assert run_script("postinst", system, "abort-upgrade").returncode == 0
     assert (config.read_text(encoding="utf-8"), mark.exists()) == ("# mine\n", False)
     mark.touch()
+    config.chmod(0o640)
     assert run_script("postinst", system, "configure").returncode == 0
     assert (config.read_text(encoding="utf-8"), mark.exists()) == ("# stock\n", False)
+    assert config.stat().st_mode & 0o777 == 0o640, "whoever closed it, closed it"
     config.unlink()
     config.symlink_to("/data/edgeface.toml")
     assert run_script("postinst", system, "configure").returncode == 0

@@ -11,7 +11,15 @@ from edgeface.config.loading import CONFIG_PATHS, Given, find_config, load_confi
 from edgeface.config.places import Attention, Line, Point, Zone
 from edgeface.config.privacy import is_open, measures_attention, refused
 from edgeface.config.programs import program_of
-from edgeface.config.secrets import SERVED, at_rest, child_environ, hide_credentials, mqtt_password, redacted
+from edgeface.config.secrets import (
+    SERVED,
+    at_rest,
+    child_environ,
+    hide_credentials,
+    holds_password,
+    mqtt_password,
+    redacted,
+)
 from edgeface.config.toml import to_toml
 from edgeface.config.types import (
     Commands,
@@ -65,6 +73,7 @@ __all__ = [
     "child_environ",
     "find_config",
     "hide_credentials",
+    "holds_password",
     "is_open",
     "load_config",
     "measures_attention",
