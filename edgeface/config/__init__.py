@@ -10,7 +10,7 @@ from edgeface.config.cameras import Camera
 from edgeface.config.loading import CONFIG_PATHS, Given, find_config, load_config, parse_override
 from edgeface.config.places import Attention, Line, Point, Zone
 from edgeface.config.privacy import is_open, measures_attention, refused
-from edgeface.config.programs import program_of
+from edgeface.config.programs import ONE_DEVICE, program_of, shared_device
 from edgeface.config.secrets import (
     SERVED,
     at_rest,
@@ -44,6 +44,7 @@ from edgeface.config.values import Shape
 
 __all__ = [
     "CONFIG_PATHS",
+    "ONE_DEVICE",
     "Attention",
     "Camera",
     "Commands",
@@ -82,5 +83,6 @@ __all__ = [
     "program_of",
     "redacted",
     "refused",
+    "shared_device",
     "to_toml",
 ]
