@@ -315,7 +315,7 @@ def test_the_launcher_with_another_python_is_one_line(tmp_path: Path) -> None:
     )
 
 
-def run_script(name: str, root: Path, action: str) -> subprocess.CompletedProcess[str]:
+def run_script(name: str, root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a maintainer script with a folder in the place of the root, and no program but the simplest."""
     text = control.fill((building.FILES / name).read_text(encoding="utf-8"), ARM12)
     script = re.sub(r"(?<![\w.])/(?=(etc|usr|run|var)/)", f"{root}/", text.replace("#!/bin/sh", ""))
@@ -324,7 +324,7 @@ def run_script(name: str, root: Path, action: str) -> subprocess.CompletedProces
     for program in ("chmod", "chown", "cmp", "cp", "find", "grep", "ln", "mkdir", "mv", "readlink", "rm", "rmdir", "sh"):
         if not (programs / program).exists():
             (programs / program).symlink_to(shutil.which(program) or "/nowhere")
-    command = [str(programs / "sh"), "-c", script, name, action]
+    command = [str(programs / "sh"), "-c", script, name, *words]
     return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": str(programs)})
 
 
@@ -382,6 +382,35 @@ def test_only_what_nobody_has_changed_follows_the_package(system: Path) -> None:
     config.write_text("# stock\n", encoding="utf-8")
     assert preinst(system, "upgrade").returncode == 0
     assert mark.exists()
+
+
+def test_who_was_stopped_stays_so_over_an_upgrade(system: Path) -> None:
+    """A camera that was switched off would look again because of an upgrade that nobody watches."""
+    (system / "run/systemd/system").mkdir(parents=True)
+    (system / "usr/share/edgeface/edgeface.toml").touch()
+    programs = system / "programs"
+    programs.mkdir()
+    asked = system / "asked"
+    for name, text in (
+        ("systemctl", f'[ "$1" != show ] || cat "{system}/state"'),
+        ("deb-systemd-helper", "true"),
+        ("deb-systemd-invoke", f'echo "$@" >>"{asked}"'),
+        ("cat", f'exec {shutil.which("cat")} "$@"'),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    for state, started in (("inactive", False), ("active", True), ("failed", True), ("activating", True)):
+        (system / "state").write_text(f"{state}\n")
+        asked.unlink(missing_ok=True)
+        assert preinst(system, "upgrade").returncode == 0
+        done = run_script("postinst", system, "configure", "0.1.0-1")
+        assert done.returncode == 0
+        assert asked.exists() == started, state
+        assert ("stays so; sudo systemctl start edgeface" in done.stdout) == (not started)
+        assert not (system / "usr/share/edgeface/stopped").exists()
+    (system / "state").write_text("inactive\n")
+    assert run_script("postinst", system, "configure").returncode == 0
+    assert asked.read_text().endswith("start edgeface.service\n"), "a first installation starts it"
 
 
 def test_the_configuration_is_written_where_there_is_none(system: Path) -> None:
