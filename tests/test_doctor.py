@@ -440,6 +440,25 @@ def test_the_unit(state: dict[str, str] | None, expected: list[str]) -> None:
     assert states(service.unit(node_of(unit=state))) == expected
 
 
+@pytest.mark.parametrize(
+    ("code", "what", "fix"),
+    [
+        ("216", "a group of its unit", "SupplementaryGroups=video"),
+        ("226", "this system gives it no namespaces", "nesting"),
+        ("238", "its state directory", "/var/lib/private/edgeface"),
+        ("243", "its secrets", "sudo install -d -m 0700 /etc/edgeface/credentials"),
+    ],
+)
+def test_why_systemd_cannot_start_it(code: str, what: str, fix: str) -> None:
+    """Each before the program's first line, so that its journal has nothing but systemd's own word."""
+    for state in ("failed", "activating"):
+        found, *_ = service.unit(node_of(unit={"ActiveState": state, "Result": "exit-code", "ExecMainStatus": code}))
+        assert found.state == "bad"
+        assert found.what.startswith(f"systemd cannot start the service: {what}")
+        assert fix in (found.fix or "")
+    assert states(service.unit(node_of(unit={"ActiveState": "active", "ExecMainStatus": code}))) == ["good"]
+
+
 def test_a_password_that_the_service_has_not_read(tmp_path: Path) -> None:
     started_us = int(time.monotonic() * 1e6)
     unit = {"ActiveState": "active", "UnitFileState": "enabled", "ExecMainStartTimestampMonotonic": str(started_us)}

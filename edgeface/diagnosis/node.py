@@ -26,6 +26,7 @@ PROPERTIES = (
     "NRestarts",
     "MainPID",
     "ExecMainStartTimestampMonotonic",
+    "ExecMainStatus",
     "StatusText",
 )
 ASK_S = 10.0

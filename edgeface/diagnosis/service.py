@@ -14,6 +14,7 @@ from edgeface.config import SERVED, Config, Mqtt
 from edgeface.diagnosis.finding import Finding, bad, good, skipped, warning
 from edgeface.diagnosis.node import UNIT, Node
 from edgeface.diagnosis.secrets import GROUP, SHARED
+from edgeface.diagnosis.starting import not_started
 from edgeface.events import moment
 
 OLD_HEALTH_S = 180.0
@@ -70,6 +71,8 @@ def unit(node: Node) -> Iterator[Finding]:
         return
     if state.get("LoadState") == "masked":
         yield warning("the service is masked: it cannot start", fix=f"sudo systemctl unmask {UNIT}")
+    elif why := not_started(state):
+        yield bad(f"systemd cannot start the service: {why[0]}", fix=why[1])
     elif state.get("ActiveState") == "failed":
         yield bad(f"the service has failed ({state.get('Result')})", fix=LOG)
     elif state.get("ActiveState") != "active":
