@@ -246,7 +246,9 @@ def _revisions(machine: Machine, told: Told, one: str, two: str) -> None:
     told.expect("# of the next revision" in config.read_text(), "what nobody has changed stays behind")
     machine.run("systemctl", "stop", "edgeface")
     done = machine.run("dpkg", "-i", one)
-    told.expect(machine.shown("ActiveState")["ActiveState"] == "inactive", "an upgrade starts what somebody has stopped")
+    told.expect(
+        machine.shown("ActiveState")["ActiveState"] == "inactive", "an upgrade starts what somebody has stopped"
+    )
     told.expect("stays so; sudo systemctl start edgeface" in done.stdout, "and does not say so", done.stdout)
     machine.run("systemctl", "start", "edgeface")
     machine.run("dpkg", "-i", two)

@@ -161,7 +161,12 @@ def test_two_cameras_on_one_device_are_one_line(
 
 
 def test_as_many_as_like_may_have_a_stream_or_another_camera(call: Callable[..., Any], tmp_path: Path) -> None:
-    for one, other in (('"rtsp://cam/1"', '"rtsp://cam/1"'), ("0", "1"), ('"csi"', '"picamera2"'), ('"csi"', '"csi:1"')):
+    for one, other in (
+        ('"rtsp://cam/1"', '"rtsp://cam/1"'),
+        ("0", "1"),
+        ('"csi"', '"picamera2"'),
+        ('"csi"', '"csi:1"'),
+    ):
         (tmp_path / "edgeface.toml").write_text(f"[cameras.a]\nsource = {one}\n[cameras.b]\nsource = {other}\n")
         assert call("config", "check", "--elsewhere")[0] == 0
 

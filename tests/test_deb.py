@@ -321,7 +321,21 @@ def run_script(name: str, root: Path, *words: str) -> subprocess.CompletedProces
     script = re.sub(r"(?<![\w.])/(?=(etc|usr|run|var)/)", f"{root}/", text.replace("#!/bin/sh", ""))
     programs = root / "programs"
     programs.mkdir(exist_ok=True)
-    for program in ("chmod", "chown", "cmp", "cp", "find", "grep", "ln", "mkdir", "mv", "readlink", "rm", "rmdir", "sh"):
+    for program in (
+        "chmod",
+        "chown",
+        "cmp",
+        "cp",
+        "find",
+        "grep",
+        "ln",
+        "mkdir",
+        "mv",
+        "readlink",
+        "rm",
+        "rmdir",
+        "sh",
+    ):
         if not (programs / program).exists():
             (programs / program).symlink_to(shutil.which(program) or "/nowhere")
     command = [str(programs / "sh"), "-c", script, name, *words]
@@ -478,7 +492,9 @@ def test_purge_leaves_nothing_and_follows_no_link(system: Path) -> None:
     assert (elsewhere / "kept").is_file()
 
 
-@pytest.mark.parametrize("words", [("--arch", "riscv64"), ("--revision", "0"), ("--revision", "-1"), ("--level", "ten")])
+@pytest.mark.parametrize(
+    "words", [("--arch", "riscv64"), ("--revision", "0"), ("--revision", "-1"), ("--level", "ten")]
+)
 def test_a_wrong_option_is_one_line(words: tuple[str, ...]) -> None:
     done = subprocess.run([str(BUILD), *words], capture_output=True, text=True, check=False, cwd="/")
     assert done.returncode == 2

@@ -628,11 +628,13 @@ def test_files_that_root_reads_and_the_service_may_not_are_told(tmp_path: Path) 
 def test_two_names_that_lead_to_one_camera_now_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers change with what is plugged in, so that is no reason not to start."""
     links = {"/dev/v4l/by-id/usb-a": "/dev/video0"}
-    monkeypatch.setattr(camera.os.path, "realpath", lambda path, **_: links.get(str(path), str(path)))
+    monkeypatch.setattr("os.path.realpath", lambda path, **_: links.get(str(path), str(path)))
     both = {"door": Camera(source=0), "yard": Camera(source="/dev/v4l/by-id/usb-a")}
     first, *_ = camera.cameras(node_of(Config(cameras=both)))
     assert first.state == "warning"
-    assert first.what.endswith("cameras.yard.source is the camera of cameras.door, /dev/video0, and only one can have it")
+    assert first.what.endswith(
+        "cameras.yard.source is the camera of cameras.door, /dev/video0, and only one can have it"
+    )
     links.clear()
     first, *_ = camera.cameras(node_of(Config(cameras=both)))
     assert "only one can have it" not in first.what

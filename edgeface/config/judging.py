@@ -59,7 +59,7 @@ def judge_shapes(cameras: Mapping[str, Camera], *, where: str) -> None:
 
 
 def judge_sources(cameras: Mapping[str, Camera], *, where: str) -> None:
-    """Raise ConfigError for ``picamera2:`` with something behind that is no number, and for two cameras on one device."""
+    """Raise ConfigError for ``picamera2:`` with no number behind, and for two cameras on one device."""
     for name, camera in cameras.items():
         if program := meant_program(camera.source):
             raise ConfigError(

@@ -37,8 +37,8 @@ def device_of(source: int | str, resolve: Callable[[str], str] = posixpath.normp
 def shared_device(cameras: Mapping[str, Camera], resolve: Callable[[str], str] = posixpath.normpath) -> str | None:
     """Say which two cameras are on one device, whose driver gives pictures to one alone; None where none are.
 
-    Without ``resolve`` that is certain. With it links are followed as they lead now: numbers change with what is plugged
-    in, so that is no reason not to start.
+    Without ``resolve`` that is certain. With it links are followed as they lead now: numbers change with what is
+    plugged in, so that is no reason not to start.
     """
     taken: dict[str, str] = {}
     for name, camera in cameras.items():

@@ -12,7 +12,7 @@ from edgeface.diagnosis.finding import Finding, good, skipped, warning
 from edgeface.diagnosis.node import Node
 
 GROUP = "video"
-"""The service's own user comes and goes with it; this group it has for cameras, and so has who may look through them."""
+"""The service's own user comes and goes with it; this group it has for cameras, as all who may look through them."""
 SHARED = f"sudo chgrp {GROUP} {{path}} && sudo chmod 0640 {{path}}"
 _SECRET = re.compile(r"(?i)^[^#\n]*PASSWORD\w*\s*=\s*[^\s]", re.MULTILINE)
 

@@ -11,7 +11,7 @@ _EXITS = {
     "203": ("its program cannot be run", f"install it again, {_AGAIN}"),
     "216": (
         "a group of its unit is not in this system",
-        f"sudo systemctl edit {UNIT}: in [Service] an empty SupplementaryGroups= and SupplementaryGroups=video, {_AGAIN}",
+        f"sudo systemctl edit {UNIT}: in [Service] first SupplementaryGroups=, then SupplementaryGroups=video, {_AGAIN}",
     ),
     "226": (
         "this system gives it no namespaces, as a container without rights",

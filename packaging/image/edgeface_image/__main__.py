@@ -217,7 +217,9 @@ def main() -> int:
               file=sys.stderr)  # fmt: skip
         return 2
     if args.deb is not None and not args.deb.is_file():
-        print(f"edgeface: {args.deb} is no package; run packaging/deb/build --arch arm64 --python 3.13", file=sys.stderr)
+        print(
+            f"edgeface: {args.deb} is no package; run packaging/deb/build --arch arm64 --python 3.13", file=sys.stderr
+        )
         return 2
     told = Told()
     try:
