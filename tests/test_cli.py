@@ -155,7 +155,7 @@ def test_two_cameras_on_one_device_are_one_line(
         code, out, errors = call(*words)
         assert (code, out) == (2, "")
         assert errors.startswith(
-            f"edgeface: edgeface.toml: cameras.b.source is the camera of cameras.a, {device}, and only one can have it; "
+            f"edgeface: edgeface.toml: cameras.b.source is the camera of cameras.a, {device}, and only one can "
         )
         assert errors.count("\n") == 1
 

@@ -451,8 +451,8 @@ def test_the_unit(state: dict[str, str] | None, expected: list[str]) -> None:
 )
 def test_why_systemd_cannot_start_it(code: str, what: str, fix: str) -> None:
     """Each before the program's first line, so that its journal has nothing but systemd's own word."""
-    for state in ("failed", "activating"):
-        found, *_ = service.unit(node_of(unit={"ActiveState": state, "Result": "exit-code", "ExecMainStatus": code}))
+    for now in ("failed", "activating"):
+        found, *_ = service.unit(node_of(unit={"ActiveState": now, "Result": "exit-code", "ExecMainStatus": code}))
         assert found.state == "bad"
         assert found.what.startswith(f"systemd cannot start the service: {what}")
         assert fix in (found.fix or "")

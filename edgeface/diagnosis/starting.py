@@ -11,7 +11,7 @@ _EXITS = {
     "203": ("its program cannot be run", f"install it again, {_AGAIN}"),
     "216": (
         "a group of its unit is not in this system",
-        f"sudo systemctl edit {UNIT}: in [Service] first SupplementaryGroups=, then SupplementaryGroups=video, {_AGAIN}",
+        f"sudo systemctl edit {UNIT}: [Service], SupplementaryGroups= and then SupplementaryGroups=video, {_AGAIN}",
     ),
     "226": (
         "this system gives it no namespaces, as a container without rights",
@@ -29,7 +29,7 @@ _EXITS = {
 
 
 def not_started(state: Mapping[str, str]) -> tuple[str, str] | None:
-    """What keeps the service from being started and the fix, by what systemd says of it; None where it is not systemd."""
+    """What keeps systemd from starting the service, and the fix, by what it says; None where the program was started."""
     if state.get("ActiveState") not in {"failed", "activating"}:
         return None
     return _EXITS.get(state.get("ExecMainStatus", ""))
