@@ -6,6 +6,7 @@ name, `privacy` what `[privacy]` forbids, `secrets` what is never shown, `progra
 `toml` how it is read and written. Unknown keys and values out of range are errors that name the key.
 """
 
+from edgeface.config.addresses import as_address
 from edgeface.config.cameras import Camera
 from edgeface.config.loading import CONFIG_PATHS, Given, find_config, load_config, parse_override
 from edgeface.config.places import Attention, Line, Point, Zone
@@ -70,6 +71,7 @@ __all__ = [
     "Spool",
     "Visits",
     "Zone",
+    "as_address",
     "at_rest",
     "child_environ",
     "find_config",

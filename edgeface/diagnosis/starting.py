@@ -29,7 +29,7 @@ _EXITS = {
 
 
 def not_started(state: Mapping[str, str]) -> tuple[str, str] | None:
-    """What keeps systemd from starting the service, and the fix, by what it says; None where the program was started."""
+    """What keeps systemd from starting the service, and the fix, by what it says; None where the program ran."""
     if state.get("ActiveState") not in {"failed", "activating"}:
         return None
     return _EXITS.get(state.get("ExecMainStatus", ""))
