@@ -2,8 +2,9 @@
 
 `types` has every key with its range and its sentence, `cameras` and `places` theirs, `values` what keys share,
 `loading` reads and overrides, `keys` knows what was meant by a key that is not there, `renames` which key had another
-name, `privacy` what `[privacy]` forbids, `secrets` what is never shown, `programs` which cameras a program reads,
-`toml` how it is read and written. Unknown keys and values out of range are errors that name the key.
+name, `privacy` what `[privacy]` forbids, `secrets` what is never shown, `addresses` how people write streams,
+`programs` which cameras a program reads, `toml` how it is read and written. Unknown keys and values out of range are
+errors that name the key.
 """
 
 from edgeface.config.addresses import as_address
