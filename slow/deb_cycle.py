@@ -93,6 +93,7 @@ def cycle(machine: Machine, deb: Path, *, others: list[Path], bundle: Path) -> T
     told.expect("edgeface" not in (machine.root / "etc/passwd").read_text(), "a user was made in /etc/passwd")
     _as_typed(machine, told, bundle)
     _revisions(machine, told, one, two)
+    _not_started(machine, told)
     with told.step("remove"):
         machine.run("dpkg", "--remove", "edgeface")
     told.expect(machine.run("test", "-e", f"{STATE}/kept").returncode == 0, "remove took the state")
@@ -197,6 +198,32 @@ def _as_typed(machine: Machine, told: Told, bundle: Path) -> None:
     (machine.root / CONFIG.lstrip("/")).write_text(CHANGED)
 
 
+def _not_started(machine: Machine, told: Told) -> None:
+    """What systemd does not even start, and what the doctor then says; the fix is the doctor's own."""
+    drop_in = "/run/systemd/system/edgeface.service.d/group.conf"
+    broken = {
+        "secrets cannot be handed over": ("mv /etc/edgeface/credentials /srv/", "mv /srv/credentials /etc/edgeface/"),
+        "state directory cannot be set up": (
+            "rm /var/lib/edgeface; mkdir /var/lib/edgeface",
+            "rmdir /var/lib/edgeface",
+        ),
+        "a group of its unit": (
+            f"mkdir -p {drop_in.rpartition('/')[0]}; printf '[Service]\\nSupplementaryGroups=nobodys\\n' >{drop_in}",
+            f"rm -r {drop_in.rpartition('/')[0]}",
+        ),
+    }
+    for what, (break_it, mend_it) in broken.items():
+        machine.run("sh", "-ec", f"systemctl stop edgeface; {break_it}; systemctl daemon-reload")
+        machine.run("systemctl", "restart", "edgeface", check=False)
+        found = json.loads(machine.run("edgeface", "doctor", "--json", check=False).stdout)
+        said = [one["what"] for one in found["findings"] if one["check"] == "unit" and one["state"] == "bad"]
+        told.expect(any(what in line for line in said), f"the doctor does not say: {what}", str(said))
+        machine.run("sh", "-ec", f"systemctl stop edgeface; {mend_it}; systemctl daemon-reload")
+        machine.run("systemctl", "reset-failed", "edgeface", check=False)
+        machine.run("systemctl", "start", "edgeface")
+    wait_ready(machine)
+
+
 def _revisions(machine: Machine, told: Told, one: str, two: str) -> None:
     """Upgrade and downgrade, with a changed configuration and with one that nobody has changed."""
     config = machine.root / CONFIG.lstrip("/")
@@ -217,6 +244,15 @@ def _revisions(machine: Machine, told: Told, one: str, two: str) -> None:
     config.write_text((machine.root / "usr/share/edgeface/edgeface.toml").read_text())
     machine.run("dpkg", "-i", two)
     told.expect("# of the next revision" in config.read_text(), "what nobody has changed stays behind")
+    machine.run("systemctl", "stop", "edgeface")
+    done = machine.run("dpkg", "-i", one)
+    told.expect(
+        machine.shown("ActiveState")["ActiveState"] == "inactive", "an upgrade starts what somebody has stopped"
+    )
+    told.expect("stays so; sudo systemctl start edgeface" in done.stdout, "and does not say so", done.stdout)
+    machine.run("systemctl", "start", "edgeface")
+    machine.run("dpkg", "-i", two)
+    told.expect(machine.shown("ActiveState")["ActiveState"] == "active", "after it, one does not start what runs")
     machine.run("systemctl", "disable", "--now", "edgeface")
     machine.run("dpkg", "-i", one)
     told.expect(machine.shown("ActiveState")["ActiveState"] != "active", "an upgrade starts what somebody has disabled")

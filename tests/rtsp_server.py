@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import socket
 import struct
@@ -20,7 +21,7 @@ FPS = 25
 class RtspServer:
     """Serves ``pictures`` to everybody who asks, then falls ``silent``, closes or begins ``anew``.
 
-    ``mute`` takes connections and never answers; ``password`` asks for one and takes none.
+    ``mute`` takes connections and never answers; ``password`` asks for one and takes none, or that one of ``user``.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class RtspServer:
         *,
         then: Ending = "silent",
         mute: bool = False,
-        password: bool = False,
+        password: bool | str = False,
         fps: int = FPS,
     ) -> None:
         self._pictures = [jpeg_of(picture) for picture in pictures]
@@ -89,20 +90,21 @@ class RtspServer:
         try:
             with connection.makefile("rb") as lines:
                 while request := _request(lines):
-                    method, sequence = request
+                    method, sequence, told = request
                     self.asked.append(method)
-                    connection.sendall(self._answer(method, sequence))
+                    known = not self._password or told == f"user:{self._password}"
+                    connection.sendall(self._answer(method, sequence, known=known))
                     if method == "PLAY":
                         self._start(self._play, connection)
         except OSError:
             return
 
-    def _answer(self, method: str, sequence: str) -> bytes:
+    def _answer(self, method: str, sequence: str, *, known: bool) -> bytes:
         lines = ["RTSP/1.0 200 OK", f"CSeq: {sequence}"]
         body = ""
         if method == "OPTIONS":
             lines.append("Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN")
-        elif method == "DESCRIBE" and self._password:
+        elif method == "DESCRIBE" and not known:
             lines = ["RTSP/1.0 401 Unauthorized", f"CSeq: {sequence}", 'WWW-Authenticate: Basic realm="camera"']
         elif method == "DESCRIBE":
             body = (
@@ -134,17 +136,19 @@ class RtspServer:
             return
 
 
-def _request(lines: object) -> tuple[str, str] | None:
-    """Method and sequence number of the next request; None at the end."""
-    first, sequence = b"", ""
+def _request(lines: object) -> tuple[str, str, str] | None:
+    """Method and sequence number of the next request, and who it says to be; None at the end."""
+    first, sequence, told = b"", "", ""
     for line in lines:  # type: ignore[attr-defined]
         if line.startswith(b"$"):
             return None
         if not line.strip():
-            return first.split(b" ")[0].decode(), sequence
+            return first.split(b" ")[0].decode(), sequence, told
         first = first or line
         if line.lower().startswith(b"cseq:"):
             sequence = line.split(b":")[1].strip().decode()
+        if line.lower().startswith(b"authorization: basic "):
+            told = base64.b64decode(line.split(b" ")[2]).decode()
     return None
 
 

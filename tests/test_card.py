@@ -367,8 +367,42 @@ def test_a_new_secret_replaces_the_old_one(place: Path) -> None:
 
 def test_a_secret_that_went_with_another_card_is_asked_for(place: Path) -> None:
     (place / "network.txt").write_text("wifi_country = DE\nwifi_ssid = Shop\nwifi_password = taken\n")
+    (place / "firstrun.sh").write_text("# taken\n")
+    (place / "key.pem").write_text("taken\n")
     found = boot(place).read(good)
-    assert any("wifi_password is not known here any more" in line for line in found.complaints)
+    told = [line for line in found.complaints if "not known here any more" in line]
+    assert len(told) == 3
+    assert sum("network.txt: the password of the wireless network" in line for line in told) == 1
+    assert found.private == {}
+    # Not as an open network either: anybody can make one of that name.
+    assert found.settings.wifi is None
+
+
+def test_a_word_that_stands_for_a_secret_may_be_one(place: Path) -> None:
+    """``taken`` is a password like others where none was taken; an older card has the kept one behind it."""
+    files = {
+        "network.txt": "wifi_country = DE\nwifi_ssid = taken\nwifi_password = taken one\n",
+        "edgeface.toml": '[mqtt]\npassword = "taken"\n[cameras.door]\nsource = "rtsp://me:taken@cam/1"\n',
+        "password": "taken\n",
+    }
+    for name, text in files.items():
+        (place / name).write_text(text)
+    for _ in range(2):
+        found = boot(place).read(good)
+        assert found.settings.wifi == Wifi(b"taken", "taken one")
+        assert found.choice.text == files["edgeface.toml"]
+        assert found.private == {"password": b"taken\n"}
+        assert len([line for line in found.complaints if "if the word stands for a secret" in line]) == 3
+    # As a card of before was left: the word on it, the secrets kept.
+    (kept_of(place) / "credentials/password").write_text("mqtt-secret\n")
+    kept = {"edgeface.toml password": '"mine"', "edgeface.toml address me@cam": "camera's"}
+    (kept_of(place) / "secrets.json").write_text(json.dumps(kept))
+    found = boot(place).read(good)
+    assert found.private == {"password": b"mqtt-secret\n"}
+    assert found.choice.text is not None
+    assert 'password = "mine"' in found.choice.text
+    assert "rtsp://me:camera's@cam/1" in found.choice.text
+    assert [line for line in found.complaints if "taken" in line] == []
 
 
 def test_secrets_are_kept_before_they_are_taken(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -584,6 +618,19 @@ def root_of(tmp_path: Path) -> Path:
     (root / "etc").mkdir()
     (root / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
     return root
+
+
+def test_a_cameras_password_is_not_for_everybody(place: Path, tmp_path: Path) -> None:
+    """The broker's goes among the credentials; this one stays, and the service reads it by its group."""
+    root = root_of(tmp_path)
+    for source, mode in (("rtsp://me:pass-word@cam/1", 0o640), ("rtsp://cam/1", 0o644)):
+        (place / "edgeface.toml").write_text(f'[mqtt]\npassword = "mine"\n[cameras.door]\nsource = "{source}"\n')
+        applying.apply(boot(place).read(good), root)
+        path = root / "etc/edgeface/edgeface.toml"
+        if os.geteuid() == 0:
+            assert path.stat().st_mode & 0o777 == mode
+            assert mode == 0o644 or path.group() == "video"
+        assert source in path.read_text()
 
 
 def test_files_below_the_root(place: Path, tmp_path: Path) -> None:

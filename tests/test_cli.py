@@ -136,6 +136,42 @@ def test_networks_are_listed(call: Callable[..., Any]) -> None:
     assert all(name in out for name in rows)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "device"),
+    [
+        ("", "", "/dev/video0"),
+        ("", 'source = "/dev//video0"', "/dev/video0"),
+        ('source = "2"', "source = 2", "/dev/video2"),
+        ('source = "picamera"', 'source = "picamera2:0"', "picamera:0"),
+        ('source = "csi:1"', 'source = "csi:1"', "csi:1"),
+        ('source = "/dev/v4l/by-id/usb-a"', 'source = "/dev/v4l/by-id/usb-a"', "/dev/v4l/by-id/usb-a"),
+    ],
+)
+def test_two_cameras_on_one_device_are_one_line(
+    one: str, other: str, device: str, call: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The second would be away for ever, and nobody would know why."""
+    (tmp_path / "edgeface.toml").write_text(f"[cameras.a]\n{one}\n[cameras.b]\n{other}\n")
+    for words in (("config", "check"), ("config", "check", "--elsewhere"), ("run", "--once")):
+        code, out, errors = call(*words)
+        assert (code, out) == (2, "")
+        assert errors.startswith(
+            f"edgeface: edgeface.toml: cameras.b.source is the camera of cameras.a, {device}, and only one can "
+        )
+        assert errors.count("\n") == 1
+
+
+def test_as_many_as_like_may_have_a_stream_or_another_camera(call: Callable[..., Any], tmp_path: Path) -> None:
+    for one, other in (
+        ('"rtsp://cam/1"', '"rtsp://cam/1"'),
+        ("0", "1"),
+        ('"csi"', '"picamera2"'),
+        ('"csi"', '"csi:1"'),
+    ):
+        (tmp_path / "edgeface.toml").write_text(f"[cameras.a]\nsource = {one}\n[cameras.b]\nsource = {other}\n")
+        assert call("config", "check", "--elsewhere")[0] == 0
+
+
 def test_configuration_is_checked_and_shown(call: Callable[..., Any], tmp_path: Path) -> None:
     assert call("config", "check") == (0, "built-in configuration: good\n", "")
     (tmp_path / "edgeface.toml").write_text('[mqtt]\npassword = "hunter2"\nport = 1884\n')

@@ -453,3 +453,31 @@ def test_a_list_that_is_longer_than_a_line_is_broken() -> None:
     assert tomllib.loads(text) == tree
     assert max(map(len, text.splitlines())) <= 120
     assert 'labels = ["happy", "sad"]' in text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("address", "good"),
+    [
+        ("rtsp://me:pa/ss@cam/1", False),
+        ("rtsp://me:pa?ss@cam/1", False),
+        ("rtsp://me:#1@cam:554/1", False),
+        ("rtsp://me:p@ss@cam/1", True),
+        ("rtsp://me:pa%2Fss@cam/1", True),
+        ("rtsp://cam:554/who@where", True),
+        ("rtsp://cam/1?user=me@home", True),
+        ("rtsp://[fe80::1]:554/who@where", True),
+        ("rtsp://cam/1", True),
+    ],
+)
+def test_a_password_that_ends_an_address_too_early_is_told_and_not_shown(
+    address: str, good: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "edgeface.toml"
+    path.write_text(f'[cameras.door]\nsource = "{address}"\n')
+    if good:
+        assert load_config(path).cameras["door"].source == address
+        return
+    with pytest.raises(ConfigError, match=r"cameras\.door\.source: the password ends at its first") as raised:
+        load_config(path)
+    assert "%2F" in str(raised.value)
+    assert "pa" not in str(raised.value).replace("password", "").replace(str(tmp_path), "")

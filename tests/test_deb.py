@@ -315,16 +315,30 @@ def test_the_launcher_with_another_python_is_one_line(tmp_path: Path) -> None:
     )
 
 
-def run_script(name: str, root: Path, action: str) -> subprocess.CompletedProcess[str]:
+def run_script(name: str, root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a maintainer script with a folder in the place of the root, and no program but the simplest."""
     text = control.fill((building.FILES / name).read_text(encoding="utf-8"), ARM12)
     script = re.sub(r"(?<![\w.])/(?=(etc|usr|run|var)/)", f"{root}/", text.replace("#!/bin/sh", ""))
     programs = root / "programs"
     programs.mkdir(exist_ok=True)
-    for program in ("chmod", "cmp", "cp", "find", "grep", "ln", "mkdir", "mv", "readlink", "rm", "rmdir", "sh"):
+    for program in (
+        "chmod",
+        "chown",
+        "cmp",
+        "cp",
+        "find",
+        "grep",
+        "ln",
+        "mkdir",
+        "mv",
+        "readlink",
+        "rm",
+        "rmdir",
+        "sh",
+    ):
         if not (programs / program).exists():
             (programs / program).symlink_to(shutil.which(program) or "/nowhere")
-    command = [str(programs / "sh"), "-c", script, name, action]
+    command = [str(programs / "sh"), "-c", script, name, *words]
     return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": str(programs)})
 
 
@@ -384,6 +398,35 @@ def test_only_what_nobody_has_changed_follows_the_package(system: Path) -> None:
     assert mark.exists()
 
 
+def test_who_was_stopped_stays_so_over_an_upgrade(system: Path) -> None:
+    """A camera that was switched off would look again because of an upgrade that nobody watches."""
+    (system / "run/systemd/system").mkdir(parents=True)
+    (system / "usr/share/edgeface/edgeface.toml").touch()
+    programs = system / "programs"
+    programs.mkdir()
+    asked = system / "asked"
+    for name, text in (
+        ("systemctl", f'[ "$1" != show ] || cat "{system}/state"'),
+        ("deb-systemd-helper", "true"),
+        ("deb-systemd-invoke", f'echo "$@" >>"{asked}"'),
+        ("cat", f'exec {shutil.which("cat")} "$@"'),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    for state, started in (("inactive", False), ("active", True), ("failed", True), ("activating", True)):
+        (system / "state").write_text(f"{state}\n")
+        asked.unlink(missing_ok=True)
+        assert preinst(system, "upgrade").returncode == 0
+        done = run_script("postinst", system, "configure", "0.1.0-1")
+        assert done.returncode == 0
+        assert asked.exists() == started, state
+        assert ("stays so; sudo systemctl start edgeface" in done.stdout) == (not started)
+        assert not (system / "usr/share/edgeface/stopped").exists()
+    (system / "state").write_text("inactive\n")
+    assert run_script("postinst", system, "configure").returncode == 0
+    assert asked.read_text().endswith("start edgeface.service\n"), "a first installation starts it"
+
+
 def test_the_configuration_is_written_where_there_is_none(system: Path) -> None:
     stock, config = system / "usr/share/edgeface/edgeface.toml", system / "etc/edgeface/edgeface.toml"
     mark = system / "usr/share/edgeface/unchanged"
@@ -397,8 +440,10 @@ def test_the_configuration_is_written_where_there_is_none(system: Path) -> None:
     assert run_script("postinst", system, "abort-upgrade").returncode == 0
     assert (config.read_text(encoding="utf-8"), mark.exists()) == ("# mine\n", False)
     mark.touch()
+    config.chmod(0o640)
     assert run_script("postinst", system, "configure").returncode == 0
     assert (config.read_text(encoding="utf-8"), mark.exists()) == ("# stock\n", False)
+    assert config.stat().st_mode & 0o777 == 0o640, "whoever closed it, closed it"
     config.unlink()
     config.symlink_to("/data/edgeface.toml")
     assert run_script("postinst", system, "configure").returncode == 0
@@ -447,7 +492,12 @@ def test_purge_leaves_nothing_and_follows_no_link(system: Path) -> None:
     assert (elsewhere / "kept").is_file()
 
 
-def test_a_wrong_option_is_one_line() -> None:
-    done = subprocess.run([str(BUILD), "--arch", "riscv64"], capture_output=True, text=True, check=False, cwd="/")
+@pytest.mark.parametrize(
+    "words", [("--arch", "riscv64"), ("--revision", "0"), ("--revision", "-1"), ("--level", "ten")]
+)
+def test_a_wrong_option_is_one_line(words: tuple[str, ...]) -> None:
+    done = subprocess.run([str(BUILD), *words], capture_output=True, text=True, check=False, cwd="/")
     assert done.returncode == 2
-    assert "riscv64" in done.stderr.strip().splitlines()[-1]
+    (line,) = done.stderr.splitlines()
+    assert words[1] in line
+    assert "--help" in line

@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
@@ -25,9 +26,21 @@ from publishing import Make
 
 from edgeface.cli.common import use_credentials
 from edgeface.cli.main import main
-from edgeface.config import Camera, Config, Mqtt, Runtime, Spool, mqtt_password
+from edgeface.config import Camera, Config, Mqtt, Runtime, Spool, load_config, mqtt_password
 from edgeface.config import Node as NodeSettings
-from edgeface.diagnosis import broker, camera, checks, hardware, libraries, node, providers, report, service, tuning
+from edgeface.diagnosis import (
+    broker,
+    camera,
+    checks,
+    hardware,
+    libraries,
+    node,
+    providers,
+    report,
+    secrets,
+    service,
+    tuning,
+)
 from edgeface.diagnosis.checks import Check, examine
 from edgeface.diagnosis.conversation import Conversation, converse
 from edgeface.diagnosis.finding import Finding, bad, good
@@ -427,6 +440,25 @@ def test_the_unit(state: dict[str, str] | None, expected: list[str]) -> None:
     assert states(service.unit(node_of(unit=state))) == expected
 
 
+@pytest.mark.parametrize(
+    ("code", "what", "fix"),
+    [
+        ("216", "a group of its unit", "SupplementaryGroups=video"),
+        ("226", "this system gives it no namespaces", "nesting"),
+        ("238", "its state directory", "/var/lib/private/edgeface"),
+        ("243", "its secrets", "sudo install -d -m 0700 /etc/edgeface/credentials"),
+    ],
+)
+def test_why_systemd_cannot_start_it(code: str, what: str, fix: str) -> None:
+    """Each before the program's first line, so that its journal has nothing but systemd's own word."""
+    for now in ("failed", "activating"):
+        found, *_ = service.unit(node_of(unit={"ActiveState": now, "Result": "exit-code", "ExecMainStatus": code}))
+        assert found.state == "bad"
+        assert found.what.startswith(f"systemd cannot start the service: {what}")
+        assert fix in (found.fix or "")
+    assert states(service.unit(node_of(unit={"ActiveState": "active", "ExecMainStatus": code}))) == ["good"]
+
+
 def test_a_password_that_the_service_has_not_read(tmp_path: Path) -> None:
     started_us = int(time.monotonic() * 1e6)
     unit = {"ActiveState": "active", "UnitFileState": "enabled", "ExecMainStartTimestampMonotonic": str(started_us)}
@@ -593,6 +625,105 @@ def test_files_that_root_reads_and_the_service_may_not_are_told(tmp_path: Path) 
     assert states(service.unit(asked)) == ["good"], "it is there, so it may"
 
 
+def test_two_names_that_lead_to_one_camera_now_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers change with what is plugged in, so that is no reason not to start."""
+    links = {"/dev/v4l/by-id/usb-a": "/dev/video0"}
+    monkeypatch.setattr("os.path.realpath", lambda path, **_: links.get(str(path), str(path)))
+    both = {"door": Camera(source=0), "yard": Camera(source="/dev/v4l/by-id/usb-a")}
+    first, *_ = camera.cameras(node_of(Config(cameras=both)))
+    assert first.state == "warning"
+    assert first.what.endswith(
+        "cameras.yard.source is the camera of cameras.door, /dev/video0, and only one can have it"
+    )
+    links.clear()
+    first, *_ = camera.cameras(node_of(Config(cameras=both)))
+    assert "only one can have it" not in first.what
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A folder into which everybody may look; that of a test is its user's alone."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[cameras.door]\nsource = "rtsp://me:pass-word@cam/1"\n', "the password of cameras.door.source"),
+        ('[cameras.door]\nsource = "http://cam/video?user=me&pwd=pass-word"\n', "the password of cameras.door.source"),
+        ('[mqtt]\npassword = "pass-word"\n', "mqtt.password"),
+        ('[cameras.door]\nsource = "rtsp://me@cam/1"\n', None),
+        ('[cameras.door]\nsource = "rtsp://cam/stream1?channel=1"\n', None),
+        ("", None),
+    ],
+)
+def test_a_configuration_with_a_password_is_not_for_everybody(
+    text: str, told: str | None, reachable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = reachable / "edgeface.toml"
+    path.write_text(text)
+    path.chmod(0o644)
+    asked = node_of(load_config(path))
+    asked.path = path
+    found = only(secrets.secrets(asked))
+    if told is None:
+        assert found.state == "good"
+        return
+    assert found.what == f"every user of this machine reads {path}, which holds {told}"
+    assert (found.state, found.fix) == ("warning", f"chmod 0600 {path}")
+    assert "pass-word" not in found.line
+    # The service's: its own user comes and goes, so it reads by its group.
+    monkeypatch.setattr(secrets, "CONFIG_PATHS", (path,))
+    asked.__dict__["unit"] = {"ActiveState": "active"}
+    found = only(secrets.secrets(asked))
+    assert found.fix == f"sudo chgrp video {path} && sudo chmod 0640 {path}"
+    path.chmod(0o640)
+    assert states(secrets.secrets(asked)) == ["good"]
+    path.chmod(0o644)
+    reachable.chmod(0o700)
+    assert states(secrets.secrets(asked)) == ["good"], "nobody gets there"
+
+
+def test_other_files_with_secrets_are_not_for_everybody(reachable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = reachable / "credentials"
+    folder.mkdir(mode=0o755)
+    path, key = reachable / "edgeface.toml", reachable / "key.pem"
+    for one, text in (
+        (path, f'[mqtt]\ncert_file = "/c"\nkey_file = "{key}"\n'),
+        (key, "x"),
+        (folder / "password", "x"),
+        (reachable / "environment", "# EDGEFACE_MQTT_PASSWORD=\nEDGEFACE_MQTT_PASSWORD=pass-word\n"),
+    ):
+        one.write_text(text)
+        one.chmod(0o644)
+    monkeypatch.setattr(secrets, "CONFIG_PATHS", (path,))
+    asked = node_of(load_config(path), unit={"ActiveState": "active"})
+    asked.path = path
+    environment, private, credentials = secrets.secrets(asked)
+    assert environment.fix == f"sudo chmod 0600 {reachable}/environment"
+    assert private.fix == f'put it into {folder}, and mqtt.key_file = "/run/credentials/edgeface.service/mqtt_key.pem"'
+    assert credentials.fix == f"sudo chmod 0700 {folder}"
+    folder.chmod(0o700)
+    (reachable / "environment").write_text("# EDGEFACE_MQTT_PASSWORD=\nEDGEFACE__NODE__ID=hall\n")
+    key.chmod(0o600)
+    assert states(secrets.secrets(asked)) == ["good"]
+
+
+def test_a_configuration_for_root_alone_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "edgeface.toml"
+    path.write_text("")
+    asked = node_of(unit={"ActiveState": "failed", "Result": "exit-code"})
+    asked.path = path
+    path.chmod(0o600)
+    _, found = service.unit(asked)
+    assert found.what == f"the service has a user of its own, who may not read {path}"
+    assert found.fix == f"sudo chgrp video {path} && sudo chmod 0640 {path}"
+    path.chmod(0o644)
+    assert states(service.unit(asked)) == ["bad"]
+
+
 def test_what_root_types_has_the_services_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     monkeypatch.setattr(os, "environ", dict(os.environ))
@@ -709,11 +840,14 @@ def test_whether_the_networks_were_measured_here_is_told_with_its_age(state: Any
     assert found.what.endswith(", 3 days ago") == (state == "fresh")
 
 
+@pytest.mark.parametrize("unit", ["active", "activating"])
 @pytest.mark.parametrize("state", ["stale", "none", "fresh"])
-def test_while_it_is_measured_nobody_is_asked_to_measure(state: Any, tmp_path: Path, monkeypatch: Any) -> None:
+def test_while_it_is_measured_nobody_is_asked_to_measure(
+    state: Any, unit: str, tmp_path: Path, monkeypatch: Any
+) -> None:
     """What the package starts at its installation takes minutes, and a second measurement beside it spoils both."""
     program = tmp_path / "systemctl"
-    program.write_text('#!/bin/sh\n[ "$2" = edgeface-tune ] && echo ActiveState=activating\n')
+    program.write_text(f'#!/bin/sh\n[ "$2" = edgeface-tune ] && echo ActiveState={unit}\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     told = InferenceHealth(

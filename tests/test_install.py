@@ -109,6 +109,18 @@ def test_the_program_runs_through_its_link(installed: Path) -> None:
     assert not (installed / "usr/local/bin/edgeface").readlink().is_absolute(), "a folder that is moved keeps working"
 
 
+def test_after_an_upgrade_of_the_system_it_says_that_python_is_another(installed: Path) -> None:
+    """Debian 13 has 3.13 where 12 had 3.11: the libraries are not found, and systemd would start it again and again."""
+    program = (installed / "opt/edgeface/bin/edgeface").read_text(encoding="utf-8")
+    other = f"import sys\nsys.version_info = (3, 99, 0)\nexec({program!r})"
+    done = subprocess.run([sys.executable, "-I", "-c", other], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, ""), "systemd does not try again after 2"
+    assert done.stderr == (
+        f"edgeface: it was installed for Python 3.{sys.version_info.minor}, and this system has 3.99 now; "
+        "run scripts/install again, where it came from\n"
+    )
+
+
 def test_it_does_not_need_the_tree(installed: Path) -> None:
     bundle = next((installed / "opt/edgeface/lib").glob("python3.*/site-packages/edgeface/bundles/default"))
     assert (bundle / "manifest.json").is_file()

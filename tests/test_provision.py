@@ -29,6 +29,12 @@ from edgeface.provisioning.rendering import render
 from edgeface.provisioning.table import COLUMNS, TableError, read_rows
 from edgeface.publish.certificates import file_end
 
+ROW = "V\t460101000000Z\t\tAB\tunknown\t/CN=edgeface fleet\n"
+OTHERS = """\
+-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIJOYQuZpKZ9ZdJvRJE2xRBEN2ZkJyWvwoHvZhJKnk2Zx
+-----END PRIVATE KEY-----
+"""
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="apt install openssl")
 
 
@@ -534,10 +540,17 @@ def test_a_lost_authority_is_not_replaced_by_another(fleet: Fleet, lost: str) ->
         ("index.txt", None, "has no index.txt"),
         ("index.txt", "", "row 1 of .*index.txt is none that OpenSSL wrote"),
         ("index.txt", "V\t36", "row 1 of .*index.txt is none that OpenSSL wrote"),
-        ("index.txt", "V\t36Z\t\tAB\tunknown\t/CN=edgeface fleet\nV\t36Z\t\tA", "row 2 of .*index.txt is none that"),
+        ("index.txt", f"{ROW}V\t36Z\t\tA", "row 2 of .*index.txt is none that"),
+        ("index.txt", ROW.replace("Z", "0Z"), "row 1 of .*index.txt is none that"),
+        ("index.txt", f"{ROW}{ROW}", "row 2 of .*index.txt is none that"),
         ("index.txt", "\0" * 200, "row 1 of .*index.txt is none that OpenSSL wrote"),
         ("index.txt", b"\xff\xfe", "row 1 of .*index.txt is none that OpenSSL wrote"),
         ("crlnumber", None, "has no crlnumber"),
+        ("crlnumber", "", "crlnumber is no number that OpenSSL wrote"),
+        ("crlnumber", "zz\n", "crlnumber is no number that OpenSSL wrote"),
+        ("ca.key", "junk", "ca.key is none that OpenSSL wrote"),
+        ("ca.key", OTHERS, "ca.key is not the key of ca.pem"),
+        ("ca.pem", "junk", "ca.pem is none that OpenSSL wrote"),
     ],
 )
 def test_broken_books_are_said_in_our_words_and_nothing_is_written(
@@ -555,6 +568,33 @@ def test_broken_books_are_said_in_our_words_and_nothing_is_written(
         fleet.run(revoke=("hall",))
     assert "openssl" not in str(caught.value)
     assert fleet.tree() == before
+
+
+@needs_openssl
+def test_the_list_of_what_was_revoked_is_made_again_from_the_books(fleet: Fleet) -> None:
+    fleet.run("hall;certificate;", "yard;certificate;")
+    fleet.run(revoke=("hall",))
+    (fleet.out / "ca/crl.pem").unlink()
+    (fleet.out / "broker/crl.pem").unlink()
+    assert fleet.run("yard;certificate;").restored == ["broker/crl.pem"]
+    words = ["openssl", "crl", "-noout", "-text", "-in", str(fleet.out / "broker/crl.pem")]
+    text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert text.count("Serial Number:") == 1
+
+
+@needs_openssl
+def test_an_empty_password_file_lets_nobody_in(fleet: Fleet) -> None:
+    """An editor or a full disk leaves one; the line at the broker stays, and the row is told to be without a secret."""
+    fleet.run("hall;;")
+    lines = (fleet.out / "broker/passwords").read_text()
+    fleet.node("hall", "password").write_text("\n")
+    report = fleet.run("hall;;")
+    assert (report.bare, report.restored) == (["hall"], [])
+    assert (fleet.out / "broker/passwords").read_text() == lines
+    account = fleet.out / "accounts/operator"
+    account.write_text("")
+    assert fleet.run("hall;;").restored == ["accounts/operator", "broker/passwords"]
+    assert len(account.read_text().strip()) == 32
 
 
 @needs_openssl

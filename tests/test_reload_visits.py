@@ -20,7 +20,8 @@ from edgeface.service.untouched import same_networks, same_reading, same_rules
 HEAD = '[node]\nid = "hall"\n[visits]\nlost_after = 30.0\n'
 """A busy machine is no reason for a visit to end."""
 DOOR = f"[cameras.door]\n{CONFIG}"
-DESK = f"[cameras.desk]\n{CONFIG}"
+DESK = "[cameras.desk]\n" + CONFIG.replace('"picamera"', '"picamera:1"')
+"""The other one on a ribbon cable: the stand-in shows both the same."""
 
 
 class Node:

@@ -78,6 +78,20 @@ def test_a_refused_password_is_hinted_at_and_not_told() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("written", "password"),
+    [
+        ("p@ss@word", "p@ss@word"),
+        ("p%40ss%2Fw%3Fr%23d%25", "p@ss/w?r#d%"),
+        ("a:b[c$!&+", "a:b[c$!&+"),
+    ],
+)
+def test_a_password_arrives_with_all_its_characters(written: str, password: str) -> None:
+    with RtspServer(PICTURES, then="close", password=password) as server:
+        address = f"rtsp://user:{written}@127.0.0.1:{server.port}/stream"
+        assert read(stream(address, read_timeout=5.0), "ended or fell silent; it is opened again")
+
+
 def test_nobody_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -161,7 +161,9 @@ def test_nothing_waits_for_the_measurement_and_it_comes_last() -> None:
     unit, service = dict(read_unit(TUNE)["Unit"]), dict(read_unit(TUNE)["Service"])
     assert unit["After"].split() == ["edgeface.service", "multi-user.target"]
     assert not {"Before", "Requires", "BindsTo", "PartOf"} & unit.keys()
-    assert service["Type"] == "oneshot"
+    # Of a oneshot the start is done when the program ends, and until then the system is "starting".
+    assert service["Type"] == "exec"
+    assert int(service["RuntimeMaxSec"]) == 600
     assert int(service["Nice"]) > int(dict(read_unit()["Service"])["Nice"])
     assert "edgeface-tune" not in UNIT.read_text(encoding="utf-8")
 
@@ -173,3 +175,5 @@ def test_what_is_measured_is_what_the_service_would_compute() -> None:
             "SystemCallFilter", "ProtectProc", "EnvironmentFile")  # fmt: skip
     assert {key: own.get(key) for key in same} == {key: other.get(key) for key in same}
     assert "ORT_DISABLE_TELEMETRY=1" in own["Environment"]
+    # Whose group a configuration with a camera's password has: both read it.
+    assert all("video" in unit["SupplementaryGroups"].split() for unit in (own, other))

@@ -15,8 +15,8 @@ from edgeface.cli.common import (
     read_bundle,
     read_config,
 )
-from edgeface.config import redacted, to_toml
-from edgeface.errors import BundleError, RuntimeMissingError
+from edgeface.config import ONE_DEVICE, redacted, shared_device, to_toml
+from edgeface.errors import BundleError, RuntimeMissingError, complain
 
 if TYPE_CHECKING:
     from edgeface.config import Config
@@ -64,6 +64,8 @@ def _judge(args: argparse.Namespace, config: Config) -> str:
     from edgeface.service.assembly import Assembly  # loads OpenCV and the runtimes
 
     Assembly(config, read_bundle(args, config), environ=os.environ, once=False)
+    if shared := shared_device(config.cameras, os.path.realpath):
+        complain(f"warning: as it is plugged in now {shared}; {ONE_DEVICE}")
     return ""
 
 

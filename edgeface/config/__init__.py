@@ -2,16 +2,26 @@
 
 `types` has every key with its range and its sentence, `cameras` and `places` theirs, `values` what keys share,
 `loading` reads and overrides, `keys` knows what was meant by a key that is not there, `renames` which key had another
-name, `privacy` what `[privacy]` forbids, `secrets` what is never shown, `programs` which cameras a program reads,
-`toml` how it is read and written. Unknown keys and values out of range are errors that name the key.
+name, `privacy` what `[privacy]` forbids, `secrets` what is never shown, `addresses` how people write streams,
+`programs` which cameras a program reads, `toml` how it is read and written. Unknown keys and values out of range are
+errors that name the key.
 """
 
+from edgeface.config.addresses import as_address
 from edgeface.config.cameras import Camera
 from edgeface.config.loading import CONFIG_PATHS, Given, find_config, load_config, parse_override
 from edgeface.config.places import Attention, Line, Point, Zone
 from edgeface.config.privacy import is_open, measures_attention, refused
-from edgeface.config.programs import program_of
-from edgeface.config.secrets import SERVED, at_rest, child_environ, hide_credentials, mqtt_password, redacted
+from edgeface.config.programs import ONE_DEVICE, program_of, shared_device
+from edgeface.config.secrets import (
+    SERVED,
+    at_rest,
+    child_environ,
+    hide_credentials,
+    holds_password,
+    mqtt_password,
+    redacted,
+)
 from edgeface.config.toml import to_toml
 from edgeface.config.types import (
     Commands,
@@ -36,6 +46,7 @@ from edgeface.config.values import Shape
 
 __all__ = [
     "CONFIG_PATHS",
+    "ONE_DEVICE",
     "Attention",
     "Camera",
     "Commands",
@@ -61,10 +72,12 @@ __all__ = [
     "Spool",
     "Visits",
     "Zone",
+    "as_address",
     "at_rest",
     "child_environ",
     "find_config",
     "hide_credentials",
+    "holds_password",
     "is_open",
     "load_config",
     "measures_attention",
@@ -73,5 +86,6 @@ __all__ = [
     "program_of",
     "redacted",
     "refused",
+    "shared_device",
     "to_toml",
 ]

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations, pairwise
 from math import hypot
 
+from edgeface.config.addresses import cuts_password
 from edgeface.config.cameras import Camera
 from edgeface.config.places import Line, Point, Zone
 from edgeface.config.privacy import expect_span, measures_attention, refused
-from edgeface.config.programs import meant_program
+from edgeface.config.programs import ONE_DEVICE, meant_program, shared_device
 from edgeface.config.secrets import hide_credentials
 from edgeface.config.types import Config
 from edgeface.config.values import Shape
@@ -59,13 +60,21 @@ def judge_shapes(cameras: Mapping[str, Camera], *, where: str) -> None:
 
 
 def judge_sources(cameras: Mapping[str, Camera], *, where: str) -> None:
-    """Raise ConfigError for ``picamera2:`` and the like with something behind that is no camera's number."""
+    """Raise ConfigError for ``picamera2:`` with no number behind, a password cut short, two cameras on one device."""
     for name, camera in cameras.items():
         if program := meant_program(camera.source):
             raise ConfigError(
                 f"{where}: cameras.{name}.source: {str(camera.source).partition(':')[2]!r} is no camera's number",
                 fix=f"write {program}:0 or {program}:1, as `edgeface cameras` or `rpicam-hello --list-cameras` counts",
             )
+        # The address is not shown: what looks like its host is half of the password.
+        if cuts_password(str(camera.source)):
+            raise ConfigError(
+                f"{where}: cameras.{name}.source: the password ends at its first /, ? or #",
+                fix="write / as %2F, ? as %3F and # as %23",
+            )
+    if shared := shared_device(cameras):
+        raise ConfigError(f"{where}: {shared}", fix=ONE_DEVICE)
 
 
 def judge_places(cameras: Mapping[str, Camera], *, where: str) -> None:

@@ -115,6 +115,12 @@ def hide_credentials(address: str) -> str:
     return f"{scheme}{sign}{MASK if at else ''}{at}{shown}{_masked(place[len(host) :])}"
 
 
+def holds_password(address: str) -> bool:
+    """Whether an address says more than who asks: what opens the stream stands in it."""
+    bare = re.sub(r"(?<=://)[^:@/?#]*@", "", address, count=1)
+    return hide_credentials(bare) != bare
+
+
 def _masked(tail: str) -> str:
     """Path and query with every value masked that is not plainly harmless."""
     pair = _FIRST.search(tail)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timezone
 
-from edgeface.config import Camera, Config, hide_credentials
+from edgeface.config import ONE_DEVICE, Camera, Config, hide_credentials, shared_device
 from edgeface.diagnosis.finding import Finding, bad, good, skipped, warning
 from edgeface.diagnosis.node import Node
 from edgeface.errors import EdgefaceError, SourceError, UsageError
@@ -17,6 +18,8 @@ GROUP = "let the user into the group: sudo usermod -aG video $USER, and log in a
 def cameras(node: Node) -> Iterator[Finding]:
     """Every configured source; a picture of it is asked for where no daemon runs."""
     config = node.config
+    if shared := shared_device(config.cameras, os.path.realpath):
+        yield warning(f"as it is plugged in now {shared}", fix=ONE_DEVICE)
     for name, camera in config.cameras.items():
         for finding in _camera(node, config, name, camera):
             yield Finding(check="", state=finding.state, what=f"{name}: {finding.what}", fix=finding.fix)

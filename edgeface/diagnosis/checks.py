@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from edgeface.diagnosis import broker, camera, hardware, libraries, providers, service, tuning
+from edgeface.diagnosis import broker, camera, hardware, libraries, providers, secrets, service, tuning
 from edgeface.diagnosis.finding import Finding, bad, skipped
 from edgeface.diagnosis.node import Node
 from edgeface.errors import EdgefaceError, named_line, one_line
@@ -47,6 +47,7 @@ CHECKS = (
     Check(name="broker", look=broker.connection),
     Check(name="rights", look=broker.rights),
     Check(name="certificates", look=broker.certificates),
+    Check(name="secrets", look=secrets.secrets, needs_config=False),
     Check(name="unit", look=service.unit, needs_config=False),
     Check(name="daemon", look=service.daemon),
     Check(name="spool", look=service.spool),

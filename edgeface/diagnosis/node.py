@@ -26,6 +26,7 @@ PROPERTIES = (
     "NRestarts",
     "MainPID",
     "ExecMainStartTimestampMonotonic",
+    "ExecMainStatus",
     "StatusText",
 )
 ASK_S = 10.0
@@ -94,8 +95,9 @@ class Node:
 
     @cached_property
     def measuring(self) -> bool:
-        """Whether systemd has this board measured now: a program that has an end is `activating` while it runs."""
-        return (ask("systemctl", "show", TUNE_UNIT, "--property=ActiveState") or "").strip() == "ActiveState=activating"
+        """Whether systemd has this board measured now; an older unit, a oneshot, is `activating` while it runs."""
+        said = (ask("systemctl", "show", TUNE_UNIT, "--property=ActiveState") or "").strip()
+        return said in {"ActiveState=active", "ActiveState=activating"}
 
     @cached_property
     def conversation(self) -> Conversation:

@@ -13,6 +13,8 @@ from pathlib import Path
 from edgeface.config import SERVED, Config, Mqtt
 from edgeface.diagnosis.finding import Finding, bad, good, skipped, warning
 from edgeface.diagnosis.node import UNIT, Node
+from edgeface.diagnosis.secrets import GROUP, SHARED
+from edgeface.diagnosis.starting import not_started
 from edgeface.events import moment
 
 OLD_HEALTH_S = 180.0
@@ -69,6 +71,8 @@ def unit(node: Node) -> Iterator[Finding]:
         return
     if state.get("LoadState") == "masked":
         yield warning("the service is masked: it cannot start", fix=f"sudo systemctl unmask {UNIT}")
+    elif why := not_started(state):
+        yield bad(f"systemd cannot start the service: {why[0]}", fix=why[1])
     elif state.get("ActiveState") == "failed":
         yield bad(f"the service has failed ({state.get('Result')})", fix=LOG)
     elif state.get("ActiveState") != "active":
@@ -79,6 +83,7 @@ def unit(node: Node) -> Iterator[Finding]:
             yield from _unread(node.path.parent / "credentials", state.get("ExecMainStartTimestampMonotonic", "0"))
     if state.get("ActiveState") != "active" and node.readable and node.path is not None:
         yield from _closed(node.config.mqtt, node.path.parent)
+        yield from _closed_configuration(node.path)
     if state.get("UnitFileState") == "disabled":
         yield warning("the service does not start with the machine", fix=f"sudo systemctl enable {UNIT}")
     restarts = state.get("NRestarts", "0")
@@ -99,6 +104,16 @@ def _closed(mqtt: Mqtt, folder: Path) -> Iterator[Finding]:
         if key in ("key_file", "password_file"):
             fix = f'put it into {folder / "credentials"}, and mqtt.{key} = "{SERVED}{path.name}"'
         yield warning(f"the service has a user of its own, who may not read mqtt.{key} {path}", fix=fix)
+
+
+def _closed_configuration(path: Path) -> Iterator[Finding]:
+    """A configuration for root alone: `sudo install -m 0600` of what was provisioned."""
+    try:
+        mode, group = path.stat().st_mode, path.group()
+    except (OSError, KeyError):
+        return
+    if not (mode & stat.S_IROTH or (mode & stat.S_IRGRP and group == GROUP)):
+        yield warning(f"the service has a user of its own, who may not read {path}", fix=SHARED.format(path=path))
 
 
 def _unread(credentials: Path, started_us: str) -> Iterator[Finding]:

@@ -24,7 +24,9 @@ START = "20240101000000Z"
 LIFE = timedelta(days=3650)
 AUTHORITY_LIFE = timedelta(days=7300)
 WORKS_S = 120.0
-_ROW = re.compile(r"[VRE]\t[0-9]+Z\t[^\t]*\t[0-9A-F]+\t[^\t]+\t.*/CN=[^\t]+")
+_TIME = r"[0-9]{12}(?:[0-9]{2})?Z"
+_ROW = re.compile(rf"(?:[VE]\t{_TIME}\t|R\t{_TIME}\t{_TIME}[^\t]*)\t(?:[0-9A-F]{{2}})+\t[^\t]+\t.*/CN=[^\t]+")
+_NUMBER = re.compile(r"(?:[0-9A-Fa-f]{2})+\n?")
 _SETTINGS = """\
 [req]
 distinguished_name = subject
@@ -102,7 +104,7 @@ class Authority:
         self._folder = folder
         self._now = now
         if begun:
-            self._index()
+            self._judge_books()
         for inside in (folder, folder / "certs"):
             inside.mkdir(mode=0o700, exist_ok=True)
         settings = _SETTINGS.format(crl_days=AUTHORITY_LIFE.days, names=", ".join(map(_alternative, names)))
@@ -113,6 +115,8 @@ class Authority:
         self.certificate, self.revoked = folder / CERTIFICATE, folder / "crl.pem"
         if not self.certificate.exists():
             self._make()
+        elif not self.revoked.exists():
+            self.list_revoked()
 
     def keys(self, names_and_keys: Sequence[tuple[str, Path]]) -> None:
         """Make a key for each name, and a request for a certificate beside it; several at a time."""
@@ -151,6 +155,33 @@ class Authority:
         self._run("ca", "-gencrl", "-out", "crl.new")
         (self._folder / "crl.new").replace(self.revoked)
 
+    def _judge_books(self) -> None:
+        """Raise EdgefaceError for what OpenSSL would choke on half way, and would say in its own words."""
+        self._index()
+        number = self._folder / NUMBER
+        if not _NUMBER.fullmatch(_bytes(number).decode("utf-8", "replace")):
+            raise EdgefaceError(f"{number} is no number that OpenSSL wrote", fix=BACKUP)
+        certificate, key = self._folder / CERTIFICATE, self._folder / KEY
+        if self._public(certificate, "x509", "-noout", "-pubkey") != self._public(key, "pkey", "-pubout"):
+            raise EdgefaceError(f"{key} is not the key of {certificate.name}", fix=BACKUP)
+
+    def _public(self, path: Path, *words: str) -> bytes:
+        """The public key of a certificate or a key."""
+        try:
+            done = subprocess.run(
+                [self._program, *words],
+                input=_bytes(path),
+                capture_output=True,
+                timeout=WORKS_S,
+                env=child_environ(os.environ),
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise EdgefaceError(f"openssl {words[0]} did not end within {WORKS_S:g} s", fix="try again") from None
+        if done.returncode:
+            raise EdgefaceError(f"{path} is none that OpenSSL wrote", fix=BACKUP)
+        return done.stdout
+
     def _make(self) -> None:
         key = self._folder / KEY
         self._request("edgeface fleet", key)
@@ -171,11 +202,14 @@ class Authority:
         """State (V holds, R revoked, E ended), serial number and name of each certificate, in their order."""
         path = self._folder / INDEX
         # Never empty: the authority's own certificate stands in it too.
-        lines = path.read_bytes().decode("utf-8", "replace").removesuffix("\n").split("\n")
+        lines = _bytes(path).decode("utf-8", "replace").removesuffix("\n").split("\n")
+        rows: list[list[str]] = []
+        serials = set[str]()
         for number, line in enumerate(lines, start=1):
-            if not _ROW.fullmatch(line):
+            rows.append(line.split("\t"))
+            if not _ROW.fullmatch(line) or rows[-1][3] in serials:
                 raise EdgefaceError(f"row {number} of {path} is none that OpenSSL wrote", fix=BACKUP)
-        rows = [line.split("\t") for line in lines]
+            serials.add(rows[-1][3])
         return [(row[0], row[3], row[5].rpartition("/CN=")[2]) for row in rows]
 
     def _run(self, command: str, *words: object) -> None:
@@ -207,6 +241,13 @@ class Authority:
             raise EdgefaceError(
                 f"openssl {command} failed: {said}", fix=f"look into {self._folder}; OpenSSL 3 is needed"
             )
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EdgefaceError(f"{path} cannot be read: {error.strerror}", fix="check its permissions") from None
 
 
 def _asked(key: Path) -> Path:

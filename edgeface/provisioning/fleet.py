@@ -205,7 +205,7 @@ class _Fleet:
             _make_private(self._nodes / node.row.name)
         for node in fresh:
             password = self._nodes / node.row.name / PASSWORD
-            if node.row.auth == "password" and not password.exists():
+            if node.row.auth == "password" and not _holds_secret(password):
                 write_private(password, f"{self._token(PASSWORD_BYTES)}\n".encode())
         self._certify([node.row.name for node in fresh if node.row.auth == "certificate"])
         authority = self._authority.certificate.read_bytes()
@@ -258,7 +258,7 @@ class _Fleet:
             write_private(path, text.encode())
             written[file] = digest
             changed = True
-        if not all((folder / file).exists() for file in SECRETS[node.row.auth]):
+        if not all(_holds_secret(folder / file) for file in SECRETS[node.row.auth]):
             report.bare.append(name)
         access = node_access(node.config, name)
         changed = changed or (known is not None and known.access != access)
@@ -299,9 +299,8 @@ def _tell_broker(out: Path, state: State, token: Callable[[int], str], salt: Cal
     """Write what the broker reads; a line that holds stays as it is. Names of the files that were written."""
     folder, accounts = out / "broker", out / "accounts"
     _make_private(accounts)
-    fresh = {
-        accounts / name: f"{token(PASSWORD_BYTES)}\n".encode() for name in ACCOUNTS if not (accounts / name).exists()
-    }
+    bare = [name for name in ACCOUNTS if not _holds_secret(accounts / name)]
+    fresh = {accounts / name: f"{token(PASSWORD_BYTES)}\n".encode() for name in bare}
     told = [path for path, password in fresh.items() if write_private(path, password)]
     live = {name: known for name, known in state.nodes.items() if not known.revoked}
     files = {name: out / "nodes" / name / PASSWORD for name, known in live.items() if known.auth == "password"}
@@ -327,13 +326,21 @@ def _passwords(path: Path, files: Mapping[str, Path], salt: Callable[[int], byte
     for name, file in sorted(files.items()):
         line = had.get(name, "")
         # A password that was taken away from here, once its card was written, still holds.
-        if file.exists():
+        if _holds_secret(file):
             password = file.read_text(encoding="utf-8").rstrip("\r\n")
             if not is_line_of(line, name, password):
                 line = password_line(name, password, salt(SALT_BYTES))
         if line:
             told.append(line)
     return "".join(f"{line}\n" for line in told)
+
+
+def _holds_secret(path: Path) -> bool:
+    """Whether it is there and says something: an account whose password is empty lets everybody in."""
+    try:
+        return bool(path.read_bytes().strip())
+    except FileNotFoundError:
+        return False
 
 
 def _make_private(folder: Path) -> None:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from edgeface.backoff import Backoff
-from edgeface.config import Camera, hide_credentials
+from edgeface.config import Camera, as_address, hide_credentials
 from edgeface.errors import SourceError
 from edgeface.sources.base import Monotonic
 from edgeface.sources.capture import (
@@ -63,7 +63,7 @@ class Stream:
     def __init__(
         self, camera: Camera, *, opener: OpenCapture = open_capture, clock: Monotonic = time.monotonic
     ) -> None:
-        self._address = str(camera.source)
+        self._address = as_address(str(camera.source))
         self.description = hide_credentials(self._address)
         self._open_s, self._read_s = camera.open_timeout, camera.read_timeout
         self._opener = opener

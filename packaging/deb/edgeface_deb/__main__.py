@@ -26,12 +26,20 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--python", choices=PYTHONS, action="append", default=[], help="Python of the system (repeatable)"
     )
-    made.add_argument("--revision", type=int, default=1, metavar="N", help="of the package, for the same edgeface (1)")
+    made.add_argument(
+        "--revision", type=_revision, default=1, metavar="N", help="of the package, for the same edgeface (1)"
+    )
     made.add_argument("--out", type=Path, default=ROOT / "dist", metavar="DIR", help="where to put them (dist)")
     made.add_argument(
         "--level", type=int, choices=range(10), default=6, metavar="0-9", help="of xz (6); 0: none, for trials"
     )
     return made
+
+
+def _revision(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
+        raise argparse.ArgumentTypeError(f"{text} is no number of 1 to 9999")
+    return int(text)
 
 
 def plan(args: argparse.Namespace) -> int:

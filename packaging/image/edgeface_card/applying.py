@@ -21,6 +21,8 @@ SAID = "run/edgeface-card/said"
 ENVIRONMENT = f"{ETC}/environment"
 NOTE = "EDGEFACE_CONFIGURATION_NOTE"
 GROUPS = "sudo,adm,systemd-journal,video"
+READERS = "video"
+"""The group of the service, in which it has its cameras."""
 LITTLE_BYTES = 2**20
 """Of room on the data partition: no visit is kept in it."""
 
@@ -52,6 +54,8 @@ def _write_service(found: Findings, root: Path) -> None:
         if password is not None:
             private.setdefault("password", password.encode() + b"\n")
         _write(root / ETC / "edgeface.toml", text)
+        if any(secrets.in_toml(text)):
+            _close(root / ETC / "edgeface.toml")
         _write(root / READY, "")
         if found.choice.problem is not None:
             why = _quotable(found.choice.problem)
@@ -64,6 +68,15 @@ def _write_service(found: Findings, root: Path) -> None:
     folder.chmod(0o700)
     for name, data in private.items():
         _write_bytes(folder / name, data, 0o600)
+
+
+def _close(path: Path) -> None:
+    """Keep a camera's password from everybody but root and the service, whose own user comes and goes with it."""
+    try:
+        shutil.chown(path, group=READERS)
+    except (LookupError, PermissionError):
+        return
+    path.chmod(0o640)
 
 
 def _set_timezone(settings: Settings, root: Path, complaints: list[str]) -> None:

@@ -25,6 +25,9 @@ PUBLIC = ("ca.pem", "cert.pem")
 """Go to /etc/edgeface as they are."""
 PRIVATE = ("password", "key.pem")
 """Go to /etc/edgeface/credentials, and stay on the card only as ``taken``."""
+UNKNOWN = "{} is not known here any more; write it again"
+PERHAPS = '{} is "taken", and nothing is kept for it: if the word stands for a secret, write that again'
+"""A password of a broker or a camera may be that word."""
 LARGEST_BYTES = 256 * 1024
 Reader = Callable[[str], Read]
 
@@ -105,8 +108,8 @@ class Card:
         text = self._text(name)
         if text is None:
             return Read()
-        whole, missing = self._take(name, text, spots)
-        self._complaints += [f"{one} is not known here any more; write it again" for one in missing]
+        # What is missing and matters here is a wireless network's password: its reader says so, and leaves it alone.
+        whole = self._take(name, text, spots)[0]
         try:
             return reader(whole)
         except Exception as error:
@@ -140,7 +143,10 @@ class Card:
         if text is None:
             return Read()
         if text.strip() == f"# {TAKEN}":
-            text = (self._look(kept) or b"").decode("utf-8", "replace")
+            data = self._look(kept)
+            if data is None:
+                self._complaints.append(UNKNOWN.format(name))
+            text = (data or b"").decode("utf-8", "replace")
         elif self._keep(kept, text.encode()):
             self._overwrite(name, f"# {TAKEN}\n".encode())
         return imager.script(text)
@@ -148,7 +154,8 @@ class Card:
     def _configuration(self, judge: Callable[[str], str | None]) -> Choice:
         text = self._text(CONFIGURATION)
         last_good = self._look(self._kept / CONFIGURATION)
-        whole = None if text is None else self._take(CONFIGURATION, text, secrets.in_toml)[0]
+        whole, missing = (None, []) if text is None else self._take(CONFIGURATION, text, secrets.in_toml)
+        self._complaints += [PERHAPS.format(one) for one in missing]
         return choose(whole, None if last_good is None else last_good.decode(), judge)
 
     def _credential(self, name: str, found: Findings) -> None:
@@ -160,7 +167,10 @@ class Card:
         elif (private := self._look(kept)) is not None:
             found.private[name] = private
         elif data is not None and data.strip():
-            found.complaints.append(f"{name} is not known here any more; write it again")
+            perhaps = name == "password"
+            found.complaints.append((PERHAPS if perhaps else UNKNOWN).format(name))
+            if perhaps:
+                found.private[name] = data
 
     def _keep(self, path: Path, data: bytes) -> bool:
         """Keep something for the next boots; False and a line where the data partition takes nothing."""

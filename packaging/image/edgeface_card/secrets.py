@@ -1,7 +1,8 @@
 """Secrets leave the card: found in its files by their place, kept by name, and ``taken`` is written where they stood.
 
 A name is the file and what the secret belongs to. Where a file says ``taken`` the kept secret is put back before the
-file is read; who writes something else there has given a new one.
+file is read; who writes something else there has given a new one. Where nothing is kept, the word may be somebody's own
+password, or stand for one that went with another data partition: it stays, and never becomes none.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def take(text: str, spots: Callable[[str], Iterator[Spot]]) -> tuple[str, dict[s
 
 
 def put_back(text: str, spots: Callable[[str], Iterator[Spot]], secrets: Mapping[str, str]) -> tuple[str, list[str]]:
-    """The text with its secrets again, and the names of those that nobody has."""
+    """The text with its secrets again, and the names of those that nobody has: there it still says ``taken``."""
     missing = []
     for spot in sorted(spots(text), key=lambda one: one.start, reverse=True):
         raw = text[spot.start : spot.end]
@@ -132,5 +133,6 @@ def put_back(text: str, spots: Callable[[str], Iterator[Spot]], secrets: Mapping
         kept = secrets.get(spot.name)
         if kept is None:
             missing.append(spot.name)
-        text = text[: spot.start] + (kept or '""' * bool(spot.quote)) + text[spot.end :]
+            continue
+        text = text[: spot.start] + kept + text[spot.end :]
     return text, missing

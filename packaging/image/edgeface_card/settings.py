@@ -151,10 +151,13 @@ def wifi(ssid: bytes, password: str | None, *, hidden: bool = False) -> Wifi:
 
     Raises
     ------
-    CardError : no network can be called that, or no password is like that (it is not repeated)
+    CardError : no network can be called that, no password is like that (it is not repeated), or it was taken and is
+        not known: without it the node would go into any open network of that name
     """
     if not 1 <= len(ssid) <= 32:
         raise CardError(f"the name of the wireless network has {len(ssid)} bytes; it may have 1 to 32")
+    if password == TAKEN:
+        raise CardError("the password of the wireless network is not known here any more; write it again")
     if password and not (PASSPHRASE.fullmatch(password) or PSK.fullmatch(password)):
         raise CardError(
             f"the password of the wireless network has {len(password)} characters or some that are not plain; "

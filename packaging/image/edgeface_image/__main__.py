@@ -216,6 +216,11 @@ def main() -> int:
         print("edgeface: owners of files cannot be given; run it as root, or in fakeroot's place: a container",
               file=sys.stderr)  # fmt: skip
         return 2
+    if args.deb is not None and not args.deb.is_file():
+        print(
+            f"edgeface: {args.deb} is no package; run packaging/deb/build --arch arm64 --python 3.13", file=sys.stderr
+        )
+        return 2
     told = Told()
     try:
         build(args, int(os.environ["SOURCE_DATE_EPOCH"]), told.step)
