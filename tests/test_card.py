@@ -15,7 +15,7 @@ from edgeface_card import applying, clock, imager, network_txt, render, secrets
 from edgeface_card import card as card_module
 from edgeface_card.card import Card, overwrite
 from edgeface_card.configuration import choose
-from edgeface_card.settings import Address, CardError, Settings, User, Wifi, merge, wifi
+from edgeface_card.settings import Address, CardError, Read, Settings, User, Wifi, merge, wifi
 from edgeface_card.settings import user as make_user
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0S6dL5wVg6Pj1zXn8rj5QnQmJ2v0o1Yk6Yx3ZpFq8A somebody@desk"
@@ -172,6 +172,18 @@ def test_network_config_is_obeyed() -> None:
     read = imager.network_config(NETWORK_CONFIG)
     assert read.complaints == read.ignored == ()
     assert read.settings == Settings(country="DE", wifi=Wifi('Café "1"'.encode(), PSK, hidden=True))
+
+
+@pytest.mark.parametrize("ssid", ["007", "1_000", "3.10", "No", "2026-12-01", "12:30:45", "0x1F"])
+def test_a_name_that_yaml_would_take_for_something_else_is_as_written(ssid: str) -> None:
+    """Read as a number, a date or a word for no, each would be another network's name, or another password."""
+    read = imager.network_config(
+        f"version: 2\nwifis:\n  wlan0:\n    access-points:\n      {ssid}:\n        password: 01234567\n"
+        "        hidden: yes\n"
+    )
+    assert read.complaints == ()
+    assert read.settings.wifi == Wifi(ssid.encode(), "01234567", hidden=True)
+    assert imager.user_data("hostname: 007\nssh_pwauth: no\n") == Read(Settings(hostname="007"))
 
 
 def test_a_fixed_address_of_network_config() -> None:
