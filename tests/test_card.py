@@ -311,9 +311,17 @@ def test_a_fixed_address_is_that_of_the_wireless_network_where_one_is_named() ->
     assert "DHCP=yes" in by_air[render.WIRED]
     assert "Address=192.168.1.20/24" in by_air[render.WIRELESS]
     assert render.SUPPLICANT in by_air
+    assert "ClientIdentifier" not in by_cable[render.WIRED]
     own_servers = render.network_files(Settings(dns=("9.9.9.9",)))[render.WIRED]
     assert "DNS=9.9.9.9" in own_servers
     assert own_servers.count("UseDNS=no") == 3
+
+
+def test_a_board_that_was_written_anew_is_the_same_to_its_router() -> None:
+    """By default systemd-networkd names itself by the machine id, which each new card makes anew."""
+    files = render.network_files(Settings(wifi=Wifi(b"x")))
+    for name in (render.WIRED, render.WIRELESS):
+        assert "\n[DHCPv4]\nClientIdentifier=mac\n" in files[name]
 
 
 # Secrets
