@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from edgeface_card import imager, network_txt
 from edgeface_card.settings import Settings
+from edgeface_image import __main__ as builder
 from edgeface_image import boot, contents, disk, roots
 
 FILES = Path(__file__).parents[1] / "packaging/image/files"
@@ -122,6 +123,13 @@ def test_nothing_of_a_node_is_carried_into_an_image(tmp_path: Path) -> None:
     assert not (root / "etc/machine-id").exists()
     assert (root / "etc/shadow").stat().st_mode & 0o777 == 0o640
     assert (root / "etc/alternatives/blas").readlink() == Path(f"/usr/lib/{contents.TRIPLET}/blas.so")
+
+
+def test_no_clock_starts_before_the_image_was_made(tmp_path: Path) -> None:
+    """A new card in a board without a clock, and nobody to ask: else it starts where systemd was built, years ago."""
+    (tmp_path / "usr/lib").mkdir(parents=True)
+    builder.keep_epoch(tmp_path, 1_796_106_482)
+    assert (tmp_path / "usr/lib/clock-epoch").stat().st_mtime == 1_796_106_482
 
 
 def test_a_program_of_this_machine_is_found(tmp_path: Path) -> None:
