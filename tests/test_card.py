@@ -342,6 +342,17 @@ def boot(place: Path, judge: Callable[[str], str | None] = good) -> Card:
     return Card(place, kept_of(place))
 
 
+def test_a_file_whose_name_windows_has_lengthened_is_named(place: Path) -> None:
+    """Its end is hidden there, so whoever wrote it sees the right name, and a node that does nothing."""
+    (place / "edgeface.toml.txt").write_text("[mqtt]\n")
+    (place / "password.txt").write_text("secret\n")
+    (place / "notes.txt").write_text("mine\n")
+    found = boot(place).read(good)
+    assert [line.partition(";")[0] for line in found.complaints if ".txt" in line] == [
+        "edgeface.toml.txt is not read", "password.txt is not read"
+    ]  # fmt: skip
+
+
 def test_secrets_leave_the_card_and_are_known_at_the_next_boot(place: Path) -> None:
     files = {
         "network.txt": "wifi_country = DE\nwifi_ssid = Shop\nwifi_password = correct horse\n",

@@ -25,6 +25,8 @@ PUBLIC = ("ca.pem", "cert.pem")
 """Go to /etc/edgeface as they are."""
 PRIVATE = ("password", "key.pem")
 """Go to /etc/edgeface/credentials, and stay on the card only as ``taken``."""
+HIDDEN = ".txt"
+"""Windows adds it to what is saved under a new name, and does not show it."""
 LARGEST_BYTES = 256 * 1024
 Reader = Callable[[str], Read]
 
@@ -94,6 +96,9 @@ class Card:
                 found.public[name] = data
         for name in PRIVATE:
             self._credential(name, found)
+        for name in (CONFIGURATION, NETWORK, imager.USER_DATA, imager.NETWORK_CONFIG, *PUBLIC, *PRIVATE):
+            if (self._place / f"{name}{HIDDEN}").exists():
+                found.complaints.append(f"{name}{HIDDEN} is not read; call it {name}: Windows hides the end of a name")
         return found
 
     def keep_good(self, text: str) -> None:
