@@ -234,6 +234,9 @@ def falls_back(proof: Proof, place: Place) -> None:
     guest.wait_for(guest.answers, "a login by key", BOOT_S)
     status = guest.run("sudo edgeface-slot status")
     proof.holds("the slot before it runs again", "slot a\n" in status and "slot b was tried" in status, status)
+    proof.holds("it says why the other one did not hold", "did not hold: " in status, status)
+    words = guest.run("sudo sh -c 'cat /data/last-words/*-trial'", check=False)
+    proof.holds("what that boot said is kept", "edgeface.service: Main process exited" in words, words[-300:])
 
 
 def main() -> int:
