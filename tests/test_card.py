@@ -312,6 +312,8 @@ def test_a_fixed_address_is_that_of_the_wireless_network_where_one_is_named() ->
     assert "Address=192.168.1.20/24" in by_air[render.WIRELESS]
     assert render.SUPPLICANT in by_air
     assert "ClientIdentifier" not in by_cable[render.WIRED]
+    assert "LinkLocalAddressing=ipv6\n" in by_cable[render.WIRED], "its name has one address of IPv4"
+    assert "LinkLocalAddressing=yes\n" in by_cable[render.WIRELESS]
     own_servers = render.network_files(Settings(dns=("9.9.9.9",)))[render.WIRED]
     assert "DNS=9.9.9.9" in own_servers
     assert own_servers.count("UseDNS=no") == 3

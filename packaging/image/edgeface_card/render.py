@@ -32,8 +32,9 @@ def network(match: str, fixed: Address | None, dns: tuple[str, ...], *, metric: 
         lines.append(f"Address={fixed.address}")
         dns = fixed.dns
     lines += [f"DNS={server}" for server in dns]
-    # Without a server for addresses, two ends of a cable still find each other by name.
-    lines += ["LinkLocalAddressing=yes", "MulticastDNS=yes", "LLMNR=no"]
+    # Without a server for addresses, two ends of a cable still find each other by name. Beside a fixed address the name
+    # would have two, and who takes the other one reaches nobody.
+    lines += [f"LinkLocalAddressing={'yes' if fixed is None else 'ipv6'}", "MulticastDNS=yes", "LLMNR=no"]
     if fixed is not None and fixed.gateway:
         lines.append(f"\n[Route]\nGateway={fixed.gateway}\nMetric={metric}")
     if fixed is None:
