@@ -1,11 +1,13 @@
 """The card's image boots: identity, the card's words, the service, and a broker that is really reached.
 
-Needs qemu-system-arm, mtools, openssh-client, Mosquitto, and the disk that ``packaging/image/build --keep-disk`` left.
+Needs qemu-system-arm, mtools, e2fsprogs, openssh-client, Mosquitto, and the disk that
+``packaging/image/build --keep-disk`` left.
 
 ``boot``: two copies of one image; one of them again, with a broken ``edgeface.toml`` and with the corrected one.
 ``update``: a signed slot, one of a stranger. ``fallback``: a signed slot whose service is broken (both by ``--maker``).
 ``cuts``: the power goes while visits are written.
-``writes``: what goes to the data partition in an hour. ``troubles``: no camera, network, clock, room; a panic.
+``writes``: what goes to the data partition in an hour.
+``troubles``: no camera, network, clock, room; a data partition with errors, a panic.
 ``network``: the node's name over mDNS asked from outside, and a simulated radio (root, for a tap).
 ``twin``: the same root in a container, without the emulator, in a minute: its units, the card's step, mDNS (root).
 ``bytes``: what the service writes in an hour to an ext4 like the card's, without the emulator (root).
@@ -38,6 +40,7 @@ NEEDED = {
     "mcopy": "mtools",
     "ssh": "openssh-client",
     "mosquitto": "mosquitto",
+    "debugfs": "e2fsprogs",
 }
 
 

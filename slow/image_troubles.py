@@ -29,8 +29,6 @@ POINT = """network={
 """
 """wpa_supplicant can be the other end, too; a key as digits, for its reader ends a text at its first quote."""
 TAP = "edgeface-tap"
-
-
 SAID_S = 120.0
 """For the console to have said all of it, once the service runs: it looks every five seconds."""
 FULL = "sudo fallocate -l $(df --output=avail -B1 /data | tail -1) /data/state/filler && sync && df /data"
@@ -68,11 +66,16 @@ def troubles(proof: Proof, place: Place) -> None:
     says("no broker: the console says so", "broker offline", "broker connecting")
     guest.off()
 
+    guest.card.mark_errors()
     guest.forget()
     guest.start(words="", year=2020, resets=True)
     guest.wait_for(guest.answers, "a login by key", BOOT_S)
     now_s = int(guest.run("date +%s"))
     proof.holds("no clock: it starts where the card was written last", now_s >= stopped_s, (now_s, stopped_s))
+    look = "sudo tune2fs -l /dev/vda4 | grep state; sudo journalctl -k -g 'data partition is repaired'"
+    seen = guest.run(look, check=False)
+    repaired = "with errors" not in seen and "data partition is repaired" in seen
+    proof.holds("a data partition with errors that were marked is repaired", repaired, seen)
     print(guest.run(FULL), flush=True)
     guest.forget()
     guest.run("sudo sh -c '(sleep 2; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &'")
@@ -82,7 +85,9 @@ def troubles(proof: Proof, place: Place) -> None:
     says("a full data partition: the console says so, and the service runs", "partition is full")
     guest.wait_for(guest.answers, "a login by key", BOOT_S)
     words = guest.run("sudo sh -c 'cat /data/last-words/*-panic'", check=False)
-    proof.holds("a panic's last words are kept, though there is no room", "sysrq triggered crash" in words, words[-300:])
+    proof.holds(
+        "a panic's last words are kept, though there is no room", "sysrq triggered crash" in words, words[-300:]
+    )
 
 
 @contextlib.contextmanager

@@ -59,7 +59,7 @@ def mount(shell: list[str], disk: Path, *, mounts: str = "yes") -> list[str]:
     stand_ins = f"""part={disk}
     say() {{ :; }}
     hexdump() {{ od -An -tu1; }}
-    mount() {{ case "$*" in *squashfs*|*bind*) return 0 ;; *tmpfs*) return 0 ;; esac; echo mount; [ "{mounts}" = yes ]; }}
+    mount() {{ case "$*" in *squashfs*|*bind*|*tmpfs*) return 0 ;; esac; echo mount; [ "{mounts}" = yes ]; }}
     umount() {{ :; }}
     chroot() {{ echo repair; {shutil.which("e2fsck", path="/usr/sbin:/sbin")} -fy "{disk}4" >{disk}.log 2>&1; }}
     """

@@ -39,8 +39,8 @@ def network(match: str, fixed: Address | None, dns: tuple[str, ...], *, metric: 
         lines.append(f"\n[Route]\nGateway={fixed.gateway}\nMetric={metric}")
     if fixed is None:
         more = "\nUseDNS=no" if dns else ""
-        # By the machine id, which is new on each card, a router would give a board that was written anew another address,
-        # and many would pass over what was reserved for its hardware address.
+        # By the machine id, which is new on each card, a router would give a board that was written anew another
+        # address, and many would pass over what was reserved for its hardware address.
         lines.append(f"\n[DHCPv4]\nClientIdentifier=mac\nRouteMetric={metric}\nUseHostname=no{more}")
         lines.append(f"\n[DHCPv6]\nUseHostname=no{more}")
         lines.append(f"\n[IPv6AcceptRA]\nRouteMetric={metric}{more}")

@@ -6,7 +6,6 @@ The first program of the next boot reads what is kept in ``/data/slots``: ``acti
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import os
 import re
@@ -15,6 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -86,9 +86,9 @@ class Slots:
 
     def give_up(self, why: str) -> None:
         """Keep why the slot on trial did not hold, and its journal, which is in memory; what cannot be kept is lost."""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             write_private(self.kept / WHY, f"{why}\n".encode())
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        with suppress(OSError, subprocess.TimeoutExpired):
             subprocess.run([LAST_WORDS, "trial"], check=False, timeout=KEPT_S)
 
     def take_off_trial(self) -> None:
@@ -99,7 +99,7 @@ class Slots:
 
 
 def install(
-    slots: Slots, what: str, signature: str, look: Callable[[Path], contextlib.AbstractContextManager[Path]] | None = None
+    slots: Slots, what: str, signature: str, look: Callable[[Path], AbstractContextManager[Path]] | None = None
 ) -> str:
     """Write an update to the idle slot and put it on trial; its version.
 
@@ -123,7 +123,7 @@ def install(
     return version
 
 
-@contextlib.contextmanager
+@contextmanager
 def mount(device: Path) -> Iterator[Path]:
     """Mount a slot for a look."""
     place = SCRATCH / "slot"
@@ -230,7 +230,7 @@ def copy(what: str, device: Path) -> int:
     return size
 
 
-@contextlib.contextmanager
+@contextmanager
 def _opened(what: str) -> Iterator[BinaryIO]:
     try:
         opened: BinaryIO = (

@@ -78,7 +78,7 @@ def carry_over(twin: Path, root: Path) -> int:
         name = str(path.relative_to(twin))
         target = root / _renamed(name)
         if turned := path.is_symlink() and target.is_dir() and not target.is_symlink():
-            # A folder of a package that its script makes a link, as /var/run to /run: programs would look into an empty one.
+            # A folder of a package that its script makes a link, as /var/run to /run: programs would find an empty one.
             if any(target.iterdir()):
                 raise BuildError(f"{target} is a folder with files, and a link in {twin}; say which of both holds")
             target.rmdir()
