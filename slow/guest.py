@@ -42,7 +42,8 @@ class Card:
         subprocess.run(["cp", "--sparse=always", image, place], check=True)
         with place.open("r+b") as file:
             file.truncate(size_mib * 2**20)
-            self._first = struct.unpack("<I", file.read(512)[454:458])[0] * SECTOR
+            table = file.read(SECTOR)
+        self._first, self._data = (struct.unpack("<I", table[at : at + 4])[0] * SECTOR for at in (454, 502))
 
     @property
     def _fat(self) -> str:
@@ -55,6 +56,11 @@ class Card:
     def read(self, name: str) -> bytes:
         """A file of the first partition."""
         return subprocess.run(["mtype", "-i", self._fat, f"::{name}"], capture_output=True, check=True).stdout
+
+    def mark_errors(self) -> None:
+        """Mark the data partition as the kernel does where it finds it broken."""
+        disk = f"{self.path}?offset={self._data}"
+        subprocess.run(["debugfs", "-w", "-R", "set_super_value state 2", disk], check=True, capture_output=True)
 
 
 class Guest:
@@ -195,16 +201,22 @@ class Guest:
         self._end(SIGTERM)
 
     def run(self, command: str, *, limit_s: float = 300.0, check: bool = True) -> str:
-        """Run a command in the guest as the user who came by a key; what it printed."""
+        """Run a command in the guest as the user who came by a key; what it printed.
+
+        Raises
+        ------
+        GuestError : it ended badly (unless ``check`` is False), or not in time
+        """
         assert self._key is not None
-        done = subprocess.run(
-            [
-                "ssh", "-q", "-p", str(self.ssh_port), "-i", self._key, "-o", "StrictHostKeyChecking=no",
-                "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", "-o", "ConnectTimeout=30",
-                f"{self._user}@127.0.0.1", command,
-            ],
-            capture_output=True, text=True, timeout=limit_s, check=False,
-        )  # fmt: skip
+        words = [
+            "ssh", "-q", "-p", str(self.ssh_port), "-i", str(self._key), "-o", "StrictHostKeyChecking=no",
+            "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", "-o", "ConnectTimeout=30",
+            f"{self._user}@127.0.0.1", command,
+        ]  # fmt: skip
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=limit_s, check=False)
+        except subprocess.TimeoutExpired:
+            raise GuestError(f"waited {limit_s:.0f} s for {command!r} to end; see {self.serial}") from None
         if check and done.returncode != 0:
             raise GuestError(f"{command!r} ended with {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
@@ -218,7 +230,7 @@ class Guest:
         """Whether the user comes in."""
         try:
             return self.run("echo in", limit_s=120, check=False).strip() == "in"
-        except subprocess.TimeoutExpired:
+        except GuestError:
             return False
 
 

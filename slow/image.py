@@ -1,11 +1,13 @@
 """The card's image boots: identity, the card's words, the service, and a broker that is really reached.
 
-Needs qemu-system-arm, mtools, openssh-client, Mosquitto, and the disk that ``packaging/image/build --keep-disk`` left.
+Needs qemu-system-arm, mtools, e2fsprogs, openssh-client, Mosquitto, and the disk that
+``packaging/image/build --keep-disk`` left.
 
 ``boot``: two copies of one image; one of them again, with a broken ``edgeface.toml`` and with the corrected one.
 ``update``: a signed slot, one of a stranger. ``fallback``: a signed slot whose service is broken (both by ``--maker``).
 ``cuts``: the power goes while visits are written.
-``writes``: what goes to the data partition in an hour. ``troubles``: no camera, network, clock, room; a panic.
+``writes``: what goes to the data partition in an hour.
+``troubles``: no camera, network, clock, room; a data partition with errors, a panic.
 ``network``: the node's name over mDNS asked from outside, and a simulated radio (root, for a tap).
 ``twin``: the same root in a container, without the emulator, in a minute: its units, the card's step, mDNS (root).
 ``bytes``: what the service writes in an hour to an ext4 like the card's, without the emulator (root).
@@ -38,6 +40,7 @@ NEEDED = {
     "mcopy": "mtools",
     "ssh": "openssh-client",
     "mosquitto": "mosquitto",
+    "debugfs": "e2fsprogs",
 }
 
 
@@ -234,6 +237,9 @@ def falls_back(proof: Proof, place: Place) -> None:
     guest.wait_for(guest.answers, "a login by key", BOOT_S)
     status = guest.run("sudo edgeface-slot status")
     proof.holds("the slot before it runs again", "slot a\n" in status and "slot b was tried" in status, status)
+    proof.holds("it says why the other one did not hold", "did not hold: " in status, status)
+    words = guest.run("sudo sh -c 'cat /data/last-words/*-trial'", check=False)
+    proof.holds("what that boot said is kept", "edgeface.service: Main process exited" in words, words[-300:])
 
 
 def main() -> int:

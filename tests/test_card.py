@@ -15,7 +15,7 @@ from edgeface_card import applying, clock, imager, network_txt, render, secrets
 from edgeface_card import card as card_module
 from edgeface_card.card import Card, overwrite
 from edgeface_card.configuration import choose
-from edgeface_card.settings import Address, CardError, Settings, User, Wifi, merge, wifi
+from edgeface_card.settings import Address, CardError, Read, Settings, User, Wifi, merge, wifi
 from edgeface_card.settings import user as make_user
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0S6dL5wVg6Pj1zXn8rj5QnQmJ2v0o1Yk6Yx3ZpFq8A somebody@desk"
@@ -174,6 +174,18 @@ def test_network_config_is_obeyed() -> None:
     assert read.settings == Settings(country="DE", wifi=Wifi('Café "1"'.encode(), PSK, hidden=True))
 
 
+@pytest.mark.parametrize("ssid", ["007", "1_000", "3.10", "No", "2026-12-01", "12:30:45", "0x1F"])
+def test_a_name_that_yaml_would_take_for_something_else_is_as_written(ssid: str) -> None:
+    """Read as a number, a date or a word for no, each would be another network's name, or another password."""
+    read = imager.network_config(
+        f"version: 2\nwifis:\n  wlan0:\n    access-points:\n      {ssid}:\n        password: 01234567\n"
+        "        hidden: yes\n"
+    )
+    assert read.complaints == ()
+    assert read.settings.wifi == Wifi(ssid.encode(), "01234567", hidden=True)
+    assert imager.user_data("hostname: 007\nssh_pwauth: no\n") == Read(Settings(hostname="007"))
+
+
 def test_a_fixed_address_of_network_config() -> None:
     read = imager.network_config(
         "version: 2\nethernets:\n  eth0:\n    addresses: [10.0.0.5/8]\n"
@@ -299,9 +311,19 @@ def test_a_fixed_address_is_that_of_the_wireless_network_where_one_is_named() ->
     assert "DHCP=yes" in by_air[render.WIRED]
     assert "Address=192.168.1.20/24" in by_air[render.WIRELESS]
     assert render.SUPPLICANT in by_air
+    assert "ClientIdentifier" not in by_cable[render.WIRED]
+    assert "LinkLocalAddressing=ipv6\n" in by_cable[render.WIRED], "its name has one address of IPv4"
+    assert "LinkLocalAddressing=yes\n" in by_cable[render.WIRELESS]
     own_servers = render.network_files(Settings(dns=("9.9.9.9",)))[render.WIRED]
     assert "DNS=9.9.9.9" in own_servers
     assert own_servers.count("UseDNS=no") == 3
+
+
+def test_a_board_that_was_written_anew_is_the_same_to_its_router() -> None:
+    """By default systemd-networkd names itself by the machine id, which each new card makes anew."""
+    files = render.network_files(Settings(wifi=Wifi(b"x")))
+    for name in (render.WIRED, render.WIRELESS):
+        assert "\n[DHCPv4]\nClientIdentifier=mac\n" in files[name]
 
 
 # Secrets
@@ -320,6 +342,17 @@ def kept_of(place: Path) -> Path:
 
 def boot(place: Path, judge: Callable[[str], str | None] = good) -> Card:
     return Card(place, kept_of(place))
+
+
+def test_a_file_whose_name_windows_has_lengthened_is_named(place: Path) -> None:
+    """Its end is hidden there, so whoever wrote it sees the right name, and a node that does nothing."""
+    (place / "edgeface.toml.txt").write_text("[mqtt]\n")
+    (place / "password.txt").write_text("secret\n")
+    (place / "notes.txt").write_text("mine\n")
+    found = boot(place).read(good)
+    assert [line.partition(";")[0] for line in found.complaints if ".txt" in line] == [
+        "edgeface.toml.txt is not read", "password.txt is not read"
+    ]  # fmt: skip
 
 
 def test_secrets_leave_the_card_and_are_known_at_the_next_boot(place: Path) -> None:

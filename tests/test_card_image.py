@@ -13,7 +13,9 @@ import jsonschema
 import pytest
 from edgeface_card import imager, network_txt
 from edgeface_card.settings import Settings
+from edgeface_image import __main__ as builder
 from edgeface_image import boot, contents, disk, roots
+from edgeface_image.apt import BuildError
 
 FILES = Path(__file__).parents[1] / "packaging/image/files"
 ROOT = FILES / "root"
@@ -122,6 +124,32 @@ def test_nothing_of_a_node_is_carried_into_an_image(tmp_path: Path) -> None:
     assert not (root / "etc/machine-id").exists()
     assert (root / "etc/shadow").stat().st_mode & 0o777 == 0o640
     assert (root / "etc/alternatives/blas").readlink() == Path(f"/usr/lib/{contents.TRIPLET}/blas.so")
+
+
+def test_a_folder_that_a_script_makes_a_link_is_one_in_the_image_too(tmp_path: Path) -> None:
+    """base-files brings /var/run as a folder: left so, whoever looks there for the system's sockets finds none."""
+    twin, root = tmp_path / "twin", tmp_path / "root"
+    (twin / "var/lib/dpkg/info").mkdir(parents=True)
+    (twin / "var/lib/dpkg/info/base-files.list").write_text("/var\n/var/run\n/var/mail\n")
+    (twin / "var/run").symlink_to("/run")
+    (twin / "var/mail").mkdir()
+    (root / "var/run").mkdir(parents=True)
+    (root / "var/mail").mkdir()
+    roots.carry_over(twin, root)
+    assert (root / "var/run").readlink() == Path("/run")
+    assert not (root / "var/mail").is_symlink()
+    (root / "var/run").unlink()
+    (root / "var/run").mkdir()
+    (root / "var/run/file").touch()
+    with pytest.raises(BuildError, match="say which of both holds"):
+        roots.carry_over(twin, root)
+
+
+def test_no_clock_starts_before_the_image_was_made(tmp_path: Path) -> None:
+    """A new card in a board without a clock, and nobody to ask: else it starts where systemd was built, years ago."""
+    (tmp_path / "usr/lib").mkdir(parents=True)
+    builder.keep_epoch(tmp_path, 1_796_106_482)
+    assert (tmp_path / "usr/lib/clock-epoch").stat().st_mtime == 1_796_106_482
 
 
 def test_a_program_of_this_machine_is_found(tmp_path: Path) -> None:

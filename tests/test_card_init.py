@@ -26,6 +26,7 @@ def lines(begin: str, end: str) -> str:
 
 KEEP = lines("keep() {", "mount_slot() {")
 CHOICE = lines("active=$(cat", "mount -t tmpfs -o mode=0755,size=40%")
+DATA = lines("mount_data() {", "mkdir -p /data/slots")
 IDENTITY = lines("id=$(cat", "[ -e /data/identity/random-seed ]")
 
 
@@ -51,6 +52,38 @@ def boot(shell: list[str], data: Path, good: str = "a b") -> tuple[str, str, str
     assert done.returncode == 0, done.stderr
     slot, on_trial = done.stdout.split()
     return slot, on_trial, done.stderr
+
+
+def mount(shell: list[str], disk: Path, *, mounts: str = "yes") -> list[str]:
+    """What is done to the data partition of a disk: ``repair``, ``mount``; and how it ends."""
+    stand_ins = f"""part={disk}
+    say() {{ :; }}
+    hexdump() {{ od -An -tu1; }}
+    mount() {{ case "$*" in *squashfs*|*bind*|*tmpfs*) return 0 ;; esac; echo mount; [ "{mounts}" = yes ]; }}
+    umount() {{ :; }}
+    chroot() {{ echo repair; {shutil.which("e2fsck", path="/usr/sbin:/sbin")} -fy "{disk}4" >{disk}.log 2>&1; }}
+    """
+    program = DATA.replace(">/dev/kmsg 2>&1", "")
+    done = subprocess.run(
+        [*shell, "-c", stand_ins + program + 'echo "$data"\n'], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.skipif(shutil.which("mkfs.ext4", path="/usr/sbin:/sbin") is None, reason="e2fsprogs is not installed")
+def test_errors_that_the_kernel_marked_are_repaired_before_the_mount(shell: list[str], tmp_path: Path) -> None:
+    """A mount alone takes such a file system as it is, boot after boot."""
+    disk, data = tmp_path / "disk", tmp_path / "disk4"
+    data.write_bytes(bytes(8 << 20))
+    subprocess.run(["/usr/sbin/mkfs.ext4", "-q", data], check=True)
+    assert mount(shell, disk) == ["mount", "mounted"]
+    subprocess.run(["/usr/sbin/debugfs", "-w", "-R", "set_super_value state 3", data], check=True, capture_output=True)
+    assert mount(shell, disk) == ["repair", "mount", "mounted"]
+    assert mount(shell, disk) == ["mount", "mounted"], "once is enough"
+    assert mount(shell, disk, mounts="no") == ["mount", "repair", "mount", "lost"]
+    data.unlink()
+    assert mount(shell, disk, mounts="no")[-1] == "lost", "nor does it stop where nothing can be read"
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ def test_a_trial_holds_once_the_broker_is_reached(slots: Slots) -> None:
     clock = Clock()
     states = iter([("activating", ""), ("active", "1 of 1 cameras running, broker offline")])
     ended = ("active", "1 of 1 cameras running, broker connected")
-    assert await_confirmation(slots, lambda: next(states, ended), clock=clock, sleep=clock.sleep)
+    assert await_confirmation(slots, lambda: next(states, ended), clock=clock, sleep=clock.sleep) is None
     assert (slots.kept / "active").read_text() == "b\n"
     assert sorted(path.name for path in slots.kept.iterdir()) == ["active"]
 
@@ -167,9 +167,34 @@ def test_a_trial_without_a_broker_does_not_hold(slots: Slots) -> None:
         (slots.kept / name).write_text("b\n")
     clock = Clock()
     ask = lambda: ("active", "1 of 1 cameras running, broker offline")  # noqa: E731
-    assert not await_confirmation(slots, ask, clock=clock, sleep=clock.sleep)
+    why = await_confirmation(slots, ask, clock=clock, sleep=clock.sleep)
+    assert why == "active, 1 of 1 cameras running, broker offline"
     assert clock.now_s == pytest.approx(module.CONFIRMED_S, abs=2)
     assert sorted(path.name for path in slots.kept.iterdir()) == ["trial", "tried"]
+
+
+def test_the_slot_before_it_says_why_a_trial_was_given_up(
+    slots: Slots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The journal of that boot is gone with its memory: whoever asks would only hear that it did not hold."""
+    words = tmp_path / "last-words"
+    words.write_text(f"#!/bin/sh\necho $1 >{tmp_path}/kept-words\n")
+    words.chmod(0o755)
+    monkeypatch.setattr(module, "LAST_WORDS", str(words))
+    monkeypatch.setattr(module, "Slots", lambda: slots)
+    (slots.kept / "failed").write_text("b\n")
+    slots.give_up("activating")
+    assert (tmp_path / "kept-words").read_text() == "trial\n"
+    assert module.main(["status"]) == 0
+    assert capsys.readouterr().out == "slot a\nslot b was tried and did not hold: activating\n"
+    slots.put_on_trial("b")
+    assert sorted(path.name for path in slots.kept.iterdir()) == ["trial"]
+
+
+def test_a_trial_ends_though_nothing_can_be_kept_of_it(slots: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LAST_WORDS", "/nonexistent")
+    shutil.rmtree(slots.kept)
+    slots.give_up("activating")
 
 
 def test_the_words_of_the_program_s_status_are_known() -> None:

@@ -28,6 +28,8 @@ PRIVATE = ("password", "key.pem")
 UNKNOWN = "{} is not known here any more; write it again"
 PERHAPS = '{} is "taken", and nothing is kept for it: if the word stands for a secret, write that again'
 """A password of a broker or a camera may be that word."""
+HIDDEN = ".txt"
+"""Windows adds it to what is saved under a new name, and does not show it."""
 LARGEST_BYTES = 256 * 1024
 Reader = Callable[[str], Read]
 
@@ -97,6 +99,9 @@ class Card:
                 found.public[name] = data
         for name in PRIVATE:
             self._credential(name, found)
+        for name in (CONFIGURATION, NETWORK, imager.USER_DATA, imager.NETWORK_CONFIG, *PUBLIC, *PRIVATE):
+            if (self._place / f"{name}{HIDDEN}").exists():
+                found.complaints.append(f"{name}{HIDDEN} is not read; call it {name}: Windows hides the end of a name")
         return found
 
     def keep_good(self, text: str) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
-from edgeface_card import settings
+from edgeface_card import network_txt, settings
 from edgeface_card.settings import TAKEN, CardError, Read, Settings, User
 
 USER_DATA, NETWORK_CONFIG, CMDLINE = "user-data", "network-config", "cmdline.txt"
@@ -28,6 +28,18 @@ PASSWORDS = ("passwd", "plain_text_passwd", "hashed_passwd")
 RUN = re.compile(r" *\bsystemd\.(run|run_success_action|run_failure_action|unit)=\S+")
 IMAGER_CUSTOM = "/usr/lib/raspberrypi-sys-mods/imager_custom"
 USERCONF = "/usr/lib/userconf-pi/userconf"
+
+
+KEPT = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
+
+
+class _AsWritten(yaml.SafeLoader):
+    """Every value is the text that stands there: a network may be called ``007`` or ``No``."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [pair for pair in pairs if pair[0] in KEPT]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 class _Found:
@@ -60,7 +72,7 @@ def user_data(text: str) -> Read:
     users = list(_users(tree, found))
     if users:
         found.values["users"] = tuple(users)
-    if tree.get("ssh_pwauth"):
+    if _yes(tree.get("ssh_pwauth")):
         found.ignored.append("login with a password")
     for key, value in tree.items():
         if key not in QUIET and key != "ssh_pwauth":
@@ -73,7 +85,7 @@ def network_config(text: str) -> Read:
     found = _Found(NETWORK_CONFIG)
     tree = _tree(text, found)
     tree = _table(tree.get("network")) or tree
-    if tree.get("version", 2) != 2:
+    if tree.get("version", "2") != "2":
         found.complaints.append(f"{NETWORK_CONFIG}: version {tree['version']} is not read; write version 2")
         return found.read()
     for kind in ("wifis", "ethernets"):
@@ -141,7 +153,7 @@ def script(text: str) -> Read:
 
 def _tree(text: str, found: _Found) -> Mapping[str, Any]:
     try:
-        tree = yaml.safe_load(text)
+        tree = yaml.load(text, Loader=_AsWritten)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         place = getattr(error, "problem_mark", None)
         where = f" line {place.line + 1}" if place is not None else ""
@@ -198,7 +210,7 @@ def _wifi(interface: Mapping[str, Any], found: _Found) -> None:
         auth = _table(one.get("auth"))
         password = _text(one.get("password")) or _text(auth.get("password")) or _text(auth.get("psk"))
         # Imager's first releases with cloud-init put the word one level up.
-        hidden = bool(one.get("hidden", interface.get("hidden", False)))
+        hidden = _yes(one.get("hidden", interface.get("hidden")))
         found.keep("wifi", settings.wifi, _octets(str(name)), password, hidden=hidden)
 
 
@@ -243,12 +255,16 @@ def _table(value: object) -> Mapping[str, Any]:
 
 
 def _text(value: object) -> str | None:
-    return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "" else None
+    return value if isinstance(value, str) and value else None
 
 
 def _texts(value: object) -> tuple[str, ...]:
     many = value if isinstance(value, list) else [value]
-    return tuple(str(one).strip() for one in many if isinstance(one, (str, int)) and str(one).strip())
+    return tuple(one.strip() for one in many if isinstance(one, str) and one.strip())
+
+
+def _yes(value: object) -> bool:
+    return isinstance(value, str) and network_txt.YES.get(value.lower(), False)
 
 
 def _named(key: str, value: object) -> str:

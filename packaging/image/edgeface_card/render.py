@@ -32,13 +32,16 @@ def network(match: str, fixed: Address | None, dns: tuple[str, ...], *, metric: 
         lines.append(f"Address={fixed.address}")
         dns = fixed.dns
     lines += [f"DNS={server}" for server in dns]
-    # Without a server for addresses, two ends of a cable still find each other by name.
-    lines += ["LinkLocalAddressing=yes", "MulticastDNS=yes", "LLMNR=no"]
+    # Without a server for addresses, two ends of a cable still find each other by name. Beside a fixed address the name
+    # would have two, and who takes the other one reaches nobody.
+    lines += [f"LinkLocalAddressing={'yes' if fixed is None else 'ipv6'}", "MulticastDNS=yes", "LLMNR=no"]
     if fixed is not None and fixed.gateway:
         lines.append(f"\n[Route]\nGateway={fixed.gateway}\nMetric={metric}")
     if fixed is None:
         more = "\nUseDNS=no" if dns else ""
-        lines.append(f"\n[DHCPv4]\nRouteMetric={metric}\nUseHostname=no{more}")
+        # By the machine id, which is new on each card, a router would give a board that was written anew another
+        # address, and many would pass over what was reserved for its hardware address.
+        lines.append(f"\n[DHCPv4]\nClientIdentifier=mac\nRouteMetric={metric}\nUseHostname=no{more}")
         lines.append(f"\n[DHCPv6]\nUseHostname=no{more}")
         lines.append(f"\n[IPv6AcceptRA]\nRouteMetric={metric}{more}")
     return "\n".join(lines) + "\n"

@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -27,7 +27,10 @@ NAMESPACE, SIGNER = "edgeface-slot", "edgeface"
 """Of the signature: one that was made for something else says nothing here."""
 VERSION = "usr/share/edgeface-image/version"
 SCRATCH = Path("/run/edgeface-slot")
-CONFIRMED_S = 300.0
+CONFIRMED_S, KEPT_S = 300.0, 60.0
+WHY = "why"
+"""What the service was like when a trial was given up, for the slot that runs after it."""
+LAST_WORDS = "/usr/lib/edgeface-image/last-words"
 BLOCK = 1 << 20
 _MAGIC = b"hsqs"
 
@@ -69,7 +72,7 @@ class Slots:
     def confirm(self) -> None:
         """Make the slot that runs the active one; a cut in between leaves it on trial, and the old one boots."""
         write_private(self.kept / "active", f"{self.running}\n".encode())
-        for name in ("trial", "tried", "failed"):
+        for name in ("trial", "tried", "failed", WHY):
             (self.kept / name).unlink(missing_ok=True)
         _flush(self.kept)
 
@@ -77,9 +80,16 @@ class Slots:
         """Let the next boot try a slot; the way back is to the one that runs, whichever was to be booted."""
         if self.running != (_word(self.kept / "active") or "a"):
             write_private(self.kept / "active", f"{self.running}\n".encode())
-        for name in ("tried", "failed"):
+        for name in ("tried", "failed", WHY):
             (self.kept / name).unlink(missing_ok=True)
         write_private(self.kept / "trial", f"{slot}\n".encode())
+
+    def give_up(self, why: str) -> None:
+        """Keep why the slot on trial did not hold, and its journal, which is in memory; what cannot be kept is lost."""
+        with suppress(OSError):
+            write_private(self.kept / WHY, f"{why}\n".encode())
+        with suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run([LAST_WORDS, "trial"], check=False, timeout=KEPT_S)
 
     def take_off_trial(self) -> None:
         """Let no boot try anything: the idle slot is about to be written."""
@@ -266,15 +276,17 @@ def holds(state: str, status: str) -> bool:
 
 def await_confirmation(
     slots: Slots, ask: Callable[[], tuple[str, str]], *, clock: Callable[[], float], sleep: Callable[[float], object]
-) -> bool:
-    """Confirm the trial once the service holds; False where it does not within five minutes."""
+) -> str | None:
+    """Confirm the trial once the service holds; what it was like at last where it does not within five minutes."""
     until_s = clock() + CONFIRMED_S
+    said = ("", "")
     while clock() < until_s:
-        if holds(*ask()):
+        said = ask()
+        if holds(*said):
             slots.confirm()
-            return True
+            return None
         sleep(2.0)
-    return False
+    return ", ".join(word for word in said if word)
 
 
 def _ask() -> tuple[str, str]:
@@ -297,10 +309,13 @@ def main(words: list[str]) -> int:
             failed = slots.kept / "failed"
             print(f"slot {slots.running}" + (", on trial" if slots.on_trial else ""))
             if failed.exists():
-                print(f"slot {failed.read_text().strip()} was tried and did not hold")
+                why = _word(slots.kept / WHY)
+                print(f"slot {failed.read_text().strip()} was tried and did not hold" + (f": {why}" if why else ""))
         elif words == ["trial"]:
-            if slots.on_trial and not await_confirmation(slots, _ask, clock=time.monotonic, sleep=time.sleep):
-                print("edgeface-slot: the service did not reach its broker within five minutes: back", file=sys.stderr)
+            why = await_confirmation(slots, _ask, clock=time.monotonic, sleep=time.sleep) if slots.on_trial else None
+            if why is not None:
+                print(f"edgeface-slot: its broker was not reached within five minutes ({why}): back", file=sys.stderr)
+                slots.give_up(why)
                 subprocess.run(["systemctl", "reboot"], check=False)
         else:
             print("usage: edgeface-slot install FILE|URL [SIGNATURE] | status", file=sys.stderr)

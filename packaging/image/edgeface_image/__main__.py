@@ -30,6 +30,8 @@ ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache" / "image"
 NAME = "edgeface-arm64"
+EPOCH = "usr/lib/clock-epoch"
+"""By the time of this file systemd sets a clock that is behind it: no node starts before its image was made."""
 VERSION, NAMESPACE = "usr/share/edgeface-image/version", "edgeface-slot"
 STOCK = "usr/share/edgeface/edgeface.toml"
 
@@ -80,7 +82,7 @@ def newest_deb(folder: Path) -> Path:
     return found[-1]
 
 
-def configure(root: Path, twin: Path, deb: Path, version: str, key: Path | None) -> None:
+def configure(root: Path, twin: Path, deb: Path, version: str, key: Path | None, epoch: int) -> None:
     """Put ours into the root: the package, the card's step, units; what is written at each boot has its place."""
     run(["dpkg-deb", "--extract", deb, root])
     compile_sources(root, twin)
@@ -112,11 +114,19 @@ def configure(root: Path, twin: Path, deb: Path, version: str, key: Path | None)
     said = root / VERSION
     said.parent.mkdir(parents=True, exist_ok=True)
     said.write_text(f"{version}\n")
+    keep_epoch(root, epoch)
     (root / "etc/machine-id").write_text("")
     (root / "etc/hostname").write_text("edgeface\n")
     (root / "etc/locale.conf").write_text("LANG=C.UTF-8\n")
     for name in ("passwd-", "shadow-", "group-", "gshadow-", ".pwd.lock"):
         (root / "etc" / name).unlink(missing_ok=True)
+
+
+def keep_epoch(root: Path, epoch: int) -> None:
+    """No clock of a node starts before the image was made, seconds since 1970."""
+    path = root / EPOCH
+    path.touch()
+    os.utime(path, (epoch, epoch))
 
 
 def compile_sources(root: Path, twin: Path) -> None:
@@ -163,7 +173,7 @@ def build(args: argparse.Namespace, epoch: int, told: Callable[[str], None]) -> 
             run(["dpkg-deb", "--extract", part, folder])
     boot.install_modules(kernel, release, root)
     version = deb.name.split("_")[1].partition("-")[0]
-    configure(root, twin, deb, version, args.update_key)
+    configure(root, twin, deb, version, args.update_key, epoch)
     roots.leave_out(root)
     write_list(root, [*debs, *kernel_debs, *other.values(), deb])
     if wrong := roots.foreign(root):

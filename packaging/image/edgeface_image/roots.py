@@ -77,7 +77,12 @@ def carry_over(twin: Path, root: Path) -> int:
     for path in _walk(twin):
         name = str(path.relative_to(twin))
         target = root / _renamed(name)
-        if name not in packaged and not os.path.lexists(target):
+        if turned := path.is_symlink() and target.is_dir() and not target.is_symlink():
+            # A folder of a package that its script makes a link, as /var/run to /run: programs would find an empty one.
+            if any(target.iterdir()):
+                raise BuildError(f"{target} is a folder with files, and a link in {twin}; say which of both holds")
+            target.rmdir()
+        if turned or (name not in packaged and not os.path.lexists(target)):
             _copy(path, target)
             carried += 1
         if os.path.lexists(target) and path.is_symlink() == target.is_symlink():
