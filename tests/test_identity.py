@@ -224,6 +224,19 @@ def test_somebody_in_another_light_is_nobody_else(fps: int, light: float) -> Non
     assert len(watch.told("start")) == len(sun.told("start")) == 1
 
 
+@pytest.mark.parametrize("lamp", [(1.0, 0.7, 0.4), (1.0, 0.5, 0.2)], ids=["bluish", "blue"])
+@pytest.mark.parametrize("fps", [5, 10])
+def test_a_coloured_lamp_changes_everybody_and_nobody(fps: int, lamp: tuple[float, float, float]) -> None:
+    """Clothes and head both look otherwise; so does what is behind them."""
+    watch, jitter = Watch(), np.random.default_rng(0)
+    for frame in range(6 * fps):
+        image, boxes = draw([Seen(200, 60, (60, 60, 200))])
+        if 3 <= frame / fps < 5:
+            image = (image * lamp).astype(np.uint8)
+        watch.see(frame / fps, image, boxes + jitter.uniform(-1, 1, boxes.shape).astype(np.float32))
+    assert len(watch.told("start")) == 1
+
+
 @pytest.mark.parametrize("fps", [5, 10, 25])
 @pytest.mark.parametrize("behind", [(128, 128, 128), (60, 170, 120)], ids=["grey", "green"])
 def test_a_camera_that_goes_over_to_infrared_has_the_same_people(behind: tuple[int, int, int], fps: int) -> None:

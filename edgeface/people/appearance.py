@@ -351,8 +351,9 @@ def _lightness(root: F32) -> F32:
 
 
 def _shares(root: F32) -> F32:
-    counts: F32 = root * root
-    return counts / counts.sum()
+    counts = root * root
+    shares: F32 = counts / counts.sum()
+    return shares
 
 
 def _changed(before: F32, now: F32) -> float:
