@@ -61,7 +61,7 @@ def mount(shell: list[str], disk: Path, *, mounts: str = "yes") -> list[str]:
     hexdump() {{ od -An -tu1; }}
     mount() {{ case "$*" in *squashfs*|*bind*|*tmpfs*) return 0 ;; esac; echo mount; [ "{mounts}" = yes ]; }}
     umount() {{ :; }}
-    chroot() {{ echo repair; {shutil.which("e2fsck", path="/usr/sbin:/sbin")} -fy "{disk}4" >{disk}.log 2>&1; }}
+    chroot() {{ echo repair; shift; "/usr$@" >{disk}.log 2>&1; }}
     """
     program = DATA.replace(">/dev/kmsg 2>&1", "")
     done = subprocess.run(

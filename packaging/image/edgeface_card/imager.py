@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -30,16 +30,11 @@ IMAGER_CUSTOM = "/usr/lib/raspberrypi-sys-mods/imager_custom"
 USERCONF = "/usr/lib/userconf-pi/userconf"
 
 
-KEPT = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
-
-
-class _AsWritten(yaml.SafeLoader):
-    """Every value is the text that stands there: a network may be called ``007`` or ``No``."""
-
-    yaml_implicit_resolvers: ClassVar = {
-        first: [pair for pair in pairs if pair[0] in KEPT]
-        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+AS_WRITTEN = {
+    first: [pair for pair in pairs if pair[0] in ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+"""What YAML may take a plain text for: nothing and a merge. A network may be called ``007`` or ``No``."""
 
 
 class _Found:
@@ -153,7 +148,9 @@ def script(text: str) -> Read:
 
 def _tree(text: str, found: _Found) -> Mapping[str, Any]:
     try:
-        tree = yaml.load(text, Loader=_AsWritten)
+        loader = yaml.SafeLoader(text)
+        loader.yaml_implicit_resolvers = AS_WRITTEN
+        tree = loader.get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         place = getattr(error, "problem_mark", None)
         where = f" line {place.line + 1}" if place is not None else ""

@@ -312,10 +312,10 @@ def main(words: list[str]) -> int:
                 why = _word(slots.kept / WHY)
                 print(f"slot {failed.read_text().strip()} was tried and did not hold" + (f": {why}" if why else ""))
         elif words == ["trial"]:
-            why = await_confirmation(slots, _ask, clock=time.monotonic, sleep=time.sleep) if slots.on_trial else None
-            if why is not None:
-                print(f"edgeface-slot: its broker was not reached within five minutes ({why}): back", file=sys.stderr)
-                slots.give_up(why)
+            late = await_confirmation(slots, _ask, clock=time.monotonic, sleep=time.sleep) if slots.on_trial else None
+            if late is not None:
+                print(f"edgeface-slot: its broker was not reached within five minutes ({late}): back", file=sys.stderr)
+                slots.give_up(late)
                 subprocess.run(["systemctl", "reboot"], check=False)
         else:
             print("usage: edgeface-slot install FILE|URL [SIGNATURE] | status", file=sys.stderr)
