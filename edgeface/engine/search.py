@@ -262,7 +262,8 @@ class Search:
         """Whether the whole picture is seen finer in this frame, at that cost, with so much left on the account."""
         if left < cost + RESERVE:
             return False
-        if self._changes.stirred or moving:
+        # In a still scene a cell that has changed by itself is noise.
+        if self._changes.stirred or (moving and not self._still):
             self._still_fine_s = STILL_FINE_S
             return time_s - self._fine_s >= FINE_S
         if time_s - self._fine_s < self._still_fine_s:
