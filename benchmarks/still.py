@@ -3,7 +3,7 @@
     python -m benchmarks.still [--seconds N] [--program]
 
 A clip is made: the detector's stored picture, in which somebody sits, on a wall, 640x360 at 15 frames a second, with
-noise of deviation 3 in each pixel (MPEG-4). Printed are milliseconds a frame of decoding and of all that comes after it,
+noise of deviation 3 in each pixel (MPEG-4). Printed are milliseconds a frame of decoding and of all that comes after,
 CPU time of one thread as fast as it goes, from the seventh second on, and the share of a core at the clip's pace.
 
 ``--program``: the whole of ``edgeface run`` instead, at that pace and with a Mosquitto of its own; user and system time
