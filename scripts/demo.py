@@ -83,7 +83,9 @@ STAND_IN = Clip(
 
 def main() -> int:
     """Show all clips; 0 when every expected visit arrived, 1 otherwise."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    sys.unraisablehook = _unraisable
     started_s = time.monotonic()
     clips = playable(fetch_clips())
     said = 0
@@ -137,6 +139,8 @@ def show(clip: Clip, port: int, heard: queue.Queue[tuple[str, bytes]], *, first:
         try:
             deadline_s = time.monotonic() + RUN_S
             while (now_s := time.monotonic()) < deadline_s:
+                if _stopped.is_set():
+                    raise KeyboardInterrupt
                 with contextlib.suppress(queue.Empty):
                     topic, payload = heard.get(timeout=0.2)
                     if topic.endswith(("/faces", "/state")) or (topic.endswith("/notice") and not first):
@@ -291,8 +295,18 @@ def _end(daemon: subprocess.Popen[bytes]) -> None:
             daemon.wait()
 
 
-def _terminated(*_: object) -> NoReturn:
+_stopped = threading.Event()
+
+
+def _stop(*_: object) -> NoReturn:
+    """End the demo; whoever asks may come while Python clears away a weak reference, where an exception is lost."""
+    _stopped.set()
     raise KeyboardInterrupt
+
+
+def _unraisable(lost: sys.UnraisableHookArgs) -> None:
+    if not isinstance(lost.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
 
 
 if __name__ == "__main__":

@@ -510,7 +510,7 @@ def test_a_node_of_the_program_comes_and_a_camera_goes(
 ) -> None:
     broker = mosquitto()
     auditor = audit(broker)
-    camera = '[cameras.{}]\nsource = "' + NO_CAMERA + '"\n'
+    camera = '[cameras.{0}]\nsource = "' + NO_CAMERA + '-{0}"\n'
     config = tmp_path / "edgeface.toml"
     config.write_text('[node]\nid = "hall"\n' + camera.format("door") + camera.format("desk"))
     child = run(broker.port, "--config", config)

@@ -23,6 +23,7 @@ from edgeface.bundle import (
 )
 from edgeface.config import Config
 from edgeface.detect import make_detector
+from edgeface.detect.exposure import averaged, brightened
 from edgeface.detect.mosaic import Size, compose, in_picture, joined
 from edgeface.engine.search import FINER, QUICK, Inputs, Plan
 from edgeface.engine.states import States
@@ -172,22 +173,27 @@ class Networks:
         image_wh = (frame.image.shape[1], frame.image.shape[0])
         found: list[Detections] = []
         if plan.quick:
-            found.append(self._whole(frame, min_score=min_score))
+            found.append(self._whole(frame, plan.gain, min_score=min_score))
         if plan.fine:
-            found.append(self._whole(frame, min_score=min_score, size_wh=self.inputs(frame).fine_wh))
+            found.append(self._whole(frame, plan.gain, min_score=min_score, size_wh=self.inputs(frame).fine_wh))
         for mosaic in plan.mosaics:
             canvas = compose(frame.image, mosaic)
+            canvas = canvas if plan.gain == 1 else brightened(canvas, plan.gain)
             seen = self.detect(canvas, min_score=min_score, still=frame.still, size_wh=mosaic.size_wh)
             found.append(in_picture(seen, mosaic.placed, image_wh))
         return joined(found) if plan.mosaics or len(found) > 1 else found[0]
 
-    def _whole(self, frame: Frame, *, min_score: float, size_wh: Size | None = None) -> Detections:
+    def _whole(self, frame: Frame, gain: float, *, min_score: float, size_wh: Size | None = None) -> Detections:
         """Search the whole view: in the frame's small picture, where that has all that the detector sees."""
         image, small = frame.image, frame.small
-        if small is None or not self._suffices(small, image, size_wh):
-            return self.detect(image, min_score=min_score, still=frame.still, size_wh=size_wh)
-        found = self.detect(small, min_score=min_score, still=frame.still, size_wh=size_wh)
-        return enlarge(found, (small.shape[1], small.shape[0]), (image.shape[1], image.shape[0]))
+        seen = image if small is None or not self._suffices(small, image, size_wh) else small
+        if gain != 1:
+            mean = averaged(seen, size_wh or self.detector.size_for((seen.shape[1], seen.shape[0])))
+            seen = brightened(mean if self._suffices(mean, image, size_wh) else seen, gain)
+        found = self.detect(seen, min_score=min_score, still=frame.still, size_wh=size_wh)
+        if seen.shape == image.shape:
+            return found
+        return enlarge(found, (seen.shape[1], seen.shape[0]), (image.shape[1], image.shape[0]))
 
     def _suffices(self, small: Image, image: Image, size_wh: Size | None) -> bool:
         """Whether a detector sees no more of the large picture than the small one has."""
