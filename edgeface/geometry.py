@@ -20,6 +20,8 @@ Points = Sequence[Sequence[float]]
 """x and y of each."""
 SAMPLE_FROM, PICK_FROM = 2.5, 4.0
 """From these factors on a picture is sampled before it is averaged: between pixels, and by single pixels."""
+NMS_FEW = 24
+"""Up to so many boxes plain floats are faster."""
 
 
 class Letterbox(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,16 +126,38 @@ def nms(boxes: F32, scores: F32, *, max_iou: float) -> npt.NDArray[np.int64]:
     """
     order: npt.NDArray[np.int64] = np.argsort(-scores, kind="stable")
     boxes = boxes[order]
+    if len(order) <= NMS_FEW:
+        return order[_nms_few(boxes.tolist(), max_iou)]
     if not isfinite(boxes.sum()):
         sound = np.isfinite(boxes).all(axis=1)
         order, boxes = order[sound], boxes[sound]
-    if len(order) <= 1:
-        return order
     sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     # OpenCV reads lists faster than arrays; it wants scores above 0, of which only the order matters.
     places = np.concatenate([boxes[:, :2], sizes], axis=1).tolist()
     kept = cv2.dnn.NMSBoxes(places, range(len(places), 0, -1), score_threshold=0.0, nms_threshold=max_iou)
     return order[np.asarray(kept, dtype=np.int64).reshape(-1)]
+
+
+def _nms_few(boxes: Sequence[Sequence[float]], max_iou: float) -> list[int]:
+    """`nms` of a handful of boxes, best first, in plain floats: numpy's calls would cost more than the arithmetic."""
+    kept: list[int] = []
+    others: list[tuple[float, float, float, float, float]] = []
+    for row, (x1, y1, x2, y2) in enumerate(boxes):
+        if not isfinite(x1 + y1 + x2 + y2):
+            continue
+        own = (x2 - x1) * (y2 - y1) if x2 > x1 and y2 > y1 else 0.0
+        for u1, v1, u2, v2, area in others:
+            # Comparisons in place: min() and max() are calls.
+            width = (x2 if x2 < u2 else u2) - (x1 if x1 > u1 else u1)
+            height = (y2 if y2 < v2 else v2) - (y1 if y1 > v1 else v1)
+            if width > 0 and height > 0:
+                shared = width * height
+                if shared > max_iou * (own + area - shared):
+                    break
+        else:
+            kept.append(row)
+            others.append((x1, y1, x2, y2, own))
+    return kept
 
 
 def share_of_box(boxes: F32, shares: tuple[float, float, float, float]) -> F32:
