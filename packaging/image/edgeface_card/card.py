@@ -28,6 +28,12 @@ PRIVATE = ("password", "key.pem")
 UNKNOWN = "{} is not known here any more; write it again"
 PERHAPS = '{} is "taken", and nothing is kept for it: if the word stands for a secret, write that again'
 """A password of a broker or a camera may be that word."""
+NO_COUNTRY = (
+    "no country stands for the wireless network: only channels that are allowed everywhere are used; write "
+    "wifi_country = and two letters, such as DE, into network.txt"
+)
+ELSEWHERE = ("wpa_supplicant.conf", "userconf.txt", "userconf", "custom.toml", "ssh", "ssh.txt")
+"""Files by which Raspberry Pi OS was told the same before, and may hold secrets."""
 HIDDEN = ".txt"
 """Windows adds it to what is saved under a new name, and does not show it."""
 LARGEST_BYTES = 256 * 1024
@@ -91,6 +97,8 @@ class Card:
         for read in reads:
             found.complaints += read.complaints
             found.complaints += [f"not done here: {what}" for what in read.ignored]
+        if found.settings.wifi is not None and found.settings.country is None:
+            found.complaints.append(NO_COUNTRY)
         found.choice = self._configuration(judge)
         if found.choice.problem is not None:
             found.complaints.append(found.choice.problem)
@@ -102,6 +110,12 @@ class Card:
         for name in (CONFIGURATION, NETWORK, imager.USER_DATA, imager.NETWORK_CONFIG, *PUBLIC, *PRIVATE):
             if (self._place / f"{name}{HIDDEN}").exists():
                 found.complaints.append(f"{name}{HIDDEN} is not read; call it {name}: Windows hides the end of a name")
+        for name in ELSEWHERE:
+            if (self._place / name).exists():
+                found.complaints.append(
+                    f"{name} is not read here; take it off the card: the network goes into network.txt, users with "
+                    "their SSH keys into user-data"
+                )
         return found
 
     def keep_good(self, text: str) -> None:
