@@ -451,6 +451,20 @@ def test_a_file_whose_name_windows_has_lengthened_is_named(place: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["network.txt", "user-data", "edgeface.toml", "password", "ca.pem"])
+@pytest.mark.parametrize("large", [True, False])
+def test_a_file_of_no_use_is_told(place: Path, name: str, large: bool) -> None:
+    """One on a spot of the card that is worn out, a folder, a film: as if it were not there, but for the line."""
+    if large:
+        (place / name).write_bytes(b"#" * (card_module.LARGEST_BYTES + 1))
+    else:
+        (place / name).mkdir()
+    (place / "cmdline.txt").write_text(f"{STOCK_CMDLINE} cfg80211.ieee80211_regdom=FR")
+    found = boot(place).read(good)
+    assert found.settings == Settings(country="FR")
+    assert len([line for line in found.complaints if line.startswith(f"{name} is damaged, or no file")]) == 1
+
+
 @pytest.mark.parametrize("name", ["wpa_supplicant.conf", "userconf.txt", "ssh", "custom.toml"])
 def test_a_file_by_which_raspberry_pi_os_was_told_is_named(place: Path, name: str) -> None:
     """It may hold a password, and whoever put it there waits for a node that never comes."""

@@ -103,7 +103,7 @@ class Card:
         if found.choice.problem is not None:
             found.complaints.append(found.choice.problem)
         for name in PUBLIC:
-            if (data := self._look(self._place / name)) is not None:
+            if (data := self._on_card(name)) is not None:
                 found.public[name] = data
         for name in PRIVATE:
             self._credential(name, found)
@@ -178,7 +178,7 @@ class Card:
         return choose(whole, None if last_good is None else last_good.decode(), judge)
 
     def _credential(self, name: str, found: Findings) -> None:
-        data, kept = self._look(self._place / name), self._kept / "credentials" / name
+        data, kept = self._on_card(name), self._kept / "credentials" / name
         if data is not None and data.strip() and data.strip() != TAKEN.encode():
             found.private[name] = data
             if self._keep(kept, data):
@@ -237,8 +237,16 @@ class Card:
         journal.unlink(missing_ok=True)
 
     def _text(self, name: str) -> str | None:
-        data = self._look(self._place / name)
+        data = self._on_card(name)
         return None if data is None else network_txt.decode(data)
+
+    def _on_card(self, name: str) -> bytes | None:
+        """Bytes of a file of the card; None where there is none, and with a line where there is one of no use."""
+        path = self._place / name
+        data = self._look(path)
+        if data is None and path.exists():
+            self._complaints.append(f"{name} is damaged, or no file of at most 256 KiB; it is not read: write it anew")
+        return data
 
     @staticmethod
     def _look(path: Path) -> bytes | None:
