@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from edgeface_card import imager, network_txt
 from edgeface_card.settings import Settings
+from edgeface_card.slots import read_keys
 from edgeface_image import __main__ as builder
 from edgeface_image import boot, contents, disk, roots
 from edgeface_image.apt import BuildError
@@ -160,6 +161,21 @@ def test_a_program_of_this_machine_is_found(tmp_path: Path) -> None:
     (tmp_path / "usr/lib/firmware/of-a-chip").write_bytes(foreign)
     (tmp_path / "usr/bin/right").write_bytes(b"\x7fELF" + bytes(14) + b"\xb7\x00")
     assert roots.foreign(tmp_path) == [tmp_path / "usr/bin/wrong"]
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
+def test_a_key_that_is_none_is_told_before_anything_is_built(tmp_path: Path) -> None:
+    """The secret half in its place would lie on every card, and a node passes over what is no key."""
+    secret, public, other = tmp_path / "maker", tmp_path / "maker.pub", tmp_path / "other.pub"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", secret], check=True)
+    assert builder.wrong_keys(public, secret) is None
+    assert builder.wrong_keys(None, None) is None
+    assert read_keys(tmp_path) == public.read_text().splitlines()
+    assert "lie on every card" in str(builder.wrong_keys(secret, None))
+    assert "there is no file" in str(builder.wrong_keys(None, tmp_path / "gone"))
+    for text in ("", "untrusted comment: x\nRWabc\n", f"\ufeff{public.read_text()}", f"# mine\n{public.read_text()}"):
+        other.write_text(text)
+        assert "no public key of OpenSSH" in str(builder.wrong_keys(other, None))
 
 
 def test_the_stock_texts_of_a_card_say_nothing_yet() -> None:
