@@ -149,7 +149,7 @@ def test_what_cannot_hold_is_one_line_and_the_rest_holds(line: str, said: str) -
 @pytest.mark.parametrize("quotes", ['""', "''", "\u201c\u201d", "\u2018\u2019", "\u201e\u201c"])
 def test_quotes_are_no_part_of_a_name(quotes: str) -> None:
     """Text programs turn what is typed into other ones."""
-    first, last = quotes
+    first, last = quotes[0], quotes[1]
     read = network_txt.read(f"wifi_ssid = {first}My net{last}\nwifi_password = {first}correct horse{last}\n")
     assert read == Read(Settings(wifi=Wifi(b"My net", "correct horse")))
 
