@@ -59,8 +59,16 @@ class Card:
 
     def mark_errors(self) -> None:
         """Mark the data partition as the kernel does where it finds it broken."""
+        self._debugfs("-w", "-R", "set_super_value state 2")
+
+    def checked(self) -> str:
+        """When the data partition was checked last, as ext4 tells it."""
+        (line,) = (line for line in self._debugfs("-R", "stats -h").splitlines() if line.startswith("Last checked"))
+        return line
+
+    def _debugfs(self, *words: str) -> str:
         disk = f"{self.path}?offset={self._data}"
-        subprocess.run(["debugfs", "-w", "-R", "set_super_value state 2", disk], check=True, capture_output=True)
+        return subprocess.run(["debugfs", *words, disk], check=True, capture_output=True, text=True).stdout
 
 
 class Guest:

@@ -66,14 +66,16 @@ def troubles(proof: Proof, place: Place) -> None:
     says("no broker: the console says so", "broker offline", "broker connecting")
     guest.off()
 
+    before = guest.card.checked()
     guest.card.mark_errors()
     guest.forget()
     guest.start(words="", year=2020, resets=True)
     guest.wait_for(guest.answers, "a login by key", BOOT_S)
     now_s = int(guest.run("date +%s"))
     proof.holds("no clock: it starts where the card was written last", now_s >= stopped_s, (now_s, stopped_s))
-    seen = guest.run("sudo tune2fs -l /dev/vda4 | grep state; sudo journalctl -b | grep 'edgeface-boot'", check=False)
-    repaired = "with errors" not in seen and "data partition is repaired" in seen
+    # Not by the journal: a starved emulator's watchdog may have booted it once more meanwhile.
+    seen = guest.run("sudo tune2fs -l /dev/vda4 | grep state; sudo journalctl -b | grep edgeface-boot", check=False)
+    repaired = "with errors" not in seen and guest.card.checked() != before
     proof.holds("a data partition with errors that were marked is repaired", repaired, seen)
     print(guest.run(FULL), flush=True)
     guest.forget()
