@@ -69,13 +69,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     quick, fine : the whole picture, in the detector's own size and at `FINER` times it
     mosaics : regions of the picture side by side, each a pass
-    gain : how many times as bright it sees them
     """
 
     quick: bool = False
     fine: bool = False
     mosaics: Sequence[Mosaic] = ()
-    gain: float = 1.0
 
 
 QUICK = Plan(quick=True)
