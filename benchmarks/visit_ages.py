@@ -38,8 +38,7 @@ from converters.paths import BUNDLE, open_any
 from converters.train.people import person_of
 from edgeface.config import Config, Runtime
 from edgeface.engine.networks import Networks
-from edgeface.engine.states import States
-from edgeface.engine.steps import Request, Told
+from edgeface.engine.steps import Inferred, Told
 from edgeface.engine.turn import Worker
 from edgeface.errors import EdgefaceError
 from edgeface.offline.analyze import EPOCH
@@ -64,11 +63,11 @@ class Listening(Networks):
 
     heard: defaultdict[int, list[Answer]]
 
-    def answer(self, requests: Sequence[Request], states: States | None = None) -> list[list[Answer]]:
-        """As the device answers; what is said of an age is kept."""
-        answers = super().answer(requests, states)
-        for request, said in zip(requests, answers, strict=True):
-            self.heard[request.track] += [answer for answer in said if answer.task == "age"]
+    def read(self, inferred: Sequence[Inferred]) -> dict[int, list[Answer]]:
+        """As the device reads; what is said of an age is kept."""
+        answers = super().read(inferred)
+        for request in (request for one in inferred for request in one.requests):
+            self.heard[request.track] += [answer for answer in answers[id(request)] if answer.task == "age"]
         return answers
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeface.bundle import BoxCrop, Four, Input, LandmarkCrop, SquareCrop
 from edgeface.errors import BundleError
-from edgeface.geometry import Points, share_of_box, shrink, similarity
+from edgeface.geometry import Points, resize, sample, share_of_box, shrink, similarity
 from edgeface.types import F32, Image
 
 BORDERS = {"replicate": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
@@ -54,13 +54,16 @@ def cut(image: Image, box: F32, landmarks: F32 | None, spec: Input, *, offsets: 
     if spec.crop is None or spec.height is None or spec.width is None:
         raise BundleError("a network without a crop rule cannot see faces", fix="install the bundle again")
     size_wh = (spec.width, spec.height)
+    grey = spec.color == "grey"
     if isinstance(spec.crop, LandmarkCrop):
         if landmarks is None:
             raise BundleError("this network needs landmarks, the detector gives none", fix="choose another detector")
-        chip = _aligned(image, landmarks, spec.crop, offsets, size_wh)
+        chip = _aligned(image, landmarks, spec.crop, offsets, size_wh, grey=grey)
     else:
-        chip = _rectangle(image, _rule_box(box, spec.crop), size_wh, BORDERS[spec.crop.fill])
-    return _colour(chip, spec.color)
+        chip = _rectangle(image, _rule_box(box, spec.crop), size_wh, BORDERS[spec.crop.fill], grey=grey)
+    if grey:
+        return chip[..., None]
+    return cv2.cvtColor(chip, cv2.COLOR_BGR2RGB) if spec.color == "rgb" else chip
 
 
 def _rule_box(box: F32, rule: SquareCrop | BoxCrop) -> tuple[float, float, float, float]:
@@ -73,14 +76,16 @@ def _rule_box(box: F32, rule: SquareCrop | BoxCrop) -> tuple[float, float, float
     return x1 - rule.left * width, y1 - rule.top * height, x2 + rule.right * width, y2 + rule.bottom * height
 
 
-def _rectangle(image: Image, box: tuple[float, float, float, float], size_wh: tuple[int, int], border: int) -> Image:
+def _rectangle(
+    image: Image, box: tuple[float, float, float, float], size_wh: tuple[int, int], border: int, *, grey: bool
+) -> Image:
     """Cut and stretch a rectangle; what lies beyond the picture is filled after shrinking, where it is cheap."""
     height, width = image.shape[:2]
     x1, y1 = round(box[0]), round(box[1])
     x2, y2 = max(x1 + 1, round(box[2])), max(y1 + 1, round(box[3]))
     reach_x, reach_y = int(FARTHEST * (x2 - x1)), int(FARTHEST * (y2 - y1))
     if x1 >= width + reach_x or y1 >= height + reach_y or x2 <= -reach_x or y2 <= -reach_y:
-        return np.zeros((size_wh[1], size_wh[0], 3), dtype=np.uint8)
+        return np.zeros((size_wh[1], size_wh[0]) if grey else (size_wh[1], size_wh[0], 3), dtype=np.uint8)
     # At least one row and column of the picture must be inside, for the border to be made of.
     part = image[
         min(max(y1, 0), height - 1) : min(max(y2, 1), height),
@@ -88,18 +93,24 @@ def _rectangle(image: Image, box: tuple[float, float, float, float], size_wh: tu
     ]
     missing = (max(0, -y1), max(0, y2 - height), max(0, -x1), max(0, x2 - width))
     if not any(missing):
-        return shrink(part, size_wh)
+        return _shrunk(part, size_wh, grey=grey)
     # What is missing is added after shrinking, where it is cheap: the part keeps its share of the crop.
     scale = (min(1.0, size_wh[0] / (x2 - x1)), min(1.0, size_wh[1] / (y2 - y1)))
     top, bottom = round(missing[0] * scale[1]), round(missing[1] * scale[1])
     left, right = round(missing[2] * scale[0]), round(missing[3] * scale[0])
     small_wh = (max(1, round(part.shape[1] * scale[0])), max(1, round(part.shape[0] * scale[1])))
-    whole = cv2.copyMakeBorder(shrink(part, small_wh), top, bottom, left, right, border)
+    whole = cv2.copyMakeBorder(_shrunk(part, small_wh, grey=grey), top, bottom, left, right, border)
     return shrink(whole, size_wh)
 
 
 def _aligned(
-    image: Image, landmarks: F32, rule: LandmarkCrop, offsets: Offsets | None, size_wh: tuple[int, int]
+    image: Image,
+    landmarks: F32,
+    rule: LandmarkCrop,
+    offsets: Offsets | None,
+    size_wh: tuple[int, int],
+    *,
+    grey: bool,
 ) -> Image:
     """Similarity transform of the landmarks onto the padded template."""
     a, b, shift_x, shift_y = similarity(landmarks.tolist(), _target(rule, offsets, size_wh))
@@ -108,7 +119,7 @@ def _aligned(
     # warpAffine samples single pixels: a face much larger than the input is shrunk to about twice the input first.
     scale = min(1.0, 2 * hypot(a, b))
     small_wh = (max(1, round((x2 - x1) * scale)), max(1, round((y2 - y1) * scale)))
-    part = shrink(part, small_wh)
+    part = _shrunk(part, small_wh, grey=grey)
     # Pixel (i, j) of the part lies at x1 + (i + 0.5) step_x and so on; warpAffine counts from pixel centres.
     step_x, step_y = (x2 - x1) / small_wh[0], (y2 - y1) / small_wh[1]
     x, y = x1 + 0.5 * step_x, y1 + 0.5 * step_y
@@ -152,7 +163,9 @@ def _source_rectangle(
     return x1, y1, min(max(ceil(max(xs)) + 2, x1 + 1), image_wh[0]), min(max(ceil(max(ys)) + 2, y1 + 1), image_wh[1])
 
 
-def _colour(chip: Image, color: str) -> Image:
-    if color == "grey":
-        return cv2.cvtColor(chip, cv2.COLOR_BGR2GRAY)[..., None]  # type: ignore[no-any-return]
-    return chip if color == "bgr" else cv2.cvtColor(chip, cv2.COLOR_BGR2RGB)
+def _shrunk(part: Image, size_wh: tuple[int, int], *, grey: bool) -> Image:
+    """Resize a part of a picture; where it is to be ``grey``, a third of it is averaged."""
+    if not grey:
+        return shrink(part, size_wh)
+    samples, kind = sample(part, size_wh)
+    return resize(cv2.cvtColor(samples, cv2.COLOR_BGR2GRAY), size_wh, kind)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import isfinite
 
 import cv2
 import msgspec
@@ -19,7 +20,6 @@ Points = Sequence[Sequence[float]]
 """x and y of each."""
 SAMPLE_FROM, PICK_FROM = 2.5, 4.0
 """From these factors on a picture is sampled before it is averaged: between pixels, and by single pixels."""
-NMS_BLOCK = 256
 NMS_FEW = 24
 """Up to so many boxes plain floats are faster."""
 
@@ -120,30 +120,22 @@ def iou(boxes: F32, others: F32) -> F32:
 
 
 def nms(boxes: F32, scores: F32, *, max_iou: float) -> npt.NDArray[np.int64]:
-    """Greedy non-maximum suppression: rows to keep, best score first.
+    """Greedy non-maximum suppression: rows to keep, best score first; a box that is not finite is never kept.
 
     A box is kept unless its IoU with a kept one is above ``max_iou``.
     """
-    order = np.argsort(-scores, kind="stable")
-    if len(order) <= 1:
-        return order
+    order: npt.NDArray[np.int64] = np.argsort(-scores, kind="stable")
     boxes = boxes[order]
     if len(order) <= NMS_FEW:
         return order[_nms_few(boxes.tolist(), max_iou)]
-    kept: list[npt.NDArray[np.int64]] = []
-    left = np.arange(len(order))
-    # Block by block: one matrix for the usual handful of boxes, no gigabytes for thousands.
-    while len(left):
-        block, left = left[:NMS_BLOCK], left[NMS_BLOCK:]
-        overlaps = iou(boxes[block], boxes[block]) > max_iou
-        alive = np.ones(len(block), dtype=bool)
-        for row in range(len(block)):
-            if alive[row]:
-                alive[row + 1 :] &= ~overlaps[row, row + 1 :]
-        kept.append(block[alive])
-        if len(left):
-            left = left[~(iou(boxes[block[alive]], boxes[left]) > max_iou).any(axis=0)]
-    return order[np.concatenate(kept)]
+    if not isfinite(boxes.sum()):
+        sound = np.isfinite(boxes).all(axis=1)
+        order, boxes = order[sound], boxes[sound]
+    sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    # OpenCV reads lists faster than arrays; it wants scores above 0, of which only the order matters.
+    places = np.concatenate([boxes[:, :2], sizes], axis=1).tolist()
+    kept = cv2.dnn.NMSBoxes(places, range(len(places), 0, -1), score_threshold=0.0, nms_threshold=max_iou)
+    return order[np.asarray(kept, dtype=np.int64).reshape(-1)]
 
 
 def _nms_few(boxes: Sequence[Sequence[float]], max_iou: float) -> list[int]:
@@ -151,6 +143,8 @@ def _nms_few(boxes: Sequence[Sequence[float]], max_iou: float) -> list[int]:
     kept: list[int] = []
     others: list[tuple[float, float, float, float, float]] = []
     for row, (x1, y1, x2, y2) in enumerate(boxes):
+        if not isfinite(x1 + y1 + x2 + y2):
+            continue
         own = (x2 - x1) * (y2 - y1) if x2 > x1 and y2 > y1 else 0.0
         for u1, v1, u2, v2, area in others:
             # Comparisons in place: min() and max() are calls.

@@ -30,6 +30,8 @@ CUTS_S = 1200
 MEASURED_S, SETTLED_S = 300, 60
 """Each is measured so long: `sync` before and after leaves nothing for a later commit, and is itself counted in."""
 HOUR_S = 3600
+VISITS_AN_HOUR, LEAST_VISITS = 60, 4
+TUNED_S = 1800
 BLOCK_BYTES = 512
 
 
@@ -129,6 +131,12 @@ def writes(proof: Proof, place: Place) -> None:
             "the camera",
             BOOT_S,
         )
+        # At a first boot what runs best on the board is measured, once, and written.
+        guest.wait_for(
+            lambda: guest.run("systemctl is-active edgeface-tune || true").strip() in ("inactive", "failed"),
+            "the end of edgeface-tune",
+            TUNED_S,
+        )
         resident = int(guest.run("systemctl show -p MemoryCurrent --value edgeface").strip())
         proof.figure("memory of the service at rest, MB", round(resident / 1e6))
         said = guest.run("free -b | awk '/^Mem/ {print $3}'; systemd-analyze blame | head -12")
@@ -142,7 +150,10 @@ def writes(proof: Proof, place: Place) -> None:
             time.sleep(MEASURED_S)
             wrote, took_s = written(guest) - before, time.monotonic() - began_s
             visits = begun(place.auditor, since)
-            hourly = round(wrote * HOUR_S / took_s)
+            nobody = name == "nobody there"
+            # A few visits more or less fall into so short a time.
+            hourly = round(wrote * HOUR_S / took_s if nobody else wrote * VISITS_AN_HOUR / max(visits, 1))
             proof.figure(f"bytes to /data an hour, {name}", hourly)
             proof.figure(f"visits in {took_s:.0f} s, {name}", visits)
-            proof.holds(f"{name}: it is within its bound", hourly <= (0 if name == "nobody there" else 10**6), hourly)
+            proof.holds(f"{name}: it is within its bound", hourly <= (0 if nobody else 10**6), hourly)
+            proof.holds(f"{name}: as many came", visits == 0 if nobody else visits >= LEAST_VISITS, visits)

@@ -126,11 +126,13 @@ def test_any_editor_may_have_written_it(encoding: str) -> None:
         ("wifi_country = Germany", "two letters"),
         ("wifi_ssid = x\nwifi_country = DE\nwifi_password = short", "8 to 63"),
         ("wifi_password = long enough", "without wifi_ssid"),
-        ("wifi_ssid = x", "without wifi_country"),
+        ("wifi_ssid = x\nwifi_country = uk", "write GB"),
         ("wifi_ssid = x\nwifi_country = DE\nwifi_hidden = perhaps", "neither yes nor no"),
         ("address = 192.168.1.20", "192.168.1.20/24"),
         ("address = 192.168.1.20/24\ngateway = 10.0.0.1", "not in the net"),
         ("gateway = 10.0.0.1", "without address"),
+        ("address = 192.168.1.0/24", "of its whole net"),
+        ("address = 192.168.1.20/24\ngateway = 192.168.1.20", "the node's own address"),
         ("dns = router", "no address"),
         ("wifi = x", "unknown; known are hostname"),
         ("my network", "line 1 is no KEY = VALUE"),
@@ -142,6 +144,14 @@ def test_what_cannot_hold_is_one_line_and_the_rest_holds(line: str, said: str) -
     assert said in read.complaints[0]
     assert read.settings.timezone == "Europe/Berlin"
     assert "short" not in read.complaints[0]  # a password is not repeated
+
+
+@pytest.mark.parametrize("quotes", ['""', "''", "\u201c\u201d", "\u2018\u2019", "\u201e\u201c"])
+def test_quotes_are_no_part_of_a_name(quotes: str) -> None:
+    """Text programs turn what is typed into other ones."""
+    first, last = quotes[0], quotes[1]
+    read = network_txt.read(f"wifi_ssid = {first}My net{last}\nwifi_password = {first}correct horse{last}\n")
+    assert read == Read(Settings(wifi=Wifi(b"My net", "correct horse")))
 
 
 def test_what_provisioning_leaves_empty_says_nothing() -> None:
@@ -168,6 +178,16 @@ def test_somebody_without_a_key_is_told_that_he_cannot_come_in() -> None:
     assert "anna has no key" in read.complaints[0]
 
 
+def test_a_line_that_is_no_key_does_not_keep_out_who_has_another() -> None:
+    for read in (
+        imager.user_data(f"users:\n- name: anna\n  ssh_authorized_keys:\n  - ssh-dss AAAA\n  - {KEY}\n"),
+        imager.script(f"{imager.IMAGER_CUSTOM} enable_ssh -k 'ssh-dss AAAA' '{KEY}'\n{imager.USERCONF} 'anna' ''\n"),
+    ):
+        assert read.settings.users == (User("anna", (KEY,)),)
+        assert len(read.complaints) == 1
+        assert "no public key for SSH" in read.complaints[0]
+
+
 def test_network_config_is_obeyed() -> None:
     read = imager.network_config(NETWORK_CONFIG)
     assert read.complaints == read.ignored == ()
@@ -192,7 +212,83 @@ def test_a_fixed_address_of_network_config() -> None:
         "    routes:\n    - to: default\n      via: 10.0.0.1\n"
         "    nameservers:\n      addresses: [10.0.0.1]\n"
     )
-    assert read.settings.address == Address("10.0.0.5/8", "10.0.0.1", ("10.0.0.1",))
+    assert read.settings.address == Address("10.0.0.5/8", "10.0.0.1", ("10.0.0.1",), wired=True)
+
+
+def access_point(text: str) -> Read:
+    return imager.network_config(f"version: 2\nwifis:\n  wlan0:\n    access-points:\n      Corp: {{{text}}}\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "auth: {key-management: eap, method: tls, identity: anna, client-key: /key}",
+        "auth: {key-management: eap, method: peap, identity: anna, password: long enough}",
+        "auth: {method: tls, identity: anna}",
+        "auth: {key-management: 802.1x}",
+        "auth: {key-management: sae}",
+        "auth: {key-management: psk}",
+        "mode: ap, password: long enough",
+        "mode: adhoc",
+    ],
+)
+def test_what_is_entered_in_another_way_is_never_an_open_network(text: str) -> None:
+    """Anybody can make an open one of that name, and a company's network takes no such password."""
+    read = access_point(text)
+    assert read.settings.wifi is None
+    assert len(read.complaints) == 1
+    assert read.complaints[0].startswith("network-config: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "password"),
+    [
+        ('password: ""', None),  # As Imager writes an open one.
+        ("auth: {key-management: none}", None),
+        ("auth: {key-management: none, password: long enough}", None),
+        ("mode: infrastructure, password: long enough", "long enough"),
+        ("auth: {password: long enough}", "long enough"),
+        ("auth: {key-management: sae, password: long enough}", "long enough"),
+        ("auth: {key-management: psk-sha256, psk: long enough}", "long enough"),
+    ],
+)
+def test_how_a_wireless_network_is_entered(text: str, password: str | None) -> None:
+    assert access_point(text) == Read(Settings(wifi=Wifi(b"Corp", password)))
+
+
+def test_an_address_of_the_cable_stays_there_beside_a_wireless_network() -> None:
+    read = imager.network_config(
+        "version: 2\nethernets:\n  eth0:\n    addresses: [10.0.0.5/8]\n    gateway4: 10.0.0.1\n"
+        "wifis:\n  wlan0:\n    dhcp4: true\n    access-points: {Shop: {password: correct horse}}\n"
+    )
+    assert read.settings.address == Address("10.0.0.5/8", "10.0.0.1", wired=True)
+    files = render.network_files(read.settings)
+    assert "Address=10.0.0.5/8" in files[render.WIRED]
+    assert "DHCP=yes" in files[render.WIRELESS]
+
+
+def test_one_address_is_taken_and_the_way_out_is_the_default_route() -> None:
+    """The rest is named: of several addresses that of IPv4 is kept, wherever it stands."""
+    read = imager.network_config(
+        "version: 2\nethernets:\n  eth0:\n    macaddress: 02:00:00:00:00:01\n"
+        "    addresses: ['fd00::5/64', 10.0.0.5/8: {label: 'eth0:1'}, 10.0.0.6/8]\n"
+        "    routes:\n    - {to: 10.9.0.0/16, via: 10.0.0.9}\n    - {to: '::/0', via: 'fd00::1'}\n"
+        "    - {to: 0.0.0.0/0, via: 10.0.0.1}\n    nameservers: {search: [lan]}\n"
+        "wifis:\n  wlan0:\n    addresses: [10.0.0.7/8]\n    access-points: {Shop: {}}\n"
+    )
+    assert read.complaints == ()
+    assert read.settings.address == Address("10.0.0.7/8", None)
+    assert set(read.ignored) == {
+        "macaddress of eth0", "address fd00::5/64 of eth0", "address 10.0.0.5/8 of eth0", "address 10.0.0.6/8 of eth0",
+        "route to 10.9.0.0/16 of eth0", "nameservers search of eth0",
+    }  # fmt: skip
+    by_cable = imager.network_config(
+        "version: 2\nethernets:\n  eth0:\n    addresses: ['fd00::5/64', 10.0.0.5/8: {label: x}]\n"
+        "    routes:\n    - {to: 10.9.0.0/16, via: 10.0.0.9}\n    - {to: default, via: 'fd00::1'}\n"
+        "    - {to: default, via: 10.0.0.1}\n"
+    )
+    assert by_cable.settings.address == Address("10.0.0.5/8", "10.0.0.1", wired=True)
+    assert set(by_cable.ignored) == {"address fd00::5/64 of eth0", "route to 10.9.0.0/16 of eth0"}
 
 
 @pytest.mark.parametrize("text", ["a: [", "- 1\n", "just words", "&a [*a, *a]", "\x00"])
@@ -353,6 +449,49 @@ def test_a_file_whose_name_windows_has_lengthened_is_named(place: Path) -> None:
     assert [line.partition(";")[0] for line in found.complaints if ".txt" in line] == [
         "edgeface.toml.txt is not read", "password.txt is not read"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["network.txt", "user-data", "edgeface.toml", "password", "ca.pem"])
+@pytest.mark.parametrize("large", [True, False])
+def test_a_file_of_no_use_is_told(place: Path, name: str, large: bool) -> None:
+    """One on a spot of the card that is worn out, a folder, a film: as if it were not there, but for the line."""
+    if large:
+        (place / name).write_bytes(b"#" * (card_module.LARGEST_BYTES + 1))
+    else:
+        (place / name).mkdir()
+    (place / "cmdline.txt").write_text(f"{STOCK_CMDLINE} cfg80211.ieee80211_regdom=FR")
+    found = boot(place).read(good)
+    assert found.settings == Settings(country="FR")
+    assert len([line for line in found.complaints if line.startswith(f"{name} is damaged, or no file")]) == 1
+
+
+@pytest.mark.parametrize("name", ["wpa_supplicant.conf", "userconf.txt", "ssh", "custom.toml"])
+def test_a_file_by_which_raspberry_pi_os_was_told_is_named(place: Path, name: str) -> None:
+    """It may hold a password, and whoever put it there waits for a node that never comes."""
+    (place / name).write_text('psk="correct horse"\n')
+    told = [line for line in boot(place).read(good).complaints if line.startswith(f"{name} is not read here")]
+    assert len(told) == 1
+    assert "take it off the card" in told[0]
+
+
+def test_a_wireless_network_without_a_country_is_told_once_from_all_files(place: Path) -> None:
+    (place / "network.txt").write_text("wifi_ssid = Shop\n")
+    told = [line for line in boot(place).read(good).complaints if "country" in line]
+    assert len(told) == 1
+    assert "wifi_country" in told[0]
+    (place / "cmdline.txt").write_text(f"{STOCK_CMDLINE} cfg80211.ieee80211_regdom=GB\n")
+    assert not [line for line in boot(place).read(good).complaints if "country" in line]
+
+
+def test_an_empty_password_is_not_taken(place: Path) -> None:
+    """It is how Imager writes an open network; ``taken`` would stand for a secret that nobody gave."""
+    text = NETWORK_CONFIG.replace(f'"{PSK}"', '""')
+    (place / "network-config").write_text(text)
+    for _ in range(2):
+        found = boot(place).read(good).settings.wifi
+        assert found is not None
+        assert found.password is None
+    assert (place / "network-config").read_text() == text
 
 
 def test_secrets_leave_the_card_and_are_known_at_the_next_boot(place: Path) -> None:
@@ -714,6 +853,18 @@ def test_an_unknown_time_zone_is_told(tmp_path: Path) -> None:
     applying.apply(found, root)
     assert (root / "etc/localtime").readlink().name == "UTC"
     assert "Europe/Berlim" in (root / applying.SAID).read_text()
+
+
+@pytest.mark.parametrize(("listed", "told"), [(None, False), ("GB", False), ("FR", True)])
+def test_an_unknown_country_is_told(tmp_path: Path, listed: str | None, told: bool) -> None:
+    """A system without the list believes all."""
+    root = root_of(tmp_path)
+    if listed is not None:
+        (root / "usr/share/zoneinfo/iso3166.tab").write_text(f"#code\tname\n{listed}\tA country\n")
+    found = boot(root).read(good)
+    found.settings = Settings(country="GB")
+    applying.apply(found, root)
+    assert any("'GB' is no country that this system knows" in line for line in found.complaints) is told
 
 
 def test_radios_are_unblocked_and_nothing_else(tmp_path: Path) -> None:

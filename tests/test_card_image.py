@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from edgeface_card import imager, network_txt
 from edgeface_card.settings import Settings
+from edgeface_card.slots import read_keys
 from edgeface_image import __main__ as builder
 from edgeface_image import boot, contents, disk, roots
 from edgeface_image.apt import BuildError
@@ -162,6 +163,21 @@ def test_a_program_of_this_machine_is_found(tmp_path: Path) -> None:
     assert roots.foreign(tmp_path) == [tmp_path / "usr/bin/wrong"]
 
 
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
+def test_a_key_that_is_none_is_told_before_anything_is_built(tmp_path: Path) -> None:
+    """The secret half in its place would lie on every card, and a node passes over what is no key."""
+    secret, public, other = tmp_path / "maker", tmp_path / "maker.pub", tmp_path / "other.pub"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", secret], check=True)
+    assert builder.wrong_keys(public, secret) is None
+    assert builder.wrong_keys(None, None) is None
+    assert read_keys(tmp_path) == public.read_text().splitlines()
+    assert "lie on every card" in str(builder.wrong_keys(secret, None))
+    assert "there is no file" in str(builder.wrong_keys(None, tmp_path / "gone"))
+    for text in ("", "untrusted comment: x\nRWabc\n", f"\ufeff{public.read_text()}", f"# mine\n{public.read_text()}"):
+        other.write_text(text)
+        assert "no public key of OpenSSH" in str(builder.wrong_keys(other, None))
+
+
 def test_the_stock_texts_of_a_card_say_nothing_yet() -> None:
     read = network_txt.read((FILES / "network.txt").read_text())
     assert (read.settings, read.complaints) == (Settings(), ())
@@ -172,6 +188,48 @@ def test_the_stock_texts_of_a_card_say_nothing_yet() -> None:
 @pytest.mark.parametrize("script", ["grow", "console", "last-words"])
 def test_scripts_are_shells(script: str) -> None:
     subprocess.run(["sh", "-n", ROOT / "usr/lib/edgeface-image" / script], check=True)
+
+
+CONSOLE = (ROOT / "usr/lib/edgeface-image/console").read_text()
+
+
+@pytest.mark.parametrize(
+    ("up_s", "named", "carrier", "address", "said"),
+    [
+        (20, True, None, "", "no address yet"),
+        (61, False, None, "", "no address yet: plug in a cable, or name a wireless network in network.txt"),
+        (61, True, None, "", "no address yet: this board shows no radio for the wireless network; plug in a cable, "),
+        (61, True, "0", "", "no address yet: the wireless network is not joined; see its name, password and country "),
+        (61, True, "1", "", "no address yet: nobody gives one; write a fixed one into network.txt"),
+        (61, True, "1", "wlan0 UP 192.168.1.20/24 metric 600", "192.168.1.20 (wlan0)"),
+    ],
+)
+def test_the_console_says_why_there_is_no_address(
+    tmp_path: Path, up_s: int, named: bool, carrier: str | None, address: str, said: str
+) -> None:
+    for folder in ("proc/sys/kernel", "run/edgeface-boot", "run/edgeface-card", "etc/wpa_supplicant", "sys/class/net"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name, text in (
+        ("proc/uptime", f"{up_s}.71 3.20"), ("proc/sys/kernel/hostname", "hall"), ("run/edgeface-boot/slot", "a"),
+        ("run/edgeface-boot/trial", "no"), ("run/edgeface-card/said", "a line of the card"),
+    ):  # fmt: skip
+        (tmp_path / name).write_text(f"{text}\n")
+    if named:
+        (tmp_path / "etc/wpa_supplicant/wpa_supplicant-wlan0.conf").touch()
+    if carrier is not None:
+        (tmp_path / "sys/class/net/wlan0").mkdir()
+        (tmp_path / "sys/class/net/wlan0/carrier").write_text(f"{carrier}\n")
+    text = re.sub(r"/(proc|run|etc|sys)/", rf"{tmp_path}/\1/", CONSOLE).replace("/dev/console", f"{tmp_path}/shown")
+    assert text.count("    sleep 5") == 1
+    stand_ins = (
+        f"ip() {{ printf '%s' '{address}' | grep . ; }}\nsystemctl() {{ case $* in *Active*) echo active ;; esac; }}\n"
+    )
+    once = text.replace("    sleep 5", "    exit 0")
+    done = subprocess.run(["sh", "-c", stand_ins + once], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    shown = (tmp_path / "shown").read_text().splitlines()
+    assert shown[1].startswith(f"hall.local   {said}")
+    assert shown[2:] == ["edgeface: active   (slot a)", "a line of the card"]
 
 
 def test_every_wait_of_the_first_program_ends() -> None:

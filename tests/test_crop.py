@@ -114,6 +114,18 @@ def test_colour_orders() -> None:
     assert grey[0, 0, 0] == round(200 * 0.114)
 
 
+@pytest.mark.parametrize("side", [40.0, 64.0, 90.0, 400.0])
+@pytest.mark.parametrize("rule", [SquareCrop(), LandmarkCrop(template=TEMPLATE, padding=0.0)])
+def test_a_grey_crop_is_the_coloured_one_without_its_colours(rule: CropRule, side: float) -> None:
+    small = np.random.default_rng(1).integers(0, 256, (25, 25, 3), np.uint8)
+    frame = cv2.resize(small, (500, 500))
+    box = np.array([30, 30, 30 + side, 30 + side], np.float32)
+    points = (30 + np.array(TEMPLATE) * side).astype(np.float32)
+    grey = cut(frame, box, points, spec(rule, color="grey"))
+    wanted = cv2.cvtColor(cut(frame, box, points, spec(rule, color="bgr")), cv2.COLOR_BGR2GRAY)
+    assert np.abs(grey[..., 0].astype(int) - wanted).max() <= 2
+
+
 def test_a_rule_that_aligns_needs_landmarks() -> None:
     with pytest.raises(BundleError, match="needs landmarks"):
         cut(ramp(), BOX, None, spec(LandmarkCrop(template=TEMPLATE)))

@@ -354,14 +354,15 @@ def system(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_hides_the_package_stops_it(system: Path) -> None:
+@pytest.mark.parametrize("name", ["edgeface.service", "edgeface-tune.service"])
+def test_what_hides_the_package_stops_it(system: Path, name: str) -> None:
     assert preinst(system, "install").returncode == 0
-    unit = system / "etc/systemd/system/edgeface.service"
+    unit = system / "etc/systemd/system" / name
     unit.write_text("[Service]\nExecStart=/opt/edgeface/bin/edgeface run\n", encoding="utf-8")
     done = preinst(system, "install")
     assert done.returncode == 1
     assert re.fullmatch(
-        r"edgeface: .*edgeface\.service would hide .*; run 'scripts/install --uninstall' .*\n", done.stderr
+        rf"edgeface: .*{re.escape(name)} would hide .*; run 'scripts/install --uninstall' .*\n", done.stderr
     )
     unit.unlink()
     unit.symlink_to("/dev/null")

@@ -359,3 +359,29 @@ def test_networks_without_a_memory_leave_nothing(made: Path) -> None:
     assert states.recall(network, [("door", 1)]) == {}
     states.keep(network, [("door", 1)], EXPECTED["answers"])
     assert len(states) == 0
+
+
+def test_batches_of_one_network_are_read_as_one_but_for_what_is_no_answer(made: Path) -> None:
+    """One batch of three gives too few rows: its faces have no answers, and those of the others keep theirs."""
+
+    class Short(Counting):
+        def run(self, batch: F32, states: Mapping[str, F32] = {}) -> Mapping[str, F32]:
+            outputs = super().run(batch, states)
+            return {name: array[:-1] for name, array in outputs.items()} if len(self.calls) == 2 else outputs
+
+    config = Config(attributes={"age": "answers", "affect": "answers"}, runtime=Runtime(name="onnx", threads=1))
+    networks = Networks(open_bundle(made), config, wrap=lambda _, runner: Short(runner))
+    requests = [
+        Request(network="answers", camera="main", track=row, pixels=np.full((8, 8, 1), 20 * row, np.uint8), quality=0.5,
+                time_s=1.0)
+        for row in range(12)
+    ]  # fmt: skip
+    states = States()
+    batches = [networks.prepare(requests[first : first + 4], states) for first in (0, 4, 8)]
+    said = networks.read([networks.infer(batch, states) for batch in batches])
+    assert [len(said[id(request)]) for request in requests] == [2] * 4 + [0] * 4 + [2] * 4
+    (age,) = (head for _, head in networks.heads if head.task == "age")
+    years = [age.estimate(said[id(requests[row])][0].probabilities).years for row in (0, 3, 8, 11)]  # type: ignore[union-attr]
+    assert years == sorted(years)
+    assert years[0] < years[1] < years[2] < years[3]
+    assert networks.invalid["answers"] == 8

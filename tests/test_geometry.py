@@ -51,6 +51,14 @@ def test_suppression_keeps_the_best_and_the_apart(count: int) -> None:
         assert iou(boxes[row : row + 1], boxes[better]).max() > 0.4
 
 
+@pytest.mark.parametrize("times", [1, 20])
+def test_suppression_drops_what_lies_nowhere_and_it_alone(times: int) -> None:
+    boxes = np.array([[0, 0, 9, 9], [0, 0, np.nan, 9], [50, 50, np.inf, 60], [1, 0, 10, 9], [20, 0, 29, 9]], np.float32)
+    scores = np.array([0.5, 0.9, 0.8, 0.6, 0.0], np.float32)
+    kept = nms(np.tile(boxes, (times, 1)), np.tile(scores, times), max_iou=0.4)
+    assert kept.tolist() == [3, 4]
+
+
 sizes = st.tuples(st.integers(1, 4000), st.integers(1, 4000))
 
 

@@ -17,7 +17,7 @@ from edgeface.config import Visits
 from edgeface.events import SummaryWindow
 from edgeface.offline.naming import HOLD_S, Naming
 from edgeface.offline.results import Analysis, Face
-from edgeface.people.appearance import Views, blend, likeness, look, person
+from edgeface.people.appearance import Appearance, Views, blend, likeness, looks, person
 from edgeface.people.tracker import TRACKS, Tracker
 from edgeface.people.visits import VisitBook
 from edgeface.questions import QUESTIONS, VisitAge
@@ -101,7 +101,7 @@ def one_look(who: Seen, others: Sequence[Seen] = (), **drawing: float) -> tuple[
 
 def appearance(who: Seen, *others: Seen, **drawing: float):  # type: ignore[no-untyped-def]
     image, boxes = one_look(who, others, **drawing)
-    return look(image, [person(box) for box in boxes], 0)
+    return looks(image, [person(box) for box in boxes], [0])[0]
 
 
 @pytest.mark.parametrize("light", [0.8, 1.0, 1.15])
@@ -128,10 +128,33 @@ def test_who_is_covered_is_not_looked_at() -> None:
     assert covered.torso is None
 
 
+def test_somebody_of_whom_nothing_is_to_be_seen_is_tried_anew_from_time_to_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ten times a second of thirty frames, and as soon as there is something to see it is taken."""
+    image, boxes = draw([Seen(200, 60, RED)])
+    black = np.zeros_like(image)
+    found = Detections(boxes=boxes, scores=np.ones(1, np.float32))
+    tracker = Tracker(lost_after_s=1.5, confirm_s=0.3)
+    tried: list[float] = []
+
+    class Counted(Views):
+        def look(self, row: int) -> Appearance:
+            tried.append(time_s)
+            return super().look(row)
+
+    for step in range(61):
+        time_s = step / 30
+        tracker.update(time_s, found, views=Counted(black if time_s < 1 else image, boxes))
+    assert 8 <= sum(time_s < 1 for time_s in tried) <= 11
+    assert min(time_s for time_s in tried if time_s >= 1) < 1.11
+    assert 2 <= sum(time_s >= 1.1 for time_s in tried) <= 3
+
+
 def test_what_is_painted_black_or_beyond_the_edge_says_nothing() -> None:
     image, boxes = one_look(Seen(200, 60, RED))
     image[85:] = 0
-    assert look(image, [person(box) for box in boxes], 0).torso is None
+    assert looks(image, [person(box) for box in boxes], [0])[0].torso is None
     assert appearance(Seen(200, 200, RED)).torso is None
     assert appearance(Seen(200, 200, RED)).head is not None
 

@@ -253,6 +253,7 @@ def test_a_node_gets_what_it_needs(fleet: Fleet, tmp_path: Path) -> None:
 )
 @example('"Home"', "'quoted' #1'")
 @example("#Café; 日本=", "# a;b,c=d #")
+@example("\u201cHome\u201d", '"long enough"')
 @example("Home", " blanks round it ")
 @example("Home ", "12345678")
 @example("Home", " " * 8)

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeface import board
-from edgeface.bundle import Bundle, open_bundle
+from edgeface.bundle import Bundle, Network, open_bundle
 from edgeface.cli import tune as command
 from edgeface.cli.main import build_parser, main
 from edgeface.config import Config, NetworkChoice, Runtime
@@ -329,6 +329,27 @@ def test_the_real_networks_are_measured_within_the_time(
     Networks(bundle, taken.config).verify(bundle)
 
 
+@pytest.mark.timeout(900)
+def test_a_board_that_has_no_time_tries_the_usual_files_alone(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of the time is over before the second file is tried: it ends, and keeps the bundle's order."""
+    monkeypatch.setattr(measuring_room, "CALL_S", 0.0)
+    ticks = iter(range(0, 1_000_000, 100))
+    found = tune(bundle, Config(), seconds=240, clock=lambda: float(next(ticks)), root=tmp_path)
+    assert found.chosen_ms == found.usual_ms > 0
+    left = [row for row in found.rows if row.note == measuring_room.NO_TIME]
+    files = sum(len(files) for name in found.networks for files in _network(bundle, name).files.values())
+    assert len(left) == files - 3
+    usual = {name: picked.precision for name, picked in found.networks.items()}
+    assert not any(row.runtime == "onnx" and f".{usual[row.network]}." in row.what for row in left)
+
+
+def _network(bundle: Bundle, name: str) -> Network:
+    (found,) = (network for network in bundle.manifest.networks if network.name == name)
+    return found
+
+
 def test_what_root_measured_the_services_user_reads(tmp_path: Path) -> None:
     """Systems that are closed tightly give root a umask of 077."""
     before = os.umask(0o077)
@@ -351,7 +372,7 @@ def test_a_file_that_computes_wrongly_here_is_left_out(tmp_path: Path, monkeypat
 
     wrong = open_bundle(copy(tmp_path, strict))
     ticks = iter(range(10_000))
-    found = tune(wrong, Config(), seconds=12, clock=lambda: float(next(ticks)), root=tmp_path)
+    found = tune(wrong, Config(), seconds=80, clock=lambda: float(next(ticks)), root=tmp_path)
     assert {picked.runtime for picked in found.networks.values()} == {"onnx"}
     out = [row for row in found.rows if row.runtime == "litert"]
     assert out

@@ -21,13 +21,13 @@ from edgeface.bundle import open_bundle
 from edgeface.config import Config, Detector, Runtime
 from edgeface.engine.networks import Networks
 from edgeface.engine.states import States
-from edgeface.engine.steps import Request
+from edgeface.engine.steps import Prepared, Request
 from edgeface.engine.turn import RECENT, Stages, Worker, in_batches
 from edgeface.events import Body, SummaryMessage, VisitMessage
 from edgeface.offline.analyze import analyze_image
 from edgeface.offline.results import as_json
 from edgeface.runtime import Runner, RunnerWrapper
-from edgeface.types import F32, Answer, Frame, Image, Task
+from edgeface.types import F32, Frame, Image, Task
 
 CROWD = np.tile(cv2.resize(astronaut(), (192, 192)), (3, 5, 1))
 """Fifteen faces."""
@@ -309,13 +309,13 @@ def test_faces_are_looked_for_in_the_small_picture_and_cut_from_the_large_one(mo
     """The large one is white: crops of it are, and nothing is found in it."""
     networks = make_networks(lambda _name, outputs: outputs)
     asked: list[Request] = []
-    answer = networks.answer
+    prepare = networks.prepare
 
-    def watched(requests: Sequence[Request], states: States | None = None) -> list[list[Answer]]:
+    def watched(requests: Sequence[Request], states: States) -> Prepared:
         asked.extend(requests)
-        return answer(requests, states)
+        return prepare(requests, states)
 
-    monkeypatch.setattr(networks, "answer", watched)
+    monkeypatch.setattr(networks, "prepare", watched)
     worker = Worker(networks, Config(), ["main"], new_id=lambda: "v", clock=lambda: 0.0)
     white, small = np.full((720, 1280, 3), 255, np.uint8), scene(640, 360)
     for step in range(8):

@@ -163,7 +163,7 @@ def test_nothing_waits_for_the_measurement_and_it_comes_last() -> None:
     assert not {"Before", "Requires", "BindsTo", "PartOf"} & unit.keys()
     # Of a oneshot the start is done when the program ends, and until then the system is "starting".
     assert service["Type"] == "exec"
-    assert int(service["RuntimeMaxSec"]) == 600
+    assert int(service["RuntimeMaxSec"]) == 1800
     assert int(service["Nice"]) > int(dict(read_unit()["Service"])["Nice"])
     assert "edgeface-tune" not in UNIT.read_text(encoding="utf-8")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from math import isfinite
@@ -27,10 +27,10 @@ from edgeface.detect.exposure import Exposure, averaged, exposure_of
 from edgeface.detect.mosaic import Size, compose, in_picture, joined
 from edgeface.engine.search import FINER, QUICK, Inputs, Plan
 from edgeface.engine.states import States
-from edgeface.engine.steps import Request
+from edgeface.engine.steps import Inferred, Prepared, Request
 from edgeface.geometry import enlarge, letterbox
 from edgeface.machine import cores
-from edgeface.runtime import Runner, RunnerWrapper, choose_runner, run_faces
+from edgeface.runtime import Runner, RunnerWrapper, choose_runner, joined_rows, make_batches, run_batches
 from edgeface.runtime.providers import ON_PROCESSOR, Provider
 from edgeface.selftest import check
 from edgeface.types import F32, Answer, Detections, Frame, Head, Image
@@ -219,32 +219,61 @@ class Networks:
     def answer(self, requests: Sequence[Request], states: States | None = None) -> list[list[Answer]]:
         """Answer every request, in order, one answer for each head; all faces of a network go through it together.
 
-        What is no answer is left out and counted.
-
         Recurrent networks go on from ``states`` and write into them; without them each sample is a first one.
         """
         states = States() if states is None else states
-        answers: list[list[Answer]] = [[] for _ in requests]
-        rows: dict[str, list[int]] = defaultdict(list)
-        for row, request in enumerate(requests):
-            rows[request.network].append(row)
-        for name, wanted in rows.items():
-            network, runner, heads = self.attributes[name]
-            people = [(requests[row].camera, requests[row].track) for row in wanted]
-            pixels = np.stack([requests[row].pixels for row in wanted])
-            outputs = run_faces(runner, network, pixels, states.recall(network, people))
-            states.keep(network, people, outputs)
+        wanted: dict[str, list[Request]] = defaultdict(list)
+        for request in requests:
+            wanted[request.network].append(request)
+        prepared = [self.prepare(batch, states) for batch in wanted.values()]
+        said = self.read([self.infer(batch, states) for batch in prepared])
+        return [said[id(request)] for request in requests]
+
+    def prepare(self, requests: Sequence[Request], states: States) -> Prepared:
+        """Make of the faces for one network, at least one, what it takes.
+
+        Done for all before any is run, and all are read after that: a network leaves the processor's caches cold, and
+        little of ours should run between two.
+        """
+        name = requests[0].network
+        network, runner, _ = self.attributes[name]
+        people = [(request.camera, request.track) for request in requests]
+        pixels = np.stack([request.pixels for request in requests])
+        batches = make_batches(runner, network, pixels, states.recall(network, people))
+        return Prepared(network=name, requests=requests, people=people, batches=batches)
+
+    def infer(self, prepared: Prepared, states: States) -> Inferred:
+        """Run faces through their network; `read` tells what it said."""
+        network, runner, _ = self.attributes[prepared.network]
+        outputs = run_batches(runner, prepared.batches)
+        states.keep(network, prepared.people, outputs)
+        return Inferred(network=prepared.network, requests=prepared.requests, outputs=outputs)
+
+    def read(self, inferred: Sequence[Inferred]) -> dict[int, list[Answer]]:
+        """Answers by the request's `id`, one for each head; what is no answer is left out and counted.
+
+        Batches of a network are read as one.
+        """
+        said: dict[int, list[Answer]] = {}
+        alike: dict[Hashable, list[Inferred]] = defaultdict(list)
+        for one in inferred:
+            alike[one.network, one.shapes].append(one)
+        for batches in alike.values():
+            network, _, heads = self.attributes[batches[0].network]
+            requests = [request for one in batches for request in one.requests]
+            outputs = joined_rows([one.outputs for one in batches])
+            answers: list[list[Answer]] = [[] for _ in requests]
             for head in heads:
-                read = read_answers(head, network.answers[head.task].output, outputs, len(wanted))
-                for row, probabilities in zip(wanted, read, strict=True):
+                rows = read_answers(head, network.answers[head.task].output, outputs, len(requests))
+                for request, own, probabilities in zip(requests, answers, rows, strict=True):
                     if probabilities is None:
-                        _count(self.invalid, name, f"for {head.task} no finite numbers, or too few or too many")
+                        what = f"for {head.task} no finite numbers, or too few or too many"
+                        _count(self.invalid, network.name, what)
                         continue
-                    quality, time_s = requests[row].quality, requests[row].time_s
-                    answers[row].append(
-                        Answer(task=head.task, probabilities=probabilities, quality=quality, time_s=time_s)
-                    )
-        return answers
+                    quality, time_s = request.quality, request.time_s
+                    own.append(Answer(task=head.task, probabilities=probabilities, quality=quality, time_s=time_s))
+            said |= {id(request): own for request, own in zip(requests, answers, strict=True)}
+        return said
 
     def _checked(self, name: str, runner: Runner) -> Runner:
         # Not a method of ours: a circle of references would keep the networks of an old configuration in memory.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import msgspec
 
 from edgeface.events import Body
-from edgeface.types import Detections, Frame, Image, Quality, Track
+from edgeface.runtime import Batch
+from edgeface.types import F32, Detections, Frame, Image, Quality, Track
 from edgeface.visit import PlaceChange, Visit, VisitChange
 
 
@@ -21,6 +22,32 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     quality: float
     time_s: float
     overdue_s: float = float("inf")
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Requests of one network whose faces are ready for it; ``people`` are their cameras and tracks."""
+
+    network: str
+    requests: Sequence[Request]
+    people: Sequence[tuple[str, int]]
+    batches: Sequence[Batch]
+
+
+class Inferred(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What a network gave for the faces of one batch, not yet read: outputs by the manifest's names."""
+
+    network: str
+    requests: Sequence[Request]
+    outputs: Mapping[str, F32]
+
+    @property
+    def shapes(self) -> Hashable:
+        """Equal for batches that can be read as one: rows as many as faces, and alike."""
+        rows = (len(self.requests),)
+        return tuple(
+            (name, array.shape[1:] if array.shape[:1] == rows else (rows, array.shape))
+            for name, array in self.outputs.items()
+        )
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True, eq=False):

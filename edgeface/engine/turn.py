@@ -17,7 +17,7 @@ from edgeface.engine.networks import Networks
 from edgeface.engine.pipeline import Pipeline
 from edgeface.engine.search import SHARE, Search
 from edgeface.engine.states import States
-from edgeface.engine.steps import Request, Sighting, Told
+from edgeface.engine.steps import Inferred, Prepared, Request, Sighting, Told
 from edgeface.events import Body
 from edgeface.types import Answer, Detections, Frame, Reason, Task
 
@@ -300,20 +300,30 @@ class Worker:
         From ``until_s`` on, all but one batch, or from a network's second batch where `Level.one_call` says so, live
         cameras' are put off; those of files never are, so that a file gives the same messages on every machine.
         """
-        answers: dict[int, list[Answer]] = {}
-        late = False
+        prepared: list[Prepared] = []
         called: set[str] = set()
         for batch in in_batches(requests, self._networks.most):
-            network = batch[0].network
-            waits = late or (self.level.one_call and network in called)
-            called.add(network)
-            off = [request for request in batch if waits and request.camera in self._live]
-            for request in off:
-                self._pipelines[request.camera].defer(request)
-            now = batch if not off else [request for request in batch if request.camera not in self._live]
-            answers |= {id(r): said for r, said in zip(now, self._networks.answer(now, self._states), strict=True)}
+            again = self.level.one_call and batch[0].network in called
+            called.add(batch[0].network)
+            if now := self._put_off(batch) if again else batch:
+                prepared.append(self._networks.prepare(now, self._states))
+        inferred: list[Inferred] = []
+        late = False
+        for ready in prepared:
+            now = self._put_off(ready.requests) if late else ready.requests
+            if now:
+                whole = len(now) == len(ready.requests)
+                asked = ready if whole else self._networks.prepare(now, self._states)
+                inferred.append(self._networks.infer(asked, self._states))
             late = late or (bool(self._live) and self._clock() >= until_s)
-        return answers
+        return self._networks.read(inferred)
+
+    def _put_off(self, requests: Sequence[Request]) -> Sequence[Request]:
+        """Let live cameras' requests wait for a later frame; give those of files."""
+        for request in requests:
+            if request.camera in self._live:
+                self._pipelines[request.camera].defer(request)
+        return [request for request in requests if request.camera not in self._live]
 
     def _detect(self, frame: Frame) -> Detections | None:
         """Detect, or None while `detector.interval` has not passed, or where nothing has changed."""

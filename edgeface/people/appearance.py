@@ -107,10 +107,14 @@ class Views:
 
     def look(self, row: int) -> Appearance:
         """Appearance of the person whose face is in this row of the boxes."""
-        seen = self._looks.get(row)
-        if seen is None:
-            seen = self._looks[row] = look(self._image, self._all(), row)
-        return seen
+        if row not in self._looks:
+            self.prepare([row])
+        return self._looks[row]
+
+    def prepare(self, rows: Sequence[int]) -> None:
+        """See several at once who will be looked at: cheaper than one by one."""
+        rows = [row for row in rows if row not in self._looks]
+        self._looks.update(zip(rows, looks(self._image, self._all(), rows), strict=True))
 
     def _all(self) -> list[Person]:
         if self._people is None:
@@ -133,14 +137,27 @@ def person(box: Sequence[float]) -> Person:
     return Person(face, y2 - y1, tuple(_region(face, part) for part in COVERS))
 
 
-def look(image: Image, people: Sequence[Person], row: int) -> Appearance:
-    """See what one of the ``people`` looks like; the others may cover them.
+def looks(image: Image, people: Sequence[Person], rows: Sequence[int]) -> list[Appearance]:
+    """See what some of the ``people`` look like; the others may cover them.
 
     Parameters
     ----------
     image : the whole frame, uint8 (H, W, 3), BGR
     people : all in it
+    rows : who of them is looked at
     """
+    glances = [_glance(image, people, row) for row in rows]
+    given = [patch for patches, _ in glances for patch in patches if patch is not None]
+    seen = iter(histograms(given) if given else ())
+    shown = [[None if patch is None else next(seen) for patch in patches] for patches, _ in glances]
+    return [
+        Appearance(torso=torso, head=head, clear=clear)
+        for (torso, head), (_, clear) in zip(shown, glances, strict=True)
+    ]
+
+
+def _glance(image: Image, people: Sequence[Person], row: int) -> tuple[tuple[Patch | None, Patch | None], bool]:
+    """Clothes and head of one of the people, and whether nobody covers anything of them."""
     box, own_height, _ = people[row]
     torso, head = _region(box, TORSO), _region(box, HEAD)
     # In a crowd nearly everybody is elsewhere; a pixel more on each side, since places in the picture are whole.
@@ -155,11 +172,7 @@ def look(image: Image, people: Sequence[Person], row: int) -> Appearance:
         if cover[0] < right and cover[2] > left and cover[1] < bottom and cover[3] > top
     ]
     clear = not any(_overlap(cover, part) for cover in covers for part in (torso, head))
-    patches = [_picked(image, part, covers) for part in (torso, head)]
-    given = [patch for patch in patches if patch is not None]
-    seen = iter(histograms(given) if given else ())
-    shown = [None if patch is None else next(seen) for patch in patches]
-    return Appearance(torso=shown[0], head=shown[1], clear=clear)
+    return (_picked(image, torso, covers), _picked(image, head, covers)), clear
 
 
 def likeness(one: Appearance, other: Appearance) -> float | None:

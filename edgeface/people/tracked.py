@@ -15,7 +15,8 @@ from edgeface.types import Track
 GATE_SIZES, GATE_SPEED, GATE_MOST = 0.55, 1.5, 3.0
 """The gate in face sizes: a base, plus face sizes per second since the last detection, and an upper bound."""
 LOOK_S, FIRST_LOOKS_S, LOOK_SHARE = 0.5, 0.1, 0.3
-"""How often the appearance is taken: of confirmed tracks, and of those that are not yet; weight of a newer look."""
+"""How often the appearance is taken: of confirmed tracks, and of those that are not yet, or of whom nothing was to be
+seen; weight of a newer look."""
 ALIKE = 1.0
 """Likeness from which on a look is the same person's also where somebody else may be."""
 NEAR_SIZES = 2.5
@@ -41,7 +42,8 @@ class Doubt:
 class Tracked:
     """One tracked face.
 
-    ``entry`` is its first detection, ``searched`` are the frames that were searched since, that one included.
+    ``entry`` is its first detection, ``searched`` are the frames that were searched since, that one included;
+    ``unseen_s`` is when nothing of clothes and head was to be seen.
     """
 
     id: int
@@ -58,6 +60,7 @@ class Tracked:
     exchanged: int | None = None
     look: Appearance | None = None
     look_s: float = float("-inf")
+    unseen_s: float = float("-inf")
     doubt: Doubt | None = None
 
 
@@ -122,6 +125,12 @@ def likeness_of(state: Tracked, row: int | None, views: Views | None) -> float |
     return likeness(state.look, views.look(row))
 
 
+def is_look_due(state: Tracked, time_s: float) -> bool:
+    """Whether the appearance of a track is to be taken anew."""
+    again_s = max(state.look_s + (LOOK_S if state.confirmed else FIRST_LOOKS_S), state.unseen_s + FIRST_LOOKS_S)
+    return time_s >= again_s - TICK_S
+
+
 def refresh(state: Tracked, views: Views, time_s: float, *, alone: bool, light: Light) -> None:
     """Take the appearance of a track anew, from time to time.
 
@@ -131,10 +140,11 @@ def refresh(state: Tracked, views: Views, time_s: float, *, alone: bool, light: 
     to infrared: then everybody is seen anew.
     """
     assert state.detection is not None
-    if time_s - state.look_s < (LOOK_S if state.confirmed else FIRST_LOOKS_S) - TICK_S:
+    if not is_look_due(state, time_s):
         return
     now = views.look(state.detection)
     if now.torso is None and now.head is None:
+        state.unseen_s = time_s
         return
     light.see(views, time_s)
     if state.confirmed and alone and now.clear and state.look is not None and state.look.clear:

@@ -42,6 +42,7 @@ from edgeface.people.tracked import (
     exchange,
     expected_at,
     gate_of,
+    is_look_due,
     is_near,
     likeness_of,
     refresh,
@@ -230,7 +231,9 @@ class Tracker:
 
     def _see(self, time_s: float, views: Views, hidden: Sequence[Tracked]) -> None:
         """Take appearances anew where it is time; who stands where somebody else stood becomes a track of their own."""
-        for state in [state for state in self._states if state.detection is not None]:
+        shown = [(state, state.detection) for state in self._states if state.detection is not None]
+        views.prepare([row for state, row in shown if is_look_due(state, time_s)])
+        for state, _ in shown:
             alone = not any(is_near(state, other) for other in hidden)
             refresh(state, views, time_s, alone=alone, light=self._light)
             other = replaced(state, self._next_id, views, time_s) if len(self._states) < TRACKS else None

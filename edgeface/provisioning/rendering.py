@@ -19,6 +19,8 @@ CERTIFICATE, AUTHORITY = "cert.pem", "ca.pem"
 ETC = "/etc/edgeface"
 PORTS: Mapping[Auth, int] = {"password": 8883, "certificate": 8884}
 _HEAD = "# Written by `edgeface provision` from row {name}; what is common to all stands in the file of --base.\n\n"
+_QUOTES = ('""', "''", "\u201c\u201d", "\u2018\u2019", "\u201e\u201c", "\u00ab\u00bb")
+"""What network.txt takes for quotes around a value."""
 _NETWORK_HEAD = "# Read at each boot. One KEY = VALUE a line; what is missing is left to DHCP and to the image.\n"
 
 
@@ -78,7 +80,7 @@ def render(row: Row, base: Mapping[str, Any], *, broker: str, place: str) -> Nod
 
 def _quoted(value: str) -> str:
     """A value as network.txt takes it: quotes around it are taken away there, so those of its own get others."""
-    return f'"{value}"' if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
+    return f'"{value}"' if len(value) > 1 and value[0] + value[-1] in _QUOTES else value
 
 
 def _tree(row: Row, base: Mapping[str, Any], broker: str) -> dict[str, Any]:

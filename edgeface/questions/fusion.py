@@ -6,10 +6,10 @@ fades, fades with a half-life in seconds, and a share of time is counted in seco
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import exp, sqrt
 
 import numpy as np
+from msgspec import Struct
 
 from edgeface.types import F32, Answer
 
@@ -30,8 +30,7 @@ LEAST_PROBABILITY = 1e-9
 """What a sample holds impossible is taken for this likely: one sample alone rules nothing out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Mean:
+class Mean(Struct, frozen=True, kw_only=True, eq=False):
     """Quality-weighted mean of what samples say.
 
     Attributes
@@ -63,8 +62,7 @@ def add_sample(mean: Mean, answer: Answer) -> Mean:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pool:
+class Pool(Struct, frozen=True, kw_only=True, eq=False):
     """Logarithmic pool of distributions: logarithms are averaged. Genest, Zidek: Combining Probability Distributions.
 
     Statistical Science 1, 1986, section 3. Where samples agree it is as wide as they are, while a mean of distributions
@@ -124,8 +122,7 @@ def pool_sample(pool: Pool, answer: Answer, *, value: float) -> Pool:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ExpressionState:
+class ExpressionState(Struct, frozen=True, kw_only=True, eq=False):
     """Expression over a visit: what shows now, and the share of time of each label.
 
     Attributes
@@ -165,11 +162,11 @@ def add_expression(state: ExpressionState, answer: Answer) -> ExpressionState:
     if state.now is None or state.seconds is None:
         now, weight, span_s = weighted, answer.quality, FIRST_SPAN_S
         seconds: F32 = np.zeros_like(answer.probabilities)
-        dominant = int(np.argmax(now))
+        dominant = int(now.argmax())
     else:
         now, weight = state.now * np.float32(kept) + weighted, state.now_weight * kept + answer.quality
         span_s, seconds, dominant = min(elapsed_s, SAMPLE_SPAN_S), state.seconds, state.dominant
-        best = int(np.argmax(now))
+        best = int(now.argmax())
         if float(now[best] - now[dominant]) > HYSTERESIS * weight:
             dominant = best
     probability = float(now[dominant]) / weight

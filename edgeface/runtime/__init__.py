@@ -6,8 +6,8 @@ signatures and session options stay inside.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,7 +19,19 @@ from edgeface.runtime.providers import ON_PROCESSOR, Provider
 from edgeface.runtime.tensor import normalize, to_tensor
 from edgeface.types import F32, Image
 
-__all__ = ["Runner", "RunnerWrapper", "load_network", "normalize", "run_faces", "split", "to_tensor"]
+__all__ = [
+    "Batch",
+    "Runner",
+    "RunnerWrapper",
+    "joined_rows",
+    "load_network",
+    "make_batches",
+    "normalize",
+    "run_batches",
+    "run_faces",
+    "split",
+    "to_tensor",
+]
 
 
 class Runner(Protocol):
@@ -157,6 +169,14 @@ def choose_runner(
     return runner
 
 
+class Batch(NamedTuple):
+    """Faces in one prepared size, the last of them padding: the network's input, and how many rows are ``used``."""
+
+    tensor: F32
+    states: Mapping[str, F32]
+    used: int
+
+
 def run_faces(runner: Runner, network: Network, pixels: Image, states: Mapping[str, F32] = {}) -> dict[str, F32]:
     """Run any number of faces through an attribute network in its prepared batch sizes.
 
@@ -169,16 +189,33 @@ def run_faces(runner: Runner, network: Network, pixels: Image, states: Mapping[s
     -------
     outputs by name, first axis N.
     """
-    parts: list[Mapping[str, F32]] = []
+    return run_batches(runner, make_batches(runner, network, pixels, states))
+
+
+def make_batches(runner: Runner, network: Network, pixels: Image, states: Mapping[str, F32] = {}) -> list[Batch]:
+    """Make of faces, as in `run_faces`, what the network takes."""
+    batches: list[Batch] = []
     start = 0
     for size, used in split(len(pixels), runner.batches):
         whole = size == used == len(pixels)
         rows = slice(None) if whole else np.minimum(np.arange(start, start + size), start + used - 1)
         start += used
-        batch = to_tensor(pixels[rows], network.input, runner.file.layout)
-        given = {name: array[rows] for name, array in states.items()}
-        outputs = runner.run(batch, given) if given else runner.run(batch)
+        tensor = to_tensor(pixels[rows], network.input, runner.file.layout)
+        batches.append(Batch(tensor, {name: array[rows] for name, array in states.items()}, used))
+    return batches
+
+
+def run_batches(runner: Runner, batches: Sequence[Batch]) -> dict[str, F32]:
+    """Run them; outputs by name, one row for each face."""
+    parts: list[Mapping[str, F32]] = []
+    for tensor, states, used in batches:
+        outputs = runner.run(tensor, states) if states else runner.run(tensor)
         parts.append({name: array[:used] for name, array in outputs.items()})
+    return joined_rows(parts)
+
+
+def joined_rows(parts: Sequence[Mapping[str, F32]]) -> dict[str, F32]:
+    """Outputs by name of several batches, one below the other; nothing of none."""
     if len(parts) == 1:
         return dict(parts[0])
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from edgeface import board
-from edgeface.bundle import Bundle, Network, choose_file, choose_runtime
+from edgeface.bundle import Bundle, Network, NetworkFile, choose_file, choose_runtime
 from edgeface.config import Config
 from edgeface.engine.networks import Networks
 from edgeface.engine.turn import Worker
@@ -31,8 +31,8 @@ from edgeface.types import F32, Image
 
 SECONDS = 240.0
 """Until the last run begins, unless told otherwise; under five minutes in all, whatever the board."""
-NETWORKS_SHARE = 0.55
-"""Share of it for networks alone; the rest is for whole chains."""
+FILES_SHARE, NETWORKS_SHARE = 0.25, 0.55
+"""Share of it until the last file is tried, and until networks alone have run; the rest is for whole chains."""
 TRY_S = 30.0
 CALL_S, CALLS = 0.1, 3
 """A network is called so long in a round, and at least so often."""
@@ -43,6 +43,7 @@ FACES, FRAMES, SCENE_WH = 4, 25, (1280, 720)
 """The pipeline is timed over the first second of so many people."""
 ALONE_SHARE = 0.6
 """Share of a network's time for single faces; the rest is for batches."""
+NO_TIME = "not tried: there was no time left"
 LIKE = 1.05
 BUSY_SHARE = 0.5
 SLOWER = 1.25
@@ -122,7 +123,7 @@ def tune(
     usual, threads = _usual(bundle, config)
     networks = networks_of(bundle, config)
     say(f"trying {sum(len(files) for n in networks for files in n.files.values())} files of {len(networks)} networks")
-    good, rows = _files(bundle, networks)
+    good, rows = _files(bundle, networks, usual, clock=clock, until_s=begun_s + FILES_SHARE * seconds)
     ranked: dict[str, list[tuple[Way, int]]] = {}
     until_s = begun_s + NETWORKS_SHARE * seconds
     for number, network in enumerate(networks):
@@ -184,22 +185,43 @@ def _usual(bundle: Bundle, config: Config) -> tuple[dict[str, Picked], int]:
     return found, networks.threads
 
 
-def _files(bundle: Bundle, networks: Sequence[Network]) -> tuple[set[str], list[Row]]:
-    """Paths of the files that compute here what they should, each tried in a child; and rows for the others."""
+def _files(
+    bundle: Bundle,
+    networks: Sequence[Network],
+    usual: Mapping[str, Picked],
+    *,
+    clock: Callable[[], float],
+    until_s: float,
+) -> tuple[set[str], list[Row]]:
+    """Paths of the files that compute here what they should, each tried in a child; and rows for the others.
+
+    The usual ones go first, and are tried whatever the clock says: a board that has no time measures them alone.
+    """
+
+    def is_usual(network: Network, file: NetworkFile) -> bool:
+        own = usual.get(network.name)
+        return own is not None and (file.runtime, file.precision) == (own.runtime, own.precision)
+
+    found = [(network, file) for network in networks for files in network.files.values() for file in files]
+    found.sort(key=lambda pair: not is_usual(*pair))
+    first = sum(is_usual(*pair) for pair in found)
     steps = [
-        Step(network=network.name, runtime=runtime, path=file.path, seconds=min(TRY_S, seconds_for(network, file)))
-        for network in networks
-        for runtime, files in network.files.items()
-        for file in files
+        Step(network=network.name, runtime=file.runtime, path=file.path, seconds=min(TRY_S, seconds_for(network, file)))
+        for network, file in found
     ]
     good: set[str] = set()
     rows = []
+    tried = 0
     for outcome in prove(bundle, steps):
+        tried += 1
         step = outcome.step
         if outcome.result == "ok":
             good.add(step.path)
         else:
             rows.append(Row(network=step.network, what=step.path, runtime=step.runtime, note=outcome.detail))
+        if tried >= first and clock() >= until_s:
+            break
+    rows += [Row(network=step.network, what=step.path, runtime=step.runtime, note=NO_TIME) for step in steps[tried:]]
     return good, rows
 
 

@@ -39,6 +39,10 @@ def apply(found: Findings, root: Path) -> None:
     _write(root / "etc/hostname", f"{name}\n")
     _write(root / "etc/hosts", render.hosts(name))
     _set_timezone(settings, root, found.complaints)
+    if settings.country is not None and not _is_country(settings.country, root):
+        found.complaints.append(
+            f"{settings.country!r} is no country that this system knows; write two letters, such as DE"
+        )
     for place, text in render.network_files(settings).items():
         _write(root / place, text, 0o600 if place == render.SUPPLICANT else 0o644)
     _write_service(found, root)
@@ -88,6 +92,12 @@ def _set_timezone(settings: Settings, root: Path, complaints: list[str]) -> None
     link.unlink(missing_ok=True)
     link.symlink_to(f"../usr/share/zoneinfo/{zone}")
     _write(root / "etc/timezone", f"{zone}\n")
+
+
+def _is_country(code: str, root: Path) -> bool:
+    """Whether it is one of ISO 3166, by the list beside the time zones; a system without it believes all."""
+    listed = _read(root / "usr/share/zoneinfo/iso3166.tab")
+    return not listed or f"\n{code}\t" in listed
 
 
 def partition_troubles(mounted: str, free_bytes: int) -> list[str]:

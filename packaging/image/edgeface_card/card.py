@@ -28,6 +28,12 @@ PRIVATE = ("password", "key.pem")
 UNKNOWN = "{} is not known here any more; write it again"
 PERHAPS = '{} is "taken", and nothing is kept for it: if the word stands for a secret, write that again'
 """A password of a broker or a camera may be that word."""
+NO_COUNTRY = (
+    "no country stands for the wireless network: only channels that are allowed everywhere are used; write "
+    "wifi_country = and two letters, such as DE, into network.txt"
+)
+ELSEWHERE = ("wpa_supplicant.conf", "userconf.txt", "userconf", "custom.toml", "ssh", "ssh.txt")
+"""Files by which Raspberry Pi OS was told the same before, and may hold secrets."""
 HIDDEN = ".txt"
 """Windows adds it to what is saved under a new name, and does not show it."""
 LARGEST_BYTES = 256 * 1024
@@ -91,17 +97,25 @@ class Card:
         for read in reads:
             found.complaints += read.complaints
             found.complaints += [f"not done here: {what}" for what in read.ignored]
+        if found.settings.wifi is not None and found.settings.country is None:
+            found.complaints.append(NO_COUNTRY)
         found.choice = self._configuration(judge)
         if found.choice.problem is not None:
             found.complaints.append(found.choice.problem)
         for name in PUBLIC:
-            if (data := self._look(self._place / name)) is not None:
+            if (data := self._on_card(name)) is not None:
                 found.public[name] = data
         for name in PRIVATE:
             self._credential(name, found)
         for name in (CONFIGURATION, NETWORK, imager.USER_DATA, imager.NETWORK_CONFIG, *PUBLIC, *PRIVATE):
             if (self._place / f"{name}{HIDDEN}").exists():
                 found.complaints.append(f"{name}{HIDDEN} is not read; call it {name}: Windows hides the end of a name")
+        for name in ELSEWHERE:
+            if (self._place / name).exists():
+                found.complaints.append(
+                    f"{name} is not read here; take it off the card: the network goes into network.txt, users with "
+                    "their SSH keys into user-data"
+                )
         return found
 
     def keep_good(self, text: str) -> None:
@@ -164,7 +178,7 @@ class Card:
         return choose(whole, None if last_good is None else last_good.decode(), judge)
 
     def _credential(self, name: str, found: Findings) -> None:
-        data, kept = self._look(self._place / name), self._kept / "credentials" / name
+        data, kept = self._on_card(name), self._kept / "credentials" / name
         if data is not None and data.strip() and data.strip() != TAKEN.encode():
             found.private[name] = data
             if self._keep(kept, data):
@@ -223,8 +237,16 @@ class Card:
         journal.unlink(missing_ok=True)
 
     def _text(self, name: str) -> str | None:
-        data = self._look(self._place / name)
+        data = self._on_card(name)
         return None if data is None else network_txt.decode(data)
+
+    def _on_card(self, name: str) -> bytes | None:
+        """Bytes of a file of the card; None where there is none, and with a line where there is one of no use."""
+        path = self._place / name
+        data = self._look(path)
+        if data is None and path.exists():
+            self._complaints.append(f"{name} is damaged, or no file of at most 256 KiB; it is not read: write it anew")
+        return data
 
     @staticmethod
     def _look(path: Path) -> bytes | None:

@@ -26,7 +26,7 @@ def choose(card: str | None, last_good: str | None, judge: Callable[[str], str |
     What was good before is not judged again: the program that judges takes seconds on a small board.
     """
     if card is None:
-        problem: str | None = "edgeface.toml is not on the card; put it back"
+        problem: str | None = "edgeface.toml is not on the card, or not to be read; put it back"
     elif card == last_good:
         problem = None
     else:

@@ -25,6 +25,14 @@ QUIET = frozenset({
 })  # fmt: skip
 """Of user-data: what is obeyed, or is so here anyway."""
 PASSWORDS = ("passwd", "plain_text_passwd", "hashed_passwd")
+INTERFACE = frozenset({
+    "dhcp4", "dhcp6", "optional", "addresses", "routes", "gateway4", "gateway6", "nameservers", "regulatory-domain",
+    "access-points", "hidden", "renderer",
+})  # fmt: skip
+"""Of an interface: what is obeyed, or is so here anyway."""
+BY_PASSWORD = frozenset({"psk", "psk-sha256", "sae"})
+"""How a wireless network may know us, beside by nothing (``none``)."""
+EVERYWHERE = frozenset({"default", "0.0.0.0/0", "::/0"})
 RUN = re.compile(r" *\bsystemd\.(run|run_success_action|run_failure_action|unit)=\S+")
 IMAGER_CUSTOM = "/usr/lib/raspberrypi-sys-mods/imager_custom"
 USERCONF = "/usr/lib/userconf-pi/userconf"
@@ -91,7 +99,8 @@ def network_config(text: str) -> Read:
             one = _table(interface)
             if kind == "wifis":
                 _wifi(one, found)
-            _address(one, found)
+            _address(str(name), one, found, wired=kind == "ethernets")
+            found.ignored += [f"{key} of {name}" for key in one if key not in INTERFACE]
     found.ignored += [str(key) for key in tree if key not in {"version", "renderer", "wifis", "ethernets"}]
     return found.read()
 
@@ -142,7 +151,7 @@ def script(text: str) -> Read:
         else:
             found.ignored.append(what)
     if name or keys:
-        found.keep("users", lambda: (settings.user(name or DEFAULT_USER, tuple(keys)),))
+        found.keep("users", lambda: (settings.user(name or DEFAULT_USER, _keys(keys, found)),))
     return found.read()
 
 
@@ -154,7 +163,9 @@ def _tree(text: str, found: _Found) -> Mapping[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         place = getattr(error, "problem_mark", None)
         where = f" line {place.line + 1}" if place is not None else ""
-        found.complaints.append(f"{found.file}{where} is no YAML; nothing of it is taken")
+        found.complaints.append(
+            f"{found.file}{where} is no YAML; nothing of it is taken, and its secrets stay on the card: correct it"
+        )
         return {}
     if tree is not None and not isinstance(tree, dict):
         found.complaints.append(f"{found.file} has no KEY: VALUE; nothing of it is taken")
@@ -184,7 +195,7 @@ def _users(tree: Mapping[str, Any], found: _Found) -> Iterator[User]:
         keys = _texts(one.get("ssh_authorized_keys")) or _texts(one.get("ssh-authorized-keys"))
         keys += loose if number == 0 else ()
         try:
-            user = settings.user(name, keys)
+            user = settings.user(name, _keys(keys, found))
         except CardError as error:
             found.complaints.append(f"{found.file}: {error}")
             continue
@@ -196,6 +207,17 @@ def _users(tree: Mapping[str, Any], found: _Found) -> Iterator[User]:
             )
 
 
+def _keys(texts: Sequence[str], found: _Found) -> tuple[str, ...]:
+    """Those that are public keys; one that is none must not keep out who has another."""
+    keys = []
+    for text in texts:
+        try:
+            keys.append(settings.public_key(text))
+        except CardError as error:
+            found.complaints.append(f"{found.file}: {error}")
+    return tuple(keys)
+
+
 def _wifi(interface: Mapping[str, Any], found: _Found) -> None:
     if land := _text(interface.get("regulatory-domain")):
         found.keep("country", settings.country, land)
@@ -204,24 +226,69 @@ def _wifi(interface: Mapping[str, Any], found: _Found) -> None:
             found.ignored.append(f"access point {name}")
             continue
         one = _table(point)
-        auth = _table(one.get("auth"))
-        password = _text(one.get("password")) or _text(auth.get("password")) or _text(auth.get("psk"))
         # Imager's first releases with cloud-init put the word one level up.
         hidden = _yes(one.get("hidden", interface.get("hidden")))
-        found.keep("wifi", settings.wifi, _octets(str(name)), password, hidden=hidden)
+        found.keep("wifi", _network, _octets(str(name)), one, hidden=hidden)
 
 
-def _address(interface: Mapping[str, Any], found: _Found) -> None:
-    dns = _texts(_table(interface.get("nameservers")).get("addresses"))
-    addresses = _texts(interface.get("addresses"))
+def _network(ssid: bytes, point: Mapping[str, Any], *, hidden: bool) -> settings.Wifi:
+    return settings.wifi(ssid, _password(point), hidden=hidden)
+
+
+def _password(point: Mapping[str, Any]) -> str | None:
+    """What an access point is entered with; None for an open one, which only what says so or has no word of it is.
+
+    Raises
+    ------
+    CardError : it is entered in another way: without a password that would be any open network of its name
+    """
+    auth = _table(point.get("auth"))
+    password = _text(point.get("password")) or _text(auth.get("password")) or _text(auth.get("psk"))
+    how = _text(auth.get("key-management")) or ("eap" if "method" in auth or "identity" in auth else None)
+    mode = _text(point.get("mode")) or "infrastructure"
+    if mode != "infrastructure":
+        raise CardError(f"mode {mode} of the wireless network is not done here; name one to go into")
+    if how == "none":
+        return None
+    if how is not None and how not in BY_PASSWORD:
+        raise CardError(f"key-management {how} of the wireless network is not done here; use one with a password")
+    if how is not None and password is None:
+        raise CardError("the wireless network has no password; write it, or key-management none for an open one")
+    return password
+
+
+def _address(name: str, interface: Mapping[str, Any], found: _Found, *, wired: bool) -> None:
+    servers = _table(interface.get("nameservers"))
+    dns = _texts(servers.get("addresses"))
+    found.ignored += [f"nameservers {key} of {name}" for key in servers if key != "addresses"]
+    addresses = _addresses(interface.get("addresses"))
+    routes = interface.get("routes")
+    routers = []
+    for route in map(_table, routes if isinstance(routes, list) else []):
+        to, via = _text(route.get("to")), _text(route.get("via"))
+        if via and to in EVERYWHERE:
+            routers.append(via)
+        else:
+            found.ignored.append(f"route to {to} of {name}")
     if not addresses:
         if dns:
             found.keep("dns", settings.servers, dns)
         return
-    routes = interface.get("routes")
-    gateways = [_text(one.get("via")) for one in (routes if isinstance(routes, list) else []) if isinstance(one, dict)]
-    gateway = _text(interface.get("gateway4")) or next(iter(gateways), None)
-    found.keep("address", settings.address, addresses[0], gateway, dns)
+    one = next((text for text in addresses if ":" not in text), addresses[0])
+    if "address" in found.values:
+        found.ignored += [f"address {text} of {name}" for text in addresses]
+        return
+    found.ignored += [f"address {text} of {name}" for text in addresses if text != one]
+    sixth = ":" in one
+    own = _text(interface.get("gateway6" if sixth else "gateway4"))
+    gateway = own or next((via for via in routers if (":" in via) == sixth), None)
+    found.keep("address", settings.address, one, gateway, dns, wired=wired)
+
+
+def _addresses(value: object) -> tuple[str, ...]:
+    """Addresses of an interface; one may be a key, whose value says more of it."""
+    many = value if isinstance(value, list) else []
+    return _texts([next(iter(one), None) if isinstance(one, dict) else one for one in many])
 
 
 def _calls(text: str) -> Iterator[Sequence[str]]:

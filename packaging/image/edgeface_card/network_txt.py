@@ -21,6 +21,8 @@ KEYS = (
     "dns",
 )
 LINE = re.compile(r"^(?P<before>\s*(?P<key>\w+)\s*=[ \t]*)(?P<value>.*?)[ \t]*$", re.MULTILINE)
+QUOTES = ('""', "''", "\u201c\u201d", "\u2018\u2019", "\u201e\u201c", "\u00ab\u00bb")
+"""Typed ones, and those that an editor makes of them."""
 YES = {"yes": True, "true": True, "1": True, "on": True, "no": False, "false": False, "0": False, "off": False}
 
 
@@ -63,11 +65,6 @@ def read(text: str) -> Read:
             "wifi",
             lambda: settings.wifi(ssid.encode(), said(given, "wifi_password"), hidden=_yes(given, "wifi_hidden")),
         )
-        if "country" not in found:
-            complaints.append(
-                "network.txt: wifi_ssid stands without wifi_country: only channels that are allowed everywhere are "
-                "used; write two letters, such as DE"
-            )
     elif said(given, "wifi_password"):
         complaints.append("network.txt: wifi_password stands without wifi_ssid; name the network too")
     dns = tuple(re.split(r"[\s,]+", given["dns"])) if said(given, "dns") else ()
@@ -100,7 +97,7 @@ def _lines(text: str) -> tuple[dict[str, str], list[str]]:
 
 def _bare(value: str) -> str:
     """Without the quotes that people put around names with spaces."""
-    if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+    if len(value) >= 2 and value[0] + value[-1] in QUOTES:
         return value[1:-1]
     return value
 

@@ -12,8 +12,9 @@ SUPPLICANT = "etc/wpa_supplicant/wpa_supplicant-wlan0.conf"
 
 
 def network_files(settings: Settings) -> dict[str, str]:
-    """Files by their place below the root; a fixed address is the wireless network's, where one is named."""
-    fixed, over_air = settings.address, settings.wifi is not None
+    """Files by their place below the root; a fixed address is the wireless network's, where one is named and it may."""
+    fixed = settings.address
+    over_air = settings.wifi is not None and not (fixed is not None and fixed.wired)
     files = {
         WIRED: network("Type=ether\nKind=!*", None if over_air else fixed, settings.dns or (), metric=100),
         WIRELESS: network("Type=wlan", fixed if over_air else None, settings.dns or (), metric=600),

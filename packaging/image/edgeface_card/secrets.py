@@ -19,7 +19,8 @@ from edgeface_card.settings import TAKEN
 
 NETWORK_KEYS = frozenset({"wifi_password"})
 YAML_KEYS = frozenset({
-    "passwd", "plain_text_passwd", "hashed_passwd", "password", "psk", "chpasswd", "runcmd", "bootcmd", "write_files",
+    "passwd", "plain_text_passwd", "hashed_passwd", "password", "psk", "client-key-password", "chpasswd", "runcmd",
+    "bootcmd", "write_files",
 })  # fmt: skip
 """Of cloud-init: passwords, and what may hold anything, such as the token of Raspberry Pi Connect."""
 TOML_KEY = re.compile(
@@ -115,7 +116,7 @@ def take(text: str, spots: Callable[[str], Iterator[Spot]]) -> tuple[str, dict[s
     secrets: dict[str, str] = {}
     for spot in sorted(spots(text), key=lambda one: one.start, reverse=True):
         raw = text[spot.start : spot.end]
-        if raw.strip().strip("\"'") == TAKEN:
+        if raw.strip().strip("\"'") in ("", TAKEN):  # Of an open network Imager writes an empty password.
             continue
         secrets[spot.name] = raw
         tail = raw[len(raw.rstrip()) :]

@@ -51,11 +51,13 @@ class Address:
     ----------
     address : with the size of its net, ``192.168.1.20/24``
     dns : addresses of servers
+    wired : the cable's, whatever wireless network is named; else that of the wireless network where one is
     """
 
     address: str
     gateway: str | None = None
     dns: tuple[str, ...] = ()
+    wired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,8 @@ def country(text: str) -> str:
     """
     if not COUNTRY.fullmatch(text):
         raise CardError(f"{text!r} is no country; write two letters, such as DE")
+    if text.upper() == "UK":
+        raise CardError(f"{text!r} is no country; write GB")
     return text.upper()
 
 
@@ -166,22 +170,28 @@ def wifi(ssid: bytes, password: str | None, *, hidden: bool = False) -> Wifi:
     return Wifi(ssid, password or None, hidden)
 
 
-def address(text: str, gateway: str | None, dns: tuple[str, ...]) -> Address:
+def address(text: str, gateway: str | None, dns: tuple[str, ...], *, wired: bool = False) -> Address:
     """A fixed address.
 
     Raises
     ------
-    CardError : the size of its net is missing, or something is no address
+    CardError : the size of its net is missing, something is no address, or nobody can have this one in its net
     """
     if "/" not in text:
         raise CardError(f"address {text} says not how large its net is; write for example {text}/24")
     try:
         interface = ipaddress.ip_interface(_without_zone(text))
-        if gateway and ipaddress.ip_address(_without_zone(gateway)) not in interface.network:
-            raise CardError(f"gateway {gateway} is not in the net of {text}; correct one of them")
+        router = ipaddress.ip_address(_without_zone(gateway)) if gateway else None
     except ValueError as error:
         raise CardError(f"{error}; write for example 192.168.1.20/24") from None
-    return Address(str(interface), gateway or None, servers(dns))
+    net = interface.network
+    if router is not None and router not in net:
+        raise CardError(f"gateway {gateway} is not in the net of {text}; correct one of them")
+    if router == interface.ip:
+        raise CardError(f"gateway {gateway} is the node's own address; write the router's")
+    if net.version == 4 and net.num_addresses > 2 and interface.ip in (net[0], net[-1]):
+        raise CardError(f"address {text} is that of its whole net; write another of the same net")
+    return Address(str(interface), gateway or None, servers(dns), wired)
 
 
 def servers(dns: tuple[str, ...]) -> tuple[str, ...]:
@@ -214,10 +224,19 @@ def user(name: str, keys: tuple[str, ...]) -> User:
     """
     if not USER.fullmatch(name) or name == "root":
         raise CardError(f"{name!r} is no name of a user; use small letters, digits and -, not root")
-    for key in keys:
-        if not KEY.fullmatch(key):
-            raise CardError(f"{key[:24]!r}... is no public key for SSH; copy the whole line of the .pub file")
-    return User(name, tuple(dict.fromkeys(keys)))
+    return User(name, tuple(dict.fromkeys(map(public_key, keys))))
+
+
+def public_key(text: str) -> str:
+    """A line of a .pub file.
+
+    Raises
+    ------
+    CardError : it is none
+    """
+    if not KEY.fullmatch(text):
+        raise CardError(f"{text[:24]!r}... is no public key for SSH; copy the whole line of the .pub file")
+    return text
 
 
 def said(text: Mapping[str, str], key: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import sys
 import time
@@ -34,6 +35,8 @@ EPOCH = "usr/lib/clock-epoch"
 """By the time of this file systemd sets a clock that is behind it: no node starts before its image was made."""
 VERSION, NAMESPACE = "usr/share/edgeface-image/version", "edgeface-slot"
 STOCK = "usr/share/edgeface/edgeface.toml"
+PUBLIC = re.compile(r"((ssh|ecdsa|sk-ssh|sk-ecdsa)-[A-Za-z0-9@.-]+ [A-Za-z0-9+/]+=*( [^\n]*)?\n?)+")
+"""As the node's edgeface-slot takes them."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,6 +83,21 @@ def newest_deb(folder: Path) -> Path:
     if not found:
         raise BuildError(f"{folder} has no package for Debian 13; run packaging/deb/build --arch arm64 --python 3.13")
     return found[-1]
+
+
+def wrong_keys(update_key: Path | None, sign: Path | None) -> str | None:
+    """What is wrong with the keys that were named, before minutes are spent; None where nothing is."""
+    for path in (update_key, sign):
+        if path is not None and not path.is_file():
+            return f"there is no file {path}; see ssh-keygen -t ed25519"
+    if update_key is None:
+        return None
+    text = update_key.read_text(encoding="utf-8", errors="replace")
+    if "PRIVATE KEY" in text:
+        return f"{update_key} is a secret key, which would lie on every card; give its public half (.pub)"
+    if not PUBLIC.fullmatch(text):
+        return f"{update_key} is no public key of OpenSSH; give the file that ends with .pub"
+    return None
 
 
 def configure(root: Path, twin: Path, deb: Path, version: str, key: Path | None, epoch: int) -> None:
@@ -230,6 +248,9 @@ def main() -> int:
         print(
             f"edgeface: {args.deb} is no package; run packaging/deb/build --arch arm64 --python 3.13", file=sys.stderr
         )
+        return 2
+    if wrong := wrong_keys(args.update_key, args.sign):
+        print(f"edgeface: {wrong}", file=sys.stderr)
         return 2
     told = Told()
     try:
