@@ -11,7 +11,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edgeface.geometry import shrink
 from edgeface.types import F32, Image
 
 Size = tuple[int, int]
@@ -20,8 +19,15 @@ USUAL, GAIN_MOST = 0.3, 8.0
 still is noise."""
 BRIGHTEST = 0.5
 """No place is made brighter than this: a face under a lamp is not to turn white. Nor does a lamp count for more."""
+DUSK, NIGHT = 0.25, 0.15
+"""Brightness of the surroundings below which a place begins to be made brighter, and from which on it is wholly: what
+is a little dark is found as well as it is, and by day nothing is to be done."""
+BESIDE, SOFTLY = 9, 3.0
+"""Cells across which the brightest one counts, and the deviation, in cells, over which that fades: what is beside
+somebody whom an infrared lamp lights stays dark, and is not taken for faces.
+"""
 CELLS, SAMPLES = 32, 4
-"""Cells along the picture's long side, and pixels of a cell along each axis that are averaged."""
+"""Cells along the picture's long side, and pixels of a cell along each axis that are picked and averaged."""
 AROUND = 5.0
 """What surrounds a place: a Gaussian's deviation, cells. Smaller ones take the contrast of a face away."""
 
@@ -60,15 +66,18 @@ def exposure_of(image: Image) -> Exposure | None:
     """How bright a picture, uint8 (H, W, 3), BGR, is to be for a detector; None where no part is dark."""
     height, width = image.shape[:2]
     columns, rows = (max(1, round(CELLS * side / max(height, width))) for side in (width, height))
-    grey = cv2.cvtColor(shrink(image, (columns * SAMPLES, rows * SAMPLES)), cv2.COLOR_BGR2GRAY)
+    picked = cv2.resize(image, (columns * SAMPLES, rows * SAMPLES), interpolation=cv2.INTER_NEAREST)
+    grey = cv2.cvtColor(picked, cv2.COLOR_BGR2GRAY)
     cells = cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     around = cv2.GaussianBlur(np.minimum(cells, BRIGHTEST), (0, 0), AROUND)
-    if around.min() >= USUAL:
+    if around.min() >= DUSK:
         return None
-    brightest = cv2.GaussianBlur(cv2.dilate(cells, np.ones((3, 3), np.uint8)), (0, 0), 1)
+    brightest = cv2.GaussianBlur(cv2.dilate(cells, np.ones((BESIDE, BESIDE), np.uint8)), (0, 0), SOFTLY)
     least = USUAL / GAIN_MOST
     gains = np.minimum(USUAL / np.maximum(around, least), BRIGHTEST / np.maximum(brightest, least))
-    return Exposure(np.clip(gains, 1, GAIN_MOST)) if gains.max() > 1 else None
+    wholly = np.clip((DUSK - around) / (DUSK - NIGHT), 0, 1)
+    gains = 1 + (np.clip(gains, 1, GAIN_MOST) - 1) * wholly
+    return Exposure(gains) if gains.max() > 1 else None
 
 
 def averaged(image: Image, content_wh: Size) -> Image:
