@@ -14,6 +14,7 @@ import cv2
 import msgspec
 import numpy as np
 
+from edgeface.detect.exposure import Exposure
 from edgeface.geometry import nms, resize, shrink
 from edgeface.types import F32, Detections, Image
 
@@ -45,6 +46,11 @@ class Region(msgspec.Struct, frozen=True):
             max(1, round((self.right - self.left) * self.scale)),
             max(1, round((self.bottom - self.top) * self.scale)),
         )
+
+    def shares(self, image_wh: Size) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom in shares of the picture's width and height."""
+        width, height = image_wh
+        return self.left / width, self.top / height, self.right / width, self.bottom / height
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -158,8 +164,12 @@ class Sheet:
         return True
 
 
-def compose(image: Image, mosaic: Mosaic) -> Image:
-    """The canvas, uint8 (height, width, 3): each region shrunk into its place, black between them."""
+def compose(image: Image, mosaic: Mosaic, *, exposure: Exposure | None = None) -> Image:
+    """The canvas, uint8 (height, width, 3): each region shrunk into its place, black between them.
+
+    ``exposure`` says where the picture is made brighter, if anywhere.
+    """
+    image_wh = (image.shape[1], image.shape[0])
     canvas: Image = np.zeros((mosaic.size_wh[1], mosaic.size_wh[0], 3), np.uint8)
     for place in mosaic.placed:
         region = place.region
@@ -169,6 +179,8 @@ def compose(image: Image, mosaic: Mosaic) -> Image:
             resize(part, (place.width, place.height), cv2.INTER_LINEAR, out=into)
         else:
             shrink(part, (place.width, place.height), out=into)
+        if exposure is not None:
+            into[:] = exposure.apply(into, region.shares(image_wh))
     return canvas
 
 

@@ -23,7 +23,7 @@ from edgeface.bundle import (
 )
 from edgeface.config import Config
 from edgeface.detect import make_detector
-from edgeface.detect.exposure import averaged, brightened
+from edgeface.detect.exposure import Exposure, averaged, exposure_of
 from edgeface.detect.mosaic import Size, compose, in_picture, joined
 from edgeface.engine.search import FINER, QUICK, Inputs, Plan
 from edgeface.engine.states import States
@@ -171,25 +171,28 @@ class Networks:
     def search(self, frame: Frame, plan: Plan = QUICK, *, min_score: float) -> Detections:
         """Find the faces of a frame, in its pixels, in the passes of a plan; each face once."""
         image_wh = (frame.image.shape[1], frame.image.shape[0])
+        exposure = None if frame.still else exposure_of(frame.image if frame.small is None else frame.small)
         found: list[Detections] = []
         if plan.quick:
-            found.append(self._whole(frame, plan.gain, min_score=min_score))
+            found.append(self._whole(frame, exposure, min_score=min_score))
         if plan.fine:
-            found.append(self._whole(frame, plan.gain, min_score=min_score, size_wh=self.inputs(frame).fine_wh))
+            found.append(self._whole(frame, exposure, min_score=min_score, size_wh=self.inputs(frame).fine_wh))
         for mosaic in plan.mosaics:
-            canvas = compose(frame.image, mosaic)
-            canvas = canvas if plan.gain == 1 else brightened(canvas, plan.gain)
+            canvas = compose(frame.image, mosaic, exposure=exposure)
             seen = self.detect(canvas, min_score=min_score, still=frame.still, size_wh=mosaic.size_wh)
             found.append(in_picture(seen, mosaic.placed, image_wh))
         return joined(found) if plan.mosaics or len(found) > 1 else found[0]
 
-    def _whole(self, frame: Frame, gain: float, *, min_score: float, size_wh: Size | None = None) -> Detections:
+    def _whole(
+        self, frame: Frame, exposure: Exposure | None, *, min_score: float, size_wh: Size | None = None
+    ) -> Detections:
         """Search the whole view: in the frame's small picture, where that has all that the detector sees."""
         image, small = frame.image, frame.small
         seen = image if small is None or not self._suffices(small, image, size_wh) else small
-        if gain != 1:
-            mean = averaged(seen, size_wh or self.detector.size_for((seen.shape[1], seen.shape[0])))
-            seen = brightened(mean if self._suffices(mean, image, size_wh) else seen, gain)
+        if exposure is not None:
+            seen_wh = (seen.shape[1], seen.shape[0])
+            mean = averaged(seen, letterbox(seen_wh, size_wh or self.detector.size_for(seen_wh)).content_wh)
+            seen = exposure.apply(mean if self._suffices(mean, image, size_wh) else seen)
         found = self.detect(seen, min_score=min_score, still=frame.still, size_wh=size_wh)
         if seen.shape == image.shape:
             return found

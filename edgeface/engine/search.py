@@ -69,13 +69,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     quick, fine : the whole picture, in the detector's own size and at `FINER` times it
     mosaics : regions of the picture side by side, each a pass
-    gain : how many times as bright it sees them
     """
 
     quick: bool = False
     fine: bool = False
     mosaics: Sequence[Mosaic] = ()
-    gain: float = 1.0
 
 
 QUICK = Plan(quick=True)
@@ -223,9 +221,13 @@ class Search:
         quick_s = STILL_QUICK_S if self._still else QUICK_S
         if not quick and time_s - self._quick_s >= quick_s and (not known or budget - cost >= 1):
             quick, cost = True, cost + 1
-        fine = inputs.fine_wh is not None and (
-            crowded or self._is_fine_due(time_s, inputs.cost(inputs.fine_wh), budget - cost, moving=moving)
-        )
+        # In a still scene a cell that has changed by itself is noise.
+        lively = self._changes.stirred or (moving and not self._still)
+        fine_cost = inputs.cost(inputs.fine_wh) if inputs.fine_wh else None
+        affords = fine_cost is not None and not crowded and budget - cost >= fine_cost + RESERVE
+        if affords and lively:
+            self._still_fine_s = STILL_FINE_S
+        fine = fine_cost is not None and (crowded or (affords and self._is_fine_due(time_s, lively=lively)))
         if moving and not fine and (budget - cost >= LOOK or not (quick or sheets)):
             sheets = sheets or [Sheet(inputs.quick_wh)]
             self._changes.fill(sheets[-1], due, inputs.image_wh, inputs.scales, time_s)
@@ -236,8 +238,10 @@ class Search:
         if fine:
             self._fine_s = time_s
             self._changes.all_seen(time_s)
+            if not lively and not crowded:
+                self._still_fine_s = min(STILL_FINE_MOST_S, 2 * self._still_fine_s)
         spent = quick + sum(inputs.cost(mosaic.size_wh) for mosaic in mosaics)
-        spent += inputs.cost(inputs.fine_wh) if fine and inputs.fine_wh else 0.0
+        spent += fine_cost if fine and fine_cost is not None else 0.0
         self._account = max(DEBT, budget - spent)
         return Plan(quick=quick, fine=fine, mosaics=mosaics)
 
@@ -260,18 +264,9 @@ class Search:
         sheets = _packed([_at_rest(one, inputs) for one in known], inputs)
         return sheets[0] if len(sheets) == 1 and inputs.cost(inputs.canvas_wh(sheets[0])) < 1 else None
 
-    def _is_fine_due(self, time_s: float, cost: float, left: float, *, moving: bool) -> bool:
-        """Whether the whole picture is seen finer in this frame, at that cost, with so much left on the account."""
-        if left < cost + RESERVE:
-            return False
-        # In a still scene a cell that has changed by itself is noise.
-        if self._changes.stirred or (moving and not self._still):
-            self._still_fine_s = STILL_FINE_S
-            return time_s - self._fine_s >= FINE_S
-        if time_s - self._fine_s < self._still_fine_s:
-            return False
-        self._still_fine_s = min(STILL_FINE_MOST_S, 2 * self._still_fine_s)
-        return True
+    def _is_fine_due(self, time_s: float, *, lively: bool) -> bool:
+        """Whether it is time to see the whole picture finer."""
+        return time_s - self._fine_s >= (FINE_S if lively else self._still_fine_s)
 
 
 def _followed(known: Sequence[Expected], inputs: Inputs, time_s: float) -> tuple[list[Sheet], bool]:

@@ -10,10 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from statistics import median
 
-import msgspec
-
 from edgeface.config import Config
-from edgeface.detect.exposure import gain_for
 from edgeface.engine.levels import FULL, Costs, Level
 from edgeface.engine.load import Load
 from edgeface.engine.networks import Networks
@@ -341,12 +338,10 @@ class Worker:
             return self._networks.search(frame, min_score=self._min_score)
         search = self._searches[frame.camera]
         image = frame.image if frame.small is None else frame.small
-        pipeline = self._pipelines[frame.camera]
-        plan = search.plan(image, frame.time_s, self._networks.inputs(frame), pipeline.expected(frame.time_s))
+        known = self._pipelines[frame.camera].expected(frame.time_s)
+        plan = search.plan(image, frame.time_s, self._networks.inputs(frame), known)
         if plan is None:
             return None
-        if (gain := gain_for(pipeline.brightness)) != 1:
-            plan = msgspec.structs.replace(plan, gain=gain)
         if interval_s:
             self._detect_due_s[frame.camera] = frame.time_s + interval_s
         detections = self._networks.search(frame, plan, min_score=self._min_score)
