@@ -23,7 +23,7 @@ from benchmarks.following import OVERLAP, truth_of
 from converters.paths import BUNDLE
 from edgeface.bundle import open_bundle
 from edgeface.config import Config, Detector, Runtime
-from edgeface.engine import networks
+from edgeface.detect.exposure import exposure_of
 from edgeface.engine.networks import Networks
 from edgeface.errors import run_command
 from edgeface.geometry import iou
@@ -73,6 +73,13 @@ def bars(height: int, width: int, _: F32) -> F32:
     return light
 
 
+def seen_between_bars(picture: Image, boxes: F32) -> F32:
+    """Those of the boxes (N, 4) that are wholly between the bars of a picture."""
+    lit = np.flatnonzero(picture.any(axis=(0, 2)))
+    kept: F32 = boxes[(boxes[:, 0] > lit[0]) & (boxes[:, 2] < lit[-1])]
+    return kept
+
+
 LIGHTS: Mapping[str, tuple[Light, float, bool]] = {
     "day": (evenly(1), 0, False),
     "dim": (evenly(0.55), 3, False),
@@ -88,7 +95,7 @@ LIGHTS: Mapping[str, tuple[Light, float, bool]] = {
 """Light, deviation of the noise in levels, and whether colours are gone."""
 
 
-def taken(image: Image, boxes: F32, name: str) -> Image:
+def photographed(image: Image, boxes: F32, name: str) -> Image:
     """A frame in another light."""
     light, noise, grey = LIGHTS[name]
     if grey:
@@ -97,7 +104,8 @@ def taken(image: Image, boxes: F32, name: str) -> Image:
     dark = cv2.multiply(image, cv2.merge([share, share, share]), dtype=cv2.CV_16S)
     if noise:
         dark = cv2.add(dark, cv2.randn(np.zeros(image.shape, np.int16), 0, noise))
-    return np.clip(dark, 0, 255).astype(np.uint8)
+    taken: Image = np.clip(dark, 0, 255).astype(np.uint8)
+    return taken
 
 
 def score(clips: Sequence[Path], names: Sequence[str], every: int) -> dict[tuple[str, bool], list[int]]:
@@ -114,15 +122,11 @@ def score(clips: Sequence[Path], names: Sequence[str], every: int) -> dict[tuple
             boxes = np.array([row[1:] for row in faces], np.float32).reshape(-1, 4)
             anybody = np.array([row[1:] for row in [*faces, *hidden]], np.float32).reshape(-1, 4)
             for name in names:
-                picture = taken(np.asarray(image, np.uint8), boxes, name)
+                picture = photographed(np.asarray(image, np.uint8), boxes, name)
                 frame = Frame(image=picture, camera="main", index=index, time_s=0.0, captured_at=EPOCH)
-                within = (
-                    np.flatnonzero(LIGHTS[name][0](*picture.shape[:2], boxes).any(axis=0)) if name == "bars" else ()
-                )
-                seen = [row for row in boxes if name != "bars" or within[0] < row[0] < row[2] < within[-1]]
-                wanted = np.array(seen, np.float32).reshape(-1, 4)
+                wanted = seen_between_bars(picture, boxes) if name == "bars" else boxes
                 for brighter in (False, True):
-                    with patch.object(networks, "exposure_of", networks.exposure_of if brighter else lambda _: None):
+                    with patch("edgeface.engine.networks.exposure_of", exposure_of if brighter else lambda _: None):
                         found = loaded.search(frame, min_score=config.detector.score).boxes
                     counted = counts[name, brighter]
                     counted[0] += len(wanted)
