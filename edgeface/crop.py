@@ -20,6 +20,11 @@ from edgeface.types import F32, Image
 
 BORDERS = {"replicate": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
 Offsets = tuple[tuple[float, float], ...]
+USUAL, GAIN_MOST = 0.3, 8.0
+"""How bright a dark crop becomes, 0 to 1, and how many times as bright at most."""
+DUSK, NIGHT = 0.12, 0.06
+"""Mean of a crop from which on it is made brighter, and wholly. No skin by day is as dark: all people are seen as they
+are wherever there is light."""
 FARTHEST = 4.0
 """A crop reaches at most this many box sides beyond the picture: more is a detector's mistake, not a face."""
 
@@ -36,8 +41,10 @@ def reference_boxes(boxes: F32, shares: Four | None) -> F32:
     return share_of_box(boxes, (-left, -top, right, bottom))
 
 
-def cut(image: Image, box: F32, landmarks: F32 | None, spec: Input, *, offsets: Offsets | None = None) -> Image:
-    """One face as a network's input pixels.
+def cut(
+    image: Image, box: F32, landmarks: F32 | None, spec: Input, *, offsets: Offsets | None = None, light: float = 1.0
+) -> Image:
+    """One face as a network's input pixels; one in the dark as bright as by day.
 
     Parameters
     ----------
@@ -46,6 +53,7 @@ def cut(image: Image, box: F32, landmarks: F32 | None, spec: Input, *, offsets: 
     landmarks : float32 (5, 2), needed by a rule that aligns
     spec : input of the network, with its crop rule
     offsets : ``landmarks_to_reference`` of the detector that found the landmarks
+    light : `Quality.light` of the face; where it is 1 nobody needs to look whether that is dark
 
     Returns
     -------
@@ -61,6 +69,8 @@ def cut(image: Image, box: F32, landmarks: F32 | None, spec: Input, *, offsets: 
         chip = _aligned(image, landmarks, spec.crop, offsets, size_wh, grey=grey)
     else:
         chip = _rectangle(image, _rule_box(box, spec.crop), size_wh, BORDERS[spec.crop.fill], grey=grey)
+    if light < 1:
+        chip = brightened(chip)
     if grey:
         return chip[..., None]
     return cv2.cvtColor(chip, cv2.COLOR_BGR2RGB) if spec.color == "rgb" else chip
@@ -169,3 +179,11 @@ def _shrunk(part: Image, size_wh: tuple[int, int], *, grey: bool) -> Image:
         return shrink(part, size_wh)
     samples, kind = sample(part, size_wh)
     return resize(cv2.cvtColor(samples, cv2.COLOR_BGR2GRAY), size_wh, kind)
+
+
+def brightened(chip: Image) -> Image:
+    """A crop in which hardly any light is, as bright as usual; others as they are."""
+    mean = float(chip.mean()) / 255
+    wholly = min(1.0, max(0.0, (DUSK - mean) / (DUSK - NIGHT)))
+    gain = 1 + (min(GAIN_MOST, USUAL / max(mean, USUAL / GAIN_MOST)) - 1) * wholly
+    return chip if gain == 1 else cv2.convertScaleAbs(chip, alpha=gain).reshape(chip.shape)

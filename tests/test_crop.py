@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
 
 from edgeface.bundle import BoxCrop, CropRule, Input, LandmarkCrop, SquareCrop
-from edgeface.crop import cut, reference_boxes
+from edgeface.crop import brightened, cut, reference_boxes
 from edgeface.errors import BundleError
 from edgeface.types import Image
 
@@ -124,6 +126,23 @@ def test_a_grey_crop_is_the_coloured_one_without_its_colours(rule: CropRule, sid
     grey = cut(frame, box, points, spec(rule, color="grey"))
     wanted = cv2.cvtColor(cut(frame, box, points, spec(rule, color="bgr")), cv2.COLOR_BGR2GRAY)
     assert np.abs(grey[..., 0].astype(int) - wanted).max() <= 2
+
+
+@pytest.mark.parametrize("color", ["bgr", "rgb", "grey"])
+def test_a_face_in_the_dark_is_cut_out_as_bright_as_by_day(color: str) -> None:
+    frame = ramp()
+    for level, wanted in ((10, 76), (15, 76), (23, 50), (31, 31), (120, 120)):
+        flat = np.full_like(frame, level)
+        chip = cut(flat, BOX, None, spec(SquareCrop(), color=color), light=0.5)
+        assert abs(int(chip.mean()) - wanted) <= 6, level
+        assert (cut(flat, BOX, None, spec(SquareCrop(), color=color)) == level).all()
+    assert cut(np.zeros_like(frame), BOX, None, spec(SquareCrop(), color=color), light=0.5).max() == 0
+
+
+def test_at_dusk_a_crop_gets_brighter_step_by_step() -> None:
+    means = [brightened(np.full((8, 8), level, np.uint8)).mean() / level for level in range(40, 4, -1)]
+    assert means == sorted(means)
+    assert max(later / before for before, later in pairwise(means)) < 1.35
 
 
 def test_a_rule_that_aligns_needs_landmarks() -> None:

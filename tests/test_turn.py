@@ -329,6 +329,27 @@ def test_faces_are_looked_for_in_the_small_picture_and_cut_from_the_large_one(mo
     assert asked and all((request.pixels == 255).all() for request in asked)
 
 
+@pytest.mark.parametrize("share", [1.0, 0.1])
+def test_networks_see_a_face_in_the_dark_as_bright_as_by_day(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same in a video and in a photograph."""
+    networks = make_networks(lambda _name, outputs: outputs)
+    asked: list[Request] = []
+    prepare = networks.prepare
+
+    def watched(requests: Sequence[Request], states: States) -> Prepared:
+        asked.extend(requests)
+        return prepare(requests, states)
+
+    monkeypatch.setattr(networks, "prepare", watched)
+    worker = Worker(networks, Config(), ["main"], new_id=lambda: "v", clock=lambda: 0.0)
+    picture = cv2.convertScaleAbs(scene(640, 360), alpha=share)
+    for step in range(8):
+        worker.process([Frame(image=picture, camera="main", index=step, time_s=step / 10, captured_at=NOON)])
+    analyze_image(picture, networks, Config(), path="x", min_score=0.1)
+    assert {request.camera for request in asked} == {"main", ""}
+    assert all(50 < request.pixels.mean() < 170 for request in asked), [request.pixels.mean() for request in asked]
+
+
 def test_the_small_picture_shows_what_the_large_one_does() -> None:
     networks = make_networks(lambda _name, outputs: outputs)
     large = scene(1280, 720)

@@ -309,14 +309,14 @@ class Pipeline:
             row = rows[track]
             assert row is not None
             landmarks = None if detections.landmarks is None else detections.landmarks[row]
-            spec = self._networks[network].input
+            spec, quality = self._networks[network].input, sighting.qualities[track]
             requests.append(
                 Request(
                     network=network,
                     camera=self.camera,
                     track=track,
-                    pixels=cut(frame.image, boxes[row], landmarks, spec, offsets=self._offsets),
-                    quality=sighting.qualities[track].score,
+                    pixels=cut(frame.image, boxes[row], landmarks, spec, offsets=self._offsets, light=quality.light),
+                    quality=quality.score,
                     time_s=frame.time_s,
                     overdue_s=overdue_s,
                 )

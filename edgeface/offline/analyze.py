@@ -155,7 +155,14 @@ def _requests(image: Image, found: Detections, row: int, quality: Quality, netwo
     detector = networks.detector.network
     box = reference_boxes(found.boxes[row : row + 1], detector.box_to_reference)[0]
     for name, (network, _, _) in networks.attributes.items():
-        pixels = cut(image, box, _points(found, row), network.input, offsets=detector.landmarks_to_reference)
+        pixels = cut(
+            image,
+            box,
+            _points(found, row),
+            network.input,
+            offsets=detector.landmarks_to_reference,
+            light=quality.light,
+        )
         yield Request(network=name, camera="", track=row, pixels=pixels, quality=quality.score, time_s=0.0)
 
 
