@@ -305,9 +305,8 @@ def scene(width: int, height: int) -> Image:
     return picture
 
 
-def test_faces_are_looked_for_in_the_small_picture_and_cut_from_the_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The large one is white: crops of it are, and nothing is found in it."""
-    networks = make_networks(lambda _name, outputs: outputs)
+def asked_of(networks: Networks, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+    """What is asked of the networks for faces from now on."""
     asked: list[Request] = []
     prepare = networks.prepare
 
@@ -316,6 +315,13 @@ def test_faces_are_looked_for_in_the_small_picture_and_cut_from_the_large_one(mo
         return prepare(requests, states)
 
     monkeypatch.setattr(networks, "prepare", watched)
+    return asked
+
+
+def test_faces_are_looked_for_in_the_small_picture_and_cut_from_the_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The large one is white: crops of it are, and nothing is found in it."""
+    networks = make_networks(lambda _name, outputs: outputs)
+    asked = asked_of(networks, monkeypatch)
     worker = Worker(networks, Config(), ["main"], new_id=lambda: "v", clock=lambda: 0.0)
     white, small = np.full((720, 1280, 3), 255, np.uint8), scene(640, 360)
     for step in range(8):
@@ -333,14 +339,7 @@ def test_faces_are_looked_for_in_the_small_picture_and_cut_from_the_large_one(mo
 def test_networks_see_a_face_in_the_dark_as_bright_as_by_day(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same in a video and in a photograph."""
     networks = make_networks(lambda _name, outputs: outputs)
-    asked: list[Request] = []
-    prepare = networks.prepare
-
-    def watched(requests: Sequence[Request], states: States) -> Prepared:
-        asked.extend(requests)
-        return prepare(requests, states)
-
-    monkeypatch.setattr(networks, "prepare", watched)
+    asked = asked_of(networks, monkeypatch)
     worker = Worker(networks, Config(), ["main"], new_id=lambda: "v", clock=lambda: 0.0)
     picture = cv2.convertScaleAbs(scene(640, 360), alpha=share)
     for step in range(8):
