@@ -28,8 +28,8 @@ WITHIN_S = 20.0
 """A cut comes so long after the first visit of a boot, at most."""
 CUTS_S = 1200
 MEASURED_S, SETTLED_S = 600, 60
-"""Each is measured so long: `sync` before and after leaves nothing for a later commit, and counts as the one commit that
-is due in this time."""
+"""Each is measured so long: `sync` before and after leaves nothing for a later commit, and counts as the one that is
+due in this time."""
 HOUR_S = 3600
 VISITS_AN_HOUR, LEAST_VISITS = 60, 4
 TUNED_S = 1800
