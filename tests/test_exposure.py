@@ -131,6 +131,17 @@ def test_dusk_makes_no_step() -> None:
     assert (gains[0], gains[-1]) == (1.0, GAIN_MOST)
 
 
+def test_the_dark_beside_what_a_lamp_lights_stays_dark() -> None:
+    """Noise at the edge of what is lit would be taken for faces; farther away it is made brighter as everywhere."""
+    picture = np.full((360, 640, 3), 5, np.uint8)
+    picture[140:220, 40:120] = 160
+    exposure = exposure_of(picture)
+    assert exposure is not None
+    row = exposure.gains[9]
+    assert row[7:10].max() < 2.5
+    assert row[20:].min() > 7
+
+
 def test_a_black_picture_stays_black() -> None:
     black = np.zeros((180, 320, 3), np.uint8)
     exposure = exposure_of(black)
