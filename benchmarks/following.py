@@ -1,6 +1,6 @@
 """Who is followed, and for how long: made clips of known people through `analyze`, beside ByteTrack on its detections.
 
-    python -m benchmarks.following CLIP.mp4... [--spoil shake|night] [--runtime auto|onnx|litert] [--no-motion]
+    python -m benchmarks.following CLIP.mp4... [--spoil shake|night|off|lamp|infrared] [--runtime auto|onnx|litert] [--no-motion]
     python -m benchmarks.following --make PATH/make_clip.py --seeds 1-6 --fps 10,5 [--small] [--data DIR]
 
 Beside each clip lies the truth that the maker of clips has written (JSON: `frames`, boxes with a person's number;
@@ -21,6 +21,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -50,6 +51,11 @@ NEVER = 1e3
 SHAKE_PX, DARK, NOISE = 3, 0.2, 8.0
 """A camera in the wind: so many pixels each way from picture to picture; at night: the light that is left, and the
 deviation of its noise in levels."""
+SWITCHED = {"off": ((0.15, 0.15, 0.15), 6.0), "lamp": ((0.35, 0.55, 0.75), 5.0), "infrared": ((0.7, 0.7, 0.7), 6.0)}
+"""A lamp goes out, another one is lit, a camera goes over to infrared, which has no colours: the light that is left in
+blue, green and red, and the deviation of the noise. Each lasts `SWITCH_S`, as what was before does then."""
+SWITCH_S = 5.0
+SPOILS = ("shake", "night", *SWITCHED)
 LEAST_S = 0.3
 """ByteTrack's tracks that last so long count as visits, as ours do (`visits.confirm`)."""
 
@@ -201,7 +207,7 @@ def _agreed(pairs: Mapping[tuple[int, str], int]) -> int:
 
 @contextmanager
 def spoiled(clip: Path, kind: str | None) -> Iterator[Path]:
-    """The clip, or one that was taken by a shaking camera, or at night."""
+    """The clip, or one that was taken by a shaking camera, at night, or while lamps were switched."""
     if kind is None:
         yield clip
         return
@@ -209,29 +215,36 @@ def spoiled(clip: Path, kind: str | None) -> Iterator[Path]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / clip.name
         capture = cv2.VideoCapture(str(clip))
+        fps = capture.get(cv2.CAP_PROP_FPS)
         writer: cv2.VideoWriter | None = None
-        while True:
+        for index in count():
             done, image = capture.read()
             if not done:
                 break
             if writer is None:
-                fps, size = capture.get(cv2.CAP_PROP_FPS), (image.shape[1], image.shape[0])
+                size = (image.shape[1], image.shape[0])
                 writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
-            writer.write(_spoil(np.asarray(image, np.uint8), kind, rng))
+            writer.write(_spoil(np.asarray(image, np.uint8), kind, rng, index / fps))
         if writer is not None:
             writer.release()
         yield path
 
 
-def _spoil(image: Image, kind: str, rng: np.random.Generator) -> Image:
+def _spoil(image: Image, kind: str, rng: np.random.Generator, time_s: float) -> Image:
     if kind == "shake":
         right, down = rng.integers(-SHAKE_PX, SHAKE_PX + 1, 2).tolist()
         move = np.array([[1, 0, right], [0, 1, down]], np.float32)
         size = (image.shape[1], image.shape[0])
         return np.asarray(cv2.warpAffine(image, move, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
-    noise = rng.standard_normal(image.shape, np.float32) * NOISE
-    dark: Image = np.clip(image * np.float32(DARK) + noise, 0, 255).astype(np.uint8)
-    return dark
+    light, deviation = SWITCHED.get(kind, ((DARK, DARK, DARK), NOISE))
+    if kind in SWITCHED and time_s // SWITCH_S % 2 == 0:
+        return image
+    noise = rng.standard_normal(image.shape, np.float32) * deviation
+    if kind == "infrared":
+        image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR), np.uint8)
+        noise = noise[..., :1]
+    taken: Image = np.clip(image * np.array(light, np.float32) + noise, 0, 255).astype(np.uint8)
+    return taken
 
 
 def told(who: str, scores: Sequence[Score]) -> str:
@@ -282,7 +295,7 @@ def main() -> int:
     parser.add_argument("--seeds", default="1-6")
     parser.add_argument("--fps", default="10,5")
     parser.add_argument("--small", action="store_true")
-    parser.add_argument("--spoil", choices=["shake", "night"])
+    parser.add_argument("--spoil", choices=SPOILS)
     parser.add_argument("--runtime", choices=["auto", "onnx", "litert"], default="auto")
     parser.add_argument("--no-motion", action="store_true")
     asked = parser.parse_args()

@@ -274,6 +274,26 @@ def test_a_camera_that_goes_over_to_infrared_has_the_same_people(behind: tuple[i
     assert len(watch.told("start")) == 2
 
 
+@pytest.mark.parametrize("missed_s", [0.4, 1.2], ids=["for a moment", "for longer"])
+@pytest.mark.parametrize("lamp", [(0.15, 0.15, 0.15), (0.35, 0.55, 0.75), "grey"], ids=["off", "another", "infrared"])
+@pytest.mark.parametrize("fps", [5, 10, 25])
+def test_a_lamp_that_is_switched_while_a_face_is_missed_makes_nobody_another(
+    fps: int, lamp: tuple[float, float, float] | str, missed_s: float
+) -> None:
+    """Who is not found for a moment must look like before, in one light; in another one place and motion are enough."""
+    watch, jitter = Watch(), np.random.default_rng(0)
+    for frame in range(9 * fps):
+        time_s = frame / fps
+        image, boxes = draw([Seen(100 + 20 * time_s, 60, RED)])
+        if 3 <= time_s < 6:
+            grey = np.repeat(0.7 * image.mean(axis=2, keepdims=True), 3, axis=2)
+            image = (grey if isinstance(lamp, str) else image * lamp).astype(np.uint8)
+        boxes += jitter.uniform(-1, 1, boxes.shape).astype(np.float32)
+        watch.see(time_s, image, boxes[:0] if any(at < time_s < at + missed_s for at in (2.9, 5.9)) else boxes)
+    assert len(watch.told("start")) == 1
+    assert watch.told("end") == []
+
+
 @pytest.mark.parametrize(("clothes", "people"), [(RED, 1), (BLUE, 2)])
 def test_a_slow_camera_hands_nobody_the_place_of_another(clothes: tuple[int, int, int], people: int) -> None:
     """At two frames a second one stands where another one stood in the frame before."""

@@ -57,9 +57,10 @@ TORSO_OTHER, HEAD_OTHER = 0.4, 0.15
 """Distance from which on clothes, by colours alone, and head are both another one's: no shadow changes clothes so."""
 GREY = 0.95
 """Share of the colours that lie at grey or beside it where there are none."""
-COLOUR_CHANGED, LIGHTNESS_CHANGED, LIGHT_S, GRID = 0.25, 0.3, 0.5, 14
-"""Share of the background that has another colour, or lightness, in another light, how often that is looked at, and how
-many rows and columns are picked out of a picture for it."""
+COLOUR_CHANGED, LIGHTNESS_CHANGED, LIGHT_S, GRID = 0.33, 0.4, 0.5, 14
+"""Share of the background that has another colour, or lightness, in another light; half of one and half of the other is
+as much (people who walk past were 0.8 of it at most, a camera that goes over to grey 1.2). How often that is looked at,
+and how many rows and columns are picked out of a picture for it."""
 TICK_S = 1e-3
 
 
@@ -223,11 +224,9 @@ class Light:
         before, self._before = self._before, views.background()
         if before is None or self._before is None:
             return
-        changes = (
-            _changed(_colours(before), _colours(self._before)),
-            _changed(_lightness(before), _lightness(self._before)),
-        )
-        if changes[0] > COLOUR_CHANGED or changes[1] > LIGHTNESS_CHANGED:
+        colours = _changed(_colours(before), _colours(self._before))
+        lightness = _changed(_lightness(before), _lightness(self._before))
+        if colours / COLOUR_CHANGED + lightness / LIGHTNESS_CHANGED > 1:
             self.changed_s = time_s
 
 

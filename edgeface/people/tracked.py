@@ -86,6 +86,42 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     seen_s: float
 
 
+class Sight:
+    """What the people in one frame look like, beside what is known of who is followed.
+
+    Parameters
+    ----------
+    views : their looks
+    time_s : source time of the frame
+    light : in which it was before; moved on when that is asked for
+    """
+
+    def __init__(self, views: Views, time_s: float, light: Light) -> None:
+        self.views = views
+        self.time_s = time_s
+        self._light = light
+
+    def likeness(self, state: Tracked, row: int | None) -> float | None:
+        """How much the face of a row looks like a track, as a logarithm; None where that cannot be said.
+
+        Who looks unlike in another light may be anybody.
+        """
+        if state.look is None or row is None:
+            return None
+        now = self.views.look(row)
+        like = likeness(state.look, now)
+        return None if like is not None and like < 0 and self.relit(state.look, state.look_s, now) else like
+
+    def relit(self, before: Appearance, look_s: float, now: Appearance) -> bool:
+        """Whether a look of then is of another light than one of now: colours are gone or back, or a lamp switched."""
+        return is_grey(before) != is_grey(now) or self.changed_since(look_s)
+
+    def changed_since(self, look_s: float, *, at_once: bool = True) -> bool:
+        """Whether what is behind the people has changed since; found out in this frame, or not ``at_once`` but soon."""
+        self._light.see(self.views, self.time_s, at_once=at_once)
+        return self._light.changed_s > look_s
+
+
 def gate_of(state: Tracked, time_s: float, strictness: float) -> float:
     """How far a face may be from a track at an instant, in face sizes; ``strictness`` is a share of the usual gate."""
     return strictness * min(GATE_MOST, GATE_SIZES + GATE_SPEED * (time_s - state.motion.seen_s))
@@ -106,23 +142,29 @@ def is_near(one: Tracked, other: Tracked) -> bool:
     return abs(here.x - there.x) <= reach and abs(here.y - there.y) <= reach
 
 
-def exchange(one: Tracked, other: Tracked, views: Views) -> None:
+def exchange(one: Tracked, other: Tracked, sight: Sight) -> None:
     """Let two tracks exchange their faces; ``one`` keeps what it looks like, ``other`` is seen anew."""
     one.motion, other.motion = other.motion, one.motion
     one.face, other.face = other.face, one.face
     one.score, other.score = other.score, one.score
     one.detection, other.detection = other.detection, one.detection
     assert other.detection is not None
-    now = views.look(other.detection)
+    now = sight.views.look(other.detection)
     other.look = None if now.torso is None and now.head is None else now
     one.exchanged = other.id
 
 
-def likeness_of(state: Tracked, row: int | None, views: Views | None) -> float | None:
-    """How much the face of a row looks like a track, as a logarithm; None where that cannot be said."""
-    if views is None or state.look is None or row is None:
-        return None
-    return likeness(state.look, views.look(row))
+def go_on(gone: Tracked, here: Tracked, sight: Sight | None) -> None:
+    """Let somebody who is not seen any more go on as the new track that turned out to be the same person's."""
+    gone.motion, gone.face, gone.score, gone.detection = here.motion, here.face, here.score, here.detection
+    if here.look is not None:
+        before = gone.look
+        if before is not None and sight is not None and sight.relit(before, gone.look_s, here.look):
+            before = None
+        gone.look = here.look if before is None else blend(before, here.look, LOOK_SHARE)
+        gone.look_s = here.look_s
+    gone.hits += here.hits
+    gone.joined = here.id
 
 
 def is_look_due(state: Tracked, time_s: float) -> bool:
@@ -131,46 +173,46 @@ def is_look_due(state: Tracked, time_s: float) -> bool:
     return time_s >= again_s - TICK_S
 
 
-def refresh(state: Tracked, views: Views, time_s: float, *, alone: bool, light: Light) -> None:
+def refresh(state: Tracked, sight: Sight, *, alone: bool) -> None:
     """Take the appearance of a track anew, from time to time.
 
     Where somebody else is hidden there, the face may be that one's by now: while it is not ``alone``, a good look takes
     in only what is like it. One that is alone and clearly looks like somebody else is doubted, and looked at in each
-    frame. Not so where the ``light`` has changed since, or the colours are gone or back, as where a camera goes over
-    to infrared: then everybody is seen anew.
+    frame. Not so where the light has changed since, or the colours are gone or back, as where a camera goes over to
+    infrared: then everybody is seen anew.
     """
     assert state.detection is not None
+    time_s = sight.time_s
     if not is_look_due(state, time_s):
         return
-    now = views.look(state.detection)
+    now = sight.views.look(state.detection)
     if now.torso is None and now.head is None:
         state.unseen_s = time_s
         return
-    light.see(views, time_s)
-    if state.confirmed and alone and now.clear and state.look is not None and state.look.clear:
-        if is_grey(now) != is_grey(state.look):
-            state.look = now
-        elif is_other(state.look, now):
-            light.see(views, time_s, at_once=True)
-            if light.changed_s <= state.look_s:
+    before = None if sight.changed_since(state.look_s, at_once=False) else state.look
+    if before is not None and state.confirmed and alone and now.clear and before.clear:
+        if is_grey(now) != is_grey(before):
+            before = None
+        elif is_other(before, now):
+            if not sight.changed_since(state.look_s):
                 if state.doubt is None:
                     state.doubt = Doubt(time_s, state.face, replace(state.motion), state.hits, state.searched)
                 return
-            state.look = now
+            before = None
     state.doubt, state.look_s = None, time_s
-    if state.look is None or (now.clear and not state.look.clear):
+    if before is None or (now.clear and not before.clear):
         state.look = now
-    elif not state.look.clear or (now.clear and (alone or (likeness(state.look, now) or 0.0) >= ALIKE)):
-        state.look = blend(state.look, now, LOOK_SHARE)
+    elif not before.clear or (now.clear and (alone or (likeness(before, now) or 0.0) >= ALIKE)):
+        state.look = blend(before, now, LOOK_SHARE)
 
 
-def replaced(state: Tracked, new_id: int, views: Views, time_s: float) -> Tracked | None:
+def replaced(state: Tracked, new_id: int, sight: Sight) -> Tracked | None:
     """Whom the face of a track belongs to where it has been doubted for long enough: a new track, with that face.
 
     The other one was last seen when that was sure. Somebody had stepped to where that one stood, from one frame to the
     next.
     """
-    doubt = state.doubt
+    doubt, time_s = state.doubt, sight.time_s
     if doubt is None or state.detection is None or time_s - doubt.since_s < DOUBT_S - TICK_S:
         return None
     here = Tracked(
@@ -184,7 +226,7 @@ def replaced(state: Tracked, new_id: int, views: Views, time_s: float) -> Tracke
         confirmed=False,
         hits=state.hits - doubt.hits + 1,
         searched=state.searched - doubt.searched + 1,
-        look=views.look(state.detection),
+        look=sight.views.look(state.detection),
         look_s=time_s,
     )
     state.motion, state.detection, state.doubt = replace(doubt.motion, seen_s=state.look_s), None, None

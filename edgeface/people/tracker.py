@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from math import log, pi
 
-from edgeface.people.appearance import LIKENESS_MOST, Light, Views, blend, likeness
+from edgeface.people.appearance import LIKENESS_MOST, Light, Views, likeness
 from edgeface.people.assignment import UNMATCHED, match
 from edgeface.people.motion import (
     Face,
@@ -33,18 +33,18 @@ from edgeface.people.motion import (
 )
 from edgeface.people.rhythm import Rhythm
 from edgeface.people.tracked import (
-    LOOK_SHARE,
     TICK_S,
     Expected,
+    Sight,
     Tracked,
     as_track,
     entry_offset,
     exchange,
     expected_at,
     gate_of,
+    go_on,
     is_look_due,
     is_near,
-    likeness_of,
     refresh,
     replaced,
 )
@@ -164,7 +164,8 @@ class Tracker:
             predict(state.motion, elapsed_s, time_s)
         self._states = [state for state in self._states if not self._is_lost(state, time_s)]
         if detections is not None:
-            self._associate(time_s, detections, views)
+            sight = None if views is None else Sight(views, time_s, self._light)
+            self._associate(time_s, detections, sight)
             self._searched_s = time_s
             self._states = [state for state in self._states if not self._is_lost(state, time_s)]
         return [as_track(state, absent=self._unseen(state, time_s, self._lost_after_s)) for state in self._states]
@@ -195,7 +196,7 @@ class Tracker:
         direct_s = max(DIRECT_S, DIRECT_SEARCHES * (time_s - self._searched_s))
         return time_s - state.motion.seen_s <= direct_s + TICK_S
 
-    def _associate(self, time_s: float, detections: Detections, views: Views | None) -> None:
+    def _associate(self, time_s: float, detections: Detections, sight: Sight | None) -> None:
         found = [
             ((x1 + x2) / 2, (y1 + y2) / 2, max(x2 - x1, 1.0), max(y2 - y1, 1.0))
             for x1, y1, x2, y2 in detections.boxes.tolist()
@@ -207,36 +208,36 @@ class Tracker:
         free = [state for state in self._states if self._follows(state, time_s)]
         taken: set[int] = set()
         for steady in (True, False):
-            pairs = self._pairs(free, found, scores, time_s, views, taken=taken, steady=steady)
+            pairs = self._pairs(free, found, scores, time_s, sight, taken=taken, steady=steady)
             for index, row in pairs:
                 self._hit(free[index], found[row], scores[row], row, time_s)
                 taken.add(row)
             matched = {index for index, _ in pairs}
             free = [state for index, state in enumerate(free) if index not in matched]
         once = [state for state in free if state.hits == 1]
-        for index, row in _strides(once, {row: found[row] for row in high if row not in taken}, time_s, views):
+        for index, row in _strides(once, {row: found[row] for row in high if row not in taken}, time_s, sight):
             self._hit(once[index], found[row], scores[row], row, time_s)
             taken.add(row)
         new = [row for row in high if row not in taken]
         for row in sorted(new, key=lambda row: (-scores[row], found[row])):
             self._begin(found[row], scores[row], row, time_s)
         hidden = [s for s in self._states if s.confirmed and 0 < time_s - s.motion.seen_s <= self._lost_after_s]
-        if views is not None:
-            self._see(time_s, views, hidden)
+        if sight is not None:
+            self._see(sight, hidden)
         for state in [state for state in self._states if state.detection is not None]:
             if not state.confirmed and self._is_person(state, time_s):
-                if views is not None:
-                    self._untangle(state, views)
-                self._confirm(state, time_s, seen=views is not None)
+                if sight is not None:
+                    self._untangle(state, sight)
+                self._confirm(state, time_s, sight)
 
-    def _see(self, time_s: float, views: Views, hidden: Sequence[Tracked]) -> None:
+    def _see(self, sight: Sight, hidden: Sequence[Tracked]) -> None:
         """Take appearances anew where it is time; who stands where somebody else stood becomes a track of their own."""
         shown = [(state, state.detection) for state in self._states if state.detection is not None]
-        views.prepare([row for state, row in shown if is_look_due(state, time_s)])
+        sight.views.prepare([row for state, row in shown if is_look_due(state, sight.time_s)])
         for state, _ in shown:
             alone = not any(is_near(state, other) for other in hidden)
-            refresh(state, views, time_s, alone=alone, light=self._light)
-            other = replaced(state, self._next_id, views, time_s) if len(self._states) < TRACKS else None
+            refresh(state, sight, alone=alone)
+            other = replaced(state, self._next_id, sight) if len(self._states) < TRACKS else None
             if other is not None:
                 self._states.append(other)
                 self._next_id += 1
@@ -247,7 +248,7 @@ class Tracker:
         found: Sequence[Face],
         scores: Sequence[float],
         time_s: float,
-        views: Views | None,
+        sight: Sight | None,
         *,
         taken: Collection[int],
         steady: bool,
@@ -257,7 +258,7 @@ class Tracker:
         ``steady``: only who was in the search before, and is where the motion says; nobody else is pushed in between.
         """
         costs: dict[tuple[int, int], float] = {}
-        often = views is None or time_s - self._searched_s <= STEADY_S + TICK_S
+        often = sight is None or time_s - self._searched_s <= STEADY_S + TICK_S
         across = sorted((face[0], row, face[1]) for row, face in enumerate(found) if row not in taken)
         for index, state in enumerate(states):
             seen = often and state.motion.seen_s >= self._searched_s
@@ -272,8 +273,8 @@ class Tracker:
                 calm = seen and not odd(state.motion, found[row])
                 if steady and not calm:
                     continue
-                if views is not None and not calm:
-                    like = likeness_of(state, row, views)
+                if sight is not None and not calm:
+                    like = sight.likeness(state, row)
                     if like is None:
                         if association_cost(state.motion, found[row], gate=BLIND_GATE * gate) is None:
                             continue
@@ -298,7 +299,7 @@ class Tracker:
         long_enough = state.hits >= self._min_hits and time_s - state.started_s >= self._confirm_s - TICK_S
         return long_enough and 2 * (state.hits - 1) > state.searched - 1
 
-    def _untangle(self, state: Tracked, views: Views) -> None:
+    def _untangle(self, state: Tracked, sight: Sight) -> None:
         """Give a track back its face where it left a crossing with another one's, and the new track has that face.
 
         So it is where two stood before one another and were found as one: who is found first afterwards is followed on.
@@ -306,49 +307,48 @@ class Tracker:
         for other in self._states:
             if not other.confirmed or other.look is None or not other.look.clear or not is_near(state, other):
                 continue
-            own, there = likeness_of(other, other.detection, views), likeness_of(other, state.detection, views)
+            own, there = sight.likeness(other, other.detection), sight.likeness(other, state.detection)
             if own is not None and there is not None and there > max(0.0, own + EXCHANGED):
-                exchange(other, state, views)
+                exchange(other, state, sight)
                 return
 
-    def _confirm(self, state: Tracked, time_s: float, *, seen: bool) -> None:
+    def _confirm(self, state: Tracked, time_s: float, sight: Sight | None) -> None:
         """Confirm a track: as one more, or as somebody who has come back to about the same place with the same look."""
         gone = [other for other in self._states if self._may_return(other, state)]
-        unsure = seen and (state.look is None or not state.look.clear)
+        unsure = sight is not None and (state.look is None or not state.look.clear)
         if gone and unsure and time_s - state.started_s < UNSURE_S:
             return
-        costs = {other.id: cost for other in gone if (cost := self._return_cost(other, state)) is not None}
+        costs = {other.id: cost for other in gone if (cost := self._return_cost(other, state, sight)) is not None}
         if not costs:
             state.confirmed = True
             return
         other = min((other for other in gone if other.id in costs), key=lambda other: costs[other.id])
-        other.motion, other.face, other.score, other.detection = state.motion, state.face, state.score, state.detection
-        if state.look is not None:
-            other.look = state.look if other.look is None else blend(other.look, state.look, LOOK_SHARE)
-        other.hits += state.hits
-        other.joined = state.id
+        go_on(other, state, sight)
         self._states.remove(state)
 
     def _may_return(self, gone: Tracked, here: Tracked) -> bool:
         """Whether a new track came in where somebody may be who is not seen any more."""
         return gone.confirmed and gone.detection is None and entry_offset(gone, here) is not None
 
-    def _return_cost(self, gone: Tracked, here: Tracked) -> float | None:
+    def _return_cost(self, gone: Tracked, here: Tracked, sight: Sight | None) -> float | None:
         """How badly a new track fits somebody who is not seen any more; None where it is somebody else."""
         gap_s = here.started_s - gone.motion.seen_s
         off = entry_offset(gone, here)
         assert off is not None
         apart = self._difference(gone.id, here.id)
+        by_place = off if gap_s <= self._lost_after_s and apart < APART else None
         if gone.look is None:
-            return off if gap_s <= self._lost_after_s and apart < APART else None
+            return by_place
         like = None if here.look is None else likeness(gone.look, here.look)
-        if like is None:
+        if like is None or here.look is None:
             return None
         spread = RETURN_SIZES + RETURN_SPEED * gap_s
         place = log(RETURN_AREA / (2 * pi * spread * spread)) - (off / spread) ** 2 / 2
         covered = not gone.look.clear and gap_s <= self._lost_after_s
         evidence = like + place + (COVERED_PRIOR if covered else RETURN_PRIOR) - apart
-        return -evidence if evidence > 0 else None
+        if evidence > 0:
+            return -evidence
+        return by_place if sight is not None and sight.relit(gone.look, gone.look_s, here.look) else None
 
     def _begin(self, face: Face, score: float, row: int, time_s: float) -> None:
         if len(self._states) >= TRACKS and not self._make_room():
@@ -382,13 +382,14 @@ class Tracker:
 
 
 def _strides(
-    states: Sequence[Tracked], faces: Mapping[int, Face], time_s: float, views: Views | None
+    states: Sequence[Tracked], faces: Mapping[int, Face], time_s: float, sight: Sight | None
 ) -> list[tuple[int, int]]:
     """Pairs of tracks that were seen once, whose velocity is unknown, and of faces that nobody else claims."""
     costs: dict[tuple[int, int], float] = {}
     for index, state in enumerate(states):
         for row, face in faces.items():
             share = stride(state.motion, face, time_s)
-            if share is not None and (likeness_of(state, row, views) or 0.0) >= LIKENESS_LEAST:
+            like = None if share is None or sight is None else sight.likeness(state, row)
+            if share is not None and (like or 0.0) >= LIKENESS_LEAST:
                 costs[index, row] = (UNMATCHED - 0.1) * share * share
     return match(costs)
