@@ -15,13 +15,12 @@ import numpy as np
 
 from edgeface.bundle import BoxCrop, Four, Input, LandmarkCrop, SquareCrop
 from edgeface.errors import BundleError
+from edgeface.gain import gain
 from edgeface.geometry import Points, resize, sample, share_of_box, shrink, similarity
 from edgeface.types import F32, Image
 
 BORDERS = {"replicate": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
 Offsets = tuple[tuple[float, float], ...]
-USUAL, GAIN_MOST = 0.3, 8.0
-"""How bright a dark crop becomes, 0 to 1, and how many times as bright at most."""
 DUSK, NIGHT = 0.1, 0.05
 """Mean of a crop from which on it is made brighter, and wholly. Hardly any skin by day is as dark (one of 1,588 crops
 of FairFace): all people are seen as they are wherever there is light."""
@@ -183,7 +182,8 @@ def _shrunk(part: Image, size_wh: tuple[int, int], *, grey: bool) -> Image:
 
 def brightened(chip: Image) -> Image:
     """A crop in which hardly any light is, as bright as usual; others as they are."""
-    mean = float(chip.mean()) / 255
-    wholly = min(1.0, max(0.0, (DUSK - mean) / (DUSK - NIGHT)))
-    gain = 1 + (min(GAIN_MOST, USUAL / max(mean, USUAL / GAIN_MOST)) - 1) * wholly
-    return chip if gain == 1 else cv2.convertScaleAbs(chip, alpha=gain).reshape(chip.shape)
+    mean = np.array(chip.mean() / 255, np.float32)
+    if mean >= DUSK:
+        return chip
+    bright: Image = cv2.convertScaleAbs(chip, alpha=float(gain(mean, dusk=DUSK, night=NIGHT))).reshape(chip.shape)
+    return bright

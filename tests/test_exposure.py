@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_search import FPS, Watched, scene
 
-from edgeface.detect.exposure import BRIGHTEST, GAIN_MOST, USUAL, averaged, exposure_of
+from edgeface.detect.exposure import BRIGHTEST, averaged, exposure_of
 from edgeface.detect.mosaic import Mosaic, Placed, compose, region_around
 from edgeface.engine import networks
+from edgeface.gain import GAIN_MOST, USUAL
 from edgeface.types import F32, Image
 
 NOISE = 6.0

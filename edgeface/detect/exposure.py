@@ -11,12 +11,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from edgeface.gain import LEAST, gain
 from edgeface.types import F32, Image
 
 Size = tuple[int, int]
-USUAL, GAIN_MOST = 0.3, 8.0
-"""How bright what surrounds a place is to be, 0 to 1, and how many times as bright it becomes at most: what is darker
-still is noise."""
 BRIGHTEST = 0.5
 """No place is made brighter than this: a face under a lamp is not to turn white. Nor does a lamp count for more."""
 DUSK, NIGHT = 0.25, 0.15
@@ -37,7 +35,7 @@ class Exposure:
 
     Attributes
     ----------
-    gains : float32 (rows, columns) of a coarse grid over the picture, 1 to `GAIN_MOST`
+    gains : float32 (rows, columns) of a coarse grid over the picture, 1 to `gain.GAIN_MOST`
     """
 
     def __init__(self, gains: F32) -> None:
@@ -73,10 +71,7 @@ def exposure_of(image: Image) -> Exposure | None:
     if around.min() >= DUSK:
         return None
     brightest = cv2.GaussianBlur(cv2.dilate(cells, np.ones((BESIDE, BESIDE), np.uint8)), (0, 0), SOFTLY)
-    least = USUAL / GAIN_MOST
-    gains = np.minimum(USUAL / np.maximum(around, least), BRIGHTEST / np.maximum(brightest, least))
-    wholly = np.clip((DUSK - around) / (DUSK - NIGHT), 0, 1)
-    gains = 1 + (np.clip(gains, 1, GAIN_MOST) - 1) * wholly
+    gains = gain(around, dusk=DUSK, night=NIGHT, most=BRIGHTEST / np.maximum(brightest, LEAST))
     return Exposure(gains) if gains.max() > 1 else None
 
 
