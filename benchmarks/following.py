@@ -1,6 +1,7 @@
 """Who is followed, and for how long: made clips of known people through `analyze`, beside ByteTrack on its detections.
 
-    python -m benchmarks.following CLIP.mp4... [--spoil shake|night|off|lamp|infrared] [--runtime auto|onnx|litert] [--no-motion]
+    python -m benchmarks.following CLIP.mp4... [--spoil shake|night|off|lamp|infrared] [--runtime auto|onnx|litert]
+                                    [--no-motion]
     python -m benchmarks.following --make PATH/make_clip.py --seeds 1-6 --fps 10,5 [--small] [--data DIR]
 
 Beside each clip lies the truth that the maker of clips has written (JSON: `frames`, boxes with a person's number;
