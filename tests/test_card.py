@@ -670,6 +670,47 @@ def test_a_cut_while_a_file_is_written_over_is_made_good(
     assert not (kept_of(place) / card_module.OVERWRITING).exists()
 
 
+def test_what_was_kept_before_and_while_a_file_was_written_over_lies_in_no_free_block(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link to each file, made while it is there, shows what its blocks hold afterwards."""
+    (place / "password").write_text("the first one\n")
+    (place / "network.txt").write_text("wifi_country = DE\nwifi_ssid = Shop\nwifi_password = of the shop\n")
+    links: list[Path] = []
+    real = card_module.overwrite
+
+    def linking(path: Path, data: bytes) -> None:
+        for kept in [one for one in kept_of(place).rglob("*") if one.is_file()]:
+            links.append(place.parent / f"link-{len(links)}")
+            links[-1].hardlink_to(kept)
+        real(path, data)
+
+    monkeypatch.setattr(card_module, "overwrite", linking)
+    boot(place).read(good)
+    (place / "password").write_text("the second one\n")
+    boot(place).read(good)
+    kept = {path.stat().st_ino for path in kept_of(place).rglob("*")}
+    gone = [path for path in links if path.stat().st_ino not in kept]
+    assert len(gone) >= 4
+    assert [path.read_bytes().strip(b"\0") for path in gone] == [b""] * len(gone)
+    assert boot(place).read(good).private["password"] == b"the second one\n"
+
+
+def test_an_old_copy_that_a_cut_has_left_is_erased_and_never_the_file_itself(place: Path) -> None:
+    kept = kept_of(place)
+    kept.mkdir(parents=True, exist_ok=True)
+    path, before = kept / "active", kept / ".active.old"
+    card_module.write_private(path, b"one")
+    before.hardlink_to(path)  # the power went before the new one took its place
+    card_module.write_private(path, b"two")
+    before.write_bytes(b"one")  # and after it had
+    (place.parent / "link").hardlink_to(before)
+    card_module.write_private(path, b"three")
+    assert path.read_bytes() == b"three"
+    assert (place.parent / "link").read_bytes() == bytes(3)
+    assert [one.name for one in kept.iterdir()] == ["active"]
+
+
 def test_a_file_that_was_edited_after_a_cut_is_the_person_s(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = place / "network.txt"
     file.write_text("wifi_country = DE\nwifi_ssid = Shop\nwifi_password = the first one\n")

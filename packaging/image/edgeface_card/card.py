@@ -6,6 +6,7 @@ old one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -209,7 +210,7 @@ class Card:
         texts = {"name": name, "old": old.decode("latin-1"), "new": padded(data, len(old)).decode("latin-1")}
         if self._keep(journal, json.dumps(texts).encode()):
             self._write_over(path, data)
-            journal.unlink(missing_ok=True)
+            erase(journal)
 
     def _write_over(self, path: Path, data: bytes) -> None:
         if self._unlock is not None:
@@ -234,7 +235,7 @@ class Card:
             old, new = (texts[key].encode("latin-1") for key in ("old", "new"))
             if (now := self._look(path)) is not None and torn(now, old, new):
                 self._write_over(path, new)
-        journal.unlink(missing_ok=True)
+        erase(journal)
 
     def _text(self, name: str) -> str | None:
         data = self._on_card(name)
@@ -260,8 +261,16 @@ class Card:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write so that only root reads it, and a power cut leaves the old file or the new one."""
-    beside = path.with_name(f".{path.name}.new")
+    """Write so that only root reads it, and a power cut leaves the old file or the new one.
+
+    The old one is written over where it lay: it may have held a secret too.
+    """
+    beside, before = path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
+    if before.exists() and not (path.exists() and before.samefile(path)):
+        erase(before)  # the power went before it was
+    before.unlink(missing_ok=True)
+    if path.exists():
+        before.hardlink_to(path)
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(data)
@@ -273,6 +282,14 @@ def write_private(path: Path, data: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+    erase(before)
+
+
+def erase(path: Path) -> None:
+    """Remove a file and leave its content in no free block; one that is not there, or cannot be written, is let be."""
+    with contextlib.suppress(OSError):
+        _write_where_it_lies(path, bytes)
+        path.unlink()
 
 
 def padded(data: bytes, length: int) -> bytes:
@@ -290,9 +307,13 @@ def torn(now: bytes, old: bytes, new: bytes) -> bool:
 
 def overwrite(path: Path, data: bytes) -> None:
     """Write over a file where it lies, blanks up to its old length; what was there is gone from these blocks."""
+    _write_where_it_lies(path, lambda length: padded(data, length))
+
+
+def _write_where_it_lies(path: Path, content: Callable[[int], bytes]) -> None:
     with path.open("r+b") as file:
         length = file.seek(0, os.SEEK_END)
         file.seek(0)
-        file.write(padded(data, length))
+        file.write(content(length))
         file.flush()
         os.fsync(file.fileno())
