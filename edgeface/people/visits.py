@@ -10,7 +10,7 @@ import msgspec
 
 from edgeface.config import Visits
 from edgeface.people.conduct import Doing, Seen, Watch
-from edgeface.questions import QUESTIONS, Known, ended
+from edgeface.questions import QUESTIONS, Known
 from edgeface.types import Answer, Event, Head, Reason, Task, Track
 from edgeface.visit import PlaceChange, Visit, VisitChange
 
@@ -193,8 +193,6 @@ class VisitBook:
             return None
         person.noticed += self._watch.end(person.doing, time_s)
         self._notice_places(person)
-        self._read(person)
-        person.known = ended(person.known)
         visit = self._visit(person, ended_s=person.track.seen_s)
         return VisitChange(event="end", visit=visit, time_s=time_s, reason=reason)
 
@@ -244,9 +242,20 @@ class VisitBook:
             return None
         return QUESTIONS[task].value(state, self._heads[task], self._certainty[task])
 
+    def _last(self, person: _Person) -> Known:
+        """What is known of a person whose visit has ended."""
+        enough = {task: state for task, state in person.states.items() if state.samples >= self._settings.min_samples}
+        return Known(
+            **{
+                task: QUESTIONS[task].last(state, self._heads[task], self._certainty[task])
+                for task, state in enough.items()
+            }
+        )
+
     def _visit(self, person: _Person, *, ended_s: float | None = None) -> Visit:
         assert person.visit is not None
-        self._read(person)
+        if ended_s is None:
+            self._read(person)
         track = person.track
         return Visit(
             id=person.visit,
@@ -257,7 +266,7 @@ class VisitBook:
             ended_s=ended_s,
             box=track.box,
             score=track.score,
-            known=person.known,
+            known=person.known if ended_s is None else self._last(person),
             conduct=self._watch.conduct(person.doing),
             absent=track.absent,
         )
