@@ -220,7 +220,7 @@ def test_a_turn_past_the_camera_is_no_look() -> None:
 def test_who_turns_at_the_limit_does_not_flap() -> None:
     looks = Looks()
     for index in range(100):
-        looks.see(index / 10, Pose(yaw=24 if index % 2 else 33, pitch=0, roll=0), 25.0)
+        looks.see(index / 10, Pose(yaw=33 if index // 10 % 2 else 24, pitch=0, roll=0), 25.0)
     assert told(looks)[1:] == (1, True)
 
 
@@ -361,6 +361,9 @@ ZONE = '[[cameras.door.zones]]\nname = "{}"\nshape = {}\n'
         (ZONE.format("a", "[-0.1, 0, 1, 1]"), "cameras.<id>.zones[0].shape[0]: expected `float` >= 0.0"),
         (ZONE.format("a", "[nan, 0, 1, 1]"), "cameras.<id>.zones[0].shape[0]: expected `float` >= 0.0"),
         (ZONE.format("a", "[0, 0, 0.5, 0.5, 1, 1]"), "cameras.door.zones[0] (a) has no inside"),
+        (ZONE.format("a", "[0.1, 0.3, 0.2, 0.6, 0.3, 0.9]"), "cameras.door.zones[0] (a) has no inside"),
+        (ZONE.format("a", "[0.1, 0.1, 0.1000001, 0.1000001]"), "cameras.door.zones[0] (a) has no inside"),
+        (ZONE.format("a", "[0, 0, 1, 1, 1, 0, 0, 0.8, 0, 0]"), "crosses itself"),
         (ZONE.format("a/b", "[0, 0, 1, 1]"), "cameras.<id>.zones[0].name: expected 1 to 64 letters"),
         (ZONE.format("Tür", "[0, 0, 1, 1]"), "cameras.<id>.zones[0].name: expected 1 to 64 letters"),
         (LINE.format("a", "[0.5, 0.5]", "[0.5000001, 0.5]"), "cameras.door.lines[0] (a) has no length"),
@@ -386,6 +389,23 @@ def test_a_polygon_that_only_turns_back_on_itself_is_fine() -> None:
     shape = [0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.6, 1.0, 0.6, 0.5, 0.4, 0.5, 0.4, 1.0, 0.0, 1.0]
     config = load_config(overrides={"cameras.main.zones": [{"name": "u", "shape": shape}]})
     assert config.cameras["main"].zones[0].name == "u"
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (0, 0, 1, 0, 1, 1, 0, 1, 0, 0),
+        (0, 0, 1, 0, 1, 1, 0, 0),
+        (0, 0, 0, 0, 1, 0, 1, 1),
+        (0, 0, 1, 0, 1, 0, 1, 1, 0, 1),
+    ],
+    ids=["closed", "closed triangle", "twice at the begin", "twice in between"],
+)
+def test_a_corner_that_is_named_again_is_the_same_corner(shape: tuple[float, ...]) -> None:
+    config = load_config(overrides={"cameras.main.zones": [{"name": "u", "shape": list(shape)}]})
+    zones = config.cameras["main"].zones
+    noticed = walk([(900, 400), (900, 410)], lines=(), zones=zones)
+    assert [change.event for change in noticed] == ["entered", "left"]
 
 
 def test_an_empty_file_has_neither() -> None:
