@@ -303,6 +303,48 @@ def test_a_zone_is_left_when_its_visit_begins_to_wait_and_entered_again_by_who_c
     assert visit.conduct.attention == VisitAttention(looking_s=2.0, glances=2, now=True)
 
 
+@pytest.mark.parametrize("later_s", [0.2, 0.6])
+def test_who_is_found_again_after_a_moment_has_left_nothing_and_crossed_what_lay_between(later_s: float) -> None:
+    """As zones flip-flop elsewhere while a face is missed (blakeblackshear/frigate#238)."""
+    hall = Zone(name="hall", shape=(0.0, 0.0, 1.0, 1.0))
+    book = VisitBook("main", Visits(), {}, lambda: "v1", watch=Watch([ACROSS], [hall, BENCH], angle=25.0))
+    told: list[tuple[str, str, float]] = []
+
+    def observe(time_s: float, *tracks: Track, **where: tuple[float, float]) -> None:
+        seen = {int(name[1:]): Seen(place=place(*point), pose=AHEAD) for name, point in where.items()}
+        book.observe(time_s, tracks, seen)
+        told.extend((change.event, change.place, change.time_s) for change in book.places)
+
+    observe(0.0, track(now_s=0.0, y=150), _1=(700, 150))
+    observe(1.0, track(now_s=1.0, y=150), _1=(700, 150))
+    # Found again as somebody new on the other side of the line, and known to be the same a moment later.
+    gone, new = track(now_s=1.0, y=150, found=False), replace(track(now_s=1.4, y=350, confirmed=False), id=2)
+    observe(1.2, gone)
+    observe(1.4, gone, new, _2=(700, 350))
+    observe(1.4 + later_s / 2, gone, new, _2=(700, 350))
+    observe(1.4 + later_s, replace(track(now_s=1.4 + later_s, y=350), joined=2), _1=(700, 350))
+    assert told == [("entered", "hall", 0.0), ("crossed", "door", 1.4), ("entered", "bench", 1.4)]
+    (visit,) = book.current()
+    assert visit.conduct.lines == {"door": {"in": 1, "out": 0}}
+    assert visit.conduct.zones == {
+        "hall": ZoneTime(entries=1, seconds=pytest.approx(1.4 + later_s), now=True),
+        "bench": ZoneTime(entries=1, seconds=pytest.approx(later_s), now=True),
+    }
+
+
+def test_what_a_track_did_with_the_face_of_another_is_not_its_own() -> None:
+    book = VisitBook("main", Visits(), {}, lambda: "v1", watch=Watch([ACROSS], [BENCH]))
+    new = replace(track(now_s=0.0, y=150, confirmed=False), id=2)
+    for time_s, y in ((0.0, 150), (0.1, 350)):
+        book.observe(time_s, [track(now_s=time_s, y=400), new], {2: Seen(place=place(700, y), pose=None)})
+    found = {2: Seen(place=place(300, 150), pose=None)}
+    book.observe(0.2, [replace(track(now_s=0.2, y=400), exchanged=2), new], found)
+    book.observe(0.3, [track(now_s=0.3, y=400), replace(new, confirmed=True)], found)
+    assert book.places == []
+    (conduct,) = (visit.conduct for visit in book.current() if visit.track == 2)
+    assert (conduct.lines, conduct.zones) == ({"door": {"in": 0, "out": 0}}, {"bench": ZoneTime()})
+
+
 def test_a_reload_keeps_what_is_the_same() -> None:
     first = VisitBook("main", Visits(), {}, lambda: "v1", watch=Watch([ACROSS], [BENCH]))
     for index, y in enumerate((150, 350)):
