@@ -345,6 +345,20 @@ def test_what_a_track_did_with_the_face_of_another_is_not_its_own() -> None:
     assert (conduct.lines, conduct.zones) == ({"door": {"in": 0, "out": 0}}, {"bench": ZoneTime()})
 
 
+def test_a_look_that_begins_or_ends_is_news() -> None:
+    book = VisitBook("main", Visits(update_interval=0.5), {}, lambda: "v1", watch=Watch(angle=25.0))
+    told: list[tuple[str, bool]] = []
+    for index in range(40):
+        pose = AHEAD if 10 <= index < 20 else Pose(yaw=70, pitch=0, roll=0)
+        changes = book.observe(
+            index / 10, [track(now_s=index / 10, y=150)], {1: Seen(place=place(700, 150), pose=pose)}
+        )
+        for change in changes:
+            assert change.visit.conduct.attention is not None
+            told.append((change.event, change.visit.conduct.attention.now))
+    assert told == [("start", False), ("update", True), ("update", False)]
+
+
 def test_a_reload_keeps_what_is_the_same() -> None:
     first = VisitBook("main", Visits(), {}, lambda: "v1", watch=Watch([ACROSS], [BENCH]))
     for index, y in enumerate((150, 350)):

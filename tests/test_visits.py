@@ -20,7 +20,6 @@ from edgeface.people.schedule import Scheduler
 from edgeface.people.tracker import Tracker
 from edgeface.people.visits import VisitBook
 from edgeface.questions import Schedule, VisitAge
-from edgeface.questions.age import WORTH
 from edgeface.questions.fusion import ExpressionState, add_expression
 from edgeface.types import Answer, Head, Task, Track
 from edgeface.visit import VisitChange
@@ -206,7 +205,7 @@ def test_looks_at_one_person_err_alike(looks: int) -> None:
     known = book.current()[0].known.age
     assert known is not None
     assert known.years == pytest.approx(50, abs=0.01)
-    assert known.high - known.low == pytest.approx(2 * 1.2816 * 5 / np.sqrt(WORTH), abs=0.2)
+    assert known.high - known.low == pytest.approx(2 * 1.2816 * 5 / np.sqrt(0.77), abs=0.2), "docs/training.md"
 
 
 def test_two_people_who_swap_places_keep_their_answers() -> None:
