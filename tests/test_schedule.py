@@ -106,6 +106,14 @@ def test_a_deferred_inference_stays_as_overdue() -> None:
     assert second.overdue_s == pytest.approx(0.2)
 
 
+def test_a_recurrent_network_keeps_its_beat_where_the_others_sample_more_rarely() -> None:
+    beat = Schedule(interval=0.2, initial_interval=0.2)
+    scheduler = Scheduler({"age": SCHEDULE, "beat": beat}, steady=["beat"])
+    scheduler.slower = 4.0
+    asked = [network for step in range(50) for network, _ in pairs(scheduler.due(step / 10, {1: 0.5}))]
+    assert (asked.count("beat"), asked.count("age")) == (25, 3)
+
+
 def test_a_network_that_rested_begins_anew_with_everybody() -> None:
     scheduler = Scheduler({"age": SCHEDULE, "mood": SCHEDULE})
     for step in range(30):
