@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeface.bundle import Bundle, CascadeHead, MtcnnHead, RetinaFaceHead, SelfTest, StageHead, open_bundle
-from edgeface.config import Config
+from edgeface.config import Attention, Config
 from edgeface.detect import cascade, make_detector
 from edgeface.detect.single import SingleDetector
 from edgeface.detect.size import choose_size
 from edgeface.engine.networks import Networks
 from edgeface.engine.pipeline import Pipeline
+from edgeface.engine.turn import Worker
 from edgeface.errors import BundleError, ConfigError, RuntimeMissingError
+from edgeface.events import SummaryMessage, VisitMessage
 from edgeface.geometry import iou
 from edgeface.offline.analyze import analyze_image
 from edgeface.offline.draw import Drawing, draw_faces
 from edgeface.runtime import load_network
 from edgeface.runtime.cascade import CascadeRunner
+from edgeface.service.assembly import announce
+from edgeface.service.notice import notice
 from edgeface.types import F32, Frame
 
 EPOCH = datetime.fromtimestamp(0, timezone.utc)
@@ -240,6 +244,28 @@ def test_a_cascade_takes_the_whole_way(cascade_bundle: Bundle) -> None:
     assert len(networks.answer(requests)) == len(requests)
     drawn = draw_faces(astronaut(), [Drawing(box=found.boxes[0], landmarks=None, lines=["a"], number=0)])
     assert (drawn != astronaut()).any()
+
+
+def test_where_a_detector_gives_no_points_nothing_is_told_of_attention(cascade_bundle: Bundle) -> None:
+    config = settings(**BY_BOX)
+    networks = Networks(cascade_bundle, config)
+    worker = Worker(networks, config, ["main"], new_id=lambda: "a", clock=lambda: 0.0)
+    told = []
+    for index in range(10):
+        at = EPOCH + timedelta(seconds=index / 10)
+        frame = Frame(image=astronaut(), camera="main", index=index, time_s=index / 10, captured_at=at)
+        told += [body.message for body in worker.turn([frame])]
+    told += [body.message for body in worker.close("main", "source_ended").bodies]
+    assert {one.attention for one in told if isinstance(one, VisitMessage)} == {None}
+    assert {one.attention for one in told if isinstance(one, SummaryMessage)} == {msgspec.UNSET}
+    announced = announce(config, cascade_bundle, node="hall")
+    assert announced is not None
+    (camera,) = (json.loads(text) for topic, text in announced.messages.items() if "camera" in topic)
+    assert camera["components"]["looking"] == camera["components"]["glances"] == {"platform": "sensor"}, "taken back"
+    assert b"head points" not in msgspec.json.encode(notice(config, cascade_bundle, node="hall", at=EPOCH).message)
+    asked = msgspec.structs.replace(config, attention=Attention(enabled=True))
+    with pytest.raises(ConfigError, match=r"^attention\.enabled: detector cascade gives no points of a face"):
+        Worker(networks, asked, ["main"], new_id=lambda: "a", clock=lambda: 0.0)
 
 
 def test_networks_cut_by_landmarks_are_refused_beside_a_cascade(cascade_bundle: Bundle) -> None:

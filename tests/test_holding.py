@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -19,6 +19,7 @@ from people import NOON
 from edgeface.bundle import open_bundle
 from edgeface.config import Camera, Config, Detector, Runtime
 from edgeface.engine.levels import FULL, LEVELS, usable
+from edgeface.engine.load import Load
 from edgeface.engine.networks import Networks
 from edgeface.engine.turn import Worker
 from edgeface.runtime import Runner, RunnerWrapper
@@ -47,12 +48,21 @@ class Place:
     """A board with a thermal zone, its worker, and what holds the rate; no clock but its own."""
 
     def __init__(
-        self, root: Path, *, size: str = "auto", live: bool = True, call_s: float = 0.0, **runtime: Any
+        self,
+        root: Path,
+        *,
+        size: str = "auto",
+        live: bool = True,
+        cameras: Sequence[str] = ("main",),
+        call_s: float = 0.0,
+        rate: float | None = None,
+        **runtime: Any,
     ) -> None:
         self.now_s, self.call_s = 0.0, call_s
         self.calls: list[tuple[str, tuple[int, ...]]] = []
         self.heat = PretendBoard(root).heat
         self.config = Config(
+            cameras={"main": Camera(rate=rate)},
             runtime=Runtime(name="onnx", threads=1, **runtime),
             detector=Detector(size=size, fine=False, motion=False),
         )
@@ -61,7 +71,7 @@ class Place:
         self.worker = Worker(
             networks,
             self.config,
-            ["main"],
+            cameras,
             new_id=lambda: str(next(numbers)),
             clock=lambda: self.now_s,
             live=["main"] if live else [],
@@ -69,12 +79,12 @@ class Place:
         self.holding = Holding(root)
         self._index = 0
 
-    def frame(self, image: Image, *, step_s: float = 0.1, dropped: int = 0) -> list[str]:
+    def frame(self, image: Image, *, camera: str = "main", step_s: float = 0.1, dropped: int = 0) -> list[str]:
         """One frame of a camera; the networks that it was shown to."""
         self.calls.clear()
         begun_s = self.now_s
         at = NOON + timedelta(seconds=begun_s)
-        frame = Frame(image=image, camera="main", index=self._index, time_s=begun_s, captured_at=at)
+        frame = Frame(image=image, camera=camera, index=self._index, time_s=begun_s, captured_at=at)
         self._index += 1 + dropped
         self.worker.process([frame])
         self.now_s = max(self.now_s, begun_s + step_s * (1 + dropped))
@@ -185,6 +195,35 @@ def test_each_level_leaves_out_what_it_says(tmp_path: Path) -> None:
     assert {shape[2:] for name, shape in _calls(place) if name == "yunet"} == {(384, 640)}
 
 
+def test_a_file_beside_a_camera_keeps_its_input_and_all_its_samples(tmp_path: Path) -> None:
+    place = Place(tmp_path, size="640x384", cameras=("main", "file"))
+    for _ in range(6):
+        place.frame(CROWD)
+    seen = []
+    for level in LEVELS:
+        place.worker.take_level(level)
+        place.frame(CROWD, camera="file")
+        seen.append([shape[2:] for name, shape in place.calls if name == "yunet"])
+    assert seen == [[(384, 640)]] * len(LEVELS)
+    assert place.worker.shrunk == 1.0, "so the level of the smaller input is left out"
+
+
+def test_costs_are_those_since_the_last_look() -> None:
+    now_s = 10.0
+    load = Load(lambda: now_s)
+    load.frame("main", 0.04, searched=True)
+    load.frame("main", 0.0, searched=False)
+    load.rest(0.02)
+    load.answers(0.5, wanted=12, made=4)
+    now_s = 12.0
+    costs = load.take(rate=5.0, shrunk=2.0)
+    assert (costs.rate, costs.shrunk, costs.waiting) == (5.0, 2.0, 3.0)
+    assert (costs.detect_s, costs.frame_s, costs.answer_s) == pytest.approx((0.04, 0.01, 0.25))
+    now_s = 14.0
+    nothing = load.take(rate=5.0, shrunk=2.0)
+    assert (nothing.detect_s, nothing.frame_s, nothing.answer_s, nothing.waiting) == (0.0, 0.0, 0.0, 1.0)
+
+
 def _calls(place: Place) -> list[tuple[str, tuple[int, ...]]]:
     place.frame(CROWD)
     return list(place.calls)
@@ -223,13 +262,16 @@ def test_a_camera_is_analysed_at_the_rate_that_was_asked_for(rate: float | None,
     assert taken == pytest.approx(expected, abs=2)
 
 
-def test_the_rate_is_what_a_camera_gives_or_what_is_asked_for(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    assert place.worker.rate("main") is None
+@pytest.mark.parametrize(("asked", "expected"), [(None, 10), (4, 4), (30, 10)])
+def test_the_rate_is_what_a_camera_gives_or_what_is_asked_for(
+    asked: float | None, expected: float, tmp_path: Path
+) -> None:
+    place = Place(tmp_path, rate=asked)
+    assert place.worker.rate("main") == asked
     for _ in range(4):
         place.frame(CROWD)
-    assert place.worker.rate("main") == pytest.approx(10, rel=0.01)
-    assert Camera(rate=5).rate == 5
+    assert place.worker.rate("main") == pytest.approx(expected, rel=0.01)
+    assert place.worker.costs().rate == pytest.approx(expected, rel=0.01), "and what a level is held against"
 
 
 def test_looks_that_come_late_hold_up_no_step(tmp_path: Path) -> None:

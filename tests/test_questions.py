@@ -14,7 +14,7 @@ import edgeface
 from edgeface.attributes import KINDS
 from edgeface.config import Visits
 from edgeface.events import Face, VisitMessage
-from edgeface.questions import QUESTIONS, Known, by_task, ended, message_parts
+from edgeface.questions import QUESTIONS, Known, by_task, message_parts
 from edgeface.questions.affect import VisitAffect
 from edgeface.questions.age import VisitAge
 from edgeface.questions.expression import VisitExpression
@@ -67,12 +67,7 @@ def test_what_a_question_brings_fits_together(task: Task) -> None:
     assert Visits().certainty(task) == question.certainty
 
 
-def test_an_end_changes_what_is_now_and_nothing_else() -> None:
-    last = ended(KNOWN)
-    assert last.expression is not None
-    assert last.expression.dominant == "happy"
-    assert msgspec.structs.replace(last, expression=KNOWN.expression) == KNOWN
-    assert ended(Known()) == Known()
+def test_of_nothing_nothing_is_told() -> None:
     assert message_parts(Known()) == dict.fromkeys(TASKS)
 
 

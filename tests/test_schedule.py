@@ -106,6 +106,25 @@ def test_a_deferred_inference_stays_as_overdue() -> None:
     assert second.overdue_s == pytest.approx(0.2)
 
 
+def test_a_recurrent_network_keeps_its_beat_where_the_others_sample_more_rarely() -> None:
+    beat = Schedule(interval=0.2, initial_interval=0.2)
+    scheduler = Scheduler({"age": SCHEDULE, "beat": beat}, steady=["beat"])
+    scheduler.slower = 4.0
+    asked = [network for step in range(50) for network, _ in pairs(scheduler.due(step / 10, {1: 0.5}))]
+    assert (asked.count("beat"), asked.count("age")) == (25, 3)
+
+
+def test_a_network_that_rested_begins_anew_with_everybody() -> None:
+    scheduler = Scheduler({"age": SCHEDULE, "mood": SCHEDULE})
+    for step in range(30):
+        scheduler.due(step / 10, {1: 0.5})
+    scheduler.rest(["mood"])
+    assert scheduler.due(3.0, {1: 0.5}) == []
+    scheduler.rest([])
+    assert scheduler.due(3.1, {1: 0.5}) == [Inference("mood", 1, float("inf"))]
+    assert [pairs(scheduler.due(time_s, {1: 0.5})) for time_s in (3.3, 3.5, 3.7)] == [[("mood", 1)], [("mood", 1)], []]
+
+
 def test_nobody_and_the_forgotten() -> None:
     scheduler = Scheduler({"age": SCHEDULE})
     assert scheduler.due(0.0, {}) == []

@@ -135,6 +135,37 @@ def test_the_camera_s_own_pace_sets_the_limit() -> None:
     assert len(slow.calls) - 1 >= 3, "a second of every two and a half"
 
 
+def test_a_question_that_is_muted_is_not_asked_kept_or_told_and_begins_anew_with_everybody() -> None:
+    machine = Machine(live=())
+    face = astronaut()
+    index = 0
+
+    def watch(seconds: float) -> list[VisitMessage]:
+        nonlocal index
+        machine.calls.clear()
+        bodies: list[Body] = []
+        for _ in range(round(seconds * 10)):
+            bodies += machine.turn(index / 10, index=index, image=face)
+            index += 1
+        return visits(bodies, "update")
+
+    machine.worker.mute({"gender"})
+    told = watch(4.0)
+    assert AGE in machine.calls, "this network answers another question, too"
+    assert (told[-1].gender, told[-1].age is None, told[-1].expression is None) == (None, False, False)
+    machine.worker.mute({"expression"})
+    told = watch(4.0)
+    assert EXPRESSION not in machine.calls, "not asked"
+    assert told[-1].expression is None
+    machine.worker.mute(())
+    told = watch(1.0) + watch(2.0)
+    assert told[-1].expression is not None
+    assert told[-1].expression.samples <= 10, "what was known before is forgotten"
+    (end,) = visits(machine.worker.close("main", "stopped").bodies, "end")
+    assert end.expression is not None
+    assert end.age is not None
+
+
 def request(network: str, overdue_s: float) -> Request:
     pixels = np.zeros((1, 1, 3), np.uint8)
     return Request(network=network, camera="main", track=1, pixels=pixels, quality=1.0, time_s=0.0, overdue_s=overdue_s)

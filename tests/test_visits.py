@@ -20,7 +20,6 @@ from edgeface.people.schedule import Scheduler
 from edgeface.people.tracker import Tracker
 from edgeface.people.visits import VisitBook
 from edgeface.questions import Schedule, VisitAge
-from edgeface.questions.age import WORTH
 from edgeface.questions.fusion import ExpressionState, add_expression
 from edgeface.types import Answer, Head, Task, Track
 from edgeface.visit import VisitChange
@@ -206,7 +205,7 @@ def test_looks_at_one_person_err_alike(looks: int) -> None:
     known = book.current()[0].known.age
     assert known is not None
     assert known.years == pytest.approx(50, abs=0.01)
-    assert known.high - known.low == pytest.approx(2 * 1.2816 * 5 / np.sqrt(WORTH), abs=0.2)
+    assert known.high - known.low == pytest.approx(2 * 1.2816 * 5 / np.sqrt(0.77), abs=0.2), "docs/training.md"
 
 
 def test_two_people_who_swap_places_keep_their_answers() -> None:
@@ -395,6 +394,34 @@ def test_an_end_names_what_showed_most_of_the_time() -> None:
     (end,) = book.close(10.0, "stopped")
     assert end.visit.known.expression is not None
     assert end.visit.known.expression.dominant == "happy"
+
+
+@pytest.mark.parametrize(
+    ("sure", "last", "said"), [(0.9, 0.2, "happy"), (0.2, 0.9, None)], ids=["an unclear end", "a clear end"]
+)
+def test_an_end_is_told_by_the_whole_visit_and_not_by_its_last_moment(
+    sure: float, last: float, said: str | None
+) -> None:
+    book = make_book(min_samples=1)
+    book.observe(0.0, [track()])
+    for step in range(60):
+        book.absorb(1, mood("happy", step * 0.5, sure=sure if step < 50 else last))
+    now = book.current()[0].known.expression
+    assert (now is None) == (said is not None)
+    (end,) = book.close(31.0, "stopped")
+    told = end.visit.known.expression
+    assert (told.dominant if told else None) == said
+
+
+def test_an_end_changes_nothing_but_what_is_now() -> None:
+    book = make_book(min_samples=2)
+    book.observe(0.0, [track()])
+    for answer in (age(30), age(34), gender(0.9), gender(0.9), affect(0.4, -0.1), mood("sad", 0.0)):
+        book.absorb(1, answer)
+    known = book.current()[0].known
+    assert (known.age is None, known.gender is None, known.affect is None) == (False, False, True)
+    (end,) = book.close(1.0, "stopped")
+    assert end.visit.known == known
 
 
 def test_a_hair_does_not_change_what_is_said() -> None:

@@ -20,6 +20,8 @@ from edgeface.errors import ConfigError
 
 LEAST_LENGTH = 0.01
 """Of a line, in shares of the picture: nobody passes through less."""
+LEAST_AREA = 1e-9
+"""Of a shape, in shares of the picture: less is what rounding leaves of corners that lie on one line."""
 BAND_YEARS = 10
 """Narrower bands than the networks' own error would be years by another name."""
 
@@ -139,13 +141,19 @@ def _wrong_shape(shape: Shape) -> tuple[str, str] | None:
     if len(shape) == 4:
         left, top, right, bottom = shape
         if left < right and top < bottom:
-            return None
+            area = (right - left) * (bottom - top)
+            return None if area >= LEAST_AREA else ("has no inside", "write a rectangle that somebody can be in")
         return "is no rectangle", "write left, top, right, bottom: left below right, top below bottom"
     if len(shape) % 2:
         return f"has {len(shape)} numbers", "write x and y of each corner of a polygon, or the four of a rectangle"
+    area = sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in _edges(shape)) / 2
+    return None if abs(area) >= LEAST_AREA else ("has no inside", "write the corners in their order around the shape")
+
+
+def _edges(shape: Shape) -> list[tuple[Point, Point]]:
+    """Edges of a polygon; a corner that is named again right after itself, also the first one at the end, is one."""
     corners = list(zip(shape[::2], shape[1::2], strict=True))
-    area = sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in pairwise([*corners, corners[0]]))
-    return None if area else ("has no inside", "write the corners in their order around the shape")
+    return [(one, other) for one, other in pairwise([*corners, corners[0]]) if one != other]
 
 
 def _wrong_line(line: Line) -> tuple[str, str] | None:
@@ -162,8 +170,7 @@ def _wrong_zone(zone: Zone) -> tuple[str, str] | None:
     wrong = _wrong_shape(zone.shape)
     if wrong or len(zone.shape) == 4:
         return wrong
-    corners = list(zip(zone.shape[::2], zone.shape[1::2], strict=True))
-    edges = list(pairwise([*corners, corners[0]]))
+    edges = _edges(zone.shape)
     for (first, one), (second, other) in combinations(enumerate(edges), 2):
         beside = second - first == 1 or (first == 0 and second == len(edges) - 1)
         if not beside and _cross(one, other):

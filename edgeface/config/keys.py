@@ -61,10 +61,16 @@ def suggest(message: str) -> str:
     text, _, place = message.partition(" - at ")
     unknown = re.match(r"Object contains unknown field `(.+)`", text, re.DOTALL)
     meant = _meant(unknown[1], _path(place)) if unknown else None
+    places = re.search(r"\.(lines|zones)(.*)", place.strip("`"))
+    if places and meant and f".{places[1]}." not in meant:
+        meant = None
     if meant is None and re.search(r"Expected `str.*, got `(int|float|bool|date.*)`", text):
         return "write text in quotes"
     if re.search(r"\.(masks|regions)\b", place):
         return "write shares of width and height, 0 to 1, each shape in its own brackets: [[0.0, 0.0, 0.5, 1.0]]"
+    said = _of_places(places[1], places[2], text, known=bool(meant) or not unknown) if places else None
+    if said:
+        return said
     hint = f"did you mean {meant}? " if meant else ""
     return f"{hint}see `edgeface config show` for every key and its range"
 
@@ -97,6 +103,19 @@ def _meant(name: str, table: str) -> str | None:
     others = {key.rpartition(".")[2]: new for key, new in reversed(keys.items())}
     close = [name] if name in others else difflib.get_close_matches(name, others, 1)
     return others[close[0]] if close else None
+
+
+def _of_places(table: str, rest: str, text: str, *, known: bool) -> str | None:
+    """What is said of a mistake in a camera's ``lines`` or ``zones``; None: nothing of its own."""
+    if not rest and "got `object`" in text:
+        return f"begin each with [[cameras.<id>.{table}]], in two pairs of brackets"
+    if re.match(r"\[.*\]\.(shape|from|to)\b", rest):
+        example = "from = [0.2, 0.5], to = [0.8, 0.5]" if table == "lines" else "shape = [0.0, 0.0, 0.5, 1.0]"
+        return f"write shares of width and height, 0 to 1: {example}"
+    if not known:
+        own = [key.rpartition(".")[2] for key in _all_keys(Config, "") if f".{table}." in key]
+        return f"its keys are {', '.join(own)}"
+    return None
 
 
 def _path(place: str) -> str:

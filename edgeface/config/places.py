@@ -18,7 +18,10 @@ class Attention(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     enabled: Annotated[
         bool | None,
-        Meta(description="whether it is measured; unset: yes, but not with `purpose` workplace or education"),
+        Meta(
+            description="whether it is measured; unset: yes, but not with `purpose` workplace or education, nor where "
+            "the detector gives no points of a face"
+        ),
     ] = None
     angle: Annotated[
         float,

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import msgspec
+
 from edgeface.bundle import MtcnnHead, Network
+from edgeface.config import Config
 from edgeface.detect.mtcnn import MtcnnDetector
 from edgeface.detect.single import FAMILIES, SingleDetector
-from edgeface.errors import BundleError
+from edgeface.errors import BundleError, ConfigError
 from edgeface.runtime import Runner
 from edgeface.types import Detections, Image
 
-__all__ = ["Detector", "SingleDetector", "make_detector"]
+__all__ = ["Detector", "SingleDetector", "make_detector", "measurable"]
 
 
 class Detector(Protocol):
@@ -50,6 +53,24 @@ class Detector(Protocol):
 
         ``size_wh`` is the input where it is to be another than `size_for` says; only of one that takes mosaics.
         """
+
+
+def measurable(config: Config, detector: Network) -> Config:
+    """What of a configuration a detector lets us measure: no attention without the five points of a face.
+
+    Raises
+    ------
+    ConfigError : attention is asked for, and the detector gives no points
+    """
+    family = FAMILIES.get(type(detector.head))
+    if family is None or family.landmarks:
+        return config
+    if config.attention.enabled:
+        raise ConfigError(
+            f"attention.enabled: detector {detector.name} gives no points of a face to tell it by",
+            fix="leave attention.enabled out, or set detector.network to one with landmarks",
+        )
+    return msgspec.structs.replace(config, attention=msgspec.structs.replace(config.attention, enabled=False))
 
 
 def make_detector(

@@ -11,6 +11,7 @@ from datetime import datetime
 from statistics import median
 
 from edgeface.config import Config
+from edgeface.detect import measurable
 from edgeface.engine.levels import FULL, Costs, Level
 from edgeface.engine.load import Load
 from edgeface.engine.networks import Networks
@@ -94,6 +95,7 @@ class Worker:
         states: States | None = None,
     ) -> None:
         self._networks = networks
+        config = measurable(config, networks.detector.network)
         self._clock = clock
         self._live = frozenset(live)
         self._turn_s, self._lost_after_s = config.runtime.turn, config.visits.lost_after

@@ -55,17 +55,6 @@ class Looks:
         self.looking_s += self._lasting_s()
         self.began_s, self.counted = None, False
 
-    def then(self, later: Looks) -> Looks:
-        """These looks and later ones."""
-        return Looks(
-            looking_s=self.looking_s + self._lasting_s() + later.looking_s,
-            glances=self.glances + later.glances,
-            began_s=later.began_s,
-            seen_s=later.seen_s,
-            counted=later.counted,
-            known=self.known or later.known,
-        )
-
     def so_far(self) -> VisitAttention | None:
         """What is known of them; None before a pose was seen."""
         if not self.known:

@@ -90,13 +90,6 @@ class Watch:
             if stay.since_s is not None:
                 yield _left(name, stay, time_s)
 
-    def join(self, doing: Doing, other: Doing) -> None:
-        """Go on with what somebody has done since they came back, when they were not known yet."""
-        doing.crossings += other.crossings
-        doing.sides, doing.looks = other.sides, doing.looks.then(other.looks)
-        for name, stay in other.stays.items():
-            doing.stays[name] = doing.stays.get(name, Stay()).then(stay)
-
     def conduct(self, doing: Doing) -> Conduct:
         """What is known of what somebody has done so far."""
         return Conduct(

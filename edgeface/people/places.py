@@ -97,15 +97,6 @@ class Stay:
             self.seen_s = time_s
         return inside
 
-    def then(self, later: Stay) -> Stay:
-        """These stays and later ones; what lasted is over where a later one lasts."""
-        return Stay(
-            entries=self.entries + later.entries,
-            seconds=self.seconds + self.lasting_s() + later.seconds,
-            since_s=later.since_s,
-            seen_s=later.seen_s,
-        )
-
     def lasting_s(self) -> float:
         """Seconds of the stay that lasts."""
         return 0.0 if self.since_s is None else self.seen_s - self.since_s

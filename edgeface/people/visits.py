@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,12 +11,14 @@ import msgspec
 
 from edgeface.config import Visits
 from edgeface.people.conduct import Doing, Seen, Watch
-from edgeface.questions import QUESTIONS, Known, ended
+from edgeface.questions import QUESTIONS, Known
 from edgeface.types import Answer, Event, Head, Reason, Task, Track
 from edgeface.visit import PlaceChange, Visit, VisitChange
 
 TICK_S = 1e-3
 """Time stamps are no finer than this: 2.3 s - 0.3 s is 2 s."""
+TENTATIVE = 100
+"""Most that is kept of what was seen of somebody who is no visit yet: three seconds of a fast camera."""
 NOTHING = Known()
 DIFFER_SAMPLES = 2
 """Samples of each of two tracks from which on they may tell that these are two people."""
@@ -36,6 +39,8 @@ class _Person:
     sent: dict[Task, Hashable] = field(default_factory=dict)
     sent_s: float = 0.0
     doing: Doing = field(default_factory=Doing)
+    before: deque[tuple[float, Seen | None]] = field(default_factory=lambda: deque(maxlen=TENTATIVE))
+    """What was seen before there was a visit, with its time: it may turn out to be of somebody who has one."""
     noticed: list[PlaceChange] = field(default_factory=list)
     """What was noticed at lines and zones and not yet told: it waits for the visit to start."""
     looked: bool = False
@@ -109,9 +114,10 @@ class VisitBook:
         live = {track.id for track in tracks}
         for track in tracks:
             if track.exchanged in self._people:
-                _forget(self._people[track.exchanged], list(self._heads))
+                # All that was seen of it so far was of the other one.
+                self._people[track.exchanged] = _Person(track=self._people[track.exchanged].track)
             if track.joined in self._people:
-                self._join(self._people[track.id], self._people.pop(track.joined), time_s)
+                self._join(self._people[track.id], self._people.pop(track.joined))
         changes = [
             self._end(self._people.pop(track), time_s, "lost") for track in list(self._people) if track not in live
         ]
@@ -123,9 +129,13 @@ class VisitBook:
             if track.absent:
                 person.noticed += self._watch.end(person.doing, time_s)
             elif seen is not None:
-                person.noticed += self._watch.see(person.doing, time_s, seen.get(track.id))
+                sight = seen.get(track.id)
+                person.noticed += self._watch.see(person.doing, time_s, sight)
+                if not track.confirmed:
+                    person.before.append((time_s, sight))
             if person.visit is None and track.confirmed:
                 person.visit = self._new_id()
+                person.before.clear()
                 changes.append(self._tell(person, "start", time_s))
             elif person.visit is not None and self._has_news(person, time_s):
                 changes.append(self._tell(person, "update", time_s))
@@ -193,16 +203,16 @@ class VisitBook:
             return None
         person.noticed += self._watch.end(person.doing, time_s)
         self._notice_places(person)
-        self._read(person)
-        person.known = ended(person.known)
         visit = self._visit(person, ended_s=person.track.seen_s)
         return VisitChange(event="end", visit=visit, time_s=time_s, reason=reason)
 
-    def _join(self, person: _Person, back: _Person, time_s: float) -> None:
-        """Give somebody who has come back what was noticed of them before that was known."""
-        person.noticed += self._watch.end(person.doing, time_s)
-        person.noticed += back.noticed
-        self._watch.join(person.doing, back.doing)
+    def _join(self, person: _Person, back: _Person) -> None:
+        """Go on with somebody who was found again by what was seen of them before that was known.
+
+        Who was away for no longer than `visits.lost_after` has left no zone, and has crossed what lay on the way.
+        """
+        for time_s, sight in back.before:
+            person.noticed += self._watch.see(person.doing, time_s, sight)
 
     def _has_news(self, person: _Person, time_s: float) -> bool:
         if time_s - person.sent_s < self._settings.update_interval - TICK_S:
@@ -244,9 +254,20 @@ class VisitBook:
             return None
         return QUESTIONS[task].value(state, self._heads[task], self._certainty[task])
 
+    def _last(self, person: _Person) -> Known:
+        """What is known of a person whose visit has ended."""
+        enough = {task: state for task, state in person.states.items() if state.samples >= self._settings.min_samples}
+        return Known(
+            **{
+                task: QUESTIONS[task].last(state, self._heads[task], self._certainty[task])
+                for task, state in enough.items()
+            }
+        )
+
     def _visit(self, person: _Person, *, ended_s: float | None = None) -> Visit:
         assert person.visit is not None
-        self._read(person)
+        if ended_s is None:
+            self._read(person)
         track = person.track
         return Visit(
             id=person.visit,
@@ -257,7 +278,7 @@ class VisitBook:
             ended_s=ended_s,
             box=track.box,
             score=track.score,
-            known=person.known,
+            known=person.known if ended_s is None else self._last(person),
             conduct=self._watch.conduct(person.doing),
             absent=track.absent,
         )

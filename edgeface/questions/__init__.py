@@ -40,7 +40,6 @@ __all__ = [
     "band_names",
     "band_of",
     "by_task",
-    "ended",
     "parts_in_bands",
     "rounded_share",
     "told",
@@ -64,12 +63,6 @@ class Known(Struct, frozen=True, kw_only=True):
 def by_task(known: Known) -> dict[Task, Any]:
     """Give what is known of each question, None where that is nothing."""
     return {task: getattr(known, task) for task in QUESTIONS}
-
-
-def ended(known: Known) -> Known:
-    """Say what is known of a visit that has ended."""
-    values = by_task(known).items()
-    return Known(**{task: QUESTIONS[task].ended(value) for task, value in values if value is not None})
 
 
 def message_parts(known: Known) -> dict[Task, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -60,21 +60,15 @@ class ExpressionQuestion(Question[ExpressionState, VisitExpression, Expression])
 
     def value(self, state: ExpressionState, head: Head, certainty: float) -> VisitExpression | None:
         """Label that dominates now and all shares; None while no label is as likely as ``certainty``."""
-        if state.probability < certainty:
-            return None
-        fused = head.estimate(state.shares)
-        assert isinstance(fused, LabelEstimate)
-        labels = list(fused.probabilities)
-        return VisitExpression(
-            dominant=labels[state.dominant],
-            shares=fused.probabilities,
-            samples=state.samples,
-            seconds=state.total_s,
-        )
+        return None if state.probability < certainty else _told(state, head, state.dominant)
 
-    def ended(self, value: VisitExpression) -> VisitExpression:
-        """Nothing is "now" any more: what a summary counts, and what the shares say."""
-        return replace(value, dominant=max(value.shares, key=value.shares.__getitem__))
+    def last(self, state: ExpressionState, head: Head, certainty: float) -> VisitExpression | None:
+        """Label of the largest share, and all shares; None where that share is less than ``certainty``.
+
+        Nothing is "now" any more: an unclear moment before somebody goes takes nothing of what the visit has shown.
+        """
+        most = int(state.shares.argmax())
+        return None if float(state.shares[most]) < certainty else _told(state, head, most)
 
     def gist_of(
         self,
@@ -110,3 +104,11 @@ class ExpressionQuestion(Question[ExpressionState, VisitExpression, Expression])
         """Label and all probabilities."""
         shares = {label: rounded_share(share) for label, share in estimate.probabilities.items()}
         return {"label": estimate.label, "probabilities": shares}
+
+
+def _told(state: ExpressionState, head: Head, dominant: int) -> VisitExpression:
+    """What is known of an expression, by the place of the label that dominates; after the first sample."""
+    fused = head.estimate(state.shares)
+    assert isinstance(fused, LabelEstimate)
+    shares = fused.probabilities
+    return VisitExpression(dominant=list(shares)[dominant], shares=shares, samples=state.samples, seconds=state.total_s)

@@ -68,9 +68,9 @@ class Question(ABC, Generic[S, V, P]):
     def value(self, state: S, head: Head, certainty: float) -> V | None:
         """Say what is known after at least one sample; None where it is less certain than ``certainty``."""
 
-    def ended(self, value: V) -> V:
-        """Say what is known of a visit that has ended."""
-        return value
+    def last(self, state: S, head: Head, certainty: float) -> V | None:
+        """Say what is known of a visit that has ended; None as of `value`."""
+        return self.value(state, head, certainty)
 
     def difference(self, one: V, other: V) -> float:  # noqa: ARG002
         """How much likelier two values are of two people than of one: a natural logarithm, 0 to `DIFFERENCE_MOST`."""

@@ -19,8 +19,9 @@ import cv2
 
 from edgeface import board
 from edgeface.backoff import Backoff
-from edgeface.bundle import Bundle, CategoricalHead, chosen_networks
+from edgeface.bundle import Bundle, CategoricalHead, chosen_detector, chosen_networks
 from edgeface.config import Camera, Config, hide_credentials, mqtt_password
+from edgeface.detect import measurable
 from edgeface.engine.networks import Networks
 from edgeface.engine.turn import Worker
 from edgeface.errors import EdgefaceError, UsageError
@@ -123,7 +124,8 @@ class Assembly:
         self._paces = {camera: Pace(settings.rate) for camera, settings in config.cameras.items()}
         self.finite = once or not self.live
         self.running = set(config.cameras)
-        self.counted = {camera: Counted.of(config, camera) for camera in config.cameras}
+        told = measurable(config, self.networks.detector.network)
+        self.counted = {camera: Counted.of(told, camera) for camera in config.cameras}
         self.announcement = announce(config, bundle, node=self.node, whole=whole)
         self._notice = partial(notice, config, bundle, node=self.node, at=self.loaded_at)
         self._hours = Hours(config.privacy.hours, now=now)
@@ -366,8 +368,8 @@ def expect_sources(config: Config, started_at: datetime) -> None:
 
 def announce(config: Config, bundle: Bundle, *, node: str, whole: bool = True) -> Announcement | None:
     """What Home Assistant is told of a node; see `announcement`."""
-    asked = chosen_networks(bundle, config)
-    privacy = config.privacy
+    asked, privacy = chosen_networks(bundle, config), config.privacy
+    told = measurable(config, chosen_detector(bundle, config))
     shown = asked["expression"].answers["expression"] if "expression" in asked else None
     return announcement(
         config.home_assistant,
@@ -382,7 +384,7 @@ def announce(config: Config, bundle: Bundle, *, node: str, whole: bool = True) -
         bands=band_names(privacy.age_bands) if privacy.age_bands else (),
         people=privacy.least_count is None,
         whole=whole,
-        counted={camera: Counted.of(config, camera) for camera in config.cameras},
+        counted={camera: Counted.of(told, camera) for camera in config.cameras},
     )
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from edgeface.bundle import Bundle, Network, chosen_detector, chosen_networks
 from edgeface.config import Camera, Config, hide_credentials, measures_attention, refused
+from edgeface.detect import measurable
 from edgeface.events import Body, NoticeNetwork, NoticePart, notice_body
 from edgeface.questions import QUESTIONS, band_names
 from edgeface.sources.masks import cover
@@ -32,7 +33,8 @@ RASTER = 200
 
 def notice(config: Config, bundle: Bundle, *, node: str, at: datetime, muted: Collection[Task] = ()) -> Body:
     """Build the message: which networks run, but for the ``muted`` questions, and what is done with what they say."""
-    asked: list[tuple[Task | Literal["detect"], Network]] = [("detect", chosen_detector(bundle, config))]
+    detector = chosen_detector(bundle, config)
+    asked: list[tuple[Task | Literal["detect"], Network]] = [("detect", detector)]
     asked += [(task, network) for task, network in chosen_networks(bundle, config).items() if task not in muted]
     networks = [
         NoticeNetwork(
@@ -44,7 +46,7 @@ def notice(config: Config, bundle: Bundle, *, node: str, at: datetime, muted: Co
         NoticePart(about="purpose", text=_purpose(config)),
         NoticePart(about="responsible", text=_responsible(config)),
         NoticePart(about="looked_at", text=" ".join(_looked_at(config))),
-        NoticePart(about="told", text=" ".join(_told(config))),
+        NoticePart(about="told", text=" ".join(_told(measurable(config, detector)))),
         NoticePart(about="sent", text=" ".join(_sent(config, node))),
         NoticePart(about="kept", text=" ".join(_kept(config))),
         NoticePart(about="not_done", text=" ".join(_not_done(config))),
