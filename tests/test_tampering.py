@@ -156,7 +156,7 @@ def busy(x: int, seed: int) -> Image:
 
 def test_a_camera_that_was_moved_to_a_busy_place_is_told_when_minutes_show_what_lasts_there() -> None:
     busy_s = round(BUSY_S)
-    there, here = (seconds(lambda seed, x=x: busy(x, seed), 40) * 10 for x in (500, 30))
+    there, here = ([busy(x, seed) for seed in range(40)] * 10 for x in (500, 30))
     assert told(USUAL, there) == [("clear", 30 + busy_s), ("moved", TELL), ("clear", 100 - TELL)]
     assert told(seconds(lambda seed: view(30, 200, seed=seed), 30), here) == [("clear", 430)]
 
