@@ -252,6 +252,42 @@ def multipart(images: list[np.ndarray], *, lengths: bool) -> bytes:
     return b"".join(head + part + b"\r\n" for head, part in zip(heads, parts, strict=True))
 
 
+@pytest.mark.parametrize("torn", [b"", b"\x00" * 3000], ids=["empty", "noise"])
+def test_a_picture_that_is_none_does_not_end_a_stream(torn: bytes) -> None:
+    """A small camera on a weak radio sends one now and then."""
+    part = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(torn), torn)
+    sent = multipart([numbered(number) for number in range(5)], lengths=True) + part
+    kind = "multipart/x-mixed-replace; boundary=frame"
+    handler = type("Camera", (Recorder,), {"film": sent * 4, "kind": kind, "again": False})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        device = Stream(Camera(source=f"http://127.0.0.1:{server.server_address[1]}/video"))
+        device.open()
+        seen = []
+        with pytest.raises(SourceError, match="ended or fell silent"):
+            while True:
+                seen.append(device.read())
+        device.release()
+        server.shutdown()
+    assert [number_of(image) for image in seen if image is not None] == [*range(5)] * 4
+
+
+def test_a_stream_that_falls_silent_is_asked_once() -> None:
+    asked, now = [], [0.0]
+
+    class Silent(Frames):
+        def read(self) -> tuple[bool, np.ndarray | None]:
+            asked.append(now[0])
+            now[0] += 3.5
+            return False, None
+
+    device = Stream(Camera(source="rtsp://h/x", read_timeout=3.0), opener=lambda *_: Silent(), clock=lambda: now[0])
+    device.open()
+    with pytest.raises(SourceError, match="rtsp://h/x ended or fell silent; it is opened again"):
+        device.read()
+    assert asked == [0.0]
+
+
 @pytest.mark.parametrize("boundary", ["frame", "--frame"])
 @pytest.mark.parametrize("lengths", [True, False])
 def test_motion_jpeg_over_http(boundary: str, lengths: bool) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from edgeface.config import Camera
 from edgeface.service.inbox import Inbox
 from edgeface.service.reader import Reader
-from edgeface.sources.tampering import HOLD_S, TELL_S, Tampering, correlation, shrunk, texture
+from edgeface.sources.tampering import BUSY_S, HOLD_S, TELL_S, Tampering, correlation, shrunk, texture
 from edgeface.sources.transform import Preparation
 from edgeface.types import Frame, Image
 
@@ -112,10 +112,9 @@ def test_dark_or_covered_until_the_scene_is_back(make: Callable[[int], Image], s
 
 def test_a_camera_that_was_moved_is_told_for_a_minute_and_then_has_another_scene() -> None:
     there = seconds(lambda seed: view(500, 200, seed=seed), 120)
-    # The first look at the new scene is like none before: it is steady from the second on.
-    first = 30 + 1 + HOLD
+    first = 30 + HOLD
     assert told(USUAL, there) == [("clear", first), ("moved", TELL), ("clear", 150 - first - TELL)]
-    assert told(USUAL, there[:40], USUAL)[1:] == [("moved", 40 - 1 - HOLD), ("clear", 30)]
+    assert told(USUAL, there[:40], USUAL)[1:] == [("moved", 40 - HOLD), ("clear", 30)]
 
 
 @pytest.mark.parametrize(
@@ -123,6 +122,7 @@ def test_a_camera_that_was_moved_is_told_for_a_minute_and_then_has_another_scene
     [
         pytest.param(infrared, id="its lamp goes on"),
         pytest.param(lambda seed: view(gain=0.25, seed=seed), id="a lamp goes off"),
+        pytest.param(lambda seed: view(gain=0.15, noise=1, seed=seed), id="a lamp goes off and little light is left"),
         pytest.param(lambda seed: view(gamma=2.0, seed=seed), id="another exposure"),
         pytest.param(lambda seed: view(noise=20, seed=seed), id="noise"),
         pytest.param(lambda seed: view(30 + seed % 3, 30 + seed % 2, seed=seed), id="it shakes in the wind"),
@@ -136,6 +136,36 @@ def test_what_is_no_tampering(make: Callable[[int], Image]) -> None:
 def test_what_passes_before_the_lens_is_none() -> None:
     passing = [*seconds(lambda seed: plain(120, seed), HOLD), *USUAL]
     assert told(USUAL, *[passing] * 3) == [("clear", 30 + 3 * (HOLD + 30))]
+
+
+@pytest.mark.parametrize("stands_s", [1, 8])
+def test_who_stands_before_a_camera_while_it_begins_is_no_scene(stands_s: int) -> None:
+    near = seconds(lambda seed: view(500, 200, seed=seed), stands_s)
+    assert told(near, USUAL, USUAL) == [("clear", stands_s + 60)]
+    assert told(near, USUAL, USUAL, near * 30)[1][0] == "moved"
+
+
+def busy(x: int, seed: int) -> Image:
+    """Three people before a place, each of them elsewhere a second later."""
+    image = view(x, 200, seed=seed)
+    for person in range(3):
+        left = (seed * 37 * (person + 1) + person * 91) % W
+        image[25:, left : left + 50] = (40 * person, 80, 90)
+    return image
+
+
+def test_a_camera_that_was_moved_to_a_busy_place_is_told_when_minutes_show_what_lasts_there() -> None:
+    busy_s = round(BUSY_S)
+    there, here = ([busy(x, seed) for seed in range(40)] * 10 for x in (500, 30))
+    assert told(USUAL, there) == [("clear", 30 + busy_s), ("moved", TELL), ("clear", 100 - TELL)]
+    assert told(seconds(lambda seed: view(30, 200, seed=seed), 30), here) == [("clear", 430)]
+
+
+def test_a_cover_is_gone_when_what_is_seen_then_is_another_place_that_never_stands_still() -> None:
+    covered = seconds(lambda seed: plain(120, seed), 30)
+    runs = told(USUAL, covered, seconds(lambda seed: busy(500, seed), 60))
+    assert [said for said, _ in runs] == ["clear", "covered", "clear"]
+    assert runs[1][1] <= 30
 
 
 def test_a_blank_wall_is_a_scene_of_its_own() -> None:

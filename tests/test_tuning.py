@@ -27,7 +27,7 @@ from edgeface.machine import cores, in_chroot, instruction_sets
 from edgeface.tuning import Choice, place, tuned, with_threads, write
 from edgeface.tuning import measuring as measuring_room
 from edgeface.tuning.candidates import chains, thread_counts, ways
-from edgeface.tuning.choice import FILE, Fingerprint, Picked, fingerprint, merged
+from edgeface.tuning.choice import FILE, Fingerprint, Picked, Row, fingerprint, merged
 from edgeface.tuning.measuring import Conditions, tune
 from edgeface.tuning.race import Place, Time, race, winner
 
@@ -343,6 +343,29 @@ def test_a_board_that_has_no_time_tries_the_usual_files_alone(
     assert len(left) == files - 3
     usual = {name: picked.precision for name, picked in found.networks.items()}
     assert not any(row.runtime == "onnx" and f".{usual[row.network]}." in row.what for row in left)
+
+
+@pytest.mark.parametrize(
+    ("other_ms", "said"),
+    [(40.0, "The bundle's order is the best here: 30.0 ms a frame."), (None, "no time for another chain, so it stays")],
+)
+def test_what_was_not_timed_is_not_called_slower(here: Fingerprint, other_ms: float | None, said: str) -> None:
+    rows = (
+        Row(network="", what="the bundle's order", ms=30.0, cpu_ms=30.0, rounds=1, note="chosen"),
+        Row(network="", what="each network's best", ms=other_ms, note="" if other_ms else "not timed"),
+    )
+    kept = Choice(
+        made="2026-03-01T12:00:00Z",
+        seconds=12.0,
+        fingerprint=here,
+        networks={},
+        usual_ms=30.0,
+        chosen_ms=30.0,
+        rows=rows,
+    )
+    told = "\n".join(command._table(kept, everything=False))
+    assert said in told
+    assert ("is the best" in told) == (other_ms is not None)
 
 
 def _network(bundle: Bundle, name: str) -> Network:

@@ -19,9 +19,9 @@ from edgeface.cli.main import main
 from edgeface.config import Camera
 from edgeface.errors import SourceError
 from edgeface.sources import is_live, modes
-from edgeface.sources.capture import fourcc_code, fourcc_name
+from edgeface.sources.capture import BAD_READS, fourcc_code, fourcc_name
 from edgeface.sources.modes import Device, Mode, list_devices, modes_of, nearest_size
-from edgeface.sources.v4l2 import BAD_READS, V4l2Camera
+from edgeface.sources.v4l2 import V4l2Camera
 
 
 class Webcam:

@@ -119,8 +119,13 @@ def _table(choice: Choice, *, everything: bool) -> Iterator[str]:
     if choice.chosen_ms < choice.usual_ms:
         gain = choice.usual_ms / choice.chosen_ms
         yield f"A frame takes {choice.chosen_ms:.1f} ms in place of {choice.usual_ms:.1f}: {gain:.2f} times as fast."
-    else:
+    elif sum(row.ms is not None for row in chains) > 1:
         yield f"The bundle's order is the best here: {choice.usual_ms:.1f} ms a frame."
+    else:
+        yield (
+            f"The bundle's order takes {choice.usual_ms:.1f} ms a frame; there was no time for another chain, so it "
+            "stays: give it more (--seconds)."
+        )
     yield from (f"Note: {note}." for note in choice.notes)
     yield f"Measured in {choice.seconds:.0f} s on {choice.made}."
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from edgeface.types import Image
 
+BAD_READS = 10
+"""Reads that fail in a row before a camera counts as gone; a torn picture is normal on long cables and by radio."""
 STRANGEST_PIXEL = 8.0
 """Pixels more oblong than this are a mistake of the file."""
 NEARLY_SQUARE = 0.02

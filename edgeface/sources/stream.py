@@ -14,6 +14,7 @@ from edgeface.config import Camera, as_address, hide_credentials
 from edgeface.errors import SourceError
 from edgeface.sources.base import Monotonic
 from edgeface.sources.capture import (
+    BAD_READS,
     Capture,
     OpenCapture,
     as_bgr,
@@ -116,9 +117,14 @@ class Stream:
 
     def _next(self) -> Image:
         assert self._capture is not None
-        done, image = self._capture.read()
-        if done:
-            return as_bgr(image)
+        begun_s = self._clock()
+        for _ in range(BAD_READS):
+            done, image = self._capture.read()
+            if done:
+                return as_bgr(image)
+            # A picture that cannot be decoded is one; the end of a stream is all that follow, and they come at once.
+            if self._clock() - begun_s >= self._read_s:
+                break
         said = f"{self.description} ended or fell silent"
         # It may end each time before the second look; then this is the only place to say what is wrong with it.
         if self._stood and not self._written:

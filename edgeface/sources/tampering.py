@@ -3,7 +3,8 @@
 Once a second a picture is shrunk to a few thousand values and normalised by its neighbourhood, so that light that
 comes and goes leaves it as it is. What stays from minute to minute is the scene. A picture without detail is dark or
 covered; one that is full of detail, but of other detail, and keeps it, is another scene: the camera was moved, or
-something large was put before it. People pass, and never look the same for so long.
+something large was put before it. People pass, and never look the same for so long. Where they never stop passing,
+what lasts is what stands behind them: the mean of minutes.
 """
 
 from __future__ import annotations
@@ -30,13 +31,18 @@ DARK, LIGHT = 0.06, 0.09
 """Mean brightness, 0 to 1, below which a picture is dark, and from which on it no longer is."""
 DETAIL, SHARE, RETURN = 1.0, 0.2, 1.5
 """Detail below which a picture is covered: mean deviation from the neighbourhood, in steps, and as a share of the
-scene's own; and how many times as much it takes to be seen again. A scene with less than `BARE` has none to lose."""
+scene's own; and how many times as much it takes to be seen again. A scene with less than `BARE` has none to lose. Where
+a lamp went off there is less of it, by as much as the picture is darker."""
 BARE = 3.0
 OTHER, SAME, STEADY = 0.25, 0.45, 0.8
 """Correlation with the scene below which a picture shows another one, and from which on it is the same again; and with
 the look before, from which on a picture stays what it is."""
 HOLD_S = 10.0
 """So long it must last before it is told; what passes before a lens is no tampering."""
+SETTLE_S = 20.0
+"""So long a scene must have been seen before another one is told: who is before it as it begins is none."""
+BUSY_S, LASTING = 300.0, 0.25
+"""So long a picture that never stands still must be another one before it is told, and the share of it that lasts."""
 TELL_S = 60.0
 """So long a camera that was moved is told as such; then what it shows is its scene."""
 LEARN_S = 300.0
@@ -54,11 +60,13 @@ class Tampering:
     def __init__(self) -> None:
         self.view: Scene = "clear"
         self._scene: Values | None = None
-        self._detail = 0.0
+        self._detail = self._bright = self._seen_s = 0.0
         self._before: Values | None = None
         self._looked_s = float("-inf")
-        self._suspected: Scene | None = None
-        self._since_s = self._told_s = 0.0
+        self._suspected: Scene = "clear"
+        self._since_s = self._told_s = self._steady_s = 0.0
+        self._other = np.zeros((0, 0), np.float32)
+        self._power, self._looks = 0.0, 0
 
     def look(self, frame: Frame) -> Scene:
         """Take in the next picture; how the camera's view stands by now."""
@@ -72,40 +80,66 @@ class Tampering:
         suspected = self._judge(bright, pattern, detail)
         if suspected != self._suspected or elapsed_s > GAP_S:
             self._suspected, self._since_s = suspected, frame.time_s
-        self._before = pattern
+            self._other, self._power, self._looks = np.zeros_like(pattern), 0.0, 0
         if suspected == "clear":
             self.view = "clear"
-            self._learn(pattern, detail, min(elapsed_s, GAP_S))
-        elif suspected == "moved" == self.view:
-            if frame.time_s - self._told_s >= TELL_S:
-                self.view, self._scene = "clear", None
-        elif suspected is not None and frame.time_s - self._since_s >= HOLD_S:
-            self.view, self._told_s = suspected, frame.time_s
+            self._learn(pattern, detail, bright, min(elapsed_s, GAP_S))
+        elif suspected == "moved":
+            self._see_other(pattern, frame.time_s)
+        elif frame.time_s - self._since_s >= HOLD_S:
+            self.view = suspected
+        self._before = pattern
         return self.view
 
-    def _judge(self, bright: float, pattern: Values, detail: float) -> Scene | None:
-        """What one picture alone looks like; None where that cannot be said."""
+    def _judge(self, bright: float, pattern: Values, detail: float) -> Scene:
+        """What one picture alone looks like; ``moved`` is one of another scene, or of people before it."""
         if bright < (LIGHT if self.view == "dark" else DARK):
             return "dark"
         scene = self._scene
         if scene is None or scene.shape != pattern.shape or self._detail < BARE:
             return "clear"
-        covered = max(DETAIL, SHARE * self._detail)
-        if detail < (RETURN * covered if self.view == "covered" else covered):
+        alike = correlation(pattern, scene)
+        covered = max(DETAIL, SHARE * self._detail) * (RETURN if self.view == "covered" else 1)
+        # Less light is less detail, and leaves the scene as it is.
+        if detail < covered and (alike < OTHER or detail < covered * min(1.0, bright / self._bright)):
             return "covered"
-        if correlation(pattern, scene) >= (SAME if self.view == "moved" else OTHER):
-            return "clear"
-        before = self._before
-        steady = before is not None and before.shape == pattern.shape and correlation(pattern, before) >= STEADY
-        return "moved" if steady else None
+        return "clear" if alike >= (SAME if self.view == "moved" else OTHER) else "moved"
 
-    def _learn(self, pattern: Values, detail: float, elapsed_s: float) -> None:
+    def _see_other(self, pattern: Values, now_s: float) -> None:
+        """Take in a picture that is not of the scene, and is neither dark nor covered."""
+        before = self._before
+        if before is None or before.shape != pattern.shape or correlation(pattern, before) < STEADY:
+            self._steady_s = now_s
+        self._other += pattern
+        self._power += float(np.vdot(pattern, pattern))
+        self._looks += 1
+        lasts_s = now_s - self._since_s
+        if self.view == "moved":
+            if now_s - self._told_s >= TELL_S:
+                self.view, self._scene = "clear", None
+        elif now_s - max(self._steady_s, self._since_s) >= HOLD_S or (lasts_s >= BUSY_S and self._is_other_place()):
+            if self._seen_s < SETTLE_S:
+                self._scene = None
+            else:
+                self.view, self._told_s = "moved", now_s
+        elif lasts_s >= HOLD_S:
+            self.view = "clear"
+
+    def _is_other_place(self) -> bool:
+        """Whether what has been seen instead of the scene is one other place, with people before it."""
+        scene, other = self._scene, self._other
+        lasting = float(np.vdot(other, other)) / max(1e-9, self._looks * self._power)
+        return scene is not None and lasting >= LASTING and correlation(other, scene) < OTHER
+
+    def _learn(self, pattern: Values, detail: float, bright: float, elapsed_s: float) -> None:
         if self._scene is None or self._scene.shape != pattern.shape:
-            self._scene, self._detail = pattern.copy(), detail
+            self._scene, self._detail, self._bright, self._seen_s = pattern.copy(), detail, bright, 0.0
             return
-        share = elapsed_s / LEARN_S
+        self._seen_s += elapsed_s
+        share = elapsed_s / min(LEARN_S, self._seen_s + LOOK_S)
         self._scene += share * (pattern - self._scene)
         self._detail += share * (detail - self._detail)
+        self._bright += share * (bright - self._bright)
 
 
 def shrunk(image: Image) -> Values:

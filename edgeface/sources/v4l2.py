@@ -14,7 +14,15 @@ import cv2
 from edgeface.config import Camera
 from edgeface.errors import SourceError
 from edgeface.sources.base import Sleep
-from edgeface.sources.capture import Capture, OpenCapture, as_bgr, fourcc_code, fourcc_name, open_capture
+from edgeface.sources.capture import (
+    BAD_READS,
+    Capture,
+    OpenCapture,
+    as_bgr,
+    fourcc_code,
+    fourcc_name,
+    open_capture,
+)
 from edgeface.sources.kinds import irregular
 from edgeface.sources.live import REOPENED
 from edgeface.sources.modes import Mode, modes_of, nearest_size
@@ -26,8 +34,6 @@ logger = logging.getLogger(__name__)
 DEFAULT_WH = (640, 480)
 RAW_MOST_PIXELS = 640 * 480
 """Above this a USB 2 cable does not carry raw pictures at video rate, so MJPG is asked for."""
-BAD_READS = 10
-"""Reads that fail in a row before the camera counts as gone; single torn MJPG frames are normal on long cables."""
 BAD_PAUSE_S = 0.05
 
 
