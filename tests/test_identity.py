@@ -294,6 +294,21 @@ def test_a_lamp_that_is_switched_while_a_face_is_missed_makes_nobody_another(
     assert watch.told("end") == []
 
 
+@pytest.mark.parametrize("gap_s", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("fps", [5, 10, 25])
+def test_a_door_that_opens_and_lets_the_day_in_hands_nobody_a_visit(fps: int, gap_s: float) -> None:
+    """Two fifths of the picture become bright as one goes out; another one comes in while it is."""
+    watch, jitter = Watch(), np.random.default_rng(0)
+    for frame in range(8 * fps):
+        time_s = frame / fps
+        first, second = Seen(200, 60, RED), Seen(205, 60, BLUE, (70, 90, 130))
+        image, boxes = draw([first] if time_s < 3 else [second] if time_s >= 3 + gap_s + 1 / fps else [])
+        if time_s > 2.6:
+            image[:, 290:] = (250, 240, 230)
+        watch.see(time_s, image, boxes + jitter.uniform(-1, 1, boxes.shape).astype(np.float32))
+    assert len(watch.told("start")) == 2
+
+
 @pytest.mark.parametrize(("clothes", "people"), [(RED, 1), (BLUE, 2)])
 def test_a_slow_camera_hands_nobody_the_place_of_another(clothes: tuple[int, int, int], people: int) -> None:
     """At two frames a second one stands where another one stood in the frame before."""

@@ -57,11 +57,8 @@ TORSO_OTHER, HEAD_OTHER = 0.4, 0.15
 """Distance from which on clothes, by colours alone, and head are both another one's: no shadow changes clothes so."""
 GREY = 0.95
 """Share of the colours that lie at grey or beside it where there are none."""
-COLOUR_CHANGED, LIGHTNESS_CHANGED, LIGHT_S, GRID = 0.33, 0.4, 0.5, 14
-"""Share of the background that has another colour, or lightness, in another light; half of one and half of the other is
-as much (people who walk past were 0.8 of it at most, a camera that goes over to grey 1.2). How often that is looked at,
-and how many rows and columns are picked out of a picture for it."""
-TICK_S = 1e-3
+GRID = 14
+"""Rows and columns that are picked out of a picture for what stands behind the people."""
 
 
 class Appearance(NamedTuple):
@@ -98,13 +95,12 @@ class Views:
         self._people: list[Person] | None = None
         self._looks: dict[int, Appearance] = {}
 
-    def background(self) -> F32 | None:
-        """Histogram of the picture without the people in it; None where little else is seen."""
+    def behind(self) -> Patch:
+        """What stands behind the people, picked out of the whole picture."""
         height, width = self._image.shape[:2]
         step_y, step_x = max(1, height // GRID), max(1, width // GRID)
         covers = [cover for who in self._all() for cover in who.covers]
-        patch = _uncovered(self._image, range(0, width, step_x), range(0, height, step_y), covers)
-        return histograms([patch])[0] if patch.size >= LEAST_PIXELS else None
+        return _uncovered(self._image, range(0, width, step_x), range(0, height, step_y), covers)
 
     def look(self, row: int) -> Appearance:
         """Appearance of the person whose face is in this row of the boxes."""
@@ -201,33 +197,6 @@ def is_grey(seen: Appearance) -> bool:
     around = slice(CHROMA // 2 - 1, CHROMA // 2 + 2)
     colours = None if seen.head is None else _colours(seen.head).reshape(CHROMA, CHROMA)
     return colours is not None and float(colours[around, around].sum()) > GREY
-
-
-class Light:
-    """When the light of what is behind the people changed last: then what everybody looks like may have.
-
-    Attributes
-    ----------
-    changed_s : source time of the first look in that light
-    """
-
-    def __init__(self) -> None:
-        self.changed_s = float("-inf")
-        self._before: F32 | None = None
-        self._seen_s = float("-inf")
-
-    def see(self, views: Views, time_s: float, *, at_once: bool = False) -> None:
-        """Take in a picture; one is enough for `LIGHT_S` unless it is asked ``at_once``."""
-        if time_s - self._seen_s < (TICK_S if at_once else LIGHT_S):
-            return
-        self._seen_s = time_s
-        before, self._before = self._before, views.background()
-        if before is None or self._before is None:
-            return
-        colours = _changed(_colours(before), _colours(self._before))
-        lightness = _changed(_lightness(before), _lightness(self._before))
-        if colours / COLOUR_CHANGED + lightness / LIGHTNESS_CHANGED > 1:
-            self.changed_s = time_s
 
 
 def blend(before: Appearance, now: Appearance, share: float) -> Appearance:
@@ -355,22 +324,9 @@ def _distance(one: F32 | None, other: F32 | None) -> float | None:
 
 def _colours(root: F32) -> F32:
     """Shares of the colours in a histogram, shape (81,): they hang less on the light than lightness and texture."""
-    return _shares(root[: CHROMA * CHROMA])
-
-
-def _lightness(root: F32) -> F32:
-    return _shares(root[CHROMA * CHROMA : CHROMA * CHROMA + LIGHTNESS])
-
-
-def _shares(root: F32) -> F32:
-    counts = root * root
+    counts = root[: CHROMA * CHROMA] ** 2
     shares: F32 = counts / counts.sum()
     return shares
-
-
-def _changed(before: F32, now: F32) -> float:
-    """Which share of what was counted lies in other bins now, 0 to 1."""
-    return 1.0 - float(np.minimum(before, now).sum())
 
 
 def _evidence(distance: float | None, even: float, slope: float, bounds: tuple[float, float]) -> float:

@@ -8,7 +8,8 @@ from math import sqrt
 import msgspec
 import numpy as np
 
-from edgeface.people.appearance import Appearance, Light, Views, blend, is_grey, is_other, likeness
+from edgeface.people.appearance import Appearance, Views, blend, is_grey, is_other, likeness
+from edgeface.people.light import Light
 from edgeface.people.motion import Face, Motion, ahead, association_offset
 from edgeface.types import Track
 

@@ -19,8 +19,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from math import log, pi
 
-from edgeface.people.appearance import LIKENESS_MOST, Light, Views, likeness
+from edgeface.people.appearance import LIKENESS_MOST, Views, likeness
 from edgeface.people.assignment import UNMATCHED, match
+from edgeface.people.light import Light
 from edgeface.people.motion import (
     Face,
     association_cost,
