@@ -303,7 +303,7 @@ def test_a_door_that_opens_and_lets_the_day_in_hands_nobody_a_visit(fps: int, ga
         time_s = frame / fps
         first, second = Seen(200, 60, RED), Seen(205, 60, BLUE, (70, 90, 130))
         image, boxes = draw([first] if time_s < 3 else [second] if time_s >= 3 + gap_s + 1 / fps else [])
-        if time_s > 2.6:
+        if time_s >= 3:
             image[:, 290:] = (250, 240, 230)
         watch.see(time_s, image, boxes + jitter.uniform(-1, 1, boxes.shape).astype(np.float32))
     assert len(watch.told("start")) == 2
