@@ -218,9 +218,11 @@ def planned(frames: int, known: Sequence[Expected], *, inputs: Inputs = WIDE, mo
     return plans
 
 
-def still(seconds: float, known: Sequence[Expected], *, fps: float = 15.0) -> list[tuple[float, Plan]]:
+def still(
+    seconds: float, known: Sequence[Expected], *, fps: float = 15.0, lost_after_s: float = 2.0
+) -> list[tuple[float, Plan]]:
     """Times and plans of the searches of a scene in which nothing changes; who is known is found in each of them."""
-    search, picture = Search(finer=True, resting=True, lost_after_s=2.0), scene([], 0, (640, 360))
+    search, picture = Search(finer=True, resting=True, lost_after_s=lost_after_s), scene([], 0, (640, 360))
     inputs = Inputs(image_wh=(640, 360), quick_wh=(320, 192), fine_wh=(640, 384), any_size=True)
     plans, seen_s = [], 0.0
     for index in range(round(seconds * fps)):
@@ -245,6 +247,14 @@ def test_who_sits_still_is_confirmed_in_less_than_a_whole_pass() -> None:
         assert any(
             place.region.left < 264 and place.region.right > 336 for mosaic in plan.mosaics for place in mosaic.placed
         )
+
+
+@pytest.mark.parametrize(("lost_after_s", "within_s"), [(0.6, 0.3), (1.0, 0.5), (20.0, 1.0)])
+def test_who_sits_still_is_confirmed_twice_before_they_would_be_missed(lost_after_s: float, within_s: float) -> None:
+    late = [
+        time_s for time_s, _ in still(20.0, [expected(90, x=300, y=150)], lost_after_s=lost_after_s) if time_s >= 10
+    ]
+    assert within_s / 2 < max(np.diff(late)) <= within_s + 0.001
 
 
 def test_an_empty_room_is_seen_as_a_whole_now_and_then_and_finer_ever_more_rarely() -> None:
