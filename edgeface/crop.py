@@ -23,7 +23,8 @@ BORDERS = {"replicate": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
 Offsets = tuple[tuple[float, float], ...]
 DUSK, NIGHT = 0.1, 0.05
 """Mean of a crop from which on it is made brighter, and wholly. Hardly any skin by day is as dark (one of 1,588 crops
-of FairFace): all people are seen as they are wherever there is light."""
+of FairFace): all people are seen as they are wherever there is light. The price: between the two, what is darker
+becomes brighter than what is less dark."""
 FARTHEST = 4.0
 """A crop reaches at most this many box sides beyond the picture: more is a detector's mistake, not a face."""
 
