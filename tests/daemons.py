@@ -28,7 +28,7 @@ from edgeface.errors import run_command
 args = build_parser().parse_args(sys.argv[1:])
 args.signals = signals
 waits = Waits(health_s={health_s}, flush_s={flush_s}, up_within_s=1.0, restart_s={restart_s})
-for room, name in ((holding, "LOOK_S"), (tampering, "LOOK_S"), (tampering, "HOLD_S")):
+for room, name in ((holding, "LOOK_S"), (tampering, "LOOK_S"), (tampering, "HOLD_S"), (tampering, "SETTLE_S")):
     setattr(room, name, getattr(room, name) / {faster})
 governor.UP_S /= {faster}
 governor.DOWN_S = {{cause: seconds / {faster} for cause, seconds in governor.DOWN_S.items()}}

@@ -15,6 +15,9 @@ from pretend_camera import CONFIG, PretendCamera
 
 FASTER = 10.0
 """A scene must be another one for ten seconds before that is told: here for one."""
+HEALTH_S, SETTLED = 0.1, 30
+"""Seconds between two of `health`, and as many as come in three: a scene counts when it was seen for twenty seconds,
+here for two."""
 
 
 class Door:
@@ -26,7 +29,7 @@ class Door:
         config = folder / "edgeface.toml"
         config.write_text(f'[node]\nid = "hall"\n[visits]\nreturn_within = 0.0\n[cameras.door]\n{CONFIG}')
         path = f"{self.camera.programs}:{os.environ['PATH']}"
-        self.child = start("--config", config, environ={"PATH": path}, faster=FASTER, health_s=0.1)
+        self.child = start("--config", config, environ={"PATH": path}, faster=FASTER, health_s=HEALTH_S)
         self.until("somebody", lambda: self.states("occupied")[-1:] == [True])
 
     def until(self, what: str, true: Callable[[], bool]) -> None:
@@ -68,6 +71,8 @@ def test_a_camera_that_shows_its_scene_no_more_is_told_and_when_it_does_again(
     door: Door, scene: str, view: str, problem: str | None
 ) -> None:
     door.until("its scene", lambda: door.states("view")[-1] == "clear")
+    begun = len(door.auditor.of("health"))
+    door.until("a scene of its own", lambda: len(door.auditor.of("health")) >= begun + SETTLED)
     door.camera.show(scene)
     door.until(view, lambda: door.states("view")[-1] == view)
     if problem is None:
