@@ -309,6 +309,21 @@ def test_a_door_that_opens_and_lets_the_day_in_hands_nobody_a_visit(fps: int, ga
     assert len(watch.told("start")) == 2
 
 
+@pytest.mark.parametrize("gap_s", [0.3, 0.5, 1.0])
+@pytest.mark.parametrize("fps", [5, 10, 25])
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_television_that_lights_the_room_hands_nobody_a_visit(seed: int, fps: int, gap_s: float) -> None:
+    """A light that never stands still is no reason to take the next one for the one who has gone."""
+    watch, jitter, flicker = Watch(), np.random.default_rng(0), np.random.default_rng(seed)
+    lights = flicker.uniform(0.6, 1.4, 30)
+    for frame in range(9 * fps):
+        time_s = frame / fps
+        second = [Seen(205, 60, BLUE, (70, 90, 130))] if time_s >= 3 + gap_s else []
+        image, boxes = draw([Seen(200, 60, RED)] if time_s < 3 else second, light=lights[int(time_s / 0.4)])
+        watch.see(time_s, image, boxes + jitter.uniform(-1, 1, boxes.shape).astype(np.float32))
+    assert len(watch.told("start")) == 2
+
+
 @pytest.mark.parametrize(("clothes", "people"), [(RED, 1), (BLUE, 2)])
 def test_a_slow_camera_hands_nobody_the_place_of_another(clothes: tuple[int, int, int], people: int) -> None:
     """At two frames a second one stands where another one stood in the frame before."""

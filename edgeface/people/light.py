@@ -6,6 +6,8 @@ people is held against what stood there before.
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,6 +20,9 @@ from which on it is another light: of made clips a lamp changed .91 and more of 
 an open door changes its part of the picture."""
 LIGHT_S = 0.5
 """How often that is looked at."""
+FICKLE, FICKLE_S = 2, 4.0
+"""More changes than this in so many seconds are a light that never stands still, such as a television's in a dark room:
+there looks tell people apart as well as they can."""
 TICK_S = 1e-3
 
 
@@ -26,7 +31,7 @@ class Light:
 
     Attributes
     ----------
-    changed_s : source time of the first look in that light
+    changed_s : source time of the first look in that light; a fickle one counts as the same
     """
 
     def __init__(self) -> None:
@@ -34,6 +39,7 @@ class Light:
         self._planes = np.zeros((3, 0, 0), np.float32)
         self._bare: npt.NDArray[np.bool_] = np.zeros((0, 0), np.bool_)
         self._seen_s = float("-inf")
+        self._changes: deque[float] = deque([float("-inf")] * FICKLE, maxlen=FICKLE)
 
     def see(self, views: Views, time_s: float, *, at_once: bool = False) -> None:
         """Take in a picture; one is enough for `LIGHT_S` unless it is asked ``at_once``."""
@@ -45,7 +51,9 @@ class Light:
             return
         planes = _planes(behind)
         if planes.shape == self._planes.shape and self._is_other(planes, behind.bare):
-            self.changed_s = time_s
+            if time_s - self._changes[0] > FICKLE_S:
+                self.changed_s = time_s
+            self._changes.append(time_s)
         self._planes, self._bare = planes, behind.bare
 
     def _is_other(self, planes: F32, bare: npt.NDArray[np.bool_]) -> bool:
