@@ -166,11 +166,19 @@ def _source_rectangle(
     """
     a, b, shift_x, shift_y = transform
     power = a * a + b * b or 1.0
-    corners = [(u - shift_x, v - shift_y) for u in (0, size_wh[0]) for v in (0, size_wh[1])]
-    xs, ys = [(a * u + b * v) / power for u, v in corners], [(a * v - b * u) / power for u, v in corners]
-    x1 = min(max(floor(min(xs)) - 2, 0), image_wh[0] - 1)
-    y1 = min(max(floor(min(ys)) - 2, 0), image_wh[1] - 1)
-    return x1, y1, min(max(ceil(max(xs)) + 2, x1 + 1), image_wh[0]), min(max(ceil(max(ys)) + 2, y1 + 1), image_wh[1])
+    width, height = image_wh
+    left, right, top, bottom = -shift_x, size_wh[0] - shift_x, -shift_y, size_wh[1] - shift_y
+    # Turned back, x is a u + b v and y is a v - b u: the outermost of each term are those of the corners.
+    (xu, xu2), (xv, xv2) = _ordered(a * left, a * right), _ordered(b * top, b * bottom)
+    (yv, yv2), (yu, yu2) = _ordered(a * top, a * bottom), _ordered(-b * left, -b * right)
+    x1 = min(max(floor((xu + xv) / power) - 2, 0), width - 1)
+    y1 = min(max(floor((yv + yu) / power) - 2, 0), height - 1)
+    x2, y2 = ceil((xu2 + xv2) / power) + 2, ceil((yv2 + yu2) / power) + 2
+    return x1, y1, min(max(x2, x1 + 1), width), min(max(y2, y1 + 1), height)
+
+
+def _ordered(one: float, other: float) -> tuple[float, float]:
+    return (one, other) if one < other else (other, one)
 
 
 def _shrunk(part: Image, size_wh: tuple[int, int], *, grey: bool) -> Image:

@@ -182,8 +182,8 @@ def similarity(source: Points, target: Points) -> tuple[float, float, float, flo
     """
     # Plain floats: of five points numpy's calls would cost ten times the arithmetic.
     count = len(source)
-    x0, y0 = sum(x for x, _ in source) / count, sum(y for _, y in source) / count
-    u0, v0 = sum(u for u, _ in target) / count, sum(v for _, v in target) / count
+    x0, y0 = (sum(places) / count for places in zip(*source, strict=True))
+    u0, v0 = (sum(places) / count for places in zip(*target, strict=True))
     power = along = across = 0.0
     for (x, y), (u, v) in zip(source, target, strict=True):
         dx, dy, du, dv = x - x0, y - y0, u - u0, v - v0

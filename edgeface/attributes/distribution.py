@@ -10,7 +10,7 @@ from edgeface.types import F32
 
 def normalised(raw: F32) -> F32:
     """Rows (..., K) brought to a sum of 1; what quantization left below zero is zero."""
-    raw = np.clip(raw, 0, None)
+    raw = np.maximum(raw, 0)
     rows: F32 = raw / np.maximum(raw.sum(axis=-1, keepdims=True), np.float32(1e-12))
     return rows
 
@@ -28,6 +28,6 @@ def bounds(probabilities: F32, support: F32, percentiles: tuple[float, float]) -
 
     The cumulative distribution is interpolated, each class's mass centred on its age.
     """
-    cumulative: npt.NDArray[np.float64] = np.cumsum(probabilities, dtype=np.float64) - probabilities / 2
+    cumulative: npt.NDArray[np.float64] = probabilities.cumsum(dtype=np.float64) - probabilities / 2
     low, high = np.interp(np.array(percentiles) / 100, cumulative, support)
     return float(low), float(high)

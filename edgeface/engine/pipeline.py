@@ -214,8 +214,9 @@ class Pipeline:
         if self._summary is None:
             self._summary = self._window(frame.time_s)
         due = first or self._summary.due(frame.time_s)
-        # Whose visit lasts is looked at as it ends, turns absent or comes back, and at the end of a window.
-        if due or changes or before.keys() != self._absent.keys():
+        # Whose visit lasts is looked at as one begins or ends, turns absent or comes back, and at the end of a window.
+        others = before.keys() != self._absent.keys() or any(change.event != "update" for change in changes)
+        if due or others:
             self._summary.observe(changes, self._book.current())
         if due:
             summary = self._summary.body(frame.time_s, at=frame.captured_at, started_at=self._wall)

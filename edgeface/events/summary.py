@@ -52,7 +52,8 @@ class SummaryWindow:
     def observe(self, changes: Sequence[VisitChange], visits: Sequence[Visit]) -> None:
         """Take in one frame: what changed, and which visits last after it; who is absent is not in view.
 
-        A frame may be left out where nothing changed and nobody turned absent or came back, but for a window's last.
+        A frame may be left out where no visit began or ended and nobody turned absent or came back, but for a window's
+        last.
         """
         for change in changes:
             self._in += change.event == "start"

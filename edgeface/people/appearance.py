@@ -111,7 +111,8 @@ class Views:
     def prepare(self, rows: Sequence[int]) -> None:
         """See several at once who will be looked at: cheaper than one by one."""
         rows = [row for row in rows if row not in self._looks]
-        self._looks.update(zip(rows, looks(self._image, self._all(), rows), strict=True))
+        if rows:
+            self._looks.update(zip(rows, looks(self._image, self._all(), rows), strict=True))
 
     def _all(self) -> list[Person]:
         if self._people is None:

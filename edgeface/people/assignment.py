@@ -32,15 +32,20 @@ def match(costs: Mapping[tuple[int, int], float]) -> list[tuple[int, int]]:
 
 def _groups(costs: Mapping[tuple[int, int], float]) -> list[tuple[list[int], list[int]]]:
     """Rows and columns that are connected by possible pairs: each group is a small problem of its own."""
-    groups: list[tuple[set[int], set[int]]] = []
+    by_row: dict[int, tuple[set[int], set[int]]] = {}
+    by_column: dict[int, tuple[set[int], set[int]]] = {}
     for row, column in costs:
-        touching = [group for group in groups if row in group[0] or column in group[1]]
-        merged: tuple[set[int], set[int]] = ({row}, {column})
-        for group in touching:
-            merged[0].update(group[0])
-            merged[1].update(group[1])
-            groups.remove(group)
-        groups.append(merged)
+        group = by_row.get(row) or by_column.get(column) or (set(), set())
+        other = by_column.get(column, group)
+        if other is not group:
+            group[0].update(other[0])
+            group[1].update(other[1])
+            by_row |= dict.fromkeys(other[0], group)
+            by_column |= dict.fromkeys(other[1], group)
+        group[0].add(row)
+        group[1].add(column)
+        by_row[row] = by_column[column] = group
+    groups = {id(group): group for group in by_row.values()}.values()
     return [(sorted(rows), sorted(columns)) for rows, columns in groups]
 
 
