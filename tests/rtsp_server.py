@@ -21,7 +21,8 @@ FPS = 25
 class RtspServer:
     """Serves ``pictures`` to everybody who asks, then falls ``silent``, closes or begins ``anew``.
 
-    ``mute`` takes connections and never answers; ``password`` asks for one and takes none, or that one of ``user``.
+    ``mute`` takes connections and never answers; ``password`` asks for one and takes none, or that one of ``user``;
+    ``refuses`` with this code, whoever asks.
     """
 
     def __init__(
@@ -31,17 +32,19 @@ class RtspServer:
         then: Ending = "silent",
         mute: bool = False,
         password: bool | str = False,
+        refuses: int | None = None,
         fps: int = FPS,
     ) -> None:
         self._pictures = [jpeg_of(picture) for picture in pictures]
         self._height, self._width = pictures[0].shape[:2]
         self._then = then
-        self._mute, self._password = mute, password
+        self._mute, self._password, self._refuses = mute, password, refuses
         self._fps = fps
         self._stopped = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._socket.getsockname()[1])
         self.asked: list[str] = []
+        self.told: list[str] = []
         self._connections: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
 
@@ -92,6 +95,7 @@ class RtspServer:
                 while request := _request(lines):
                     method, sequence, told = request
                     self.asked.append(method)
+                    self.told.append(told)
                     known = not self._password or told == f"user:{self._password}"
                     connection.sendall(self._answer(method, sequence, known=known))
                     if method == "PLAY":
@@ -106,6 +110,8 @@ class RtspServer:
             lines.append("Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN")
         elif method == "DESCRIBE" and not known:
             lines = ["RTSP/1.0 401 Unauthorized", f"CSeq: {sequence}", 'WWW-Authenticate: Basic realm="camera"']
+        elif method == "DESCRIBE" and self._refuses is not None:
+            lines = [f"RTSP/1.0 {self._refuses} No", f"CSeq: {sequence}"]
         elif method == "DESCRIBE":
             body = (
                 "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=camera\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n"

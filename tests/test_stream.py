@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -18,10 +19,12 @@ import numpy as np
 import pytest
 from films import COUNT, INTERLACED, X264, film, number_of, numbered
 from rtsp_server import RtspServer
+from web import Web
 
 from edgeface.config import Camera, Limits, hide_credentials
 from edgeface.errors import SourceError
 from edgeface.sources import Source, open_source
+from edgeface.sources.asking import why_closed
 from edgeface.sources.capture import fourcc_code
 from edgeface.sources.stream import Stream
 from edgeface.types import Frame
@@ -74,8 +77,95 @@ def test_a_refused_password_is_hinted_at_and_not_told() -> None:
     with RtspServer(PICTURES, password=True) as server:
         read(
             stream(server.address),
-            r"cannot be opened: 127\.0\.0\.1 answers, but gives no such stream \(path, user, pass",
+            r"rtsp://\*\*\*@127\.0\.0\.1:\d+/stream cannot be opened: 127\.0\.0\.1 answers, but gives no such stream: "
+            r"401 Unauthorized \(user, password, path\?\); it is opened again",
         )
+        # FFmpeg has tried it. Who asks why does not try it once more: cameras lock themselves after a few wrong ones.
+        assert server.told[-1] == ""
+        assert server.told.count("user:secret") == 1
+
+
+def test_a_password_that_is_asked_for_and_not_given() -> None:
+    with RtspServer(PICTURES, password="secret") as server:
+        address = server.address.replace("user:secret@", "")
+        read(stream(address), r"no such stream: 401 Unauthorized \(it asks for user and password\); it is opened again")
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (404, r": 404 Not Found \(path\?\)"),
+        (403, r": 403 Forbidden \(may this user see it, and may this address\?\)"),
+        (453, r": 453 \(does another program take it\?\)"),
+        (503, r": 503 Service Unavailable \(does another program take it\?\)"),
+        (461, r": 461 \(path, user, password, codec\?\)"),
+        (200, r": it describes one \(codec, or no RTP over TCP\?\)"),
+    ],
+)
+def test_what_an_rtsp_server_says_is_told(code: int, said: str) -> None:
+    with RtspServer(PICTURES, refuses=code) as server:
+        read(stream(server.address), f"127.0.0.1 answers, but gives no such stream{said}; it is opened again")
+
+
+def test_an_address_that_cannot_be_asked_about_is_not() -> None:
+    with RtspServer(PICTURES, refuses=404) as server:
+        said = r"answers, but gives no such stream \(path, user, password, codec\?\); it is opened again"
+        read(stream(f"{server.address} x"), said)
+        asked = server.asked.count("DESCRIBE")
+        # Half of a password passes for the host: the name of nobody who could be asked.
+        cut = f"rtsp://nobody/word@127.0.0.1:{server.port}/x"
+        assert why_closed(cut, hide_credentials(cut)).endswith("no such stream (path, user, password, codec?)")
+        assert server.asked.count("DESCRIBE") == asked
+
+
+def test_a_server_that_speaks_otherwise_than_its_address_says() -> None:
+    with serving(type("Web", (Recorder,), {"again": False})) as port:
+        said = r"answers, but gives no such stream \(path, user, password, codec\?\); it is opened again"
+        read(stream(f"rtsp://127.0.0.1:{port}/x"), said)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "said"),
+    [
+        (401, "text/html", r"401 Unauthorized \(it asks for user and password\)"),
+        (404, "text/html", r"404 Not Found \(path\?\)"),
+        (500, "text/html", r"500 Internal Server Error \(path, user, password, codec\?\)"),
+        (200, "text/html", r"text/html is a web page \(has it an address for MJPEG or RTSP\?\)"),
+        (200, "video/mp4", r"it describes video/mp4 \(codec, or no RTP over TCP\?\)"),
+        (200, "video/" + 80 * "x", r"it describes one \(codec, or no RTP over TCP\?\)"),
+    ],
+)
+def test_what_a_web_server_says_is_told(code: int, kind: str, said: str) -> None:
+    handler = type("Web", (Recorder,), {"film": b"<html></html>", "kind": kind, "code": code, "again": False})
+    with serving(handler) as port:
+        read(stream(f"http://127.0.0.1:{port}/x"), f"127.0.0.1 answers, but gives no such stream: {said}; it is opened")
+
+
+def test_a_camera_that_signs_its_certificate_itself_is_asked_too(tmp_path: Path) -> None:
+    web = Web(tmp_path, trusted=False)
+    try:
+        said = r"localhost answers, but gives no such stream: 404 Not Found \(path\?\); it is opened again"
+        read(stream(f"{web.address}/x?channel=1"), said)
+        assert web.asked[-1] == "/x?channel=1"
+    finally:
+        web.stop()
+
+
+def test_a_stream_that_has_shown_some_pictures_ended() -> None:
+    sent = multipart([numbered(number) for number in range(5)], lengths=True)
+    handler = type("Web", (Recorder,), {"film": sent, "kind": "image/jpeg", "again": False})
+    with serving(handler) as port:
+        seen = read(stream(f"http://127.0.0.1:{port}/video"), "ended or fell silent; it is opened again")
+    assert len(seen) == 5
+
+
+@pytest.mark.parametrize("ending", [b"", b"\r\n"])
+def test_an_address_of_single_pictures_is_told_from_a_stream_that_ended(ending: bytes) -> None:
+    picture = cv2.imencode(".jpg", numbered(3))[1].tobytes() + ending
+    handler = type("Web", (Recorder,), {"film": picture, "kind": "image/jpeg", "again": False})
+    with serving(handler) as port:
+        said = "ended or fell silent: image/jpeg is a single picture, no stream; take the camera's address for MJPEG"
+        read(stream(f"http://127.0.0.1:{port}/shot.jpg"), said)
 
 
 @pytest.mark.parametrize(
@@ -207,15 +297,27 @@ def test_a_stream_that_ends_before_the_second_look_says_what_its_pictures_were(
         device.read()
 
 
+@contextlib.contextmanager
+def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[int]:
+    """A web server on a port of its own."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+
+
 class Recorder(http.server.BaseHTTPRequestHandler):
     """A recorder that sends a film as fast as it goes: again and again until nobody listens, or once."""
 
     film = b""
     kind = "video/mp2t"
+    code = 200
     again = True
 
     def do_GET(self) -> None:
-        self.send_response(200)
+        self.send_response(self.code)
         self.send_header("Content-Type", self.kind)
         self.end_headers()
         with contextlib.suppress(OSError):

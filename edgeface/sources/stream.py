@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 import time
-from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -12,6 +10,7 @@ import numpy as np
 from edgeface.backoff import Backoff
 from edgeface.config import Camera, as_address, hide_credentials
 from edgeface.errors import SourceError
+from edgeface.sources.asking import asked, why_closed
 from edgeface.sources.base import Monotonic
 from edgeface.sources.capture import (
     BAD_READS,
@@ -28,7 +27,6 @@ from edgeface.sources.restarts import Restarts
 from edgeface.types import Image
 
 SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://", "srt://")
-PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "http": 80, "https": 443}
 TWICE = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://")
 """What can be opened a second time while it is read."""
 PROBE_SHARE = 0.25
@@ -39,7 +37,9 @@ OPEN_SHARE = 0.8
 """FFmpeg gets this part of the open timeout, so that what it says comes before the silence is noticed from outside."""
 STILL_SHARE = 0.4
 """For this part of the open timeout a picture may stay the same before it is asked whether anything decodes it."""
-PROBE_S = 1.0
+FEW = 3
+"""A stream that ends after fewer pictures may be none."""
+NO_STREAM = "take the camera's address for MJPEG or RTSP"
 NEVER_INTERLACED = frozenset(("MJPG", "mjpg", "PNG ", "png "))
 UNCONVERTED = f"interlaced, which this OpenCV ({cv2.__version__}) cannot convert, or black"
 PROGRESSIVE = "set the camera to progressive pictures"
@@ -75,6 +75,7 @@ class Stream:
         self._first: Image | None = None
         self._first_s = 0.0
         self._stood = False
+        self._pictures = 0
         self._restarts = Restarts()
         self._suspected = False
         self._probes = 0
@@ -103,17 +104,18 @@ class Stream:
 
     def _connect(self) -> Capture:
         # FFmpeg's own read timeout is the longer one: the silence is reported by whoever waits for the frame.
-        return self._connected(self._open_s * OPEN_SHARE, self._read_s + 0.5)
+        capture = self._connected(self._open_s * OPEN_SHARE, self._read_s + 0.5)
+        if not capture.isOpened():
+            why = why_closed(self._address, self.description)
+            raise SourceError(f"{self.description} cannot be opened: {why}", fix=REOPENED)
+        return capture
 
     def _connected(self, open_s: float, read_s: float) -> Capture:
         options = [
             *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, max(1, round(open_s * 1000))),
             *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, max(1, round(read_s * 1000))),
         ]
-        capture = self._opener(self._address, cv2.CAP_FFMPEG, options)
-        if not capture.isOpened():
-            raise SourceError(f"{self.description} cannot be opened: {_why(self.description)}", fix=REOPENED)
-        return capture
+        return self._opener(self._address, cv2.CAP_FFMPEG, options)
 
     def _next(self) -> Image:
         assert self._capture is not None
@@ -121,6 +123,7 @@ class Stream:
         for _ in range(BAD_READS):
             done, image = self._capture.read()
             if done:
+                self._pictures += 1
                 return as_bgr(image)
             # A picture that cannot be decoded is one; the end of a stream is all that follow, and they come at once.
             if self._clock() - begun_s >= self._read_s:
@@ -129,6 +132,10 @@ class Stream:
         # It may end each time before the second look; then this is the only place to say what is wrong with it.
         if self._stood and not self._written:
             raise SourceError(f"{said}; all its pictures were the same: {UNCONVERTED}", fix=PROGRESSIVE)
+        if self._pictures < FEW and self._address.startswith(("http://", "https://")):
+            reply = asked(self._address)
+            if reply is not None and reply.is_picture:
+                raise SourceError(f"{said}: {reply.kind} is a single picture, no stream", fix=NO_STREAM)
         raise SourceError(said, fix=REOPENED)
 
     def _check_size(self, image: Image) -> None:
@@ -152,15 +159,12 @@ class Stream:
     def _size_now(self) -> tuple[int, int] | None:
         """Height and width of the pictures of a new connection; None where a second one is not to be had."""
         limit_s = PROBE_SHARE * self._read_s
+        capture = self._connected(limit_s, limit_s)
         try:
-            capture = self._connected(limit_s, limit_s)
-        except SourceError:
-            return None
-        try:
-            done, image = capture.read()
+            done, image = capture.read() if capture.isOpened() else (False, None)
         finally:
             capture.release()
-        return image.shape[:2] if done else None
+        return image.shape[:2] if done and image is not None else None
 
     def _is_written(self, image: Image) -> bool:
         if self._first is None:
@@ -199,24 +203,3 @@ def is_one_scene(one: Image, other: Image) -> bool:
     values = [value - value.mean() for value in values]
     spread = float(np.linalg.norm(values[0]) * np.linalg.norm(values[1]))
     return spread > 0 and float(values[0] @ values[1]) / spread >= SAME_SCENE
-
-
-def _why(address: str) -> str:
-    """Why a stream did not open, as far as one connection tells; OpenCV itself only says that it did not.
-
-    The address comes without credentials: half a password with / or ? in it would pass for the host.
-    """
-    try:
-        parts = urlsplit(address)
-        host, port = parts.hostname, parts.port or PORTS.get(parts.scheme)
-    except ValueError:
-        return "the address is not valid"
-    if host is None or port is None or parts.scheme == "udp":
-        return "no stream came"
-    try:
-        with socket.create_connection((host, port), timeout=PROBE_S):
-            return f"{host} answers, but gives no such stream (path, user, password, codec?)"
-    except socket.gaierror:
-        return f"the name {host} is not known"
-    except OSError as error:
-        return f"{host} port {port}: {(error.strerror or str(error)).lower()}"
