@@ -408,6 +408,20 @@ def test_two_in_the_same_clothes_found_as_one_get_their_own_faces_back() -> None
     assert both.count(both[0]) == 45
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("missed", [(3.5, 3.6), (3.3, 3.5), (3.5, 3.8)])
+def test_somebody_whom_the_detector_misses_covers_others_all_the_same(missed: tuple[float, float], seed: int) -> None:
+    """Else the clothes of who stands in front are those of who comes back behind."""
+    watch, jitter = Watch(), np.random.default_rng(seed)
+    for frame in range(70):
+        time_s = frame / 10
+        behind, front = Seen(200, 60, RED), Seen(max(222, 420 - 70 * time_s), 125, BLUE)
+        image, boxes = draw([behind, front], jitter=jitter)
+        seen = [not 1.9 < time_s < 3.1, time_s not in missed]
+        watch.see(time_s, image, boxes[seen])
+    assert len(watch.told("start")) == 2
+
+
 def test_an_end_waits_and_tells_the_last_sighting_and_nobody_is_there_meanwhile() -> None:
     watch, window, counted = Watch(), SummaryWindow("main", start_s=0.0), {}
     for frame in range(100):

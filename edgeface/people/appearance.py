@@ -114,6 +114,11 @@ class Views:
         if rows:
             self._looks.update(zip(rows, looks(self._image, self._all(), rows), strict=True))
 
+    def cover(self, boxes: Sequence[Box]) -> None:
+        """Let more people cover others, by their boxes: the detector has missed them. What was seen is seen anew."""
+        self._people = [*self._all(), *(person(box) for box in boxes)]
+        self._looks.clear()
+
     def _all(self) -> list[Person]:
         if self._people is None:
             self._people = [person(box) for box in self._boxes.tolist()]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 
 import msgspec
 import numpy as np
 
-from edgeface.people.appearance import Appearance, Views, blend, is_grey, is_other, likeness
+from edgeface.people.appearance import Appearance, Box, Views, blend, is_grey, is_other, likeness
 from edgeface.people.light import Light
 from edgeface.people.motion import Face, Motion, ahead, association_offset
 from edgeface.types import Track
@@ -24,6 +25,8 @@ NEAR_SIZES = 2.5
 """So many face sizes are two apart at most who stand before one another, or did so a moment ago."""
 DOUBT_S = 0.3
 """A face that clearly is another one's for so long is."""
+MISSED_S = 0.5
+"""Who is missed for no longer, where no face was found, still stands there and covers others."""
 TICK_S = 1e-3
 """Time stamps are no finer than this: 0.7 s - 0.4 s is 0.2 s."""
 
@@ -112,6 +115,16 @@ class Sight:
         now = self.views.look(row)
         like = likeness(state.look, now)
         return None if like is not None and like < 0 and self.relit(state.look, state.look_s, now) else like
+
+    def cover(self, hidden: Sequence[Tracked], found: Sequence[Face]) -> None:
+        """Let those cover others whom the detector has just missed; looks from here on are taken so.
+
+        Not who has a found face before them: they are behind that one, or have gone and another came.
+        """
+        missed = [s.motion.face for s in hidden if self.time_s - s.motion.seen_s <= MISSED_S + TICK_S]
+        alone = [box_of(face) for face in missed if not any(_meet(face, other) for other in found)]
+        if alone:
+            self.views.cover(alone)
 
     def relit(self, before: Appearance, look_s: float, now: Appearance) -> bool:
         """Whether a look of then is of another light than one of now: colours are gone or back, or a lamp switched."""
@@ -253,13 +266,9 @@ def expected_at(state: Tracked, elapsed_s: float, time_s: float) -> Expected:
 
 def as_track(state: Tracked, *, absent: bool) -> Track:
     """What is told of it."""
-    motion = state.motion
-    predicted = (motion.x, motion.y, motion.width, motion.height)
-    x, y, width, height = predicted if state.detection is None else state.face
-    box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
     return Track(
         id=state.id,
-        box=np.array(box, dtype=np.float32),
+        box=np.array(box_of(state.motion.face if state.detection is None else state.face), dtype=np.float32),
         score=state.score,
         detection=state.detection,
         started_s=state.started_s,
@@ -269,3 +278,15 @@ def as_track(state: Tracked, *, absent: bool) -> Track:
         joined=state.joined,
         exchanged=state.exchanged,
     )
+
+
+def box_of(face: Face) -> Box:
+    """Edges of a face: left, top, right, bottom."""
+    x, y, width, height = face
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+
+def _meet(one: Face, other: Face) -> bool:
+    """Whether two faces overlap."""
+    (x, y, width, height), (u, v, other_width, other_height) = one, other
+    return 2 * abs(x - u) < width + other_width and 2 * abs(y - v) < height + other_height

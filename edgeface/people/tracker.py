@@ -224,6 +224,7 @@ class Tracker:
             self._begin(found[row], scores[row], row, time_s)
         hidden = [s for s in self._states if s.confirmed and 0 < time_s - s.motion.seen_s <= self._lost_after_s]
         if sight is not None:
+            sight.cover(hidden, found)
             self._see(sight, hidden)
         for state in [state for state in self._states if state.detection is not None]:
             if not state.confirmed and self._is_person(state, time_s):
