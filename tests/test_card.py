@@ -648,7 +648,8 @@ def test_a_cut_while_a_file_is_written_over_is_made_good(
     place: Path, monkeypatch: pytest.MonkeyPatch, sectors: int
 ) -> None:
     """The rest of a key would be taken for a new one, and a configuration would be half of each."""
-    texts = {"key.pem": "K" * 2000 + "\n", "edgeface.toml": f'[mqtt]\npassword = "mine"\n{"# a comment" * 150}\n'}
+    comment = "# eine Bemerkung für später" * (150 if sectors == 1 else 7000)
+    texts = {"key.pem": "K" * 2000 + "\n", "edgeface.toml": f'[mqtt]\npassword = "mine"\n{comment}\n'}
 
     for name, text in texts.items():
         (place / name).write_text(text)
@@ -709,6 +710,70 @@ def test_an_old_copy_that_a_cut_has_left_is_erased_and_never_the_file_itself(pla
     assert path.read_bytes() == b"three"
     assert (place.parent / "link").read_bytes() == bytes(3)
     assert [one.name for one in kept.iterdir()] == ["active"]
+
+
+def test_nothing_goes_before_what_follows_is_on_the_disk(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zeros that are not flushed before the file goes are never written; the old copy goes after the new one is there."""
+    path, calls = place.parent / "key", []
+    path.write_bytes(b"one")
+    old, sync, unlink = path.stat().st_ino, os.fsync, Path.unlink
+
+    def noted_sync(handle: int) -> None:
+        calls.append(("sync", os.fstat(handle).st_ino))
+        sync(handle)
+
+    def noted_unlink(gone: Path, missing_ok: bool = False) -> None:  # noqa: FBT001, FBT002
+        if gone.exists():
+            calls.append(("unlink", gone.stat().st_ino))
+        unlink(gone, missing_ok=missing_ok)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Path, "unlink", noted_unlink)
+    card_module.write_private(path, b"two")
+    new, folder = path.stat().st_ino, path.parent.stat().st_ino
+    assert calls == [("sync", new), ("sync", folder), ("sync", old), ("unlink", old)]
+
+
+@pytest.mark.parametrize("how", ["by the next one", "at the next boot"])
+def test_what_a_cut_has_left_of_a_new_copy_is_erased(place: Path, how: str) -> None:
+    """Opened anew with nothing in it, it would leave the secret in a free block."""
+    kept = kept_of(place) / "credentials"
+    kept.mkdir(parents=True)
+    for folder, name in ((kept, ".password.new"), (kept.parent, f".{card_module.OVERWRITING}.new")):
+        (folder / name).write_bytes(b"mqtt-sec")
+        (place.parent / name).hardlink_to(folder / name)
+        if how == "by the next one":
+            card_module.write_private(folder / name[1:-4], b"mqtt-secret")
+            assert (folder / name[1:-4]).read_bytes() == b"mqtt-secret"
+    if how == "at the next boot":
+        boot(place).read(good)
+    assert [(place.parent / name).read_bytes() for name in (".password.new", ".overwriting.new")] == [bytes(8)] * 2
+    assert not list(kept.parent.rglob(".*.new"))
+
+
+def test_an_old_copy_that_a_cut_has_left_is_erased_at_the_next_boot(place: Path) -> None:
+    """Nobody may ever write that file again."""
+    kept = kept_of(place) / "credentials"
+    kept.mkdir(parents=True)
+    (kept / "password").write_text("the second one\n")
+    (kept / ".password.old").write_text("the first one\n")
+    (place.parent / "link").hardlink_to(kept / ".password.old")
+    (kept / "key.pem").write_text("key\n")
+    (kept / ".key.pem.old").hardlink_to(kept / "key.pem")
+    (place / "password").write_text("taken\n")
+    (place / "key.pem").write_text("taken\n")
+    assert boot(place).read(good).private == {"password": b"the second one\n", "key.pem": b"key\n"}
+    assert not (place.parent / "link").read_bytes().strip(b"\0")
+    assert sorted(one.name for one in kept.iterdir()) == ["key.pem", "password"]
+
+
+def test_what_cannot_be_erased_stops_no_boot(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = kept_of(place)
+    kept.mkdir(parents=True)
+    (kept / ".overwriting.old").mkdir()
+    (kept / ".secrets.json.new").mkdir()
+    (place / "password").write_text("mqtt-secret\n")
+    assert boot(place).read(good).private == {"password": b"mqtt-secret\n"}
 
 
 def test_a_file_that_was_edited_after_a_cut_is_the_person_s(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,8 @@ ELSEWHERE = ("wpa_supplicant.conf", "userconf.txt", "userconf", "custom.toml", "
 HIDDEN = ".txt"
 """Windows adds it to what is saved under a new name, and does not show it."""
 LARGEST_BYTES = 256 * 1024
+LARGEST_JOURNAL_BYTES = 13 * LARGEST_BYTES
+"""Twice a file in JSON, which writes a byte as up to six."""
 Reader = Callable[[str], Read]
 
 
@@ -86,6 +88,8 @@ class Card:
     def read(self, judge: Callable[[str], str | None]) -> Findings:
         """Read everything; secrets are kept first, then taken off the card."""
         found = Findings(complaints=self._complaints)
+        _sweep(self._kept)
+        _sweep(self._kept / "credentials")
         self._finish_overwriting()
         reads = [
             self._settings(NETWORK, network_txt.read, secrets.in_network_txt),
@@ -227,7 +231,7 @@ class Card:
         """Go on where the power went while a file was written over; one that was edited since is left alone."""
         journal = self._kept / OVERWRITING
         try:
-            texts = json.loads(self._look(journal) or b"{}")
+            texts = json.loads(self._look(journal, LARGEST_JOURNAL_BYTES) or b"{}")
         except ValueError:
             texts = {}
         if texts:
@@ -250,27 +254,27 @@ class Card:
         return data
 
     @staticmethod
-    def _look(path: Path) -> bytes | None:
+    def _look(path: Path, most: int = LARGEST_BYTES) -> bytes | None:
         """Bytes of a file; None where there is none, or one that nobody wrote for this."""
         try:
             with path.open("rb") as file:
-                data = file.read(LARGEST_BYTES + 1)
+                data = file.read(most + 1)
         except OSError:
             return None
-        return data if len(data) <= LARGEST_BYTES else None
+        return data if len(data) <= most else None
 
 
 def write_private(path: Path, data: bytes) -> None:
     """Write so that only root reads it, and a power cut leaves the old file or the new one.
 
-    The old one is written over where it lay: it may have held a secret too.
+    The old one is written over where it lay: it may have held a secret too. So is what a cut or a full partition has
+    left of a new one.
     """
     beside, before = path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
-    if before.exists() and not (path.exists() and before.samefile(path)):
-        erase(before)  # the power went before it was
-    before.unlink(missing_ok=True)
+    _drop(before, path)
     if path.exists():
         before.hardlink_to(path)
+    erase(beside)
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(data)
@@ -290,6 +294,22 @@ def erase(path: Path) -> None:
     with contextlib.suppress(OSError):
         _write_where_it_lies(path, bytes)
         path.unlink()
+
+
+def _drop(before: Path, path: Path) -> None:
+    """Erase an old copy that a cut has left; where it is the file itself by another name, only that name goes."""
+    if before.exists() and not (path.exists() and before.samefile(path)):
+        erase(before)
+    before.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Erase what a cut has left beside the files of a folder: it may hold a secret that is written no second time."""
+    with contextlib.suppress(OSError):
+        for beside in list(folder.glob(".*.new")):
+            erase(beside)
+        for before in list(folder.glob(".*.old")):
+            _drop(before, before.with_name(before.name[1 : -len(".old")]))
 
 
 def padded(data: bytes, length: int) -> bytes:
