@@ -23,6 +23,7 @@ LIGHT_S = 0.5
 FICKLE, FICKLE_S = 2, 4.0
 """More changes than this in so many seconds are a light that never stands still, such as a television's in a dark room:
 there looks tell people apart as well as they can."""
+BLACK = np.log(np.float32(FLOOR + 0.5))
 TICK_S = 1e-3
 
 
@@ -38,11 +39,15 @@ class Light:
         self.changed_s = float("-inf")
         self._planes = np.zeros((3, 0, 0), np.float32)
         self._bare: npt.NDArray[np.bool_] = np.zeros((0, 0), np.bool_)
-        self._seen_s = float("-inf")
+        self._seen_s = self._kept_s = float("-inf")
         self._changes: deque[float] = deque([float("-inf")] * FICKLE, maxlen=FICKLE)
 
     def see(self, views: Views, time_s: float, *, at_once: bool = False) -> None:
-        """Take in a picture; one is enough for `LIGHT_S` unless it is asked ``at_once``."""
+        """Take in a picture; one is enough for `LIGHT_S` unless it is asked ``at_once``.
+
+        It is held against one of `LIGHT_S` ago also where each is asked for: a lamp that fades in, or a camera that
+        settles, changes little from one to the next.
+        """
         if time_s - self._seen_s < (TICK_S if at_once else LIGHT_S):
             return
         self._seen_s = time_s
@@ -50,15 +55,20 @@ class Light:
         if behind.size < LEAST_PIXELS:
             return
         planes = _planes(behind)
-        if planes.shape == self._planes.shape and self._is_other(planes, behind.bare):
+        other = planes.shape == self._planes.shape and self._is_other(planes, behind.bare)
+        if other:
             if time_s - self._changes[0] > FICKLE_S:
                 self.changed_s = time_s
             self._changes.append(time_s)
-        self._planes, self._bare = planes, behind.bare
+        if other or time_s - self._kept_s >= LIGHT_S - TICK_S:
+            self._kept_s, self._planes, self._bare = time_s, planes, behind.bare
 
     def _is_other(self, planes: F32, bare: npt.NDArray[np.bool_]) -> bool:
-        """Whether nearly all pixels that are seen now and were seen before are other ones."""
-        both = bare & self._bare
+        """Whether nearly all pixels that are seen now and were seen before are other ones.
+
+        What is black both times is a mask, or a bar; a lamp that goes out makes black as well.
+        """
+        both = bare & self._bare & (np.maximum(planes[0], self._planes[0]) > BLACK)
         count = int(np.count_nonzero(both))
         lightness, *colours = np.abs(planes - self._planes)
         other = (lightness > LIGHTNESS_CHANGED) | (np.maximum(*colours) > COLOUR_CHANGED)
