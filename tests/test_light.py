@@ -10,7 +10,9 @@ import pytest
 
 from edgeface.people.appearance import Views
 from edgeface.people.light import FICKLE_S, Light
-from edgeface.types import F32, Image
+from edgeface.people.tracked import Sight
+from edgeface.people.tracker import Tracker
+from edgeface.types import F32, Detections, Image
 
 NOBODY = np.zeros((0, 4), np.float32)
 CROWD = np.array([[x, 0, x + 40, 60] for x in range(0, 480, 20)], np.float32)
@@ -174,3 +176,46 @@ def test_a_light_that_never_stands_still_is_none_and_one_that_does_again_is() ->
         return lit(room(), OFF if flickers else 1)
 
     assert changes(scene, seconds=8 + FICKLE_S + 4) == [1.0, 2.0, 8 + FICKLE_S + 2]
+
+
+def test_who_asks_in_the_picture_of_the_switch_is_told_and_who_need_not_know_at_once_is_not() -> None:
+    light = Light()
+    light.see(Views(room(), NOBODY), 0.0)
+    sight = Sight(Views(lit(room(), OFF), NOBODY), 0.1, light)
+    assert not sight.changed_since(0.0, at_once=False)
+    assert sight.changed_since(0.0)
+    assert not sight.changed_since(0.1)
+
+
+def test_without_colours_it_is_another_light_however_bright() -> None:
+    """A camera goes over to infrared where the light never stands still, too."""
+    face = np.array([[200, 60, 240, 110]], np.float32)
+    skin = np.full((240, 480, 3), (120, 150, 200), np.uint8)
+    grey = np.repeat(skin.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    (coloured, pale), light = (Views(image, face).look(0) for image in (skin, grey)), Light()
+    sight = Sight(Views(grey, face), 1.0, light)
+    assert sight.relit(coloured, 0.9, pale)
+    assert not sight.relit(pale, 0.9, pale)
+
+
+@pytest.mark.parametrize("light", [1.0, OFF])
+def test_a_tracker_that_succeeds_another_knows_in_which_light_they_were(light: float) -> None:
+    """As at a reload while a lamp is switched: only in another light is who looks otherwise the same."""
+    rules = {"lost_after_s": 2.0, "confirm_s": 0.3, "return_within_s": 10.0}
+    box = np.array([[200, 40, 240, 90]], np.float32)
+    before, after = room(), lit(room(), light)
+    before[90:200, 180:260], after[90:200, 180:260] = (40, 40, 200), (190, 70, 30)
+    before[40:90, 200:240], after[40:90, 200:240] = (120, 150, 200), (150, 140, 60)
+    tracker = Tracker(**rules)
+
+    def see(time_s: float, image: Image, boxes: F32) -> list[int]:
+        found = Detections(boxes=boxes, scores=np.full(len(boxes), 0.9, np.float32))
+        tracks = tracker.update(time_s, found, views=Views(image, boxes))
+        return [track.id for track in tracks if track.detection is not None]
+
+    for frame in range(20):
+        first = see(frame / 10, before, box)
+    other, tracker = tracker, Tracker(**rules)
+    tracker.succeed(other)
+    see(2.0, after, NOBODY)
+    assert (see(2.4, after, box) == first) == (light == OFF)
