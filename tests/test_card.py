@@ -713,7 +713,7 @@ def test_an_old_copy_that_a_cut_has_left_is_erased_and_never_the_file_itself(pla
 
 
 def test_nothing_goes_before_what_follows_is_on_the_disk(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Zeros that are not flushed before the file goes are never written; the old copy goes after the new one is there."""
+    """Zeros that are not flushed before the file goes are never written; the old copy outlives the switch."""
     path, calls = place.parent / "key", []
     path.write_bytes(b"one")
     old, sync, unlink = path.stat().st_ino, os.fsync, Path.unlink
@@ -722,7 +722,7 @@ def test_nothing_goes_before_what_follows_is_on_the_disk(place: Path, monkeypatc
         calls.append(("sync", os.fstat(handle).st_ino))
         sync(handle)
 
-    def noted_unlink(gone: Path, missing_ok: bool = False) -> None:  # noqa: FBT001, FBT002
+    def noted_unlink(gone: Path, missing_ok: bool = False) -> None:
         if gone.exists():
             calls.append(("unlink", gone.stat().st_ino))
         unlink(gone, missing_ok=missing_ok)

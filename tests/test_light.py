@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 import cv2
 import numpy as np
 import pytest
 
-from edgeface.people.appearance import Views
+from edgeface.people.appearance import Patch, Views
 from edgeface.people.light import FICKLE_S, Light
 from edgeface.people.tracked import Sight
 from edgeface.people.tracker import Tracker
@@ -117,14 +118,19 @@ def test_a_lamp_is_seen_in_the_picture_for_which_it_is_asked() -> None:
 
 
 def test_one_picture_is_looked_at_once_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    light, seen = Light(), []
+    light, looked = Light(), count()
     behind = Views.behind
-    monkeypatch.setattr(Views, "behind", lambda views: seen.append(views) or behind(views))
+
+    def counted(views: Views) -> Patch:
+        next(looked)
+        return behind(views)
+
+    monkeypatch.setattr(Views, "behind", counted)
     for boxes in (NOBODY, CROWD):
         for time_s in (0.0, 0.1):
             for _ in range(5):
                 light.see(Views(room(), boxes), time_s + len(boxes), at_once=True)
-    assert len(seen) == 4
+    assert next(looked) == 4
 
 
 def test_a_lamp_behind_people_who_fill_the_picture_is_seen_when_they_have_gone() -> None:
@@ -201,12 +207,15 @@ def test_without_colours_it_is_another_light_however_bright() -> None:
 @pytest.mark.parametrize("light", [1.0, OFF])
 def test_a_tracker_that_succeeds_another_knows_in_which_light_they_were(light: float) -> None:
     """As at a reload while a lamp is switched: only in another light is who looks otherwise the same."""
-    rules = {"lost_after_s": 2.0, "confirm_s": 0.3, "return_within_s": 10.0}
+
+    def made() -> Tracker:
+        return Tracker(lost_after_s=2.0, confirm_s=0.3, return_within_s=10.0)
+
     box = np.array([[200, 40, 240, 90]], np.float32)
     before, after = room(), lit(room(), light)
     before[90:200, 180:260], after[90:200, 180:260] = (40, 40, 200), (190, 70, 30)
     before[40:90, 200:240], after[40:90, 200:240] = (120, 150, 200), (150, 140, 60)
-    tracker = Tracker(**rules)
+    tracker = made()
 
     def see(time_s: float, image: Image, boxes: F32) -> list[int]:
         found = Detections(boxes=boxes, scores=np.full(len(boxes), 0.9, np.float32))
@@ -215,7 +224,7 @@ def test_a_tracker_that_succeeds_another_knows_in_which_light_they_were(light: f
 
     for frame in range(20):
         first = see(frame / 10, before, box)
-    other, tracker = tracker, Tracker(**rules)
+    other, tracker = tracker, made()
     tracker.succeed(other)
     see(2.0, after, NOBODY)
     assert (see(2.4, after, box) == first) == (light == OFF)

@@ -96,7 +96,7 @@ class Views:
         self._looks: dict[int, Appearance] = {}
 
     def behind(self) -> Patch:
-        """What stands behind the people, picked out of the whole picture; black is bare: another picture tells a mask."""
+        """What stands behind the people, picked out of the whole picture; what is black counts as bare."""
         height, width = self._image.shape[:2]
         step_y, step_x = max(1, height // GRID), max(1, width // GRID)
         covers = [cover for who in self._all() for cover in who.covers]
