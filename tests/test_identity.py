@@ -18,6 +18,8 @@ from edgeface.events import SummaryWindow
 from edgeface.offline.naming import HOLD_S, Naming
 from edgeface.offline.results import Analysis, Face
 from edgeface.people.appearance import Appearance, Views, blend, likeness, looks, person
+from edgeface.people.light import Light
+from edgeface.people.tracked import Sight
 from edgeface.people.tracker import TRACKS, Tracker
 from edgeface.people.visits import VisitBook
 from edgeface.questions import QUESTIONS, VisitAge
@@ -220,6 +222,48 @@ def test_who_stands_there_in_the_very_next_frame_inherits_nothing(
     assert 2.4 < gone.seen_s < 3.0
     assert 3.0 <= stays.started_s < 3.7
     assert stays.seen_s == pytest.approx(6 - 1 / fps)
+
+
+@pytest.mark.parametrize("fps", [10, 25])
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_stranger_is_told_apart_also_where_that_is_seen_now_and_then(fps: int, masked: bool) -> None:
+    """Somebody walks beside, or the clothes cannot be seen in every frame: a doubt stays open meanwhile."""
+    watch, jitter = Watch(), np.random.default_rng(0)
+    for frame in range(6 * fps):
+        time_s = frame / fps
+        here = Seen(200, 60, RED) if time_s < 3 else Seen(204, 62, BLUE, DARK)
+        beside = [] if masked else [Seen(280 + 200 * max(0.0, 3.45 - time_s), 64, GREEN)]
+        image, boxes = draw([here, *beside], jitter=jitter)
+        if masked and frame % 3:
+            image[85:, 120:280] = 0
+        watch.see(time_s, image, boxes)
+    visits = watch.told("start")
+    assert len(visits) == (2 if masked else 3)
+    assert 3 <= visits[-1].started_s < 3.6
+
+
+def test_a_doubt_that_is_not_raised_again_makes_nobody_another() -> None:
+    """Somebody whom nobody has found passes before the camera, and then the clothes cannot be seen for a while."""
+    watch, jitter = Watch(), np.random.default_rng(0)
+    for frame in range(60):
+        image, boxes = draw([Seen(200, 60, *((BLUE, DARK) if frame == 33 else (RED,)))], jitter=jitter)
+        if frame > 33:
+            image[85:, 120:280] = 0
+        watch.see(frame / 10, image, boxes)
+        doubted = watch.tracker._states[0].doubt is not None
+        assert doubted == (33 <= frame < 48), frame
+    assert len(watch.told("start")) == 1
+
+
+def test_who_is_missed_where_another_face_was_found_covers_nobody() -> None:
+    image, boxes = draw([Seen(200, 60, RED)])
+    for x, clear in ((195, True), (270, False)):
+        watch = Watch()
+        for frame in range(6):
+            watch.see(frame / 10, *draw([Seen(x, 62, BLUE)]))
+        sight = Sight(Views(image, boxes), 0.6, Light())
+        sight.cover(watch.tracker._states, [(200.0, 60.0, 40.0, 50.0)])
+        assert sight.views.look(0).clear is clear
 
 
 def test_somebody_who_comes_back_to_where_another_one_has_stepped_goes_on_with_the_same_visit() -> None:

@@ -23,8 +23,8 @@ ALIKE = 1.0
 """Likeness from which on a look is the same person's also where somebody else may be."""
 NEAR_SIZES = 2.5
 """So many face sizes are two apart at most who stand before one another, or did so a moment ago."""
-DOUBT_S = 0.3
-"""A face that clearly is another one's for so long is."""
+DOUBT_S, DOUBT_MOST_S = 0.3, 1.5
+"""A face that clearly is another one's for so long is; and how long that may stay open where it cannot be seen."""
 MISSED_S = 0.5
 """Who is missed for no longer, where no face was found, still stands there and covers others."""
 TICK_S = 1e-3
@@ -33,9 +33,13 @@ TICK_S = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Since when a track has clearly looked like somebody else: the time, the face and its motion of then."""
+    """Since when a track has clearly looked like somebody else: the time, the face and its motion of then.
+
+    ``again_s`` is when it did so last.
+    """
 
     since_s: float
+    again_s: float
     face: Face
     motion: Motion
     hits: int
@@ -204,20 +208,31 @@ def refresh(state: Tracked, sight: Sight, *, alone: bool) -> None:
         state.unseen_s = time_s
         return
     before = None if sight.changed_since(state.look_s, at_once=False) else state.look
-    if before is not None and state.confirmed and alone and now.clear and before.clear:
-        if is_grey(now) != is_grey(before):
+    if before is not None and state.confirmed:
+        sure = alone and now.clear and before.clear
+        if sure and is_grey(now) != is_grey(before):
             before = None
-        elif is_other(before, now):
+        elif (sure or state.doubt is not None) and is_other(before, now):
             if not sight.changed_since(state.look_s):
                 if state.doubt is None:
-                    state.doubt = Doubt(time_s, state.face, replace(state.motion), state.hits, state.searched)
+                    motion = replace(state.motion)
+                    state.doubt = Doubt(time_s, time_s, state.face, motion, state.hits, state.searched)
+                state.doubt = replace(state.doubt, again_s=time_s)
                 return
             before = None
+        elif (now.torso is None or now.head is None) and _is_open(state.doubt, time_s):
+            # In this frame it cannot be said; what is seen may be the other one's, and is not taken in.
+            return
     state.doubt, state.look_s = None, time_s
     if before is None or (now.clear and not before.clear):
         state.look = now
     elif not before.clear or (now.clear and (alone or (likeness(before, now) or 0.0) >= ALIKE)):
         state.look = blend(before, now, LOOK_SHARE)
+
+
+def _is_open(doubt: Doubt | None, time_s: float) -> bool:
+    """Whether there is a doubt that may still be settled."""
+    return doubt is not None and time_s - doubt.since_s < DOUBT_MOST_S
 
 
 def replaced(state: Tracked, new_id: int, sight: Sight) -> Tracked | None:
@@ -227,7 +242,9 @@ def replaced(state: Tracked, new_id: int, sight: Sight) -> Tracked | None:
     next.
     """
     doubt, time_s = state.doubt, sight.time_s
-    if doubt is None or state.detection is None or time_s - doubt.since_s < DOUBT_S - TICK_S:
+    if doubt is None or state.detection is None or doubt.again_s < time_s:
+        return None
+    if time_s - doubt.since_s < DOUBT_S - TICK_S:
         return None
     here = Tracked(
         id=new_id,
