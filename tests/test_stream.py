@@ -24,7 +24,7 @@ from web import Web
 from edgeface.config import Camera, Limits, hide_credentials
 from edgeface.errors import SourceError
 from edgeface.sources import Source, open_source
-from edgeface.sources.asking import why_closed
+from edgeface.sources.asking import OTHERWISE, UNSAID, why_closed
 from edgeface.sources.capture import fourcc_code
 from edgeface.sources.stream import Stream
 from edgeface.types import Frame
@@ -139,6 +139,86 @@ def test_what_a_web_server_says_is_told(code: int, kind: str, said: str) -> None
     handler = type("Web", (Recorder,), {"film": b"<html></html>", "kind": kind, "code": code, "again": False})
     with serving(handler) as port:
         read(stream(f"http://127.0.0.1:{port}/x"), f"127.0.0.1 answers, but gives no such stream: {said}; it is opened")
+
+
+@contextlib.contextmanager
+def answering(*parts: bytes, every_s: float = 0.0) -> Iterator[tuple[int, list[bytes]]]:
+    """A server of bytes: its port, and all that it was told; it sends ``parts`` until nobody listens, or closes."""
+    told: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            if (words := connection.recv(4096)) != b"":
+                told.append(words)
+                for part in parts:
+                    connection.sendall(part)
+                    time.sleep(every_s)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=[server.accept()[0]], daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=accept, daemon=True).start()
+        yield server.getsockname()[1], told
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "begin", "drop", "said"),
+    [
+        ("rtsp", b"", b"R", " (path, user, password, codec?)"),
+        ("rtsp", b"RTSP/1.0 404 No\r\n", b"x", ": 404 Not Found (path?)"),
+        ("http", b"", b"H", " (path, user, password, codec?)"),
+        ("http", b"HTTP/1.1 404 No\r\nA: ", b"x", ": 404 Not Found (path?)"),
+        ("http", b"", b"HTTP/1.1 100 Continue\r\n\r\n", " (path, user, password, codec?)"),
+    ],
+)
+def test_a_server_that_drips_is_not_listened_to_for_long(scheme: str, begin: bytes, drop: bytes, said: str) -> None:
+    address = f"{scheme}://127.0.0.1:%d/x"
+    with answering(begin, *(drop for _ in range(25)), every_s=0.2) as (port, _):
+        started_s = time.monotonic()
+        assert why_closed(address % port, address % port) == f"127.0.0.1 answers, but gives no such stream{said}"
+        assert time.monotonic() - started_s < 2.5
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", ": it describes one (codec, or no RTP over TCP?)"),
+        (b"HTTP/1.1 200 OK\r\ncontent-type:TEXT/HTML;charset=x\r\n\r\n", f": text/html is a web page ({OTHERWISE})"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://user:secret@x/\r\n\r\n", f": 302 Found ({UNSAID})"),
+        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 1_000_000, ": it describes one (codec, or no RTP over TCP?)"),
+        (b"RTSP/1.0 404 No\r\n\r\n", f" ({UNSAID})"),
+        (b"", f" ({UNSAID})"),
+    ],
+)
+def test_only_what_a_web_server_says_is_told(answer: bytes, said: str) -> None:
+    with answering(answer) as (port, told):
+        address = f"http://127.0.0.1:{port}?channel=1"
+        assert why_closed(address, address) == f"127.0.0.1 answers, but gives no such stream{said}"
+        assert told[0].startswith(b"GET /?channel=1 HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("place", ["x.cgi?user=admin&password=secret", "user=admin&password=secret&channel=1.sdp"])
+def test_a_password_in_path_or_query_is_not_tried_once_more(place: str) -> None:
+    with answering(b"HTTP/1.1 401 No\r\n\r\n") as (port, told):
+        address = f"http://127.0.0.1:{port}/{place}"
+        assert why_closed(address, hide_credentials(address)).endswith(f"gives no such stream ({UNSAID})")
+        assert told == []
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("rtsp://a..b/x", "the name a..b is not known"),
+        ("rtsp://user:secret@no host/x", "no stream came"),
+        ("srt://127.0.0.1:9", "no stream came"),
+    ],
+)
+def test_what_no_connection_can_tell_is_not_told(address: str, said: str) -> None:
+    assert why_closed(address, hide_credentials(address)) == said
 
 
 def test_a_camera_that_signs_its_certificate_itself_is_asked_too(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Why a network camera gives no stream: asked over one more connection, since OpenCV only says that it did not open.
 
-No user and no password are sent: a camera that locks itself after so many wrong ones would do so sooner.
+No user and no password are sent: a camera that locks itself after so many wrong ones would do so sooner. Where they
+may stand in the path or the query, as cheap cameras have it, such an address is not asked.
 """
 
 from __future__ import annotations
@@ -8,14 +9,17 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import time
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
+from edgeface.config.secrets import MASK
+
 PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "http": 80, "https": 443}
 ASK_S = 1.0
-"""Patience with each step of that connection."""
+"""Patience with each step of that connection: taking it, its encryption, the whole answer."""
+HEAD_BYTES = 64 * 1024
 HINTS = {
     403: "may this user see it, and may this address?",
     404: "path?",
@@ -26,8 +30,8 @@ HINTS = {
 """What may be wrong where a server refuses, by its code."""
 UNSAID = "path, user, password, codec?"
 OTHERWISE = "has it an address for MJPEG or RTSP?"
-_KIND = re.compile(r"[a-z]+/[a-z0-9.+-]{1,60}")
-_STATUS = re.compile(rb"RTSP/1\.[0-9] ([1-5][0-9][0-9])\b")
+_KIND = re.compile(rb"\ncontent-type:[ \t]*([a-z]+/[a-z0-9.+-]{1,60})[ \t]*[;\r\n]", re.IGNORECASE)
+_STATUS = re.compile(rb"(HTTP|RTSP)/1\.[0-9] ([2-5][0-9][0-9])\b")
 _PLAIN = re.compile(r"[\x21-\x7e]*")
 
 
@@ -56,16 +60,21 @@ def why_closed(address: str, shown: str) -> str:
         host, port = parts.hostname, parts.port or PORTS.get(parts.scheme)
     except ValueError:
         return "the address is not valid"
-    if host is None or port is None or parts.scheme == "udp":
+    # SRT runs over UDP too: a connection says nothing of it. A host that is not shown is no name.
+    if host is None or port is None or parts.scheme in ("udp", "srt") or MASK in host:
         return "no stream came"
     try:
         socket.create_connection((host, port), timeout=ASK_S).close()
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):
         return f"the name {host} is not known"
     except OSError as error:
         return f"{host} port {port}: {(error.strerror or str(error)).lower()}"
     own = _parts(address)
-    reply = None if own is None or (own.hostname, own.port) != (host, parts.port) else _ask(own, host, port)
+    same = own is not None and own._replace(netloc="", fragment="") == parts._replace(netloc="", fragment="")
+    if own is None or not same or (own.hostname, own.port) != (host, parts.port):
+        reply = None
+    else:
+        reply = _ask(own, host, port)
     return f"{host} answers, but gives no such stream{_said(reply, named='@' in parts.netloc)}"
 
 
@@ -112,39 +121,39 @@ def _ask(parts: SplitResult, host: str, port: int) -> Reply | None:
     place = f"{parts.path}?{parts.query}" if parts.query else parts.path
     if not _PLAIN.fullmatch(place):
         return None
-    try:
-        if parts.scheme in ("http", "https"):
-            return _ask_web(parts.scheme, host, port, place or "/")
-        if parts.scheme in ("rtsp", "rtsps"):
-            return _ask_rtsp(parts.scheme, host, port, place)
-    except (OSError, HTTPException, ValueError):
-        pass
-    return None
-
-
-def _ask_web(scheme: str, host: str, port: int, place: str) -> Reply:
-    if scheme == "https":
-        line: HTTPConnection = HTTPSConnection(host, port, timeout=ASK_S, context=_unverified())
+    name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if parts.scheme in ("http", "https"):
+        words = f"GET /{place.removeprefix('/')} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n"
+    elif parts.scheme in ("rtsp", "rtsps"):
+        words = f"DESCRIBE {parts.scheme}://{name}{place} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n"
     else:
-        line = HTTPConnection(host, port, timeout=ASK_S)
+        return None
     try:
-        line.request("GET", place)
-        answer = line.getresponse()
-        kind = answer.headers.get_content_type()
-        return Reply(answer.status, kind if _KIND.fullmatch(kind) else "")
-    finally:
-        line.close()
+        head = _head(host, port, words.encode("ascii"), secure=parts.scheme.endswith("s"))
+    except (OSError, ValueError):
+        return None
+    status, kind = _STATUS.match(head), _KIND.search(head)
+    if status is None or not parts.scheme.startswith(status[1].decode().lower()):
+        return None
+    return Reply(int(status[2]), kind[1].decode().lower() if kind and status[1] == b"HTTP" else "")
 
 
-def _ask_rtsp(scheme: str, host: str, port: int, place: str) -> Reply | None:
-    name = f"[{host}]" if ":" in host else host
-    words = f"DESCRIBE {scheme}://{name}:{port}{place} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n"
+def _head(host: str, port: int, words: bytes, *, secure: bool) -> bytes:
+    """Head of a server's answer, or what has come of it by `ASK_S`: some drip, or never end."""
     with socket.create_connection((host, port), timeout=ASK_S) as plain:
-        line = _unverified().wrap_socket(plain, server_hostname=host) if scheme == "rtsps" else plain
-        line.sendall(words.encode("ascii"))
-        with line.makefile("rb") as lines:
-            status = _STATUS.match(lines.readline(200))
-    return None if status is None else Reply(int(status[1]))
+        line = _unverified().wrap_socket(plain, server_hostname=host) if secure else plain
+        line.sendall(words)
+        head, end_s = b"", time.monotonic() + ASK_S
+        while b"\r\n\r\n" not in head and len(head) < HEAD_BYTES and (left_s := end_s - time.monotonic()) > 0:
+            line.settimeout(left_s)
+            try:
+                part = line.recv(4096)
+            except OSError:
+                break
+            if not part:
+                break
+            head += part
+    return head.partition(b"\r\n\r\n")[0] + b"\r\n"
 
 
 def _unverified() -> ssl.SSLContext:
