@@ -70,11 +70,10 @@ def why_closed(address: str, shown: str) -> str:
     except OSError as error:
         return f"{host} port {port}: {(error.strerror or str(error)).lower()}"
     own = _parts(address)
-    same = own is not None and own._replace(netloc="", fragment="") == parts._replace(netloc="", fragment="")
-    if own is None or not same or (own.hostname, own.port) != (host, parts.port):
-        reply = None
-    else:
-        reply = _ask(own, host, port)
+    # What is masked of path and query may be a password.
+    whole = (host, parts.port, parts.path, parts.query)
+    same = own is not None and (own.hostname, own.port, own.path, own.query) == whole
+    reply = _ask(own, host, port) if own is not None and same else None
     return f"{host} answers, but gives no such stream{_said(reply, named='@' in parts.netloc)}"
 
 
