@@ -19,7 +19,7 @@ from edgeface.offline.naming import HOLD_S, Naming
 from edgeface.offline.results import Analysis, Face
 from edgeface.people.appearance import Appearance, Views, blend, likeness, looks, person
 from edgeface.people.light import Light
-from edgeface.people.tracked import Sight
+from edgeface.people.tracked import Doubt, Sight, exchange
 from edgeface.people.tracker import TRACKS, Tracker
 from edgeface.people.visits import VisitBook
 from edgeface.questions import QUESTIONS, VisitAge
@@ -253,6 +253,29 @@ def test_a_doubt_that_is_not_raised_again_makes_nobody_another() -> None:
         doubted = watch.tracker._states[0].doubt is not None
         assert doubted == (33 <= frame < 48), frame
     assert len(watch.told("start")) == 1
+
+
+def test_a_doubt_from_before_somebody_went_counts_no_more_when_that_one_is_back() -> None:
+    """Else one odd look soon after the return, such as of one who passes, is at once a visit of another."""
+
+    def scene(time_s: float) -> list[Seen]:
+        if 3.45 <= time_s < 4.4:
+            return []
+        passes = 3.2 <= time_s < 3.45 or 5.15 <= time_s < 5.25
+        return [Seen(200, 60, *((BLUE, DARK) if passes else (RED,)))]
+
+    assert len(play(scene, seconds=7).told("start")) == 1
+
+
+def test_a_doubt_about_a_face_goes_with_that_face() -> None:
+    watch = Watch()
+    image, boxes = draw([Seen(100, 60, RED), Seen(300, 60, BLUE)])
+    for frame in range(6):
+        watch.see(frame / 10, image, boxes)
+    one, other = watch.tracker._states
+    one.doubt = Doubt(0.4, 0.5, one.face, one.motion, one.hits, one.searched)
+    exchange(one, other, Sight(Views(image, boxes), 0.5, Light()))
+    assert one.doubt is None
 
 
 def test_who_is_missed_where_another_face_was_found_covers_nobody() -> None:

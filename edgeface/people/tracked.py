@@ -169,7 +169,7 @@ def exchange(one: Tracked, other: Tracked, sight: Sight) -> None:
     assert other.detection is not None
     now = sight.views.look(other.detection)
     other.look = None if now.torso is None and now.head is None else now
-    one.exchanged = other.id
+    one.doubt, one.exchanged = None, other.id  # it was of the other face
 
 
 def go_on(gone: Tracked, here: Tracked, sight: Sight | None) -> None:
@@ -182,7 +182,7 @@ def go_on(gone: Tracked, here: Tracked, sight: Sight | None) -> None:
         gone.look = here.look if before is None else blend(before, here.look, LOOK_SHARE)
         gone.look_s = here.look_s
     gone.hits += here.hits
-    gone.joined = here.id
+    gone.doubt, gone.joined = None, here.id  # it was of who stood there when it was last seen
 
 
 def is_look_due(state: Tracked, time_s: float) -> bool:
