@@ -184,6 +184,10 @@ def test_the_notice_names_what_is_really_measured(tasks: list[Any], words: str) 
     assert [network["task"] for network in value["networks"]] == tasks
 
 
+def mood(label: str, seconds: float) -> VisitExpression:
+    return VisitExpression(dominant=label, shares={label: 0.75, "neutral": 0.25}, samples=3, seconds=seconds)
+
+
 def test_a_quiet_minute_and_a_busy_one() -> None:
     window = SummaryWindow("main", start_s=0)
     quiet = window.body(0, at=NOON, started_at=at)
@@ -192,9 +196,6 @@ def test_a_quiet_minute_and_a_busy_one() -> None:
     assert (value["from"], value["to"]) == ("2026-03-14T12:00:00.000Z",) * 2
     assert (value["in"], value["out"], value["in_view"], value["expressions"]) == (0, 0, 0, None)
     assert set(value["ages"].values()) == {0}
-
-    def mood(label: str, seconds: float) -> VisitExpression:
-        return VisitExpression(dominant=label, shares={label: 0.75, "neutral": 0.25}, samples=3, seconds=seconds)
 
     window.observe([change("start", id="a")], [visit(id="a")])
     window.observe([], [visit(id="a", age=AGE, expression=mood("happy", 1.0))])
@@ -215,6 +216,16 @@ def test_a_quiet_minute_and_a_busy_one() -> None:
     assert (value["from"], value["in"], value["in_view"]) == ("2026-03-14T12:01:00.000Z", 0, 1)
     assert value["ages"]["30-39"] == 1, "who is still there is still counted"
     assert value["expressions"] == {"happy": 0.75, "neutral": 0.25}, "what the window before counted is not"
+
+
+def test_expressions_that_begin_anew_take_nothing_from_those_of_others() -> None:
+    window = SummaryWindow("main", start_s=0)
+    window.observe([], [visit(id="a", expression=mood("happy", 40.0))])
+    window.body(60.0, at=at(60), started_at=at)
+    # Another network reads expressions from here on.
+    window.observe([], [visit(id="a", expression=mood("happy", 4.0)), visit(id="b", expression=mood("sad", 4.0))])
+    value = sent(window.body(120.0, at=at(120), started_at=at))
+    assert value["expressions"] == {"happy": 0.375, "neutral": 0.25, "sad": 0.375}
 
 
 @pytest.mark.parametrize(

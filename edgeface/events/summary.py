@@ -114,10 +114,15 @@ class SummaryWindow:
     def _shares(self) -> dict[str, float] | None:
         """Share of the window's seconds by label, over all visits; None where nothing was known."""
         seconds: defaultdict[str, float] = defaultdict(float)
-        for sign, known in ((1, self._expressions), (-1, self._before)):
-            for expression in known.values():
-                for label, share in expression.shares.items():
-                    seconds[label] += sign * share * expression.seconds
+        for visit, expression in self._expressions.items():
+            before = self._before.get(visit)
+            counted = [(1, expression)]
+            # They begin anew where another network reads them.
+            if before is not None and before.seconds <= expression.seconds + TICK_S:
+                counted.append((-1, before))
+            for sign, known in counted:
+                for label, share in known.shares.items():
+                    seconds[label] += sign * share * known.seconds
         spent = {label: value for label, value in sorted(seconds.items()) if value > TICK_S}
         total_s = sum(spent.values())
         return {label: round(value / total_s, 4) for label, value in spent.items()} if spent else None
