@@ -24,6 +24,7 @@ FICKLE, FICKLE_S = 2, 4.0
 """More changes than this in so many seconds are a light that never stands still, such as a television's in a dark room:
 there looks tell people apart as well as they can."""
 BLACK = np.log(np.float32(FLOOR + 0.5))
+"""Logarithm of lightness up to which a pixel is black: the sum of its channels is 0."""
 TICK_S = 1e-3
 
 

@@ -20,6 +20,7 @@ PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "http": 80, "https": 443}
 ASK_S = 1.0
 """Patience with each step of that connection: taking it, its encryption, the whole answer."""
 HEAD_BYTES = 64 * 1024
+"""Most that is read of an answer."""
 HINTS = {
     403: "may this user see it, and may this address?",
     404: "path?",
